@@ -1,0 +1,98 @@
+"""Deep energy-based models with binary latent units: densities, samples and scores from one model.
+
+The names below are loaded when they are first used, so that `import harmonium` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harmonium.estimators import DensityEstimator, load
+    from harmonium.learning import (
+        DataStartedChains,
+        ExactSamples,
+        FitResult,
+        FitSettings,
+        MaximumLikelihood,
+        PersistentChains,
+        WeightedPopulation,
+        fit,
+        log_likelihood_gradient,
+    )
+    from harmonium.likelihood import LogPartition, estimate_log_partition
+    from harmonium.model import (
+        Bernoulli,
+        Harmonium,
+        Spin,
+        exact_log_partition,
+        feature_maps,
+        temper,
+    )
+    from harmonium.sampling import MALA, BlockGibbs, Langevin, SampleResult, sample
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "harmonium.estimators": ("DensityEstimator", "load"),
+    "harmonium.learning": (
+        "DataStartedChains",
+        "ExactSamples",
+        "FitResult",
+        "FitSettings",
+        "MaximumLikelihood",
+        "PersistentChains",
+        "WeightedPopulation",
+        "fit",
+        "log_likelihood_gradient",
+    ),
+    "harmonium.likelihood": ("LogPartition", "estimate_log_partition"),
+    "harmonium.model": (
+        "Bernoulli",
+        "Harmonium",
+        "Spin",
+        "exact_log_partition",
+        "feature_maps",
+        "temper",
+    ),
+    "harmonium.sampling": ("MALA", "BlockGibbs", "Langevin", "SampleResult", "sample"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "MALA",
+    "Bernoulli",
+    "BlockGibbs",
+    "DataStartedChains",
+    "DensityEstimator",
+    "ExactSamples",
+    "FitResult",
+    "FitSettings",
+    "Harmonium",
+    "Langevin",
+    "LogPartition",
+    "MaximumLikelihood",
+    "PersistentChains",
+    "SampleResult",
+    "Spin",
+    "WeightedPopulation",
+    "estimate_log_partition",
+    "exact_log_partition",
+    "feature_maps",
+    "fit",
+    "load",
+    "log_likelihood_gradient",
+    "sample",
+    "temper",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'harmonium' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,260 @@
+"""One fitted density as one `.safetensors` file: arrays as tensors, everything else as JSON in its header.
+
+Nothing is ever unpickled. A file is written to a temporary name in the same folder and renamed, so that
+a half-written artifact cannot be found.
+"""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from harmonium.data import Columns, Transform
+from harmonium.errors import ArtifactError, HarmoniumError
+from harmonium.inference import Density
+from harmonium.likelihood import LogPartition
+from harmonium.model import Bernoulli, Harmonium, Spin
+from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
+
+FORMAT = "harmonium"
+FORMAT_VERSION = 1
+_HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
+
+Config = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+
+def save_density(density: Density, path: str | Path, settings: Mapping[str, Any]) -> None:
+    """Write a fitted density, with the settings it was made by, to one `.safetensors` file."""
+    columns, column_arrays = density.columns.to_state()
+    transform, transform_arrays = density.transform.to_state()
+    model, model_arrays = _describe_model(density.model)
+    header = {
+        "format_version": FORMAT_VERSION,
+        "columns": columns,
+        "transform": transform,
+        "model": model,
+        "log_partition": asdict(density.log_partition),
+        "verdict": density.verdict,
+        "trusted": density.trusted,
+        "settings": dict(settings),
+        "provenance": _provenance(),
+    }
+    arrays = {
+        **_prefixed("columns", column_arrays),
+        **_prefixed("transform", transform_arrays),
+        **_prefixed("model", model_arrays),
+    }
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {FORMAT: json.dumps(header)}
+    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
+
+
+def load_density(
+    path: str | Path, *, feature_map: eqx.Module | None = None
+) -> tuple[Density, Config]:
+    """Read what `save_density` wrote: the density and its settings.
+
+    A model with a feature map of your own is loaded by giving a `feature_map` of the same structure; its
+    arrays are replaced. Raises `ArtifactError` for a damaged or foreign file.
+    """
+    path = Path(path)
+    header, arrays = _read(path)
+    try:
+        density = Density(
+            columns=Columns.from_state(header["columns"], _taken("columns", arrays)),
+            transform=Transform.from_state(header["transform"], _taken("transform", arrays)),
+            model=_build_model(header["model"], _taken("model", arrays), feature_map),
+            log_partition=LogPartition(**header["log_partition"]),
+            verdict=str(header["verdict"]),
+            trusted=bool(header["trusted"]),
+        )
+        settings = dict(header["settings"])
+    except ArtifactError as error:
+        raise ArtifactError(f"load({str(path)!r}): {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, HarmoniumError) as error:
+        raise ArtifactError(
+            f"load({str(path)!r}): the file is damaged or was not written by harmonium "
+            f"({type(error).__name__}: {error}). Try: fit and save the model again."
+        ) from error
+    return density, settings
+
+
+def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it; nothing is left on failure."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ArtifactError(
+            f"save({str(path)!r}): the folder {str(path.parent)!r} does not exist. Try: create it first."
+        )
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        write(temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> tuple[Config, Arrays]:
+    if not path.is_file():
+        raise ArtifactError(
+            f"load({str(path)!r}): there is no such file. Try: the path of a model.safetensors."
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(metadata[FORMAT])
+        found = header["format_version"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(
+            f"load({str(path)!r}): not a harmonium model ({type(error).__name__}: {error}). "
+            "Try: a file written by save() or by `harmonium fit`."
+        ) from error
+    if found != FORMAT_VERSION:
+        raise ArtifactError(
+            f"load({str(path)!r}): expected format version {FORMAT_VERSION}; got {found}. "
+            f"Try: the harmonium release that wrote it; this one is {version('harmonium')}."
+        )
+    return header, arrays
+
+
+def _describe_model(model: Harmonium) -> tuple[Config, Arrays]:
+    parameters = eqx.filter(model, eqx.is_array)
+    leaves = jax.tree_util.tree_leaves_with_path(parameters)
+    arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    config = {
+        "n_visible": model.n_visible,
+        "n_hidden": model.n_hidden,
+        "hidden_units": type(model.hidden_units).__name__,
+        "feature_map": _describe_feature_map(model.feature_map),
+    }
+    return config, arrays
+
+
+def _build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
+    """A model of the described structure, filled with the stored arrays after checking each."""
+    if config["hidden_units"] not in _HIDDEN_UNITS:
+        raise ArtifactError(f"unknown hidden units {config['hidden_units']!r}.")
+    units = _HIDDEN_UNITS[config["hidden_units"]]()
+    n_visible, n_hidden = int(config["n_visible"]), int(config["n_hidden"])
+    described = config["feature_map"]
+
+    def build() -> Harmonium:
+        key = jax.random.key(0)
+        chosen = _build_feature_map(described) if feature_map is None else feature_map
+        return Harmonium(n_visible, n_hidden, feature_map=chosen, hidden_units=units, key=key)
+
+    # Only shapes are made here: a hostile size must not allocate before it is checked.
+    skeleton = eqx.filter_eval_shape(build)
+    paths, structure = jax.tree_util.tree_flatten_with_path(skeleton)
+    expected = {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in paths
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+    }
+    if set(expected) != set(arrays):
+        odd = sorted(set(expected) ^ set(arrays))
+        raise ArtifactError(f"the stored arrays do not match the described model: {odd[:5]}.")
+    leaves = [
+        _checked(jax.tree_util.keystr(path), leaf, arrays)
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+        else leaf
+        for path, leaf in paths
+    ]
+    return jax.tree_util.tree_unflatten(structure, leaves)
+
+
+def _checked(name: str, expected: jax.ShapeDtypeStruct, arrays: Arrays) -> jax.Array:
+    array = arrays[name]
+    if array.shape != expected.shape:
+        raise ArtifactError(f"{name}: expected shape {expected.shape}; got {array.shape}.")
+    if not np.issubdtype(array.dtype, np.floating) or not np.all(np.isfinite(array)):
+        raise ArtifactError(f"{name}: expected finite floating-point numbers.")
+    return jnp.asarray(array, expected.dtype)
+
+
+def _describe_feature_map(feature_map: Any) -> Config:
+    name = type(feature_map).__name__
+    if isinstance(feature_map, Identity):
+        return {"name": name, "n_visible": feature_map.n_visible}
+    if isinstance(feature_map, Affine):
+        return {"name": name, "shape": list(feature_map.matrix.shape)}
+    if isinstance(feature_map, MLP):
+        return {
+            "name": name,
+            "n_visible": feature_map.layers[0].in_features,
+            "widths": [layer.out_features for layer in feature_map.layers],
+            "activation": feature_map.activation,
+            "input_scale": feature_map.input_scale,
+        }
+    if isinstance(feature_map, ResidualMLP):
+        return {
+            "name": name,
+            "n_visible": feature_map.lift.in_features,
+            "width": feature_map.lift.out_features,
+            "depth": len(feature_map.blocks),
+            "activation": feature_map.activation,
+            "input_scale": feature_map.input_scale,
+        }
+    if isinstance(feature_map, FourierFeatures):
+        head = feature_map.head
+        n_frequencies, n_visible = feature_map.frequencies.shape
+        return {
+            "name": name,
+            "n_visible": n_visible,
+            "n_frequencies": n_frequencies,
+            "head": None if head is None else _describe_feature_map(head),
+        }
+    return {"name": name, "user_defined": True}
+
+
+def _build_feature_map(config: Config) -> Any:
+    key = jax.random.key(0)
+    arguments = {name: value for name, value in config.items() if name != "name"}
+    match config["name"]:
+        case "Identity":
+            return Identity(**arguments)
+        case "Affine":
+            return Affine(jnp.zeros(tuple(arguments["shape"])))
+        case "MLP":
+            return MLP(**arguments, key=key)
+        case "ResidualMLP":
+            return ResidualMLP(**arguments, key=key)
+        case "FourierFeatures":
+            head = arguments.pop("head")
+            built = None if head is None else _build_feature_map(head)
+            return FourierFeatures(**arguments, head=built, key=key)
+    raise ArtifactError(
+        f"the model has a feature map of your own, {config['name']!r}. "
+        "Try: load(path, feature_map=...) with an instance of the same structure."
+    )
+
+
+def _provenance() -> dict[str, str]:
+    packages = ("harmonium", "jax", "equinox", "optax", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def _taken(prefix: str, arrays: Arrays) -> Arrays:
+    start = f"{prefix}/"
+    return {name[len(start) :]: array for name, array in arrays.items() if name.startswith(start)}

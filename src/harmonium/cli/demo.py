@@ -1,0 +1,90 @@
+"""The demo: handwritten digits, a model, two yardsticks, two pictures."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as RichTable
+from sklearn.datasets import load_digits
+
+from harmonium.cli.work import Metrics, fit_run
+from harmonium.data import Table
+from harmonium.estimators import DensityEstimator
+from harmonium.inference.yardsticks import yardsticks
+from harmonium.report import draw_image_grids, draw_training_curve
+
+N_TEST = 347
+N_SHOWN = 64
+SIDE = 8
+LARGEST_PIXEL = 16.0
+
+
+def run_demo(
+    output: Path, console: Console, *, seed: int, time_budget: float | None, overwrite: bool
+) -> None:
+    """Fit the digits, compare on rows that neither model nor yardstick has seen, draw, and print."""
+    pixels = np.asarray(load_digits(return_X_y=True)[0], float)
+    pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]
+    training, test = pixels[N_TEST:], pixels[:N_TEST]
+    names = tuple(f"pixel_{row}_{column}" for row in range(SIDE) for column in range(SIDE))
+    estimator = DensityEstimator(time_budget=time_budget, random_state=seed)
+
+    def finish(folder: Path, metrics: Metrics) -> None:
+        metrics["held_out"] = _compare(estimator, training, test, seed)
+        _draw(estimator, test, folder, metrics)
+
+    metrics = fit_run(
+        estimator, Table(training, names), output, console, overwrite=overwrite, finish=finish
+    )
+    _print(metrics, len(training), output)
+
+
+def _compare(
+    estimator: DensityEstimator, training: np.ndarray, test: np.ndarray, seed: int
+) -> dict[str, dict[str, float]]:
+    """Mean held-out log-density with a 95 % interval, for the model and each yardstick."""
+    ours = {"harmonium": estimator.score_samples(test)}
+    others = yardsticks(estimator.density_, training, test, seed=seed)
+    log_partition = estimator.log_partition_
+    rows = {name: _interval(values, 0.0) for name, values in (ours | others).items()}
+    rows["harmonium"] = _interval(ours["harmonium"], log_partition.standard_error)
+    for name, values in others.items():
+        rows[name]["gain"] = float(np.mean(ours["harmonium"] - values))
+    return rows
+
+
+def _interval(values: np.ndarray, log_partition_error: float) -> dict[str, float]:
+    """Mean and 95 % interval: sampling error of the mean and error of log Z together."""
+    error = np.hypot(values.std(ddof=1) / np.sqrt(len(values)), log_partition_error)
+    mean = float(values.mean())
+    return {"mean": mean, "low": mean - 1.96 * float(error), "high": mean + 1.96 * float(error)}
+
+
+def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path, metrics: Metrics) -> None:
+    generated = estimator.sample(N_SHOWN).reshape(-1, SIDE, SIDE)
+    real = test[:N_SHOWN].reshape(-1, SIDE, SIDE)
+    draw_image_grids(
+        folder / "samples.png",
+        [("64 generated digits", generated), ("64 real digits", real)],
+        limits=(0.0, LARGEST_PIXEL),
+    )
+    levels = [
+        (f"{name}, test rows", row["mean"])
+        for name, row in metrics["held_out"].items()
+        if name != "harmonium"
+    ]
+    draw_training_curve(folder / "training.png", estimator.history_, references=levels)
+
+
+def _print(metrics: Metrics, n_training: int, output: Path) -> None:
+    table = RichTable(title=f"{N_TEST} held-out digits, log-density in nats per row")
+    for heading in ("density", "mean", "95 % interval", "gain of harmonium"):
+        table.add_column(heading, justify="left" if heading == "density" else "right")
+    for name, row in metrics["held_out"].items():
+        gain = f"{row['gain']:+.2f}" if "gain" in row else ""
+        table.add_row(name, f"{row['mean']:.2f}", f"[{row['low']:.2f}, {row['high']:.2f}]", gain)
+    console = Console(width=max(80, Console().width), highlight=False)
+    console.print(table, markup=False)
+    print(f"fitted {n_training} rows in {metrics['seconds']:.0f} s -> {output}")
+    print("pictures: samples.png, training.png; numbers: metrics.json")
+    print(metrics["verdict"])

@@ -1,0 +1,41 @@
+"""Options that several commands share, and how their values are read."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harmonium.errors import InvalidInputError, describe
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+DataArgument = Annotated[
+    Path, typer.Argument(help="A table: CSV, Parquet, NPY, or a folder of Parquet files.")
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A run folder, or the model.safetensors inside it.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
+TimeBudgetOption = Annotated[
+    str | None, typer.Option(help="Longest time for the fit, for example 60s, 5m or 1h.")
+]
+OverwriteOption = Annotated[bool, typer.Option(help="Replace what exists at the output path.")]
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds of a duration such as "90", "60s", "5m" or "1h"; None stays None."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", text)
+    if match is None or float(match[1]) <= 0:
+        raise InvalidInputError(
+            describe("--time-budget", expected="a duration such as 60s, 5m or 1h", got=repr(text))
+        )
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def find_model(path: Path) -> Path:
+    """The model file of a run folder, or the file itself."""
+    return path / "model.safetensors" if path.is_dir() else path

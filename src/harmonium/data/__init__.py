@@ -1,0 +1,8 @@
+"""Tables in, fitted column rules, and invertible transforms to model units."""
+
+from harmonium.data.columns import Columns
+from harmonium.data.readers import read_table, write_table
+from harmonium.data.table import Table, as_table
+from harmonium.data.transforms import Transform
+
+__all__ = ["Columns", "Table", "Transform", "as_table", "read_table", "write_table"]

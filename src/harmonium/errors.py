@@ -1,0 +1,49 @@
+"""Exceptions and warnings, and the one way messages are worded: expected, got, try."""
+
+
+class HarmoniumError(Exception):
+    """Base class of every error that harmonium raises on purpose."""
+
+
+class InvalidInputError(HarmoniumError, ValueError):
+    """An argument, a table or a file is not what was needed; the message says what to change."""
+
+
+class NotFactorizedError(HarmoniumError, TypeError):
+    """p(x|h) was asked of a model whose feature map couples the visible coordinates."""
+
+
+class InfeasibleError(HarmoniumError, ValueError):
+    """An exact computation was asked for that is too large to do exactly."""
+
+
+class DivergedError(HarmoniumError, RuntimeError):
+    """Training could not be kept stable, even after returning to the last good state."""
+
+
+class ArtifactError(HarmoniumError, ValueError):
+    """A model file is damaged, foreign, or from an incompatible version."""
+
+
+class HarmoniumWarning(UserWarning):
+    """Something was repaired or dropped by a documented rule."""
+
+
+def describe(call: str, *, expected: str, got: str, hint: str = "") -> str:
+    """Word an error: the call as typed, what was expected, what was given, what to do."""
+    text = f"{call}: expected {expected}; got {got}."
+    return f"{text} Try: {hint}." if hint else text
+
+
+def check_shape(call: str, name: str, value: object, shape: tuple[int, ...]) -> None:
+    """Raise `InvalidInputError` unless `value` has exactly this shape."""
+    got = getattr(value, "shape", None)
+    if got != shape:
+        raise InvalidInputError(
+            describe(
+                call,
+                expected=f"{name} of shape {shape}",
+                got="a value without a shape" if got is None else f"shape {got}",
+                hint=f"jax.vmap({call}) for a batch" if got and got[1:] == shape else "",
+            )
+        )

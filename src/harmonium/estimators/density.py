@@ -1,0 +1,210 @@
+"""`DensityEstimator`: the scikit-learn face of a fitted density."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from harmonium.artifact import load_density, save_density
+from harmonium.data import Table, as_table
+from harmonium.errors import InvalidInputError, describe
+from harmonium.inference import Density, DensitySettings, fit_density
+from harmonium.learning.result import Record
+from harmonium.likelihood import LogPartition
+from harmonium.model import Harmonium
+
+
+class DensityEstimator(DensityMixin, BaseEstimator):
+    """Fit a normalized density to a numeric table.
+
+    Rows go in and come out in data units. The fit starts from the maximum-likelihood Gaussian of the (tail-compressed)
+    columns and keeps the state with the best held-out log-likelihood.
+
+    Parameters
+    ----------
+    n_hidden : int
+        Number of binary hidden units.
+    feature_map : {"auto", "identity", "mlp", "residual", "fourier"}
+        The map f; "auto" takes "fourier" up to 3 columns and "mlp" beyond; "identity" is the
+        Gaussian-Bernoulli restricted Boltzmann machine.
+    width : int
+        Width of the layers of f.
+    hidden_units : {"bernoulli", "spin"}
+        Alphabet {0, 1} or {-1, +1}.
+    objective : {"likelihood", "persistent", "contrastive-divergence"}
+        Maximum likelihood with a weighted population (default), with plain persistent chains, or with
+        data-started chains; only the first has a running log Z.
+    n_updates : int
+        Parameter updates at most; training stops earlier when the held-out rows stop improving.
+    time_budget : float or None
+        Seconds for training and the final log Z. With a budget, results depend on the machine.
+    learning_rate : float
+        Of AdamW, decayed to 0 by a cosine.
+    batch_size : int
+        Rows per update.
+    tails : {"auto", "none", "asinh"}
+        Compression of heavy tails, chosen per column by likelihood with "auto".
+    whitening : {"full", "diagonal"}
+        Whether correlations are removed before the model sees the rows.
+    validation_fraction : float
+        Share of rows held out to choose the state that is kept.
+    random_state : int, RandomState or None
+        Seed of everything random; the same integer gives the same fit.
+
+    Attributes
+    ----------
+    log_partition_ : LogPartition
+        log Z of the model with interval, effective sample size and verdict (model units, nats).
+    verdict_ : str
+        Whether the chains were in equilibrium and whether log-densities may be quoted.
+    model_ : Harmonium
+        The fitted model, in model units.
+    history_ : tuple of dict
+        The training curve; log-likelihoods in nats per row, in data units.
+    n_features_in_ : int
+        Number of columns of the table.
+    """
+
+    def __init__(
+        self,
+        n_hidden: int = 128,
+        feature_map: str = "auto",
+        *,
+        width: int = 128,
+        hidden_units: str = "bernoulli",
+        objective: str = "likelihood",
+        n_updates: int = 3000,
+        time_budget: float | None = None,
+        learning_rate: float = 1e-3,
+        batch_size: int = 512,
+        tails: str = "auto",
+        whitening: str = "full",
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.n_hidden = n_hidden
+        self.feature_map = feature_map
+        self.width = width
+        self.hidden_units = hidden_units
+        self.objective = objective
+        self.n_updates = n_updates
+        self.time_budget = time_budget
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.tails = tails
+        self.whitening = whitening
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
+        """Fit to X (rows, columns): an array, a pandas or polars frame, or a `Table`.
+
+        Raises `InvalidInputError` for input that cannot be used, naming column and row, and
+        `DivergedError` if training stays unstable.
+        """
+        return self.fit_table(as_table(X, call="DensityEstimator.fit(X)"))
+
+    def fit_table(
+        self, table: Table, *, report: Callable[[Record], None] | None = None
+    ) -> "DensityEstimator":
+        """Fit to a table that is already read, sending each record of the history to `report`."""
+        parameters = self.get_params()
+        seed = _seed(parameters.pop("random_state"))
+        self.settings_ = DensitySettings(**parameters, seed=seed)
+        self.density_, result = fit_density(table, self.settings_, report=report)
+        self.history_ = result.history
+        self.n_features_in_ = table.n_columns
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """The log-density log p(x) of each row, shape (rows,), in data units, nats."""
+        return self._fitted().log_density(self._values("score_samples", X))
+
+    def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Mean log-density of the rows, in nats per row."""
+        return float(np.mean(self.score_samples(X)))
+
+    def free_energy(self, X: Any) -> np.ndarray:
+        """F of each row in model units, shape (rows,), nats: ranks rows without any log Z."""
+        return self._fitted().free_energy(self._values("free_energy", X))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """E[h|x] of each row, shape (rows, n_hidden): for {0, 1} units, P(h = 1|x)."""
+        return self._fitted().hidden_mean(self._values("transform", X))
+
+    def sample(
+        self, n: int = 1, given: None = None, *, random_state: int | None = None
+    ) -> np.ndarray:
+        """Draw n rows, shape (n, columns), in data units.
+
+        The chains are annealed from the exact base; `random_state` defaults to that of the estimator.
+        """
+        if given is not None:
+            raise InvalidInputError(
+                describe(
+                    "DensityEstimator.sample(n, given=...)",
+                    expected="given=None; conditional samples are not available yet",
+                    got=repr(given),
+                )
+            )
+        seed = self.settings_.seed if random_state is None else random_state
+        return self._fitted().sample(n, seed=seed)[0]
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that scoring and sampling need to one `.safetensors` file."""
+        density = self._fitted()
+        save_density(density, path, asdict(self.settings_))
+
+    @property
+    def log_partition_(self) -> LogPartition:
+        """Log Z of the model, in model units."""
+        return self._fitted().log_partition
+
+    @property
+    def verdict_(self) -> str:
+        """What may be trusted, in words."""
+        return self._fitted().verdict
+
+    @property
+    def model_(self) -> Harmonium:
+        """The fitted model, in model units."""
+        return self._fitted().model
+
+    def _fitted(self) -> Density:
+        check_is_fitted(self, "density_")
+        return self.density_
+
+    def _values(self, method: str, X: Any) -> np.ndarray:
+        columns = self._fitted().columns.names
+        return as_table(X, call=f"DensityEstimator.{method}(X)", columns=columns).values
+
+    def _wrap(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
+        self.density_, self.settings_ = density, settings
+        self.history_: tuple[Record, ...] = ()
+        self.n_features_in_ = len(density.columns.names)
+        return self
+
+
+def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityEstimator:
+    """Load what `save` wrote; raises `ArtifactError` for a damaged or foreign file.
+
+    `feature_map` is an instance of the same structure, needed only for a map of your own.
+    """
+    density, stored = load_density(path, feature_map=feature_map)
+    settings = DensitySettings(**stored)
+    parameters = {name: value for name, value in stored.items() if name != "seed"}
+    estimator = DensityEstimator(**parameters, random_state=settings.seed)
+    return estimator._wrap(density, settings)
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """An integer stands for itself, so that the command line's seed and this one agree."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,194 @@
+"""A fitted density in data units: column rules, transform, model and log Z in one object."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harmonium.data import Columns, Table, Transform
+from harmonium.errors import InvalidInputError, describe
+from harmonium.inference.batches import map_rows
+from harmonium.inference.settings import MIN_ROWS, DensitySettings
+from harmonium.learning import FitResult, fit
+from harmonium.learning.fit import Report
+from harmonium.learning.result import Record
+from harmonium.likelihood import LogPartition
+from harmonium.model import Harmonium
+from harmonium.sampling import SampleDiagnostics, sample
+from harmonium.typing import Batch, Hidden, PerChain
+
+# Each row of a dequantized table enters training with several draws of its noise.
+MAX_COPIES = 16
+MAX_COPIED_ROWS = 50_000
+# The mass of a grid cell is averaged over this many points; finer grids need only their center.
+CELL_POINTS = 16
+COARSE_STEP = 0.1
+_CELL_SEED = 7
+
+# Far beyond any data; keeps F finite in float32.
+_LARGEST_MODEL_VALUE = 1e12
+
+
+@dataclass(frozen=True)
+class Density:
+    """A normalized density of table rows, in data units."""
+
+    columns: Columns
+    transform: Transform
+    model: Harmonium
+    log_partition: LogPartition
+    verdict: str
+    trusted: bool
+
+    def free_energy(self, values: np.ndarray) -> np.ndarray:
+        """F of rows (rows, columns) in model units, shape (rows,), nats; needs no log Z."""
+        return map_rows(lambda rows: _free_energy(self.model, rows), self._forward(values))
+
+    def log_density(self, values: np.ndarray) -> np.ndarray:
+        """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
+
+        In grid columns (integers, say) p is the mass of the cell over its width. Constant and duplicate
+        columns add the log-probability of their rule.
+        """
+        modeled = self.columns.modeled(values)
+        offsets = cell_offsets(self.columns, self.transform)
+        averaged = average_over_cells(self.modeled_log_density, modeled, offsets)
+        return averaged + self.columns.log_rule(values)
+
+    def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
+        """The log-density at points of the modeled columns, before grids and rules are seen to."""
+        units = _bounded(self.transform.forward(modeled))
+        free_energy = map_rows(lambda rows: _free_energy(self.model, rows), units)
+        return -free_energy - self.log_partition.value + self.transform.log_det(modeled)
+
+    def hidden_mean(self, values: np.ndarray) -> np.ndarray:
+        """E[h|x] of rows (rows, columns), shape (rows, hidden)."""
+        return map_rows(lambda rows: _hidden_mean(self.model, rows), self._forward(values))
+
+    def sample(
+        self, n: int, *, seed: int, n_steps: int = 500
+    ) -> tuple[np.ndarray, SampleDiagnostics]:
+        """Draw n rows (n, columns) in data units, with the diagnostics of their chains."""
+        drawn = sample(self.model, n, key=jax.random.key(seed), n_steps=n_steps)
+        modeled = self.transform.inverse(np.asarray(drawn.samples, np.float64))
+        return self.columns.restore(modeled), drawn.diagnostics
+
+    def _forward(self, values: np.ndarray) -> np.ndarray:
+        return _bounded(self.transform.forward(self.columns.modeled(values)))
+
+
+def fit_density(
+    table: Table, settings: DensitySettings, *, report: Report | None = None
+) -> tuple[Density, FitResult]:
+    """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
+
+    The training curve of the result is in data units: nats per row.
+    """
+    _check_rows(table)
+    columns = Columns.fit(table, call="fit")
+    rng = np.random.default_rng(settings.seed)
+    order = rng.permutation(table.n_rows)
+    n_held_out = max(1, round(settings.validation_fraction * table.n_rows))
+    modeled = columns.modeled(table.values)
+    held_out, kept = modeled[order[:n_held_out]], modeled[order[n_held_out:]]
+    training = _dequantized_copies(columns, kept, rng)
+    transform = Transform.fit(training, tails=settings.tails, whitening=settings.whitening)
+    units = transform.forward(training) + transform.null_noise(rng, len(training))
+    validation = columns.dequantize(np.repeat(held_out, 4, axis=0), rng)
+    shifts = _mean_log_dets(transform, training, validation)
+    key_model, key_fit = jax.random.split(jax.random.key(settings.seed))
+    result = fit(
+        settings.build_model(key_model, columns.n_modeled),
+        jnp.asarray(units, float),
+        key=key_fit,
+        objective=settings.build_objective(),
+        optimizer=settings.build_optimizer(),
+        n_updates=settings.n_updates,
+        validation=jnp.asarray(_bounded(transform.forward(validation)), float),
+        time_budget=settings.time_budget,
+        settings=settings.build_fit_settings(),
+        report=None if report is None else lambda record: report(_in_data_units(record, shifts)),
+    )
+    history = tuple(_in_data_units(record, shifts) for record in result.history)
+    result = replace(result, history=history)
+    density = Density(
+        columns, transform, result.model, result.log_partition, result.verdict, result.trusted
+    )
+    return density, result
+
+
+def cell_offsets(columns: Columns, transform: Transform) -> np.ndarray:
+    """Points of a grid cell relative to its center, (points, modeled); one point if no grid is coarse.
+
+    A fixed Latin hypercube: every row is averaged over the same points, so that scores are
+    deterministic and do not depend on the other rows.
+    """
+    step = np.where(columns.is_grid, columns.step[columns.modeled_index], 0.0)
+    spread = transform.scale * transform.spread
+    coarse = step > COARSE_STEP * spread
+    if not coarse.any():
+        return np.zeros((1, len(step)))
+    rng = np.random.default_rng(_CELL_SEED)
+    levels = (np.arange(CELL_POINTS) + 0.5) / CELL_POINTS - 0.5
+    points = np.stack([rng.permutation(levels) for _ in step], axis=1)
+    return points * np.where(coarse, step, 0.0)
+
+
+def average_over_cells(
+    log_density: Callable[[np.ndarray], np.ndarray], modeled: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """Log of the mean of a density over the points of each row's grid cell, shape (rows,)."""
+    values = [log_density(modeled + offset) for offset in offsets]
+    return np.logaddexp.reduce(np.stack(values), axis=0) - np.log(len(offsets))
+
+
+def _dequantized_copies(
+    columns: Columns, modeled: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    if not columns.is_grid.any():
+        return modeled
+    n_copies = int(np.clip(MAX_COPIED_ROWS // len(modeled), 1, MAX_COPIES))
+    return columns.dequantize(np.tile(modeled, (n_copies, 1)), rng)
+
+
+def _mean_log_dets(
+    transform: Transform, training: np.ndarray, validation: np.ndarray
+) -> dict[str, float]:
+    return {
+        "train_log_likelihood": float(np.mean(transform.log_det(training))),
+        "validation_log_likelihood": float(np.mean(transform.log_det(validation))),
+    }
+
+
+def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:
+    """The record with its log-likelihoods in data units: plus the mean log-determinant."""
+    return record | {name: float(record[name]) + shift for name, shift in shifts.items()}
+
+
+def _check_rows(table: Table) -> None:
+    if table.n_rows < MIN_ROWS:
+        raise InvalidInputError(
+            describe(
+                "fit(X)",
+                expected=f"at least {MIN_ROWS} rows",
+                got=f"{table.n_rows} sample(s)",
+                hint="more rows; a density of few rows is no better than a guess",
+            )
+        )
+
+
+def _bounded(units: np.ndarray) -> np.ndarray:
+    return np.clip(units, -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
+
+
+@eqx.filter_jit
+def _free_energy(model: Harmonium, rows: Batch) -> PerChain:
+    return jax.vmap(model.free_energy)(rows)
+
+
+@eqx.filter_jit
+def _hidden_mean(model: Harmonium, rows: Batch) -> Hidden:
+    return jax.vmap(model.hidden_mean)(rows)

@@ -1,0 +1,119 @@
+"""The settings of a density fit: plain values, so that files and command lines can hold them."""
+
+from dataclasses import dataclass
+
+import jax
+import optax
+
+from harmonium.errors import InvalidInputError, describe
+from harmonium.learning import (
+    AbstractNegatives,
+    DataStartedChains,
+    FitSettings,
+    MaximumLikelihood,
+    PersistentChains,
+    WeightedPopulation,
+)
+from harmonium.learning.fit import default_optimizer
+from harmonium.model import Bernoulli, Harmonium, Spin, feature_maps
+from harmonium.typing import RandomKey
+
+FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
+HIDDEN_UNITS = ("bernoulli", "spin")
+OBJECTIVES = ("likelihood", "persistent", "contrastive-divergence")
+MIN_ROWS = 8
+
+# Up to this many columns, fine structure can be resolved by waves, and must be to be seen at all.
+MAX_FOURIER_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class DensitySettings:
+    """What to fit and how long; `DensityEstimator` documents each field."""
+
+    n_hidden: int = 128
+    feature_map: str = "auto"
+    width: int = 128
+    hidden_units: str = "bernoulli"
+    objective: str = "likelihood"
+    n_updates: int = 3000
+    time_budget: float | None = None
+    learning_rate: float = 1e-3
+    batch_size: int = 512
+    tails: str = "auto"
+    whitening: str = "full"
+    validation_fraction: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self):
+        _check_choice("feature_map", self.feature_map, FEATURE_MAPS)
+        _check_choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
+        _check_choice("objective", self.objective, OBJECTIVES)
+        for name in ("n_hidden", "width", "n_updates", "batch_size"):
+            _check_number(name, getattr(self, name), "a whole number of at least 1", minimum=1)
+        _check_number("learning_rate", self.learning_rate, "a positive number", minimum=1e-12)
+        if self.time_budget is not None:
+            _check_number("time_budget", self.time_budget, "positive seconds or None", minimum=1e-3)
+        if not 0 < self.validation_fraction < 1:
+            raise _error("validation_fraction", self.validation_fraction, "a share between 0 and 1")
+
+    def build_model(self, key: RandomKey, n_visible: int) -> Harmonium:
+        """The untrained model: W = 0, the Gaussian fit."""
+        key_map, key_model = jax.random.split(key)
+        return Harmonium(
+            n_visible,
+            self.n_hidden,
+            feature_map=self._build_feature_map(key_map, n_visible),
+            hidden_units=Spin() if self.hidden_units == "spin" else Bernoulli(),
+            key=key_model,
+        )
+
+    def build_objective(self) -> MaximumLikelihood:
+        """The objective of that name."""
+        sources: dict[str, AbstractNegatives] = {
+            "likelihood": WeightedPopulation(),
+            "persistent": PersistentChains(),
+            "contrastive-divergence": DataStartedChains(),
+        }
+        return MaximumLikelihood(sources[self.objective])
+
+    def build_optimizer(self) -> optax.GradientTransformation:
+        """AdamW with clipping."""
+        return default_optimizer(self.learning_rate)
+
+    def build_fit_settings(self) -> FitSettings:
+        """The settings of the training loop."""
+        return FitSettings(batch_size=self.batch_size)
+
+    def _build_feature_map(self, key: RandomKey, n_visible: int):
+        name = self.feature_map
+        if name == "auto":
+            name = "fourier" if n_visible <= MAX_FOURIER_COLUMNS else "mlp"
+        if name == "identity":
+            return feature_maps.Identity(n_visible)
+        if name == "mlp":
+            return feature_maps.MLP(n_visible, (self.width, self.width), key=key)
+        if name == "residual":
+            return feature_maps.ResidualMLP(n_visible, self.width, key=key)
+        key_waves, key_head = jax.random.split(key)
+        n_frequencies = max(1, self.width // 2)
+        head = feature_maps.MLP(2 * n_frequencies, (self.width,), input_scale=1.0, key=key_head)
+        return feature_maps.FourierFeatures(
+            n_visible, n_frequencies, frequency_scale=3.0, head=head, key=key_waves
+        )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise _error(name, value, f"one of {list(choices)}")
+
+
+def _check_number(name: str, value: object, expected: str, *, minimum: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= minimum:
+        raise _error(name, value, expected)
+
+
+def _error(name: str, value: object, expected: str) -> InvalidInputError:
+    return InvalidInputError(
+        describe(f"DensityEstimator({name}=...)", expected=expected, got=repr(value))
+    )

@@ -1,0 +1,94 @@
+"""The gradient of the log-likelihood (theory, section 7), with the hidden units summed out or sampled."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from harmonium.errors import InvalidInputError, describe
+from harmonium.model import Harmonium
+from harmonium.typing import Batch, Hidden, PerChain, Positions, RandomKey, Scalar, Visible
+
+HiddenEstimator = Literal["marginal", "sampled"]
+
+
+def log_likelihood_gradient(
+    model: Harmonium,
+    data: Batch,
+    negatives: Positions,
+    hidden: HiddenEstimator = "marginal",
+    *,
+    key: RandomKey | None = None,
+    log_weights: PerChain | None = None,
+) -> Harmonium:
+    """Ascent direction of the mean log-likelihood, one leaf per parameter of the model.
+
+        E_negatives[dF/dphi] - mean_data[dF/dphi]
+
+    `data` (batch, visible) are rows in model units; `negatives` (chains, visible) are draws of the
+    model, weighted by exp(`log_weights`) (chains,) where given. With hidden="marginal" the hidden
+    units are summed out exactly, which needs no key; hidden="sampled" draws h from p(h|x) once per
+    row instead: also unbiased, with a larger variance. Parts of the model that are not
+    floating-point arrays come back as None. Raises `InvalidInputError` for a wrong shape or a
+    missing key.
+    """
+    _check_rows(model, data=data, negatives=negatives)
+    if log_weights is None:
+        log_weights = jnp.zeros(negatives.shape[0], negatives.dtype)
+    weight = jax.nn.softmax(log_weights)
+    if hidden == "marginal":
+        return eqx.filter_grad(_marginal_contrast)(model, data, negatives, weight)
+    if hidden != "sampled" or key is None:
+        raise InvalidInputError(
+            describe(
+                "log_likelihood_gradient(hidden=..., key=...)",
+                expected='hidden="marginal", or hidden="sampled" with a random key',
+                got=f"hidden={hidden!r}, key={key}",
+            )
+        )
+    key_data, key_negatives = jax.random.split(key)
+    hidden_data = sample_hidden(key_data, model, data)
+    hidden_negatives = sample_hidden(key_negatives, model, negatives)
+    return eqx.filter_grad(_sampled_contrast)(
+        model, (data, hidden_data), (negatives, hidden_negatives), weight
+    )
+
+
+def sample_hidden(key: RandomKey, model: Harmonium, rows: Batch) -> Hidden:
+    """One draw of h from p(h|x) for each row, shape (batch, hidden)."""
+
+    def draw(key: RandomKey, x: Visible) -> Hidden:
+        return model.hidden_units.sample(key, model.hidden_logits(x))
+
+    return jax.vmap(draw)(jax.random.split(key, rows.shape[0]), rows)
+
+
+def _marginal_contrast(
+    model: Harmonium, data: Batch, negatives: Positions, weight: PerChain
+) -> Scalar:
+    rows = jax.lax.stop_gradient(jnp.concatenate([data, negatives]))
+    free_energies = jax.vmap(model.free_energy)(rows)
+    return weight @ free_energies[data.shape[0] :] - jnp.mean(free_energies[: data.shape[0]])
+
+
+def _sampled_contrast(
+    model: Harmonium,
+    data: tuple[Batch, Hidden],
+    negatives: tuple[Positions, Hidden],
+    weight: PerChain,
+) -> Scalar:
+    energy = jax.vmap(model.energy)
+    return weight @ energy(*negatives) - jnp.mean(energy(*data))
+
+
+def _check_rows(model: Harmonium, **tables: Batch) -> None:
+    for name, rows in tables.items():
+        if rows.ndim != 2 or rows.shape[1] != model.n_visible or rows.shape[0] == 0:
+            raise InvalidInputError(
+                describe(
+                    "log_likelihood_gradient(model, data, negatives)",
+                    expected=f"{name} of shape (rows, {model.n_visible}) with at least one row",
+                    got=f"shape {rows.shape}",
+                )
+            )

@@ -1,0 +1,203 @@
+"""Where the negatives of the likelihood gradient come from: four interchangeable sources."""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from harmonium.model import Harmonium, exact_samples, sample_base
+from harmonium.model.oracles import enumerated_log_weights, hidden_states
+from harmonium.sampling import AbstractKernel
+from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
+from harmonium.sampling.population import (
+    Population,
+    anneal_population,
+    default_kernel,
+    effective_sample_size,
+    follow,
+    log_mean_exp,
+)
+from harmonium.typing import Batch, PerChain, Positions, RandomKey, Scalar
+
+Metrics = dict[str, Scalar]
+
+
+class Negatives(NamedTuple):
+    """Draws of the model (chains, visible) with their log-weights (chains,)."""
+
+    positions: Positions
+    log_weights: PerChain
+
+
+class AbstractNegatives(eqx.Module):
+    """A source of negatives: `init` once, `draw` at every update, carrying its own state between."""
+
+    @abstractmethod
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
+        """The state carried from update to update; called once, outside of compiled code."""
+
+    @abstractmethod
+    def draw(
+        self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any
+    ) -> tuple[Negatives, Any, Metrics]:
+        """Negatives for the current model, the next carry, and what to record."""
+
+    @abstractmethod
+    def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
+        """A running estimate of log Z of a model near the last one drawn for, and its ess.
+
+        NaN and 0 where the source cannot tell.
+        """
+
+
+class _Populations(NamedTuple):
+    learners: Population
+    monitors: Population
+
+
+class WeightedPopulation(AbstractNegatives):
+    """Weighted persistent chains from the exact base: sequential Monte Carlo along training (theory, section 8).
+
+    `n_chains` chains supply the gradient; `n_monitors` more follow the model without ever
+    entering it. The running log Z comes from the monitors alone, because the update raises F exactly at
+    the chains that made the gradient, which would pull the estimate low.
+    """
+
+    kernel: AbstractKernel | None = None
+    n_chains: int = eqx.field(static=True, default=512)
+    n_monitors: int = eqx.field(static=True, default=256)
+    steps_per_update: int = eqx.field(static=True, default=5)
+
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> _Populations:
+        """Exact draws of the base if W = 0; otherwise annealed from the base to the model."""
+        kernel = default_kernel(model) if self.kernel is None else self.kernel
+        key_learners, key_monitors = jax.random.split(key)
+        return _Populations(
+            anneal_population(key_learners, model, kernel, self.n_chains),
+            anneal_population(key_monitors, model, kernel, self.n_monitors),
+        )
+
+    def draw(
+        self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Populations
+    ) -> tuple[Negatives, _Populations, Metrics]:
+        """Reweight to the model, resample where needed, move."""
+        keys = jax.random.split(key)
+        learners, monitors = (
+            follow(k, population, model, n_steps=self.steps_per_update)
+            for k, population in zip(keys, carry, strict=True)
+        )
+        metrics = {
+            "acceptance": learners.acceptance,
+            "step_size": learners.kernel.step_size,
+            "ess": learners.ess() / learners.n_chains,
+            "log_partition": monitors.estimated_log_partition(),
+        }
+        negatives = Negatives(learners.states.position, learners.log_weights)
+        return negatives, _Populations(learners, monitors), metrics
+
+    def log_partition(self, model: Harmonium, carry: _Populations) -> tuple[Scalar, Scalar]:
+        """Free-energy perturbation from the monitors to `model`."""
+        monitors = carry.monitors
+        free_energy = jax.vmap(model.free_energy)(monitors.states.position)
+        log_weights = monitors.log_weights + monitors.states.free_energy - free_energy
+        value = monitors.log_partition + log_mean_exp(log_weights)
+        return value, effective_sample_size(log_weights)
+
+
+class _Chains(NamedTuple):
+    kernel: AbstractKernel
+    positions: Positions
+
+
+class PersistentChains(AbstractNegatives):
+    """Chains kept from update to update, unweighted (Tieleman 2008, persistent contrastive divergence)."""
+
+    kernel: AbstractKernel | None = None
+    n_chains: int = eqx.field(static=True, default=512)
+    steps_per_update: int = eqx.field(static=True, default=5)
+
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> _Chains:
+        """Chains at exact draws of the base."""
+        kernel = default_kernel(model) if self.kernel is None else self.kernel
+        return _Chains(kernel, sample_base(key, model, self.n_chains))
+
+    def draw(
+        self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains
+    ) -> tuple[Negatives, _Chains, Metrics]:
+        """Move the chains on with the current model."""
+        return _move_unweighted(key, model, carry, self.steps_per_update)
+
+    def log_partition(self, model: Harmonium, carry: _Chains) -> tuple[Scalar, Scalar]:
+        """Unknown to unweighted chains."""
+        return _unknown_log_partition(model)
+
+
+class DataStartedChains(AbstractNegatives):
+    """Chains that start at the data batch of each update: contrastive divergence, CD-k (Hinton 2002).
+
+    Biased for any finite number of steps, and blind to modes without data.
+    """
+
+    kernel: AbstractKernel | None = None
+    steps_per_update: int = eqx.field(static=True, default=5)
+
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> AbstractKernel:
+        """Only the kernel is carried, for its adapted step size."""
+        return default_kernel(model) if self.kernel is None else self.kernel
+
+    def draw(
+        self, key: RandomKey, model: Harmonium, batch: Batch, carry: AbstractKernel
+    ) -> tuple[Negatives, AbstractKernel, Metrics]:
+        """Move a copy of the batch for `steps_per_update` steps."""
+        chains = _Chains(carry, batch)
+        negatives, chains, metrics = _move_unweighted(key, model, chains, self.steps_per_update)
+        return negatives, chains.kernel, metrics
+
+    def log_partition(self, model: Harmonium, carry: AbstractKernel) -> tuple[Scalar, Scalar]:
+        """Unknown to data-started chains."""
+        return _unknown_log_partition(model)
+
+
+class ExactSamples(AbstractNegatives):
+    """Independent exact draws by enumeration: affine feature maps with few hidden units (k <= 16)."""
+
+    n_chains: int = eqx.field(static=True, default=512)
+
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> tuple[()]:
+        """Nothing is carried."""
+        exact_samples(key, model, 1)
+        return ()
+
+    def draw(
+        self, key: RandomKey, model: Harmonium, batch: Batch, carry: tuple[()]
+    ) -> tuple[Negatives, tuple[()], Metrics]:
+        """Draw h from p(h), then x from p(x|h)."""
+        positions = exact_samples(key, model, self.n_chains)
+        return Negatives(positions, jnp.zeros(self.n_chains, positions.dtype)), carry, {}
+
+    def log_partition(self, model: Harmonium, carry: tuple[()]) -> tuple[Scalar, Scalar]:
+        """Exact."""
+        hidden = jnp.asarray(hidden_states(model), model.weights.dtype)
+        log_weights = enumerated_log_weights(model, hidden)
+        return jax.nn.logsumexp(log_weights), jnp.asarray(float(self.n_chains))
+
+
+def _move_unweighted(
+    key: RandomKey, model: Harmonium, chains: _Chains, n_steps: int
+) -> tuple[Negatives, _Chains, Metrics]:
+    key_init, key_move = jax.random.split(key)
+    states = init_chains(key_init, model, chains.kernel, chains.positions)
+    moved = run_chains(
+        key_move, model, chains.kernel, states, n_steps=n_steps, adaptation_rate=ADAPTATION_RATE
+    )
+    positions = moved.states.position
+    metrics = {"acceptance": moved.acceptance, "step_size": moved.kernel.step_size}
+    weights = jnp.zeros(positions.shape[0], positions.dtype)
+    return Negatives(positions, weights), _Chains(moved.kernel, positions), metrics
+
+
+def _unknown_log_partition(model: Harmonium) -> tuple[Scalar, Scalar]:
+    unknown = jnp.full((), jnp.nan, model.weights.dtype)
+    return unknown, jnp.zeros((), model.weights.dtype)

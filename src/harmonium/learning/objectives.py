@@ -1,0 +1,74 @@
+"""What an update climbs. An objective turns a batch into an ascent direction and carries its own state."""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from harmonium.learning.gradient import HiddenEstimator, log_likelihood_gradient
+from harmonium.learning.negatives import AbstractNegatives, Metrics, Negatives, WeightedPopulation
+from harmonium.model import Harmonium
+from harmonium.typing import Batch, RandomKey, Scalar
+
+
+class Ascent(NamedTuple):
+    """One evaluation of an objective: where to go, what was used, what to remember and to record."""
+
+    gradient: Harmonium
+    negatives: Negatives | None
+    carry: Any
+    metrics: Metrics
+
+
+class AbstractObjective(eqx.Module):
+    """Something to be maximized by stochastic ascent."""
+
+    @abstractmethod
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
+        """The state carried from update to update; called once, outside of compiled code."""
+
+    @abstractmethod
+    def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
+        """The ascent direction for this batch of rows in model units (batch, visible)."""
+
+    @abstractmethod
+    def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
+        """A running estimate of log Z of a model near the current one, and its ess; NaN if unknown."""
+
+
+class MaximumLikelihood(AbstractObjective):
+    """Maximum likelihood: mean F over negatives minus mean F over data (theory, section 7)."""
+
+    negatives: AbstractNegatives = WeightedPopulation()
+    hidden: HiddenEstimator = eqx.field(static=True, default="marginal")
+
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
+        """The state of the source of negatives."""
+        return self.negatives.init(key, model, data)
+
+    def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
+        """Draw negatives for the current model, then take the contrast with the batch."""
+        key_draw, key_hidden = jax.random.split(key)
+        negatives, carry, metrics = self.negatives.draw(key_draw, model, batch, carry)
+        gradient = log_likelihood_gradient(
+            model,
+            batch,
+            negatives.positions,
+            self.hidden,
+            key=key_hidden,
+            log_weights=negatives.log_weights,
+        )
+        return Ascent(gradient, negatives, carry, metrics)
+
+    def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
+        """As the source of negatives knows it."""
+        return self.negatives.log_partition(model, carry)
+
+
+def energy_gap(model: Harmonium, batch: Batch, negatives: Negatives) -> Scalar:
+    """Mean F over data minus weighted mean F over negatives, in nats: round 0 at equilibrium."""
+    free_energy = jax.vmap(model.free_energy)
+    weight = jax.nn.softmax(negatives.log_weights)
+    return jnp.mean(free_energy(batch)) - weight @ free_energy(negatives.positions)

@@ -1,0 +1,28 @@
+"""Layer 1: what p(x, h) is."""
+
+from harmonium.model import feature_maps
+from harmonium.model.harmonium import ConditionalVisible, Harmonium
+from harmonium.model.hidden_units import AbstractHiddenUnits, Bernoulli, Spin
+from harmonium.model.oracles import (
+    enumerated_log_partition,
+    exact_log_partition,
+    exact_samples,
+    quadrature_log_partition,
+)
+from harmonium.model.tempering import base_log_partition, sample_base, temper
+
+__all__ = [
+    "AbstractHiddenUnits",
+    "Bernoulli",
+    "ConditionalVisible",
+    "Harmonium",
+    "Spin",
+    "base_log_partition",
+    "enumerated_log_partition",
+    "exact_log_partition",
+    "exact_samples",
+    "feature_maps",
+    "quadrature_log_partition",
+    "sample_base",
+    "temper",
+]

@@ -1,0 +1,188 @@
+"""Ground truth for small models: enumeration of 2^k hidden states (affine f), quadrature (n <= 2).
+
+They are computed in float64 whatever precision the model has.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from harmonium.errors import InfeasibleError
+from harmonium.model.harmonium import Harmonium
+from harmonium.typing import Positions, RandomKey
+
+MAX_ENUMERATED_HIDDEN = 24
+MAX_SAMPLED_HIDDEN = 16
+MAX_QUADRATURE_VISIBLE = 2
+_BLOCK_BITS = 14
+_QUADRATURE_TOLERANCE = 1e-5
+
+
+def exact_log_partition(model: Harmonium) -> float:
+    """Log Z in nats, by enumeration (affine f, k <= 24) or by quadrature (n <= 2).
+
+    Raises `InfeasibleError` when neither can be done.
+    """
+    if model.is_affine and model.n_hidden <= MAX_ENUMERATED_HIDDEN:
+        return enumerated_log_partition(model)
+    if model.n_visible <= MAX_QUADRATURE_VISIBLE:
+        return quadrature_log_partition(model)
+    raise InfeasibleError(
+        f"exact_log_partition(model): an exact log Z needs an affine feature map with at most "
+        f"{MAX_ENUMERATED_HIDDEN} hidden units, or at most {MAX_QUADRATURE_VISIBLE} visible units; "
+        f"got {type(model.feature_map).__name__} with n_visible={model.n_visible}, "
+        f"n_hidden={model.n_hidden}. Try: estimate_log_partition(model, key=key)."
+    )
+
+
+def hidden_states(model: Harmonium, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """The hidden states numbered start..stop-1 of all 2^k, shape (stop - start, hidden)."""
+    stop = 2**model.n_hidden if stop is None else stop
+    bits = (np.arange(start, stop)[:, None] >> np.arange(model.n_hidden)) & 1
+    low, high = model.hidden_units.values
+    return np.where(bits == 1, high, low)
+
+
+def enumerated_log_weights(
+    model: Harmonium, hidden: Float[Array, "states hidden"]
+) -> Float[Array, "states"]:
+    """Log of the integral of exp(-E(x, h)) over x, for each row h of `hidden`; affine f only.
+
+    (n/2) log pi + c·h - h·W d + |b - AᵀWᵀh|²/4 for f(x) = A x + d.
+    """
+    matrix, offset = model.affine_form()
+    drive = model.visible_bias - hidden @ (model.weights @ matrix)
+    gaussian = 0.5 * model.n_visible * math.log(math.pi)
+    linear = hidden @ (model.hidden_bias - model.weights @ offset)
+    return gaussian + linear + jnp.sum(drive * drive, axis=1) / 4
+
+
+def enumerated_log_partition(model: Harmonium) -> float:
+    """Log Z by summing over all hidden states in blocks; affine f only, at most 24 hidden units."""
+    if model.n_hidden > MAX_ENUMERATED_HIDDEN:
+        raise InfeasibleError(
+            f"enumerated_log_partition(model): expected at most {MAX_ENUMERATED_HIDDEN} hidden "
+            f"units; got {model.n_hidden}. Try: estimate_log_partition(model, key=key)."
+        )
+    n_states = 2**model.n_hidden
+    with jax.enable_x64(True):
+        precise = _in_double(model)
+        totals = []
+        for start in range(0, n_states, 2**_BLOCK_BITS):
+            states = hidden_states(model, start, min(start + 2**_BLOCK_BITS, n_states))
+            totals.append(
+                np.logaddexp.reduce(np.asarray(_log_weights(precise, jnp.asarray(states))))
+            )
+    return float(np.logaddexp.reduce(totals))
+
+
+def exact_samples(key: RandomKey, model: Harmonium, n: int) -> Positions:
+    """N independent draws of x from an enumerable affine model: h from p(h), then x from p(x|h).
+
+    Raises `InfeasibleError` beyond 16 hidden units.
+    """
+    if model.n_hidden > MAX_SAMPLED_HIDDEN:
+        raise InfeasibleError(
+            f"exact_samples(key, model, n): expected at most {MAX_SAMPLED_HIDDEN} hidden units; "
+            f"got {model.n_hidden}. Try: sample(model, n, key=key)."
+        )
+    hidden = jnp.asarray(hidden_states(model), model.weights.dtype)
+    key_hidden, key_visible = jax.random.split(key)
+    log_weights = enumerated_log_weights(model, hidden)
+    picked = hidden[jax.random.categorical(key_hidden, log_weights, shape=(n,))]
+    mean, variance = jax.vmap(model.conditional_visible)(picked)
+    return mean + jnp.sqrt(variance) * jax.random.normal(key_visible, mean.shape, mean.dtype)
+
+
+def quadrature_log_partition(model: Harmonium) -> float:
+    """Log Z by the trapezoid rule on a grid that is moved and refined until two resolutions agree."""
+    if model.n_visible > MAX_QUADRATURE_VISIBLE:
+        raise InfeasibleError(
+            f"quadrature_log_partition(model): quadrature is done up to {MAX_QUADRATURE_VISIBLE} "
+            f"visible units; got n_visible={model.n_visible}. Try: estimate_log_partition."
+        )
+    with jax.enable_x64(True):
+        return _integrate(_in_double(model))
+
+
+def _integrate(model: Harmonium) -> float:
+    low, high = _find_support(model)
+    values = [_grid_log_integral(model, low, high, n) for n in (257, 513)]
+    for n_points in (1025, 2049):
+        if abs(values[-1] - values[-2]) < _QUADRATURE_TOLERANCE:
+            return values[-1]
+        values.append(_grid_log_integral(model, low, high, n_points))
+    if abs(values[-1] - values[-2]) < 10 * _QUADRATURE_TOLERANCE:
+        return values[-1]
+    raise InfeasibleError(
+        "quadrature_log_partition(model): grids of 1025 and 2049 points per axis differ by "
+        f"{abs(values[-1] - values[-2]):.1e} nats; the density is too spiky for quadrature. "
+        "Try: estimate_log_partition."
+    )
+
+
+def _find_support(model: Harmonium) -> tuple[np.ndarray, np.ndarray]:
+    """A box outside of which exp(-F) is below e^-40 of its maximum, found on growing coarse grids."""
+    center = np.asarray(model.visible_bias, np.float64) / 2
+    half_width = 8.0
+    for _ in range(12):
+        low, high = center - half_width, center + half_width
+        axes, log_density = _grid_log_density(model, low, high, 201)
+        inside = log_density > log_density.max() - 40
+        edges = [np.flatnonzero(inside.any(axis=_others(i, inside.ndim))) for i in range(len(axes))]
+        if all(edge[0] > 0 and edge[-1] < 200 for edge in edges):
+            spans = list(zip(axes, edges, strict=True))
+            return (
+                np.array([axis[max(edge[0] - 2, 0)] for axis, edge in spans]),
+                np.array([axis[min(edge[-1] + 2, 200)] for axis, edge in spans]),
+            )
+        half_width *= 2
+    raise InfeasibleError(
+        "quadrature_log_partition(model): no box holds the mass of the model; its feature map may "
+        "grow as fast as |x|², so that Z is not finite. Try: a feature map that grows more slowly."
+    )
+
+
+def _others(axis: int, ndim: int) -> tuple[int, ...]:
+    return tuple(i for i in range(ndim) if i != axis)
+
+
+def _in_double(model: Harmonium) -> Harmonium:
+    """The same model with float64 parameters; only within `jax.enable_x64(True)`."""
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf, model
+    )
+
+
+@eqx.filter_jit
+def _log_weights(model: Harmonium, hidden: Float[Array, "states hidden"]) -> Float[Array, "states"]:
+    return enumerated_log_weights(model, hidden)
+
+
+@eqx.filter_jit
+def _free_energies(model: Harmonium, rows: Float[Array, "batch visible"]) -> Float[Array, "batch"]:
+    return jax.vmap(model.free_energy)(rows)
+
+
+def _grid_log_density(
+    model: Harmonium, low: np.ndarray, high: np.ndarray, n_points: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    axes = [np.linspace(a, b, n_points) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, model.n_visible)
+    size = n_points * max(1, 131072 // n_points) if model.n_visible == 2 else n_points
+    parts = [
+        np.asarray(_free_energies(model, jnp.asarray(grid[i : i + size])), np.float64)
+        for i in range(0, len(grid), size)
+    ]
+    return axes, -np.concatenate(parts).reshape((n_points,) * model.n_visible)
+
+
+def _grid_log_integral(model: Harmonium, low: np.ndarray, high: np.ndarray, n_points: int) -> float:
+    axes, log_density = _grid_log_density(model, low, high, n_points)
+    log_cell = float(np.sum([np.log(axis[1] - axis[0]) for axis in axes]))
+    # The integrand vanishes at the border, where trapezoid and rectangle rules coincide.
+    return float(np.logaddexp.reduce(log_density.ravel())) + log_cell

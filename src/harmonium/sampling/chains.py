@@ -1,0 +1,68 @@
+"""Running many chains side by side: the only scan over kernel steps, with pooled step-size adaptation."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from harmonium.model import Harmonium
+from harmonium.sampling.kernel import AbstractKernel
+from harmonium.typing import Positions, RandomKey, Scalar
+
+ADAPTATION_RATE = 0.05
+MAX_STEP_SIZE = 10.0
+MIN_STEP_SIZE = 1e-8
+
+
+class Moved(NamedTuple):
+    """Chains after some steps, the kernel as adapted meanwhile, and the mean acceptance."""
+
+    kernel: AbstractKernel
+    states: Any
+    acceptance: Scalar
+
+
+def init_chains(
+    key: RandomKey, model: Harmonium, kernel: AbstractKernel, positions: Positions
+) -> Any:
+    """States of all chains at these positions, batched along the first axis."""
+    keys = jax.random.split(key, positions.shape[0])
+    return jax.vmap(kernel.init, in_axes=(0, None, 0))(keys, model, positions)
+
+
+def run_chains(
+    key: RandomKey,
+    model: Harmonium,
+    kernel: AbstractKernel,
+    states: Any,
+    *,
+    n_steps: int,
+    adaptation_rate: float = 0.0,
+) -> Moved:
+    """Move all chains by `n_steps`; if the rate is positive, adapt the pooled step size on the way.
+
+    After each step log(step_size) += rate (mean acceptance - target). Adaptation breaks
+    stationarity by a little: leave the rate at 0 for samples that are reported.
+    """
+
+    def one_step(carry: tuple[AbstractKernel, Any], key: RandomKey):
+        kernel, states = carry
+        keys = jax.random.split(key, states.position.shape[0])
+        states, info = jax.vmap(kernel.step, in_axes=(0, None, 0))(keys, model, states)
+        acceptance = jnp.mean(info.acceptance)
+        return (adapt(kernel, acceptance, adaptation_rate), states), acceptance
+
+    keys = jax.random.split(key, n_steps)
+    (kernel, states), acceptance = jax.lax.scan(one_step, (kernel, states), keys)
+    return Moved(kernel, states, jnp.mean(acceptance))
+
+
+def adapt(kernel: AbstractKernel, acceptance: Scalar, rate: float) -> AbstractKernel:
+    """The kernel with its step size moved towards its target acceptance."""
+    if kernel.target_acceptance is None or rate == 0.0:
+        return kernel
+    factor = jnp.exp(rate * (acceptance - kernel.target_acceptance))
+    step_size = jnp.clip(kernel.step_size * factor, MIN_STEP_SIZE, MAX_STEP_SIZE)
+    step_size = step_size.astype(kernel.step_size.dtype)
+    return eqx.tree_at(lambda k: k.step_size, kernel, step_size)

@@ -1,0 +1,49 @@
+"""The contract of every MCMC kernel. State is what the next step needs, Info what a diagnostician needs."""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple, Protocol
+
+import equinox as eqx
+
+from harmonium.model import Harmonium
+from harmonium.typing import RandomKey, Scalar, Visible
+
+
+class State(Protocol):
+    """What all states share; a kernel adds what else it must remember."""
+
+    @property
+    def position(self) -> Visible:
+        """x, in model units."""
+        ...
+
+    @property
+    def free_energy(self) -> Scalar:
+        """F(x) under the model the state was made for."""
+        ...
+
+
+class Info(NamedTuple):
+    """What one step tells about itself."""
+
+    acceptance: Scalar
+    """Probability with which the proposal was accepted; 1 for exact and unadjusted kernels."""
+
+
+class AbstractKernel(eqx.Module):
+    """One Markov transition for ONE chain.
+
+    `init` prepares a state at a position for a model; `step` moves it. A kernel with a
+    `target_acceptance` has its `step_size` adapted to it by the chain runner; others keep theirs.
+    """
+
+    step_size: eqx.AbstractVar[Scalar]
+    target_acceptance: eqx.AbstractClassVar[float | None]
+
+    @abstractmethod
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> Any:
+        """The state of a chain that stands at `position`."""
+
+    @abstractmethod
+    def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, Info]:
+        """One transition."""

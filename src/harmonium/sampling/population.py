@@ -1,0 +1,197 @@
+"""A weighted population of chains that follows a changing model (theory, section 8).
+
+Training and annealing are one thing here: the model changes a little, the weights take up the
+difference, the chains move. What differs is the path: parameters found by an optimizer, or an
+inverse temperature that rises from the exact base (Neal 2001; Del Moral et al. 2006;
+Carbone et al. 2023, "Efficient training of energy-based models using Jarzynski equality").
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from harmonium.model import Harmonium, base_log_partition, sample_base, temper
+from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
+from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.kernel import AbstractKernel
+from harmonium.sampling.langevin import MALA
+from harmonium.typing import PerChain, RandomKey, Scalar
+
+RESAMPLE_BELOW = 0.5
+
+
+class Population(eqx.Module):
+    """Chains with log-weights and a running log Z.
+
+    `states` are the kernel's states for the model the population stands for; `log_weights` are
+    relative to `log_partition`, so that log Z is estimated by log_partition + log mean exp(log_weights);
+    `ancestors` number, for each chain, the chain it descends from.
+    """
+
+    kernel: AbstractKernel
+    states: Any
+    log_weights: PerChain
+    log_partition: Scalar
+    ancestors: Int[Array, "chains"]
+    acceptance: Scalar
+
+    @property
+    def n_chains(self) -> int:
+        """How many chains there are."""
+        return self.log_weights.shape[0]
+
+    def ess(self) -> Scalar:
+        """Effective sample size of the weights, between 1 and the number of chains."""
+        return effective_sample_size(self.log_weights)
+
+    def estimated_log_partition(self) -> Scalar:
+        """The running log Z of the model the population stands for, in nats."""
+        return self.log_partition + log_mean_exp(self.log_weights)
+
+
+def log_mean_exp(values: PerChain) -> Scalar:
+    """Log of the mean of exp(values), computed stably."""
+    return jax.nn.logsumexp(values) - jnp.log(values.shape[0])
+
+
+def effective_sample_size(log_weights: PerChain) -> Scalar:
+    """(sum w)² / sum w² (Kong 1992)."""
+    return jnp.exp(2 * jax.nn.logsumexp(log_weights) - jax.nn.logsumexp(2 * log_weights))
+
+
+def start_population(
+    key: RandomKey, model: Harmonium, kernel: AbstractKernel, n_chains: int
+) -> Population:
+    """An equally weighted population of exact draws from the base of `model` (beta = 0)."""
+    key_sample, key_init = jax.random.split(key)
+    positions = sample_base(key_sample, model, n_chains)
+    states = init_chains(key_init, temper(model, 0.0), kernel, positions)
+    return Population(
+        kernel=kernel,
+        states=states,
+        log_weights=jnp.zeros(n_chains, positions.dtype),
+        log_partition=base_log_partition(model),
+        ancestors=jnp.arange(n_chains),
+        acceptance=jnp.ones((), positions.dtype),
+    )
+
+
+def reweight(key: RandomKey, population: Population, model: Harmonium) -> Population:
+    """Let the population stand for `model`: A += F_old(x) - F_new(x), positions unchanged."""
+    old = population.states
+    states = init_chains(key, model, population.kernel, old.position)
+    log_weights = population.log_weights + old.free_energy - states.free_energy
+    return eqx.tree_at(lambda p: (p.states, p.log_weights), population, (states, log_weights))
+
+
+def resample(key: RandomKey, population: Population, below: float = RESAMPLE_BELOW) -> Population:
+    """Systematic resampling if the effective sample size has fallen below a share of the chains.
+
+    The mean weight moves into `log_partition`; copies are told apart by later moves.
+    """
+    needed = population.ess() < below * population.n_chains
+
+    def do(population: Population) -> Population:
+        chosen = systematic_indices(key, population.log_weights)
+        states, ancestors = jax.tree.map(
+            lambda leaf: leaf[chosen], (population.states, population.ancestors)
+        )
+        return eqx.tree_at(
+            lambda p: (p.states, p.ancestors, p.log_weights, p.log_partition),
+            population,
+            (
+                states,
+                ancestors,
+                jnp.zeros_like(population.log_weights),
+                population.estimated_log_partition(),
+            ),
+        )
+
+    return jax.lax.cond(needed, do, lambda population: population, population)
+
+
+def systematic_indices(key: RandomKey, log_weights: PerChain) -> Int[Array, "chains"]:
+    """Indices of surviving chains: one uniform offset, evenly spaced points (Kitagawa 1996)."""
+    n_chains = log_weights.shape[0]
+    cumulative = jnp.cumsum(jax.nn.softmax(log_weights))
+    points = (jnp.arange(n_chains) + jax.random.uniform(key, dtype=cumulative.dtype)) / n_chains
+    # Rounding may leave the last cumulative weight just below 1.
+    return jnp.minimum(jnp.searchsorted(cumulative, points), n_chains - 1)
+
+
+def move(
+    key: RandomKey,
+    population: Population,
+    model: Harmonium,
+    *,
+    n_steps: int,
+    adaptation_rate: float = ADAPTATION_RATE,
+) -> Population:
+    """Move the chains by a kernel that leaves `model` invariant; weights stay."""
+    moved = run_chains(
+        key,
+        model,
+        population.kernel,
+        population.states,
+        n_steps=n_steps,
+        adaptation_rate=adaptation_rate,
+    )
+    return eqx.tree_at(
+        lambda p: (p.kernel, p.states, p.acceptance),
+        population,
+        (moved.kernel, moved.states, moved.acceptance),
+    )
+
+
+def follow(
+    key: RandomKey,
+    population: Population,
+    model: Harmonium,
+    *,
+    n_steps: int,
+    adaptation_rate: float = ADAPTATION_RATE,
+) -> Population:
+    """Reweight to `model`, resample if needed, move: one turn of sequential Monte Carlo."""
+    key_weight, key_resample, key_move = jax.random.split(key, 3)
+    population = reweight(key_weight, population, model)
+    population = resample(key_resample, population)
+    return move(key_move, population, model, n_steps=n_steps, adaptation_rate=adaptation_rate)
+
+
+def anneal_population(
+    key: RandomKey,
+    model: Harmonium,
+    kernel: AbstractKernel,
+    n_chains: int,
+    *,
+    n_temperatures: int = 200,
+    n_steps: int = 2,
+) -> Population:
+    """A population brought from the exact base to `model` along beta; the base itself if W = 0."""
+    key_start, key_anneal = jax.random.split(key)
+    population = start_population(key_start, model, kernel, n_chains)
+    if not bool(jnp.any(model.weights != 0)):
+        return population
+    return _anneal(key_anneal, population, model, n_temperatures, n_steps)
+
+
+@eqx.filter_jit
+def _anneal(
+    key: RandomKey, population: Population, model: Harmonium, n_temperatures: int, n_steps: int
+) -> Population:
+    def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
+        inverse_temperature, key = inputs
+        tempered = temper(model, inverse_temperature)
+        return follow(key, population, tempered, n_steps=n_steps), None
+
+    inverse_temperatures = jnp.linspace(0, 1, n_temperatures + 1)[1:]
+    keys = jax.random.split(key, n_temperatures)
+    return jax.lax.scan(one_temperature, population, (inverse_temperatures, keys))[0]
+
+
+def default_kernel(model: Harmonium) -> AbstractKernel:
+    """Exact block Gibbs where the feature map is affine, MALA otherwise."""
+    return BlockGibbs() if model.is_affine else MALA()

@@ -1,0 +1,34 @@
+"""The numerical strictness of the whole suite, in one place.
+
+Two CPU devices, float64, no silent rank or dtype promotion, and jaxtyping annotations of harmonium
+checked at run time. All of it is set before harmonium or jax is imported by a test.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
+# Shared reference implementations are imported as `exact.brute`, whatever the import mode.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+jaxtyping.install_import_hook("harmonium", "beartype.beartype")
+
+
+@pytest.fixture
+def unannotated():
+    """Run-time annotation checks off, as for a user: the library's own messages must then appear."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,248 @@
+"""Column rules: which kind is found, what the rules add to a density, and the way back."""
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+from harmonium.data import Columns, Table
+from harmonium.data.grids import find_grid
+from harmonium.errors import HarmoniumWarning, InvalidInputError
+
+
+def table(*columns):
+    values = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+    return Table(values, tuple("abcdefgh"[: values.shape[1]]))
+
+
+def integers(high, n=500, low=0):
+    return np.random.default_rng(0).integers(low, high, n).astype(float)
+
+
+def normal(n=500):
+    return np.random.default_rng(1).normal(size=n)
+
+
+GRIDS = {
+    "integers": (integers(10), 1),
+    "negative integers": (integers(5, low=-5), 1),
+    "integers without repeats": (np.random.default_rng(2).permutation(500) * 3.0, 1),
+    "time stamps": (1.7e9 + integers(100), 1),
+    "0/1": (integers(2), 1),
+    "-1/0/1": (integers(2, low=-1), 1),
+    "0/255": (integers(2) * 255, 255),
+    "tens": (integers(9) * 10, 10),
+    "standardized integers": ((integers(16) - 7.431) / 4.733, 1 / 4.733),
+    "standardized, smallest gap missing": (
+        (np.array([0, 2, 5])[integers(3).astype(int)] - 1.7) / 3.3,
+        1 / 3.3,
+    ),
+    "standardized large integers": ((integers(200, n=5000) - 1e4) / 57.7, 1 / 57.7),
+    "scaled to [0, 1]": (integers(101) / 100, 0.01),
+    "in single precision": (((integers(16) - 7.4) / 4.7).astype(np.float32), 1 / 4.7),
+    "rounded standardized": (np.round((integers(16) - 7.4) / 4.7, 5), 1 / 4.7),
+    "two decimals": (np.round(normal(2000), 2), 0.01),
+    "one decimal, far out": (1e6 + np.round(normal(), 1), 0.1),
+    "wide steps of 0.05": (integers(7) * 0.05 + 0.02, 0.05),
+    "one value computed in two ways": (
+        np.append(integers(16) * (0.37 / 3), integers(16) * 0.37 / 3),
+        0.37 / 3,
+    ),
+    "two values": (np.where(integers(2), np.pi, np.e), np.pi - np.e),
+}
+
+
+@pytest.mark.parametrize(("column", "step"), GRIDS.values(), ids=GRIDS.keys())
+def test_grids_are_found(column, step):
+    column = np.asarray(column, dtype=np.float64)
+    grid = find_grid(column)
+    assert grid is not None
+    assert grid[1] == pytest.approx(step, rel=1e-5)
+    position = (column - grid[0]) / grid[1]
+    np.testing.assert_allclose(position, np.round(position), atol=2e-3)
+
+
+CONTINUOUS = {
+    "normal": normal(),
+    "few rows": normal(5),
+    "uniform": np.random.default_rng(3).uniform(size=500),
+    "beyond all digits": normal() * 1e50,
+    "tiny": normal() * 1e-12,
+    "shifted": 1e6 + normal(),
+    "single precision": normal().astype(np.float32),
+    "repeated rows": np.repeat(normal(100), 5),
+    "three values repeated": np.repeat([0.0, 1.0, np.pi], 50),
+    "four values repeated": np.repeat(normal(4), 50),
+    "half zeros": np.where(integers(2), 0.0, normal()),
+    "zeros mostly": np.where(integers(10), 0.0, normal()),
+    "rounded, without repeats": np.round(normal(50), 8),
+    "exponential": np.exp(normal()),
+    "heavy tails": np.random.default_rng(4).standard_cauchy(500),
+    "integers but one": np.append(integers(10), 3.25159),
+}
+
+
+@pytest.mark.parametrize("column", CONTINUOUS.values(), ids=CONTINUOUS.keys())
+def test_continuous_columns_are_no_grid(column):
+    assert find_grid(np.asarray(column, dtype=np.float64)) is None
+
+
+def test_chance_makes_no_grid():
+    """Bootstrapped continuous columns: few distinct values, many repeats, thousands of tries."""
+    rng = np.random.default_rng(5)
+    for n_distinct in (3, 4, 8, 20):
+        for _ in range(300):
+            for draw in (rng.normal, rng.standard_cauchy, rng.standard_exponential):
+                assert find_grid(np.repeat(draw(size=n_distinct), 3)) is None
+
+
+def fitted():
+    rows = 200
+    numbers, grid = normal(rows), integers(10, n=rows)
+    with pytest.warns(HarmoniumWarning, match="not modeled") as caught:
+        columns = Columns.fit(
+            table(np.full(rows, 3.5), numbers, grid, numbers, grid, np.zeros(rows))
+        )
+    return columns, str(caught[0].message), len(caught)
+
+
+def test_kinds_and_the_one_warning():
+    columns, message, n_warnings = fitted()
+    assert columns.kinds == ("constant", "continuous", "grid", "duplicate", "duplicate", "constant")
+    assert n_warnings == 1
+    assert "(constant: 'a', 'f'; duplicate: 'd', 'e')" in message
+    assert columns.modeled_names == ("b", "c")
+    assert columns.n_modeled == 2
+    np.testing.assert_array_equal(columns.is_grid, [False, True])
+    np.testing.assert_array_equal(columns.source[[3, 4]], [1, 2])
+
+
+def test_no_warning_when_all_columns_are_modeled():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Columns.fit(table(normal(), integers(3)))
+
+
+def test_noise_of_rounding_is_constant_but_close_time_stamps_are_not():
+    rows = np.arange(10)
+    noisy = np.where(rows % 2, 0.1 + 0.2, 0.3)
+    with pytest.warns(HarmoniumWarning, match="constant: 'a'"):
+        columns = Columns.fit(table(noisy, 1.7e9 + rows % 2))
+    assert columns.kinds == ("constant", "grid")
+
+
+def test_only_constant_columns():
+    with pytest.raises(InvalidInputError, match=r"only constant columns in 1 sample\(s\)"):
+        Columns.fit(table([1.0], [2.0]))
+
+
+def test_rules_of_succession():
+    columns, _, _ = fitted()
+    kept, broken = np.log(201 / 202), np.log(1 / 202)
+    rows = np.array(
+        [
+            [3.5, 0.1, 4, 0.1, 4, 0],
+            [3.5 * (1 + 1e-11), 0.1, 4, 0.1 + 1e-12, 4, 0],
+            [3.6, 0.1, 4, 0.1, 4, 0],
+            [3.5, 0.1, 4, 0.2, 4, 1e-3],
+            [0, 0.1, 4, 0.2, 5, 1],
+        ]
+    )
+    expected = [4 * kept, 4 * kept, 3 * kept + broken, 2 * kept + 2 * broken, 4 * broken]
+    np.testing.assert_allclose(columns.log_rule(rows), expected, rtol=1e-12)
+
+
+def test_rules_are_a_probability():
+    columns, _, _ = fitted()
+    keep, break_ = np.array([[3.5, 1, 2, 1, 2, 0]]), np.array([[3.0, 1, 2, 1, 2, 0]])
+    others = 3 * np.log(201 / 202)
+    both = np.exp(columns.log_rule(np.vstack([keep, break_])) - others)
+    assert both.sum() == pytest.approx(1.0)
+
+
+def test_without_rules_nothing_is_added():
+    columns = Columns.fit(table(normal(), integers(3)))
+    np.testing.assert_array_equal(columns.log_rule(np.ones((4, 2))), np.zeros(4))
+
+
+def test_restore_inverts_modeled_and_dequantize():
+    columns, _, _ = fitted()
+    rng = np.random.default_rng(6)
+    numbers, grid = normal(200), integers(10, n=200)
+    values = np.column_stack([np.full(200, 3.5), numbers, grid, numbers, grid, np.zeros(200)])
+    modeled = columns.modeled(values)
+    np.testing.assert_array_equal(modeled, values[:, [1, 2]])
+    np.testing.assert_array_equal(columns.restore(modeled), values)
+    restored = columns.restore(columns.dequantize(modeled, rng))
+    np.testing.assert_array_equal(restored, values)
+
+
+def test_restored_rows_keep_the_rules_and_the_lattice():
+    columns, _, _ = fitted()
+    restored = columns.restore(np.random.default_rng(7).normal(size=(50, 2)) * 10)
+    np.testing.assert_allclose(columns.log_rule(restored), 4 * np.log(201 / 202))
+    np.testing.assert_array_equal(restored[:, 2], np.round(restored[:, 2]))
+
+
+def test_dequantize_is_uniform_on_one_step_and_leaves_the_rest():
+    columns = Columns.fit(table(integers(3) * 0.5, normal()))
+    values = np.zeros((20_000, 2))
+    noisy = columns.dequantize(values, np.random.default_rng(8))
+    assert columns.step[0] == pytest.approx(0.5)
+    np.testing.assert_array_equal(noisy[:, 1], 0)
+    np.testing.assert_array_equal(values, 0)
+    assert noisy[:, 0].min() >= -0.25
+    assert noisy[:, 0].max() < 0.25
+    # Variance step²/12; five standard errors of a uniform sample variance (kurtosis 1.8).
+    variance = 0.25 / 12
+    assert abs(noisy[:, 0].var() - variance) < 5 * variance * np.sqrt(0.8 / 20_000)
+
+
+def test_state_survives_json():
+    columns, _, _ = fitted()
+    config, arrays = columns.to_state()
+    again = Columns.from_state(json.loads(json.dumps(config)), arrays)
+    assert (again.names, again.kinds, again.n_rows) == (
+        columns.names,
+        columns.kinds,
+        columns.n_rows,
+    )
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(getattr(again, name), array)
+        assert getattr(again, name).dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    ("config", "arrays", "words"),
+    [
+        ({"kinds": None}, {}, "one name and one kind per column"),
+        ({"names": ["a"]}, {}, "one name and one kind per column"),
+        ({"kinds": ["continuous", "odd", "duplicate"]}, {}, "got ['odd']"),
+        ({"n_rows": 0}, {}, "n_rows of at least 1; got 0"),
+        ({"n_rows": "many"}, {}, "n_rows of at least 1; got 'many'"),
+        ({"extra": 1}, {}, "config with the keys"),
+        ({}, {"step": np.ones(2)}, "step of shape (3,); got shape (2,)"),
+        ({}, {"step": np.zeros(3)}, "a positive step in grid columns only"),
+        ({}, {"source": np.array([0, 0, 2])}, "duplicates of earlier columns"),
+        ({}, {"constant": np.array([np.nan, 0, 0])}, "finite constant"),
+        ({}, {"constant": np.array(["x", "y", "z"])}, "numbers in constant"),
+        ({}, {"extra": np.ones(3)}, "arrays with the keys"),
+        ({"kinds": ["constant"] * 3}, {"step": np.zeros(3)}, "at least one column"),
+    ],
+)
+def test_nonsense_is_no_state(config, arrays, words):
+    with pytest.warns(HarmoniumWarning):
+        good_config, good_arrays = Columns.fit(table(normal(), integers(3), normal())).to_state()
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
+        Columns.from_state({**good_config, **config}, {**good_arrays, **arrays})
+
+
+@pytest.mark.parametrize("method", ["modeled", "restore", "log_rule"])
+def test_wrong_widths(method):
+    columns, _, _ = fitted()
+    with pytest.raises(
+        InvalidInputError, match=r"values of shape \(rows, \d\); got shape \(2, 9\)"
+    ):
+        getattr(columns, method)(np.ones((2, 9)))

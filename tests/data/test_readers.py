@@ -1,0 +1,224 @@
+"""Readers and writers: round trips, header detection, and the words of every refusal."""
+
+import gzip
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from harmonium.data import read_table, write_table
+from harmonium.errors import InvalidInputError
+
+VALUES = np.array([[1.0, 0.1 + 0.2], [-2.0, 1e50], [3.0, 5e-324]])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy"])
+def test_what_is_written_is_read(tmp_path, suffix):
+    path = tmp_path / f"table{suffix}"
+    write_table(path, ("a", "b, c"), VALUES)
+    table = read_table(path)
+    np.testing.assert_array_equal(table.values, VALUES)
+    assert table.names == (("x1", "x2") if suffix == ".npy" else ("a", "b, c"))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_integer_columns_are_written_as_integers(tmp_path):
+    write_table(tmp_path / "t.csv", ("a", "b"), VALUES[:, [0, 0]], integer=[True, False])
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[2] == "-2,-2"  # Arrow writes whole floats without a point
+    write_table(tmp_path / "t.parquet", ("a", "b"), VALUES, integer=[True, False])
+    schema = pyarrow.parquet.read_schema(tmp_path / "t.parquet")
+    assert schema.types == [pa.int64(), pa.float64()]
+    write_table(tmp_path / "t.npy", ("a",), VALUES[:, :1], integer=[True])
+    assert np.load(tmp_path / "t.npy").dtype == np.int64
+
+
+def test_large_integers_keep_their_digits(tmp_path):
+    write_table(tmp_path / "t.csv", ("a",), np.array([[123456789012345.0]]), integer=[True])
+    assert (tmp_path / "t.csv").read_text().splitlines()[1] == "123456789012345"
+
+
+def test_writing_replaces_the_old_file_or_leaves_it(tmp_path):
+    path = tmp_path / "t.csv"
+    write_table(path, ("a",), np.array([[1.0]]))
+    with pytest.raises(InvalidInputError, match="integers in column 'a'; got other numbers"):
+        write_table(path, ("a",), np.array([[0.5]]), integer=[True])
+    assert read_table(path).values == [[1.0]]
+    write_table(path, ("a",), np.array([[2.0]]))
+    assert read_table(path).values == [[2.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("t.xlsx", "expected a file ending in .csv, .parquet or .npy; got 't.xlsx'"),
+        ("absent/t.csv", "no such file or directory. Try: create the folder"),
+        ("absent/t.npy", "no such file or directory. Try: create the folder"),
+        ("absent/t.parquet", "no such file or directory. Try: create the folder"),
+        ("file.csv/t.csv", "not a directory"),
+        ("folder.csv", "is a directory"),
+    ],
+)
+def test_refused_places_to_write(tmp_path, name, words):
+    (tmp_path / "file.csv").write_text("1\n")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
+        write_table(tmp_path / name, ("a", "b"), VALUES)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file.csv", "folder.csv"]
+
+
+CSV = {
+    "header": (b"a,b\n1,2\n3,4\n", ("a", "b"), [[1, 2], [3, 4]]),
+    "no header": (b"1,2\n3,4.5\n", ("x1", "x2"), [[1, 2], [3, 4.5]]),
+    "no last newline": (b"a,b\n1,2", ("a", "b"), [[1, 2]]),
+    "windows": (b"a,b\r\n1,2\r\n", ("a", "b"), [[1, 2]]),
+    "byte order mark": (b"\xef\xbb\xbf1,2\n3,4\n", ("x1", "x2"), [[1, 2], [3, 4]]),
+    "byte order mark and header": (b"\xef\xbb\xbfa,b\n1,2\n", ("a", "b"), [[1, 2]]),
+    "quoted header": (b'"a, b","c"\n1,2\n', ("a, b", "c"), [[1, 2]]),
+    "years as names": (b"id,2020\n1,2\n", ("id", "2020"), [[1, 2]]),
+    "blank lines": (b"\na,b\n\n1,2\n\n", ("a", "b"), [[1, 2]]),
+    "exponents": (b"1e3,-2\n+4,.5\n", ("x1", "x2"), [[1000, -2], [4, 0.5]]),
+    "booleans": (b"a,b\ntrue,1\nfalse,2\n", ("a", "b"), [[1, 1], [0, 2]]),
+    "gzip": (gzip.compress(b"a,b\n1,2\n"), ("a", "b"), [[1, 2]]),
+    "one column": (b"a\n1\n2\n", ("a",), [[1], [2]]),
+    # The type of a column follows from all its rows, however late the first fraction comes.
+    "late fraction": (
+        b"a\n" + b"1\n" * 600_000 + b"0.5\n",
+        ("a",),
+        np.append(np.ones(600_000), 0.5)[:, None],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "names", "values"), CSV.values(), ids=CSV.keys())
+def test_csv(tmp_path, content, names, values):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    table = read_table(path)
+    assert table.names == names
+    np.testing.assert_array_equal(table.values, values)
+
+
+def test_csv_by_name_and_by_position(tmp_path):
+    named, bare = tmp_path / "named.csv", tmp_path / "bare.csv.gz"
+    named.write_text("b,note,a\n1,hello,2\n")
+    bare.write_bytes(gzip.compress(b"1,2\n3,4\n"))
+    np.testing.assert_array_equal(read_table(named, columns=("a", "b")).values, [[2, 1]])
+    table = read_table(bare, columns=("a", "b"))
+    assert table.names == ("a", "b")
+    np.testing.assert_array_equal(table.values, [[1, 2], [3, 4]])
+
+
+BAD_CSV = {
+    "empty": (b"", "got an empty file"),
+    "blank": (b"\n \n", "got an empty file"),
+    "header only": (b"a,b\n", "0 sample(s) (shape=(0, 2)) while a minimum of 1 is required"),
+    "long row": (b"a,b\n1,2\n1,2,3\n", "expected 2 cells in every row; got 3 cells in data row 2"),
+    "short row": (b"1,2\n3,4\n5\n", "expected 2 cells in every row; got 1 cells in data row 3"),
+    "text": (b"a,b\n1,2\n3,high\n", "text 'high' in column 'b', data row 2"),
+    "text, no header": (b"1,2\n3,high\n", "text 'high' in column 'x2', data row 2"),
+    "text beside a gap": (b"a,b\n1,NA\n3,high\n", "text 'high' in column 'b', data row 2"),
+    "late text": (b"a\n" + b"1\n" * 600_000 + b"x\n", "text 'x' in column 'a', data row 600001"),
+    "missing": (b"a,b\n1,2\n3,\n,4\n", "in column 'b', data row 2 (2 such in all)"),
+    "missing, no header": (b"1,,3\n4,5,6\n", "in column 'x2', data row 1 (1 such in all)"),
+    "infinite": (b"a\n1\ninf\n", "inf (an infinite value) in column 'a', data row 2"),
+    "dates": (b"day,b\n2020-01-01,2\n", "column 'day' of type date32[day]"),
+    "same names": (b"a,a\n1,2\n", "got 'a' repeated"),
+    "semicolons": (b"a;b\n1;2\n", "expected cells separated by commas; got the first line 'a;b'"),
+    "zero bytes": (b"a,b\n1,\0\n", "expected CSV text; got binary data"),
+    "rubbish": (bytes(range(128, 256)), "bytes that are not UTF-8 (first at byte 1)"),
+    "latin-1": ("größe\n1\n".encode("latin-1"), "save the file as CSV in UTF-8"),
+    "damaged gzip": (gzip.compress(b"a,b\n1,2\n")[:-9], "expected a gzip file; got a damaged one"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), BAD_CSV.values(), ids=BAD_CSV.keys())
+def test_refused_csv(tmp_path, content, words):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=re.escape(words)) as caught:
+        read_table(path)
+    assert str(caught.value).startswith(f"read_table({str(path)!r}): expected ")
+
+
+def test_the_caller_words_the_call(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"^harmonium fit: expected a file or folder; got"):
+        read_table(tmp_path / "absent.csv", call="harmonium fit")
+
+
+def test_folder_of_parquet(tmp_path):
+    write_table(tmp_path / "2.parquet", ("b", "a"), np.array([[4.5, 3.0]]))
+    write_table(tmp_path / "1.parquet", ("a", "b"), np.array([[1.0, 2.0]]), integer=[True, True])
+    table = read_table(tmp_path)
+    assert table.names == ("a", "b")
+    np.testing.assert_array_equal(table.values, [[1, 2], [3, 4.5]])
+
+
+def test_folders_named_like_partitions_add_no_columns(tmp_path):
+    folder = tmp_path / "year=2020"
+    folder.mkdir()
+    write_table(folder / "t.parquet", ("a",), np.array([[1.0]]))
+    assert read_table(folder / "t.parquet").names == ("a",)
+
+
+@pytest.mark.parametrize("arrays", [{"X": VALUES, "y": np.ones(3)}, {"other": VALUES}])
+def test_npz_with_a_clear_choice(tmp_path, arrays):
+    np.savez(tmp_path / "t.npz", **arrays)
+    np.testing.assert_array_equal(read_table(tmp_path / "t.npz").values, VALUES)
+
+
+def _two_schemas(folder):
+    write_table(folder / "1.parquet", ("a",), np.ones((1, 1)))
+    write_table(folder / "2.parquet", ("b",), np.ones((1, 1)))
+
+
+def _two_types(folder):
+    write_table(folder / "1.parquet", ("a",), np.ones((1, 1)))
+    pyarrow.parquet.write_table(pa.table({"a": ["x"]}), folder / "2.parquet")
+
+
+def _object_npy(folder):
+    np.save(folder / "t.npy", np.array([[1, {}]], dtype=object), allow_pickle=True)
+
+
+BAD_FILES = {
+    "missing": (lambda f: None, "t.csv", "which does not exist"),
+    "no parquet": (lambda f: (f / "t").mkdir(), "t", "which holds none"),
+    "other schema": (_two_schemas, "", "got other columns in '2.parquet' than in '1.parquet'"),
+    "other types": (_two_types, "", "expected the same types in every file"),
+    "extension": (lambda f: (f / "t.xlsx").write_text("1"), "t.xlsx", "got 't.xlsx'. Try: convert"),
+    "no parquet file": (
+        lambda f: (f / "t.parquet").write_text("a,b\n1,2\n"),
+        "t.parquet",
+        "expected a Parquet file; got 't.parquet', which cannot be read",
+    ),
+    "empty parquet": (lambda f: (f / "t.parquet").touch(), "t.parquet", "got an empty file"),
+    "empty npy": (lambda f: (f / "t.npy").touch(), "t.npy", "'t.npy'"),
+    "npy rubbish": (lambda f: (f / "t.npy").write_text("1"), "t.npy", "expected a NumPy file"),
+    "npz rubbish": (
+        lambda f: (f / "t.npz").write_bytes(b"PK\x03\x04 no"),
+        "t.npz",
+        "expected a NumPy file of numbers; got 't.npz'",
+    ),
+    "pickle": (_object_npy, "t.npy", "expected a NumPy file of numbers"),
+    "1-D": (lambda f: np.save(f / "t.npy", np.ones(3)), "t.npy", "Reshape your data"),
+    "two arrays": (
+        lambda f: np.savez(f / "t.npz", a=VALUES, b=VALUES),
+        "t.npz",
+        "expected one array X, or a single 2-D array; got 't.npz' with the arrays a, b",
+    ),
+    "no archive": (
+        lambda f: np.savez(f / "t.npz", a=np.ones(3)),
+        "t.npz",
+        "got 't.npz' with the arrays a. Try: numpy.savez(path, X=X)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "name", "words"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_refused_files(tmp_path, make, name, words):
+    make(tmp_path)
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
+        read_table(tmp_path / name)

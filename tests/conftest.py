@@ -23,12 +23,25 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-jaxtyping.install_import_hook("harmonium", "beartype.beartype")
+MATHEMATICS = [
+    "harmonium.model",
+    "harmonium.sampling",
+    "harmonium.likelihood",
+    "harmonium.learning",
+]
+jaxtyping.install_import_hook(MATHEMATICS, "beartype.beartype")
 
 
 @pytest.fixture
 def unannotated():
-    """Run-time annotation checks off, as for a user: the library's own messages must then appear."""
+    """Run-time annotation checks off, as for a user: the library's own messages appear."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def usual_promotion():
+    """Dtype promotion as users have it, for what third-party code cannot do strictly."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

@@ -1,5 +1,6 @@
 """Shape-annotated array aliases. Axes: batch, chains, visible, hidden, features."""
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 Scalar = Float[Array, ""]
@@ -7,7 +8,14 @@ Visible = Float[Array, "visible"]
 Hidden = Float[Array, "hidden"]
 Features = Float[Array, "features"]
 Batch = Float[Array, "batch visible"]
+Training = Float[Array, "training visible"]
+HeldOut = Float[Array, "held_out visible"]
+Table = Float[Array | np.ndarray, "training visible"]
+HeldOutTable = Float[Array | np.ndarray, "held_out visible"]
 Positions = Float[Array, "chains visible"]
+HiddenBatch = Float[Array, "batch hidden"]
+HiddenPositions = Float[Array, "chains hidden"]
+PerRow = Float[Array, "batch"]
 PerChain = Float[Array, "chains"]
 Flag = Bool[Array, ""]
 RandomKey = Key[Array, ""]
@@ -16,10 +24,17 @@ __all__ = [
     "Batch",
     "Features",
     "Flag",
+    "HeldOut",
+    "HeldOutTable",
     "Hidden",
+    "HiddenBatch",
+    "HiddenPositions",
     "PerChain",
+    "PerRow",
     "Positions",
     "RandomKey",
     "Scalar",
+    "Table",
+    "Training",
     "Visible",
 ]

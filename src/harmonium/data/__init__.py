@@ -2,7 +2,15 @@
 
 from harmonium.data.columns import Columns
 from harmonium.data.readers import read_table, write_table
-from harmonium.data.table import Table, as_table
+from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
 
-__all__ = ["Columns", "Table", "Transform", "as_table", "read_table", "write_table"]
+__all__ = [
+    "Columns",
+    "Table",
+    "Transform",
+    "as_table",
+    "default_names",
+    "read_table",
+    "write_table",
+]

@@ -7,12 +7,17 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    TransformerMixin,
+)
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import load_density, save_density
-from harmonium.data import Table, as_table
+from harmonium.data import Table, as_table, default_names
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference import Density, DensitySettings, fit_density
 from harmonium.learning.result import Record
@@ -20,7 +25,9 @@ from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
 
 
-class DensityEstimator(DensityMixin, BaseEstimator):
+class DensityEstimator(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+):
     """Fit a normalized density to a numeric table.
 
     Rows go in and come out in data units. The fit starts from the maximum-likelihood Gaussian of the (tail-compressed)
@@ -119,7 +126,7 @@ class DensityEstimator(DensityMixin, BaseEstimator):
         self.settings_ = DensitySettings(**parameters, seed=seed)
         self.density_, result = fit_density(table, self.settings_, report=report)
         self.history_ = result.history
-        self.n_features_in_ = table.n_columns
+        self._name_features(table.names)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -176,6 +183,10 @@ class DensityEstimator(DensityMixin, BaseEstimator):
         """The fitted model, in model units."""
         return self._fitted().model
 
+    @property
+    def _n_features_out(self) -> int:
+        return self._fitted().model.n_hidden
+
     def _fitted(self) -> Density:
         check_is_fitted(self, "density_")
         return self.density_
@@ -187,8 +198,13 @@ class DensityEstimator(DensityMixin, BaseEstimator):
     def _wrap(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
         self.density_, self.settings_ = density, settings
         self.history_: tuple[Record, ...] = ()
-        self.n_features_in_ = len(density.columns.names)
+        self._name_features(density.columns.names)
         return self
+
+    def _name_features(self, names: tuple[str, ...]) -> None:
+        self.n_features_in_ = len(names)
+        if names != default_names(len(names)):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
 
 
 def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityEstimator:

@@ -18,7 +18,7 @@ from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
 from harmonium.sampling import SampleDiagnostics, sample
-from harmonium.typing import Batch, Hidden, PerChain
+from harmonium.typing import Batch, HiddenBatch, PerRow
 
 # Each row of a dequantized table enters training with several draws of its noise.
 MAX_COPIES = 16
@@ -101,7 +101,7 @@ def fit_density(
     shifts = _mean_log_dets(transform, training, validation)
     key_model, key_fit = jax.random.split(jax.random.key(settings.seed))
     result = fit(
-        settings.build_model(key_model, columns.n_modeled),
+        eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled),
         jnp.asarray(units, float),
         key=key_fit,
         objective=settings.build_objective(),
@@ -185,10 +185,10 @@ def _bounded(units: np.ndarray) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _free_energy(model: Harmonium, rows: Batch) -> PerChain:
+def _free_energy(model: Harmonium, rows: Batch) -> PerRow:
     return jax.vmap(model.free_energy)(rows)
 
 
 @eqx.filter_jit
-def _hidden_mean(model: Harmonium, rows: Batch) -> Hidden:
+def _hidden_mean(model: Harmonium, rows: Batch) -> HiddenBatch:
     return jax.vmap(model.hidden_mean)(rows)

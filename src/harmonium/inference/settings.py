@@ -25,6 +25,10 @@ MIN_ROWS = 8
 
 # Up to this many columns, fine structure can be resolved by waves, and must be to be seen at all.
 MAX_FOURIER_COLUMNS = 3
+# The spread of a random phase is the same for any number of columns.
+FREQUENCY_SCALE = 3.0
+# A gain above 1 lets the first layer bend within the data instead of staying linear.
+INPUT_SCALE = 3.0
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,19 @@ class DensitySettings:
         if name == "identity":
             return feature_maps.Identity(n_visible)
         if name == "mlp":
-            return feature_maps.MLP(n_visible, (self.width, self.width), key=key)
+            widths = (self.width, self.width)
+            return feature_maps.MLP(n_visible, widths, input_scale=INPUT_SCALE, key=key)
         if name == "residual":
-            return feature_maps.ResidualMLP(n_visible, self.width, key=key)
+            return feature_maps.ResidualMLP(n_visible, self.width, input_scale=INPUT_SCALE, key=key)
         key_waves, key_head = jax.random.split(key)
         n_frequencies = max(1, self.width // 2)
         head = feature_maps.MLP(2 * n_frequencies, (self.width,), input_scale=1.0, key=key_head)
         return feature_maps.FourierFeatures(
-            n_visible, n_frequencies, frequency_scale=3.0, head=head, key=key_waves
+            n_visible,
+            n_frequencies,
+            frequency_scale=FREQUENCY_SCALE * (2 / n_visible) ** 0.5,
+            head=head,
+            key=key_waves,
         )
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import equinox as eqx
@@ -18,7 +19,14 @@ from harmonium.learning.result import FitResult, Record, judge
 from harmonium.learning.trust_region import limit_update
 from harmonium.likelihood import LogPartition, estimate_log_partition
 from harmonium.model import Harmonium
-from harmonium.typing import Batch, RandomKey, Scalar
+from harmonium.typing import (
+    HeldOut,
+    HeldOutTable,
+    RandomKey,
+    Scalar,
+    Table,
+    Training,
+)
 
 Report = Callable[[Record], None]
 
@@ -66,21 +74,25 @@ class _Control(NamedTuple):
     caution: Scalar
 
 
+@lru_cache
 def default_optimizer(learning_rate: float = 1e-3) -> optax.GradientTransformation:
-    """AdamW with the gradient norm clipped at 1; `fit` multiplies its updates by a cosine decay."""
+    """AdamW with the gradient norm clipped at 1; `fit` multiplies its updates by a cosine decay.
+
+    The same object for the same rate, so that a second fit need not compile again.
+    """
     adamw = optax.adamw(learning_rate, weight_decay=1e-4)
     return optax.chain(optax.clip_by_global_norm(1.0), adamw)
 
 
 def fit(
     model: Harmonium,
-    data: Batch,
+    data: Table,
     *,
     key: RandomKey,
     objective: AbstractObjective | None = None,
     optimizer: optax.GradientTransformation | None = None,
     n_updates: int = 4000,
-    validation: Batch | float = 0.1,
+    validation: HeldOutTable | float = 0.1,
     time_budget: float | None = None,
     settings: FitSettings | None = None,
     report: Report | None = None,
@@ -122,8 +134,8 @@ class _Trainer(eqx.Module):
     objective: AbstractObjective
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     settings: FitSettings = eqx.field(static=True)
-    training: Batch
-    held_out: Batch
+    training: Training
+    held_out: HeldOut
     static: Harmonium
     updates_per_evaluation: int = eqx.field(static=True)
 
@@ -375,8 +387,8 @@ def _check_settings(n_updates: int, time_budget: float | None) -> None:
 
 
 def _split(
-    key: RandomKey, model: Harmonium, data: Batch, validation: Batch | float
-) -> tuple[Batch, Batch]:
+    key: RandomKey, model: Harmonium, data: Table, validation: HeldOutTable | float
+) -> tuple[Training, HeldOut]:
     data = _as_rows(model, "data", data)
     if not isinstance(validation, int | float):
         return data, _as_rows(model, "validation", validation)
@@ -393,8 +405,8 @@ def _split(
     return data[order[n_held_out:]], data[order[:n_held_out]]
 
 
-def _as_rows(model: Harmonium, name: str, rows: Batch) -> Batch:
-    rows = jnp.asarray(rows, model.visible_bias.dtype)
+def _as_rows(model: Harmonium, name: str, table: Table) -> Training:
+    rows = jnp.asarray(table, model.visible_bias.dtype)
     if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != model.n_visible:
         raise InvalidInputError(
             describe(

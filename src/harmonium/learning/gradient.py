@@ -8,7 +8,17 @@ import jax.numpy as jnp
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
-from harmonium.typing import Batch, Hidden, PerChain, Positions, RandomKey, Scalar, Visible
+from harmonium.typing import (
+    Batch,
+    Hidden,
+    HiddenBatch,
+    HiddenPositions,
+    PerChain,
+    Positions,
+    RandomKey,
+    Scalar,
+    Visible,
+)
 
 HiddenEstimator = Literal["marginal", "sampled"]
 
@@ -55,7 +65,7 @@ def log_likelihood_gradient(
     )
 
 
-def sample_hidden(key: RandomKey, model: Harmonium, rows: Batch) -> Hidden:
+def sample_hidden(key: RandomKey, model: Harmonium, rows: Batch) -> HiddenBatch:
     """One draw of h from p(h|x) for each row, shape (batch, hidden)."""
 
     def draw(key: RandomKey, x: Visible) -> Hidden:
@@ -74,8 +84,8 @@ def _marginal_contrast(
 
 def _sampled_contrast(
     model: Harmonium,
-    data: tuple[Batch, Hidden],
-    negatives: tuple[Positions, Hidden],
+    data: tuple[Batch, HiddenBatch],
+    negatives: tuple[Positions, HiddenPositions],
     weight: PerChain,
 ) -> Scalar:
     energy = jax.vmap(model.energy)

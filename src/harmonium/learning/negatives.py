@@ -52,42 +52,36 @@ class AbstractNegatives(eqx.Module):
         """
 
 
-class _Populations(NamedTuple):
-    learners: Population
-    monitors: Population
-
-
 class WeightedPopulation(AbstractNegatives):
-    """Weighted persistent chains from the exact base: sequential Monte Carlo along training (theory, section 8).
+    """Weighted persistent chains from the exact base: sequential Monte Carlo along training.
 
-    `n_chains` chains supply the gradient; `n_monitors` more follow the model without ever
-    entering it. The running log Z comes from the monitors alone, because the update raises F exactly at
-    the chains that made the gradient, which would pull the estimate low.
+    Two populations of `n_chains` each follow the model (theory, section 8). The learners supply the
+    gradient; the monitors never enter it, and the running log Z is theirs alone: an update raises F
+    exactly at the chains that made its gradient, which pulls the learners' own estimate low.
     """
 
     kernel: AbstractKernel | None = None
-    n_chains: int = eqx.field(static=True, default=512)
-    n_monitors: int = eqx.field(static=True, default=256)
+    n_chains: int = eqx.field(static=True, default=384)
     steps_per_update: int = eqx.field(static=True, default=5)
 
-    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> _Populations:
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
         """Exact draws of the base if W = 0; otherwise annealed from the base to the model."""
         kernel = default_kernel(model) if self.kernel is None else self.kernel
-        key_learners, key_monitors = jax.random.split(key)
-        return _Populations(
-            anneal_population(key_learners, model, kernel, self.n_chains),
-            anneal_population(key_monitors, model, kernel, self.n_monitors),
-        )
+        populations = [
+            anneal_population(k, model, kernel, self.n_chains) for k in jax.random.split(key)
+        ]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations)
 
     def draw(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Populations
-    ) -> tuple[Negatives, _Populations, Metrics]:
+        self, key: RandomKey, model: Harmonium, batch: Batch, carry: Population
+    ) -> tuple[Negatives, Population, Metrics]:
         """Reweight to the model, resample where needed, move."""
-        keys = jax.random.split(key)
-        learners, monitors = (
-            follow(k, population, model, n_steps=self.steps_per_update)
-            for k, population in zip(keys, carry, strict=True)
-        )
+
+        def follow_model(key: RandomKey, population: Population) -> Population:
+            return follow(key, population, model, n_steps=self.steps_per_update)
+
+        populations = jax.vmap(follow_model)(jax.random.split(key), carry)
+        learners, monitors = _unstack(populations)
         metrics = {
             "acceptance": learners.acceptance,
             "step_size": learners.kernel.step_size,
@@ -95,15 +89,20 @@ class WeightedPopulation(AbstractNegatives):
             "log_partition": monitors.estimated_log_partition(),
         }
         negatives = Negatives(learners.states.position, learners.log_weights)
-        return negatives, _Populations(learners, monitors), metrics
+        return negatives, populations, metrics
 
-    def log_partition(self, model: Harmonium, carry: _Populations) -> tuple[Scalar, Scalar]:
+    def log_partition(self, model: Harmonium, carry: Population) -> tuple[Scalar, Scalar]:
         """Free-energy perturbation from the monitors to `model`."""
-        monitors = carry.monitors
+        _, monitors = _unstack(carry)
         free_energy = jax.vmap(model.free_energy)(monitors.states.position)
         log_weights = monitors.log_weights + monitors.states.free_energy - free_energy
         value = monitors.log_partition + log_mean_exp(log_weights)
         return value, effective_sample_size(log_weights)
+
+
+def _unstack(populations: Population) -> tuple[Population, Population]:
+    learners, monitors = (jax.tree.map(lambda leaf, i=i: leaf[i], populations) for i in (0, 1))
+    return learners, monitors
 
 
 class _Chains(NamedTuple):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from harmonium.learning.negatives import Negatives
 from harmonium.model import Harmonium
-from harmonium.typing import Scalar
+from harmonium.typing import PerChain, Scalar
 
 
 class Limited(NamedTuple):
@@ -30,7 +30,7 @@ def limit_update(
     weight = jax.nn.softmax(negatives.log_weights)
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
 
-    def free_energies(parameters: Harmonium) -> Scalar:
+    def free_energies(parameters: Harmonium) -> PerChain:
         return jax.vmap(eqx.combine(parameters, static).free_energy)(negatives.positions)
 
     _, change = jax.jvp(free_energies, (parameters,), (update,))

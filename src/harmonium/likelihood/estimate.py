@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import jax
+
 from harmonium.errors import InvalidInputError, describe
 from harmonium.likelihood.annealed import AnnealedEstimate, annealed_log_partition
 from harmonium.model import (
@@ -16,6 +18,8 @@ from harmonium.typing import RandomKey
 Method = Literal["auto", "exact", "quadrature", "ais"]
 
 MAX_AUTO_ENUMERATED_HIDDEN = 16
+TEMPERATURES = (400, 1600, 6400)
+EFFECTIVE_SHARE = 0.25
 MIN_ESS = 50.0
 MAX_STANDARD_ERROR = 0.25
 
@@ -43,13 +47,14 @@ def estimate_log_partition(
     key: RandomKey,
     method: Method = "auto",
     n_chains: int = 512,
-    n_temperatures: int = 500,
+    n_temperatures: int | None = None,
 ) -> LogPartition:
     """Log Z of a model in nats, with an interval and a verdict.
 
     "exact" enumerates hidden states (affine f) or integrates (n <= 2); "quadrature" integrates;
     "ais" anneals from the exact base (theory, section 6); "auto" is exact where that is cheap. `n_chains`
-    and `n_temperatures` set the cost of annealing. Raises `InfeasibleError` when an exact method
+    and `n_temperatures` set the cost of annealing; without the latter, the number of temperatures
+    grows until the effective sample size is a quarter of the chains or 6400 are reached. Raises `InfeasibleError` when an exact method
     cannot be used and `InvalidInputError` for an unknown method.
     """
     if method not in get_args(Method):
@@ -66,7 +71,20 @@ def estimate_log_partition(
         return _exact(exact_log_partition(model), "exact")
     if method == "quadrature":
         return _exact(quadrature_log_partition(model), "quadrature")
-    return _annealed(annealed_log_partition(key, model, n_chains, n_temperatures))
+    lengths = TEMPERATURES if n_temperatures is None else (n_temperatures,)
+    return _annealed(_anneal_until_effective(key, model, n_chains, lengths))
+
+
+def _anneal_until_effective(
+    key: RandomKey, model: Harmonium, n_chains: int, lengths: tuple[int, ...]
+) -> AnnealedEstimate:
+    """The first estimate of growing length whose weights are effective; the last in any case."""
+    keys = jax.random.split(key, len(lengths))
+    for k, n_temperatures in zip(keys, lengths, strict=True):
+        estimate = annealed_log_partition(k, model, n_chains, n_temperatures)
+        if estimate.ess >= EFFECTIVE_SHARE * n_chains:
+            break
+    return estimate
 
 
 def _cheapest_exact(model: Harmonium) -> Method | None:

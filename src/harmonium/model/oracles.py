@@ -55,7 +55,7 @@ def enumerated_log_weights(
     (n/2) log pi + c·h - h·W d + |b - AᵀWᵀh|²/4 for f(x) = A x + d.
     """
     matrix, offset = model.affine_form()
-    drive = model.visible_bias - hidden @ (model.weights @ matrix)
+    drive = model.visible_bias[None, :] - hidden @ (model.weights @ matrix)
     gaussian = 0.5 * model.n_visible * math.log(math.pi)
     linear = hidden @ (model.hidden_bias - model.weights @ offset)
     return gaussian + linear + jnp.sum(drive * drive, axis=1) / 4

@@ -27,4 +27,4 @@ def base_log_partition(model: Harmonium) -> Scalar:
 def sample_base(key: RandomKey, model: Harmonium, n_chains: int) -> Positions:
     """Exact draws of the base N(b/2, I/2), shape (chains, visible)."""
     noise = jax.random.normal(key, (n_chains, model.n_visible), model.visible_bias.dtype)
-    return model.visible_bias / 2 + noise * jnp.sqrt(0.5).astype(noise.dtype)
+    return model.visible_bias[None, :] / 2 + noise * jnp.sqrt(0.5).astype(noise.dtype)

@@ -117,7 +117,8 @@ def systematic_indices(key: RandomKey, log_weights: PerChain) -> Int[Array, "cha
     """Indices of surviving chains: one uniform offset, evenly spaced points (Kitagawa 1996)."""
     n_chains = log_weights.shape[0]
     cumulative = jnp.cumsum(jax.nn.softmax(log_weights))
-    points = (jnp.arange(n_chains) + jax.random.uniform(key, dtype=cumulative.dtype)) / n_chains
+    offset = jax.random.uniform(key, dtype=cumulative.dtype)
+    points = (jnp.arange(n_chains, dtype=cumulative.dtype) + offset) / n_chains
     # Rounding may leave the last cumulative weight just below 1.
     return jnp.minimum(jnp.searchsorted(cumulative, points), n_chains - 1)
 
@@ -172,7 +173,7 @@ def anneal_population(
 ) -> Population:
     """A population brought from the exact base to `model` along beta; the base itself if W = 0."""
     key_start, key_anneal = jax.random.split(key)
-    population = start_population(key_start, model, kernel, n_chains)
+    population = eqx.filter_jit(start_population)(key_start, model, kernel, n_chains)
     if not bool(jnp.any(model.weights != 0)):
         return population
     return _anneal(key_anneal, population, model, n_temperatures, n_steps)

@@ -1,0 +1,47 @@
+"""What every benchmark does with its rows: print them, and store them with machine and versions."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("harmonium", "jax", "equinox", "optax", "numpy", "scikit-learn")
+
+Row = dict[str, Any]
+
+
+def environment() -> dict[str, Any]:
+    """Machine and versions, as they belong beside every figure."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def publish(name: str, title: str, rows: list[Row]) -> None:
+    """Print the rows as a table and store them under benchmarks/results."""
+    table = Table(title=title)
+    headings = list(dict.fromkeys(heading for row in rows for heading in row))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == headings[0] else "right")
+    for row in rows:
+        table.add_row(*(_text(row.get(heading, "")) for heading in headings))
+    console = Console(width=160, highlight=False)
+    console.print(table)
+    facts = environment()
+    console.print(", ".join(f"{key} {value}" for key, value in facts.items()))
+    RESULTS.mkdir(exist_ok=True)
+    stored = json.dumps({"title": title, "environment": facts, "rows": rows}, indent=1)
+    (RESULTS / f"{name}.json").write_text(stored + "\n", encoding="utf-8")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,105 @@
+"""Kind of truth: structure. Imports only go down the layers, and never in a circle."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "src" / "harmonium"
+
+# Low to high; packages of one row do not know each other.
+LAYERS = [
+    {"errors", "typing"},
+    {"data", "model"},
+    {"sampling"},
+    {"likelihood"},
+    {"learning"},
+    {"inference"},
+    {"artifact"},
+    {"estimators", "report"},
+    {"harmonium"},
+    {"cli", "__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def module_name(path):
+    parts = ("harmonium", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def targets(node, module):
+    """The dotted names that one import statement mentions."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{module}: relative import in line {node.lineno}"
+        return [
+            f"{node.module}.{alias.name}"
+            if f"{node.module}.{alias.name}" in MODULES
+            else node.module
+            for alias in node.names
+        ]
+    return []
+
+
+def imports_of(module):
+    """The modules of harmonium that a module imports, anywhere in it."""
+    tree = ast.parse(MODULES[module].read_text())
+    names = {name for node in ast.walk(tree) for name in targets(node, module)}
+    return {name for name in names if name.split(".")[0] == "harmonium"} - {module}
+
+
+GRAPH = {module: imports_of(module) for module in MODULES}
+
+
+def layer(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "harmonium"
+
+
+def test_the_parser_sees_the_package():
+    assert len(MODULES) > 20
+    assert "harmonium.model.harmonium" in GRAPH["harmonium.model.oracles"]
+
+
+def test_every_module_has_a_layer():
+    assert {layer(module) for module in MODULES} <= set(RANK)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module):
+    own = layer(module)
+    for imported in GRAPH[module]:
+        other = layer(imported)
+        assert other == own or RANK[other] < RANK[own], f"{module} imports {imported}"
+
+
+def test_data_knows_only_errors():
+    for module in MODULES:
+        if layer(module) == "data":
+            known = {layer(imported) for imported in GRAPH[module]} - {"data"}
+            assert known <= {"errors"}, f"{module} imports {known}"
+
+
+def test_there_is_no_cycle():
+    waiting = {module: imports & set(MODULES) for module, imports in GRAPH.items()}
+    while free := [module for module, imports in waiting.items() if not imports]:
+        for module in free:
+            del waiting[module]
+        for imports in waiting.values():
+            imports.difference_update(free)
+    assert not waiting, f"import cycle among {sorted(waiting)}"
+
+
+def test_packages_of_one_layer_do_not_meet():
+    for names in LAYERS:
+        for one, other in itertools.permutations(names, 2):
+            for module in MODULES:
+                if layer(module) == one:
+                    met = [name for name in GRAPH[module] if layer(name) == other]
+                    assert not met, f"{module} imports {met}"

@@ -1,0 +1,240 @@
+"""Kind of truth: contract, and NumPy re-implementations of every map.
+
+Seeds: rows 0, keys 0 and 1.
+"""
+
+import inspect
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import brute
+from scipy.special import erf
+
+import harmonium.model as hm
+from harmonium.errors import InvalidInputError
+from harmonium.model import feature_maps
+
+KEY = jax.random.key(0)
+ROWS = np.random.default_rng(0).normal(size=(5, 3))
+
+
+class Cubes(eqx.Module):
+    """A user's own map: a scaled tanh of the pairwise products."""
+
+    scale: jax.Array
+
+    def __call__(self, x):
+        """tanh of scale times (x0 x1, x1 x2)."""
+        return jnp.tanh(self.scale * x[:-1] * x[1:])
+
+
+class OwnAffine(eqx.Module):
+    """A user's own affine map, which says that it is one."""
+
+    scale: jax.Array
+
+    def __call__(self, x):
+        """scale * x reversed, plus one."""
+        return self.scale * x[::-1] + 1
+
+    def affine_form(self):
+        """The matrix and the offset."""
+        size = self.scale.shape[0]
+        return self.scale[:, None] * jnp.eye(size)[::-1], jnp.ones(size)
+
+
+MAPS = {
+    "Identity": feature_maps.Identity(3),
+    "Affine": feature_maps.Affine(
+        jnp.asarray(np.random.default_rng(1).normal(size=(4, 3))), jnp.arange(4.0)
+    ),
+    "MLP": feature_maps.MLP(3, (5, 4), key=KEY),
+    "ResidualMLP": feature_maps.ResidualMLP(3, 4, 2, activation="tanh", key=KEY),
+    "FourierFeatures": feature_maps.FourierFeatures(3, 4, key=KEY),
+    "user": Cubes(jnp.asarray([0.7, -2.0])),
+    "user affine": OwnAffine(jnp.asarray([0.7, -2.0, 0.4])),
+}
+AFFINE = {"Identity", "Affine", "user affine"}
+each_map = pytest.mark.parametrize("name", MAPS)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+# jax.nn.gelu is the tanh approximation; the exact one differs by less than 1e-3.
+NUMPY_ACTIVATIONS = {
+    "silu": (lambda z: z * sigmoid(z), 1e-12),
+    "tanh": (np.tanh, 1e-12),
+    "softplus": (lambda z: np.log1p(np.exp(z)), 1e-12),
+    "gelu": (lambda z: z * (1 + erf(z / np.sqrt(2))) / 2, 1e-3),
+    "relu": (lambda z: np.maximum(z, 0), 1e-12),
+}
+
+
+def linear(layer, z):
+    return z @ np.asarray(layer.weight).T + np.asarray(layer.bias)
+
+
+def reference(name, rows):
+    """The map as its docstring says, in NumPy."""
+    feature_map = MAPS[name]
+    if name == "Identity":
+        return rows
+    if name == "Affine":
+        return rows @ np.asarray(feature_map.matrix).T + np.asarray(feature_map.offset)
+    if name == "MLP":
+        z = np.sqrt(2.0) * rows
+        for layer in feature_map.layers:
+            z = NUMPY_ACTIVATIONS["silu"][0](linear(layer, z))
+        return z
+    if name == "ResidualMLP":
+        z = np.tanh(linear(feature_map.lift, np.sqrt(2.0) * rows))
+        for block in feature_map.blocks:
+            z = z + np.tanh(linear(block, z))
+        return z
+    if name == "FourierFeatures":
+        phase = rows @ np.asarray(feature_map.frequencies).T
+        return np.hstack([np.sin(phase), np.cos(phase)])
+    if name == "user":
+        return np.tanh(np.array([0.7, -2.0]) * rows[:, :-1] * rows[:, 1:])
+    return np.array([0.7, -2.0, 0.4]) * rows[:, ::-1] + 1
+
+
+def test_every_public_map_has_a_row():
+    public = {
+        name
+        for name, cls in inspect.getmembers(feature_maps, inspect.isclass)
+        if issubclass(cls, eqx.Module) and cls.__module__ == feature_maps.__name__
+    }
+    assert public == {name for name in MAPS if not name.startswith("user")}
+
+
+@each_map
+def test_values_are_the_formula(name):
+    actual = jax.vmap(MAPS[name])(jnp.asarray(ROWS))
+    np.testing.assert_allclose(np.asarray(actual), reference(name, ROWS), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", feature_maps.ACTIVATIONS)
+def test_activations_are_what_they_are_called(activation):
+    formula, tolerance = NUMPY_ACTIVATIONS[activation]
+    feature_map = feature_maps.MLP(3, (4,), activation=activation, input_scale=1.0, key=KEY)
+    expected = formula(linear(feature_map.layers[0], ROWS))
+    actual = jax.vmap(feature_map)(jnp.asarray(ROWS))
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=0, atol=tolerance)
+
+
+def test_fourier_features_pass_through_their_head():
+    head = feature_maps.MLP(8, (5,), input_scale=1.0, key=jax.random.key(1))
+    feature_map = feature_maps.FourierFeatures(3, 4, head=head, key=KEY)
+    waves = reference("FourierFeatures", ROWS)
+    expected = NUMPY_ACTIVATIONS["silu"][0](linear(head.layers[0], waves))
+    actual = jax.vmap(feature_map)(jnp.asarray(ROWS))
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-10)
+
+
+@each_map
+def test_a_model_takes_it(name):
+    for units in brute.ALPHABETS.values():
+        model = hm.Harmonium(3, 2, feature_map=MAPS[name], hidden_units=units, key=KEY)
+        assert model.n_features == reference(name, ROWS).shape[1]
+        model = brute.with_parameters(model, np.random.default_rng(2))
+        actual = jax.vmap(model.free_energy)(jnp.asarray(ROWS))
+        np.testing.assert_allclose(
+            np.asarray(actual), brute.free_energies(model, ROWS), rtol=1e-10, atol=1e-10
+        )
+
+
+@each_map
+def test_jit_vmap_and_loop_agree(name):
+    feature_map = MAPS[name]
+    loop = np.stack([np.asarray(feature_map(jnp.asarray(row))) for row in ROWS])
+    batched = eqx.filter_jit(jax.vmap(feature_map))(jnp.asarray(ROWS))
+    np.testing.assert_allclose(np.asarray(batched), loop, rtol=1e-12, atol=1e-12)
+
+
+@each_map
+def test_pytree_round_trip(name):
+    feature_map = MAPS[name]
+    leaves, structure = jax.tree.flatten(feature_map)
+    again = jax.tree.unflatten(structure, leaves)
+    x = jnp.asarray(ROWS[0])
+    np.testing.assert_array_equal(np.asarray(again(x)), np.asarray(feature_map(x)))
+    assert type(feature_map).__name__ in repr(feature_map)
+
+
+@each_map
+def test_affine_forms_are_true_and_only_given_by_affine_maps(name):
+    feature_map = MAPS[name]
+    model = hm.Harmonium(3, 2, feature_map=feature_map, key=KEY)
+    assert model.is_affine == (name in AFFINE)
+    if name in AFFINE:
+        matrix, offset = feature_map.affine_form()
+        expected = ROWS @ np.asarray(matrix).T + np.asarray(offset)
+        np.testing.assert_allclose(reference(name, ROWS), expected, rtol=1e-12)
+
+
+@each_map
+def test_every_parameter_can_be_trained(name):
+    def loss(feature_map):
+        return jnp.sum(jnp.sin(jax.vmap(feature_map)(jnp.asarray(ROWS))))
+
+    gradient = eqx.filter_grad(loss)(MAPS[name])
+    for leaf in jax.tree.leaves(gradient):
+        assert np.all(np.isfinite(np.asarray(leaf))) and np.any(np.asarray(leaf) != 0)
+
+
+@pytest.mark.parametrize("name", ["MLP", "ResidualMLP", "FourierFeatures"])
+def test_keys_decide_the_random_maps(name):
+    def build(key):
+        arguments = {"MLP": (3, (5, 4)), "ResidualMLP": (3, 4, 2), "FourierFeatures": (3, 4)}[name]
+        return jax.tree.leaves(getattr(feature_maps, name)(*arguments, key=key))
+
+    first, again, other = build(KEY), build(KEY), build(jax.random.key(1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+MISUSES = {
+    "no layers": (lambda: feature_maps.MLP(3, (), key=KEY), "at least one layer", "widths=()"),
+    "no width": (lambda: feature_maps.MLP(3, (4, 0), key=KEY), "positive width", "(4, 0)"),
+    "no input": (lambda: feature_maps.MLP(0, (4,), key=KEY), "at least one visible", "n_visible=0"),
+    "no depth": (
+        lambda: feature_maps.ResidualMLP(3, 4, 0, key=KEY),
+        "at least one layer",
+        "widths=()",
+    ),
+    "no waves": (
+        lambda: feature_maps.FourierFeatures(3, 0, key=KEY),
+        "FourierFeatures(n_visible, n_frequencies)",
+        "(0,)",
+    ),
+    "activation": (
+        lambda: feature_maps.MLP(3, (4,), activation="swish", key=KEY),
+        "'silu'",
+        "'swish'",
+    ),
+    "vector matrix": (
+        lambda: feature_maps.Affine(jnp.ones(3)),
+        "a matrix of shape (features, visible)",
+        "shape (3,)",
+    ),
+    "short offset": (
+        lambda: feature_maps.Affine(jnp.ones((4, 3)), jnp.ones(3)),
+        "offset of shape (4,)",
+        "shape (3,)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_misuse_is_worded(name, unannotated):
+    build, *words = MISUSES[name]
+    with pytest.raises(InvalidInputError) as caught:
+        build()
+    for word in words:
+        assert word in str(caught.value)

@@ -1,0 +1,185 @@
+"""Kind of truth: contract. Every source of negatives through the same battery and a tiny fit.
+
+The running log Z of a source is checked against the exact one. Seeds: rows 0, keys 0 to 3.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from contracts.registry import final_subclasses
+from exact import brute
+
+from harmonium.errors import InfeasibleError, NotFactorizedError
+from harmonium.learning import (
+    AbstractNegatives,
+    DataStartedChains,
+    ExactSamples,
+    FitSettings,
+    MaximumLikelihood,
+    PersistentChains,
+    WeightedPopulation,
+    fit,
+)
+
+SOURCES = {
+    "WeightedPopulation": WeightedPopulation(n_chains=64, steps_per_update=2),
+    "PersistentChains": PersistentChains(n_chains=64, steps_per_update=2),
+    "DataStartedChains": DataStartedChains(steps_per_update=2),
+    "ExactSamples": ExactSamples(n_chains=64),
+}
+KNOWS_LOG_PARTITION = {"WeightedPopulation", "ExactSamples"}
+each_source = pytest.mark.parametrize("name", SOURCES)
+
+MODEL = brute.balanced_model("bernoulli")
+ROWS = jnp.asarray(brute.Mixture(MODEL).sample(np.random.default_rng(0), 64))
+SETTINGS = FitSettings(batch_size=32, n_evaluations=3)
+
+
+def drawn(name):
+    source = SOURCES[name]
+    carry = source.init(jax.random.key(0), MODEL, ROWS)
+    return carry, eqx.filter_jit(source.draw)(jax.random.key(1), MODEL, ROWS, carry)
+
+
+DRAWN = {}
+
+
+def drawn_once(name):
+    if name not in DRAWN:
+        DRAWN[name] = drawn(name)
+    return DRAWN[name]
+
+
+def test_every_source_has_a_row():
+    assert final_subclasses(AbstractNegatives, "learning") == set(SOURCES)
+
+
+@each_source
+def test_draws_have_one_shape_and_are_finite(name):
+    carry, (negatives, next_carry, metrics) = drawn_once(name)
+    assert negatives.positions.shape == (64, 2) and negatives.log_weights.shape == (64,)
+    assert np.all(np.isfinite(np.asarray(negatives.positions)))
+    assert np.all(np.isfinite(np.asarray(negatives.log_weights)))
+    assert jax.tree.structure(carry) == jax.tree.structure(next_carry)
+    for before, after in zip(jax.tree.leaves(carry), jax.tree.leaves(next_carry), strict=True):
+        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+    for value in metrics.values():
+        assert value.shape == () and math.isfinite(float(value))
+
+
+@each_source
+def test_the_same_key_gives_the_same_draws(name):
+    _, (negatives, _, _) = drawn_once(name)
+    source = SOURCES[name]
+    carry = source.init(jax.random.key(0), MODEL, ROWS)
+    draw = eqx.filter_jit(source.draw)
+    again, _, _ = draw(jax.random.key(1), MODEL, ROWS, carry)
+    np.testing.assert_array_equal(np.asarray(again.positions), np.asarray(negatives.positions))
+    other, _, _ = draw(jax.random.key(2), MODEL, ROWS, carry)
+    assert np.any(np.asarray(other.positions) != np.asarray(negatives.positions))
+
+
+@each_source
+def test_negatives_come_from_the_model(name):
+    # Starts are exact here (data drawn from the model) or forgotten: Gibbs mixes in a few sweeps.
+    source = SOURCES[name]
+    carry = source.init(jax.random.key(0), MODEL, ROWS)
+
+    @eqx.filter_jit
+    def collect(key, carry):
+        def turn(carry, key):
+            negatives, carry, _ = source.draw(key, MODEL, ROWS, carry)
+            weight = jax.nn.softmax(negatives.log_weights)
+            return carry, weight @ negatives.positions
+
+        return jax.lax.scan(turn, carry, jax.random.split(key, 60))[1]
+
+    means = np.asarray(collect(jax.random.key(3), carry))[10:]
+    difference = means.mean(axis=0) - brute.Mixture(MODEL).mean
+    # 64 chains are 64 independent rows at least; a standard deviation is at most 1.4.
+    assert np.all(np.abs(difference) < 5 * 1.4 / np.sqrt(64))
+
+
+@each_source
+def test_running_log_partition_is_right_or_openly_unknown(name):
+    _, (_, carry, _) = drawn_once(name)
+    value, ess = SOURCES[name].log_partition(MODEL, carry)
+    if name in KNOWS_LOG_PARTITION:
+        error = abs(float(value) - brute.Mixture(MODEL).log_partition)
+        assert error < (1e-9 if name == "ExactSamples" else 0.3)
+        assert 1 <= float(ess) <= 64 + 1e-9
+    else:
+        assert math.isnan(float(value)) and float(ess) == 0.0
+
+
+@each_source
+def test_a_tiny_fit_runs_and_repeats(name):
+    def train():
+        return fit(
+            MODEL,
+            ROWS,
+            key=jax.random.key(0),
+            objective=MaximumLikelihood(SOURCES[name]),
+            optimizer=optax.sgd(0.05),
+            n_updates=6,
+            settings=SETTINGS,
+        )
+
+    result, again = train(), train()
+    leaves = jax.tree.leaves(eqx.filter(result.model, eqx.is_inexact_array))
+    assert all(np.all(np.isfinite(np.asarray(leaf))) for leaf in leaves)
+    for a, b in zip(leaves, jax.tree.leaves(again.model), strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    assert result.history[-1]["update"] == 6
+    # k = 3 is enumerated: log Z of the fitted model is exact, and so says the verdict.
+    exact = brute.Mixture(result.model).log_partition
+    assert result.log_partition.value == pytest.approx(exact, abs=1e-9)
+    assert "exact" in result.verdict
+
+
+def test_training_climbs_the_exact_log_likelihood():
+    # From W = 0 with exact negatives; the gain is measured by the mixture, not by the library.
+    start = eqx.tree_at(lambda m: m.weights, MODEL, jnp.zeros_like(MODEL.weights))
+
+    def log_likelihood(model):
+        mean = np.mean(brute.free_energies(model, np.asarray(ROWS)))
+        return -mean - brute.Mixture(model).log_partition
+
+    result = fit(
+        start,
+        ROWS,
+        key=jax.random.key(0),
+        objective=MaximumLikelihood(ExactSamples(n_chains=256)),
+        optimizer=optax.sgd(0.1),
+        n_updates=90,
+        settings=SETTINGS,
+    )
+    assert log_likelihood(result.model) > log_likelihood(start) + 0.05
+
+
+def test_the_default_optimizer_trains_too(usual_promotion):
+    # Optax's Adam raises a float to an integer count, which strict promotion forbids.
+    start = eqx.tree_at(lambda m: m.weights, MODEL, jnp.zeros_like(MODEL.weights))
+    result = fit(
+        start,
+        ROWS,
+        key=jax.random.key(0),
+        objective=MaximumLikelihood(SOURCES["ExactSamples"]),
+        n_updates=30,
+        settings=SETTINGS,
+    )
+    moved = np.asarray(result.model.weights) != 0
+    assert np.all(moved) and np.all(np.isfinite(np.asarray(result.model.weights)))
+
+
+def test_exact_samples_refuse_what_they_cannot_enumerate():
+    with pytest.raises(NotFactorizedError, match="does not factorize"):
+        ExactSamples(4).init(jax.random.key(0), brute.deep_model("bernoulli"), ROWS)
+    wide = brute.affine_model("bernoulli", n_visible=2, n_hidden=17)
+    with pytest.raises(InfeasibleError, match="at most 16 hidden units; got 17"):
+        ExactSamples(4).init(jax.random.key(0), wide, ROWS)

@@ -1,0 +1,82 @@
+"""Kind of truth: exact (closed form, summation) and, for `sample_base`, statistical at 5 sigma.
+
+Theory, section 6. Seeds: models 0 and 1, draws key(5).
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import brute
+
+from harmonium.model import base_log_partition, sample_base, temper
+
+MODELS = {
+    f"{build.__name__} {alphabet}": build(alphabet)
+    for build in (brute.affine_model, brute.deep_model)
+    for alphabet in brute.ALPHABETS
+}
+each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+
+
+def without_weights(model):
+    return eqx.tree_at(lambda m: m.weights, model, jnp.zeros_like(model.weights))
+
+
+@each_model
+def test_base_log_partition_is_the_closed_form(model):
+    _, visible_bias, hidden_bias = brute.numbers(model)
+    if type(model.hidden_units).__name__ == "Bernoulli":
+        units = np.sum(np.log(1 + np.exp(hidden_bias)))
+    else:
+        units = np.sum(np.log(2 * np.cosh(hidden_bias)))
+    n_visible = len(visible_bias)
+    expected = n_visible / 2 * np.log(np.pi) + visible_bias @ visible_bias / 4 + units
+    np.testing.assert_allclose(float(base_log_partition(model)), expected, rtol=1e-12)
+
+
+@each_model
+def test_base_log_partition_is_the_sum_over_states_and_the_integral(model):
+    base = without_weights(model)
+    actual = float(base_log_partition(model))
+    np.testing.assert_allclose(actual, brute.Mixture(base).log_partition, rtol=1e-10)
+    if model.n_visible == 2:
+        np.testing.assert_allclose(actual, brute.grid_log_partition(base), rtol=1e-10)
+
+
+@each_model
+def test_sample_base_has_the_moments_of_the_gaussian(model):
+    draws = np.asarray(sample_base(jax.random.key(5), model, 20000))
+    centered = draws - np.asarray(model.visible_bias) / 2
+    brute.assert_within(centered, np.zeros(model.n_visible), label="mean")
+    products = np.einsum("ri,rj->rij", centered, centered)
+    brute.assert_within(products, np.eye(model.n_visible) / 2, label="covariance")
+    # E[z^4] = 3/4 for variance 1/2: a wrong shape of the same width would show.
+    brute.assert_within(centered**4, np.full(model.n_visible, 0.75), label="fourth moment")
+
+
+@each_model
+@pytest.mark.parametrize("beta", [0.0, 0.25, 1.0])
+def test_tempered_free_energy_is_the_formula(model, beta):
+    # F_beta(x) = x·x - b·x - sum_k log_normalizer(c_k - beta w_k·f(x))
+    weights, visible_bias, hidden_bias = brute.numbers(model)
+    rows = np.random.default_rng(0).normal(size=(5, model.n_visible))
+    logits = hidden_bias - beta * brute.features(model, rows) @ weights.T
+    if type(model.hidden_units).__name__ == "Bernoulli":
+        units = np.log1p(np.exp(logits))
+    else:
+        units = np.log(2 * np.cosh(logits))
+    expected = np.sum(rows**2, axis=1) - rows @ visible_bias - units.sum(axis=1)
+    actual = jax.vmap(temper(model, beta).free_energy)(jnp.asarray(rows))
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-10)
+
+
+@each_model
+def test_tempering_to_one_is_the_model_and_leaves_the_original_alone(model):
+    before = np.array(model.weights)
+    tempered = temper(model, 1.0)
+    same = jax.tree.map(lambda a, b: bool(jnp.all(a == b)), tempered, model)
+    assert all(jax.tree.leaves(same))
+    temper(model, 0.5)
+    assert np.array_equal(before, np.asarray(model.weights))

@@ -1,0 +1,132 @@
+"""Saving and loading: exact round trips, and words for everything that is not a model file."""
+
+import json
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import harmonium as hm
+from harmonium.errors import ArtifactError
+from harmonium.estimators import DensityEstimator
+
+
+def test_round_trip_is_exact(fitted, rows, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    loaded = hm.load(path)
+    np.testing.assert_array_equal(loaded.score_samples(rows), fitted.score_samples(rows))
+    np.testing.assert_array_equal(loaded.sample(5), fitted.sample(5))
+    assert loaded.log_partition_ == fitted.log_partition_
+    assert loaded.verdict_ == fitted.verdict_
+    assert loaded.get_params() == fitted.get_params()
+
+
+@pytest.mark.parametrize("feature_map", ["identity", "mlp", "residual", "fourier"])
+def test_every_feature_map_comes_back(feature_map, rows, tmp_path):
+    table = rows[:, :2]
+    estimator = DensityEstimator(4, feature_map, width=4, n_updates=3, random_state=0).fit(table)
+    estimator.save(tmp_path / "m.safetensors")
+    loaded = hm.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.score_samples(table), estimator.score_samples(table))
+
+
+class Quadratic(eqx.Module):
+    """A feature map of the user's own."""
+
+    scale: jax.Array
+
+    def __call__(self, x):
+        return jax.numpy.tanh(self.scale * x * x)
+
+
+def test_a_users_feature_map_needs_to_be_passed(fitted, rows, tmp_path):
+    from dataclasses import replace
+
+    model = hm.Harmonium(
+        3, 2, feature_map=Quadratic(jax.numpy.asarray([1.0, 2.0, 3.0])), key=jax.random.key(0)
+    )
+    estimator = hm.load(_saved(fitted, tmp_path))
+    estimator.density_ = replace(estimator.density_, model=model)
+    estimator.save(tmp_path / "own.safetensors")
+    with pytest.raises(ArtifactError, match="Quadratic.*feature_map="):
+        hm.load(tmp_path / "own.safetensors")
+    template = Quadratic(jax.numpy.zeros(3))
+    loaded = hm.load(tmp_path / "own.safetensors", feature_map=template)
+    np.testing.assert_array_equal(loaded.free_energy(rows), estimator.free_energy(rows))
+
+
+def test_a_failed_save_leaves_nothing(fitted, tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("harmonium.artifact.save_file", fail)
+    with pytest.raises(OSError, match="no space"):
+        fitted.save(tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_folder_is_named(fitted, tmp_path):
+    with pytest.raises(ArtifactError, match="folder.*absent.*does not exist"):
+        fitted.save(tmp_path / "absent" / "model.safetensors")
+
+
+def _saved(fitted, folder):
+    path = folder / "good.safetensors"
+    fitted.save(path)
+    return path
+
+
+def _rewrite(path, *, header=None, arrays=None):
+    """The same file with some header entries or arrays replaced; a value of None drops an entry."""
+    with safe_open(path, framework="numpy") as file:
+        stored = json.loads(file.metadata()["harmonium"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    stored.update(header or {})
+    tensors.update(arrays or {})
+    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    stored = {name: value for name, value in stored.items() if value is not None}
+    save_file(kept, path, {"harmonium": json.dumps(stored)})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"header": {"format_version": 99}}, "format version 1; got 99"),
+        ({"header": {"transform": None}}, "damaged"),
+        ({"header": {"verdict": None}}, "damaged"),
+        ({"header": {"columns": [1, 2]}}, "damaged"),
+        ({"header": {"settings": {"n_hidden": -3}}}, "damaged"),
+        ({"header": {"log_partition": {"value": 1.0}}}, "damaged"),
+        ({"arrays": {"model/.weights": None}}, "do not match"),
+        ({"arrays": {"model/.weights": np.ones((2, 2))}}, "shape"),
+        ({"arrays": {"model/.visible_bias": np.full(3, np.nan)}}, "finite"),
+        ({"arrays": {"model/.odd": np.ones(3)}}, "do not match"),
+        ({"arrays": {"transform/scale": np.zeros(3)}}, "scale"),
+    ],
+)
+def test_damaged_models_are_refused_in_words(change, words, fitted, tmp_path):
+    path = _saved(fitted, tmp_path)
+    _rewrite(path, **change)
+    with pytest.raises(ArtifactError, match=words):
+        hm.load(path)
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, 2000])
+def test_truncated_files_are_refused(size, fitted, tmp_path):
+    path = _saved(fitted, tmp_path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ArtifactError, match="not a harmonium model"):
+        hm.load(path)
+
+
+def test_foreign_and_missing_files(tmp_path):
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": np.ones(3)}, foreign)
+    with pytest.raises(ArtifactError, match="not a harmonium model"):
+        hm.load(foreign)
+    with pytest.raises(ArtifactError, match="no such file"):
+        hm.load(tmp_path / "absent.safetensors")

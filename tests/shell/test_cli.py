@@ -1,0 +1,174 @@
+"""The command line as a user types it: outputs, exit codes, and nothing half-written."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from harmonium.cli.app import run
+
+FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
+
+
+def call(*arguments: object) -> int:
+    """Run a command in this process; returns its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        run([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("data") / "table.csv"
+    np.savetxt(path, rows[:, :3], delimiter=",", header="a,b,count", comments="", fmt="%.6g")
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted_run(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    assert call("fit", table, "-o", path, *FIT) == 0
+    return path
+
+
+def test_fit_writes_a_complete_run(fitted_run):
+    names = {path.name for path in fitted_run.iterdir()}
+    assert names == {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
+    assert 'tails = "auto"' in (fitted_run / "config.toml").read_text()
+    metrics = json.loads((fitted_run / "metrics.json").read_text())
+    assert metrics["updates"] == 6
+    assert "log Z" in metrics["verdict"]
+    history = pq.read_table(fitted_run / "history.parquet")
+    assert history["update"].to_pylist()[-1] == 6
+
+
+def test_score_to_standard_output_and_to_a_file(fitted_run, table, tmp_path, capsys):
+    assert call("score", fitted_run, table) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "log_density"
+    assert len(lines) == 201
+    out = tmp_path / "scores.csv"
+    assert call("score", fitted_run / "model.safetensors", table, "-o", out) == 0
+    assert out.read_text().splitlines()[0].replace('"', "") == "log_density,free_energy"
+    written = np.genfromtxt(out, delimiter=",", skip_header=1)
+    np.testing.assert_allclose(written[:, 0], [float(line) for line in lines[1:]], rtol=1e-4)
+
+
+def test_score_as_json(fitted_run, table, capsys):
+    capsys.readouterr()
+    assert call("score", fitted_run, table, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["rows"] == 200
+    assert np.mean(answer["log_density"]) == pytest.approx(answer["mean_log_density"])
+
+
+def test_sample_gives_rows_that_can_be_scored(fitted_run, tmp_path, capsys):
+    out = tmp_path / "new.csv"
+    assert call("sample", fitted_run, "-n", 20, "-o", out) == 0
+    assert call("score", fitted_run, out) == 0
+    capsys.readouterr()
+    assert call("sample", fitted_run, "-n", 3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "a,b,count"
+    assert len(lines) == 4
+    assert all("." not in line.split(",")[2] for line in lines[1:])
+
+
+def test_same_seed_same_file(fitted_run, tmp_path):
+    for name in ("one.csv", "two.csv"):
+        assert call("sample", fitted_run, "-n", 5, "--seed", 1, "-o", tmp_path / name) == 0
+    assert (tmp_path / "one.csv").read_text() == (tmp_path / "two.csv").read_text()
+
+
+def test_an_existing_run_is_kept_unless_told_otherwise(fitted_run, table, capsys):
+    before = (fitted_run / "metrics.json").read_text()
+    assert call("fit", table, "-o", fitted_run, *FIT) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (fitted_run / "metrics.json").read_text() == before
+
+
+def test_a_folder_that_is_no_run_is_never_replaced(table, tmp_path, capsys):
+    (tmp_path / "precious.txt").write_text("keep me")
+    assert call("fit", table, "-o", tmp_path, *FIT, "--overwrite") == 2
+    assert "does not look like a run" in capsys.readouterr().err
+    assert (tmp_path / "precious.txt").read_text() == "keep me"
+
+
+def bad_table(folder, name, content):
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("text.csv", b"a,b\n" + b"1,2\n" * 9 + b"3,red\n", "'b'.*row 10"),
+        ("hole.csv", b"a,b\n" + b"1,2\n" * 9 + b"3,\n", "'b', data row 10"),
+        ("short.csv", b"a,b\n1,2\n3,4\n", "at least 8 rows"),
+        ("ragged.csv", b"a,b\n1,2\n3,4,5\n", "row"),
+        ("table.xyz", b"1,2\n", "xyz"),
+        ("constant.csv", b"a,b\n" + b"1,2\n" * 20, "constant"),
+        ("binary.csv", bytes(range(256)) * 4, "binary.csv"),
+    ],
+)
+def test_bad_tables_end_in_words_and_leave_nothing(name, content, words, tmp_path, capsys):
+    import re
+
+    path = bad_table(tmp_path, name, content)
+    assert call("fit", path, "-o", tmp_path / "run", *FIT) == 2
+    message = capsys.readouterr().err
+    assert re.search(words, message), message
+    assert "Traceback" not in message
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_missing_files_and_wrong_options(fitted_run, table, tmp_path, capsys):
+    assert call("fit", tmp_path / "absent.csv", "-o", tmp_path / "run") == 2
+    assert call("score", tmp_path / "absent", table) == 2
+    assert call("fit", table, "-o", tmp_path / "run", "--time-budget", "soon") == 2
+    assert "60s" in capsys.readouterr().err
+    assert call("fit", table, "-o", tmp_path / "run", "--feature-map", "cnn") == 2
+    assert call("fit", table) == 2
+    assert call("nonsense") == 2
+    assert call("fit", table, "-o", tmp_path / "no" / "run") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_columns_at_scoring(fitted_run, tmp_path, capsys):
+    path = bad_table(tmp_path, "other.csv", b"a,c\n1,2\n3,4\n")
+    assert call("score", fitted_run, path) == 2
+    assert "'b'" in capsys.readouterr().err
+
+
+def test_a_failure_inside_a_fit_leaves_nothing(table, tmp_path, monkeypatch, capsys):
+    def fail(*_args, **_kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("harmonium.cli.work.write_history", fail)
+    assert call("fit", table, "-o", tmp_path / "run", *FIT) == 1
+    assert "no space left" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_does_not_load_jax():
+    code = "import sys; import harmonium.cli.app; print('jax' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "False"
+
+
+def test_the_installed_command_runs():
+    answer = subprocess.run(
+        [sys.executable, "-c", "from harmonium.cli import main; main()", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command in ("fit", "score", "sample", "demo"):
+        assert command in answer.stdout

@@ -1,0 +1,160 @@
+"""The scikit-learn contract of `DensityEstimator`, and its promises about data units."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import harmonium as hm
+from harmonium.estimators import DensityEstimator
+
+
+@parametrize_with_checks([DensityEstimator(4, "mlp", width=4, n_updates=2, random_state=0)])
+@pytest.mark.filterwarnings("ignore")
+def test_sklearn_contract(estimator, check):
+    check(estimator)
+
+
+def test_an_untrained_model_is_the_gaussian_fit():
+    """W = 0 is exactly the maximum-likelihood Gaussian of the training rows (theory, section 9)."""
+    rows = np.random.default_rng(1).normal(size=(300, 3)) @ np.array(
+        [[2.0, 0.0, 0.0], [0.5, 1.0, 0.0], [-1.0, 0.3, 0.1]]
+    )
+    estimator = DensityEstimator(
+        4, "mlp", width=4, n_updates=1, learning_rate=1e-12, tails="none", random_state=0
+    ).fit(rows)
+    kept = rows[np.random.default_rng(0).permutation(300)[30:]]
+    gaussian = multivariate_normal(kept.mean(axis=0), np.cov(kept.T, bias=True))
+    np.testing.assert_allclose(
+        estimator.score_samples(rows), gaussian.logpdf(rows), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_density_of_one_column_integrates_to_one():
+    rng = np.random.default_rng(2)
+    rows = np.concatenate([rng.normal(-2, 0.4, 300), rng.normal(3, 1.0, 300)])[:, None]
+    estimator = DensityEstimator(8, width=16, n_updates=60, random_state=0).fit(rows)
+    grid = np.linspace(-30, 40, 20_001)[:, None]
+    mass = np.exp(estimator.score_samples(grid)).sum() * (grid[1, 0] - grid[0, 0])
+    assert mass == pytest.approx(1.0, abs=1e-3)
+
+
+def test_masses_of_an_integer_column_sum_to_one():
+    rows = np.random.default_rng(3).poisson(2.0, (400, 1)).astype(float)
+    estimator = DensityEstimator(8, width=16, n_updates=60, random_state=0).fit(rows)
+    mass = np.exp(estimator.score_samples(np.arange(-60.0, 120.0)[:, None])).sum()
+    # A cell's mass is an average over 16 points, exact only in the limit.
+    assert mass == pytest.approx(1.0, abs=0.02)
+
+
+def test_scores_do_not_depend_on_the_batch(fitted, rows):
+    together = fitted.score_samples(rows)
+    alone = np.concatenate([fitted.score_samples(rows[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(together[:5], alone, rtol=1e-6)
+
+
+def test_same_seed_same_result_and_other_seed_other(fitted, rows):
+    again = clone(fitted).fit(rows)
+    other = clone(fitted).set_params(random_state=1).fit(rows)
+    np.testing.assert_array_equal(fitted.score_samples(rows), again.score_samples(rows))
+    assert not np.allclose(fitted.score_samples(rows), other.score_samples(rows))
+    np.testing.assert_array_equal(fitted.sample(5), again.sample(5))
+
+
+def test_a_row_that_breaks_a_rule_costs_its_log_probability(fitted, rows):
+    broken = rows[:1].copy()
+    broken[0, 3] = 5.0
+    difference = fitted.score_samples(rows[:1]) - fitted.score_samples(broken)
+    assert difference[0] == pytest.approx(np.log(201), abs=1e-9)
+
+
+def test_samples_look_like_rows(fitted):
+    drawn = fitted.sample(50)
+    assert drawn.shape == (50, 4)
+    assert np.all(drawn[:, 2] == np.round(drawn[:, 2]))
+    assert np.all(drawn[:, 3] == 4.0)
+
+
+def test_hidden_probabilities(fitted, rows):
+    features = fitted.transform(rows)
+    assert features.shape == (len(rows), 8)
+    assert np.all((features >= 0) & (features <= 1))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames_go_by_name(frame, rows):
+    names = ["a", "b", "c"]
+    table = frame({name: rows[:, i] for i, name in enumerate(names)})
+    estimator = DensityEstimator(4, "mlp", width=4, n_updates=2, random_state=0).fit(table)
+    shuffled = frame({name: rows[:, names.index(name)] for name in ["c", "a", "b"]})
+    np.testing.assert_array_equal(estimator.score_samples(table), estimator.score_samples(shuffled))
+    assert list(estimator.feature_names_in_) == names
+    with pytest.raises(hm.errors.InvalidInputError, match="'b'"):
+        estimator.score_samples(frame({"a": rows[:, 0], "c": rows[:, 2]}))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"n_hidden": 0}, "n_hidden=.*at least 1.*got 0"),
+        ({"feature_map": "cnn"}, "feature_map=.*'mlp'.*got 'cnn'"),
+        ({"hidden_units": "potts"}, "hidden_units=.*'spin'"),
+        ({"objective": "score"}, "objective=.*'likelihood'"),
+        ({"time_budget": -1.0}, "time_budget=.*positive"),
+        ({"learning_rate": float("nan")}, "learning_rate=.*positive"),
+        ({"validation_fraction": 1.5}, "validation_fraction=.*between 0 and 1"),
+        ({"tails": "log"}, "tails"),
+        ({"whitening": "zca"}, "whitening"),
+    ],
+)
+def test_wrong_parameters_are_named(parameters, words, rows):
+    with pytest.raises(ValueError, match=words):
+        DensityEstimator(**{"n_updates": 2, **parameters}).fit(rows[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (np.ones((3, 2)), "at least 8 rows"),
+        (np.ones((20, 2)), "constant"),
+        (np.array([[1.0, np.nan]] * 20), "NaN.*'x2', data row 1"),
+        (np.array([[1.0, np.inf]] * 20), "inf"),
+        (np.array([[1.0, "red"]] * 20, dtype=object), "red"),
+        (np.zeros((0, 3)), "0 sample"),
+    ],
+)
+def test_wrong_tables_are_explained(table, words):
+    with pytest.raises(ValueError, match=words):
+        DensityEstimator(n_updates=2).fit(table)
+
+
+@pytest.mark.parametrize("objective", ["persistent", "contrastive-divergence"])
+@pytest.mark.parametrize("hidden_units", ["bernoulli", "spin"])
+@pytest.mark.parametrize("feature_map", ["identity", "residual", "fourier"])
+def test_every_combination_fits(objective, hidden_units, feature_map, rows):
+    estimator = DensityEstimator(
+        6,
+        feature_map,
+        width=6,
+        hidden_units=hidden_units,
+        objective=objective,
+        n_updates=4,
+        random_state=0,
+    ).fit(rows[:, :2])
+    assert np.all(np.isfinite(estimator.score_samples(rows[:, :2])))
+    assert np.isfinite(estimator.log_partition_.value)
+
+
+def test_huge_outliers_score_finitely_and_low(fitted, rows):
+    outlier = rows[:1].copy()
+    outlier[0, :2] = 1e80
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value = fitted.score_samples(outlier)
+    assert np.isfinite(value[0])
+    assert value[0] < fitted.score_samples(rows).min()

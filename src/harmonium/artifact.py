@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from harmonium.data import Columns, Transform
 from harmonium.errors import ArtifactError, HarmoniumError
-from harmonium.inference import Density
+from harmonium.inference import Density, DensitySettings
 from harmonium.likelihood import LogPartition
 from harmonium.model import Bernoulli, Harmonium, Spin
 from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
@@ -36,7 +36,7 @@ Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
 
-def save_density(density: Density, path: str | Path, settings: Mapping[str, Any]) -> None:
+def save_density(density: Density, path: str | Path, settings: DensitySettings) -> None:
     """Write a fitted density, with the settings it was made by, to one `.safetensors` file."""
     columns, column_arrays = density.columns.to_state()
     transform, transform_arrays = density.transform.to_state()
@@ -49,7 +49,7 @@ def save_density(density: Density, path: str | Path, settings: Mapping[str, Any]
         "log_partition": asdict(density.log_partition),
         "verdict": density.verdict,
         "trusted": density.trusted,
-        "settings": dict(settings),
+        "settings": asdict(settings),
         "provenance": _provenance(),
     }
     arrays = {
@@ -64,7 +64,7 @@ def save_density(density: Density, path: str | Path, settings: Mapping[str, Any]
 
 def load_density(
     path: str | Path, *, feature_map: eqx.Module | None = None
-) -> tuple[Density, Config]:
+) -> tuple[Density, DensitySettings]:
     """Read what `save_density` wrote: the density and its settings.
 
     A model with a feature map of your own is loaded by giving a `feature_map` of the same structure; its
@@ -81,7 +81,7 @@ def load_density(
             verdict=str(header["verdict"]),
             trusted=bool(header["trusted"]),
         )
-        settings = dict(header["settings"])
+        settings = DensitySettings(**header["settings"])
     except ArtifactError as error:
         raise ArtifactError(f"load({str(path)!r}): {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, HarmoniumError) as error:

@@ -45,7 +45,7 @@ def assert_documented(name, thing):
     # A dataclass without docstring gets its signature as one.
     assert not text.startswith(f"{getattr(thing, '__name__', name)}("), f"{name} has no docstring"
     sentence = text.strip().split("\n\n")[0]
-    assert sentence[-1] in ".:?", f"{name}: {sentence!r} is no sentence"
+    assert sentence[-1] in ".:?…", f"{name}: {sentence!r} is no sentence"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

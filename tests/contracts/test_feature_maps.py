@@ -153,7 +153,7 @@ def test_a_model_takes_it(name):
 def test_jit_vmap_and_loop_agree(name):
     feature_map = MAPS[name]
     loop = np.stack([np.asarray(feature_map(jnp.asarray(row))) for row in ROWS])
-    batched = eqx.filter_jit(jax.vmap(feature_map))(jnp.asarray(ROWS))
+    batched = eqx.filter_jit(lambda f, rows: jax.vmap(f)(rows))(feature_map, jnp.asarray(ROWS))
     np.testing.assert_allclose(np.asarray(batched), loop, rtol=1e-12, atol=1e-12)
 
 

@@ -2,7 +2,9 @@
 
 Chains start at NumPy's own exact draws and move: an invariant kernel leaves them exact draws, and
 because chains are independent, standard errors need no autocorrelation time. Kernels that are
-wrong on purpose must fail the same check. Seeds: starts 0, moves key(1), groups key(2), adaptation key(3).
+wrong on purpose must fail the same check.
+
+Seeds: starts 0, moves key(1), groups key(2), adaptation key(3).
 """
 
 import equinox as eqx

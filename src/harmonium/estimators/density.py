@@ -165,8 +165,7 @@ class DensityEstimator(
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""
-        density = self._fitted()
-        save_density(density, path, asdict(self.settings_))
+        save_density(self._fitted(), path, self.settings_)
 
     @property
     def log_partition_(self) -> LogPartition:
@@ -212,10 +211,9 @@ def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityE
 
     `feature_map` is an instance of the same structure, needed only for a map of your own.
     """
-    density, stored = load_density(path, feature_map=feature_map)
-    settings = DensitySettings(**stored)
-    parameters = {name: value for name, value in stored.items() if name != "seed"}
-    estimator = DensityEstimator(**parameters, random_state=settings.seed)
+    density, settings = load_density(path, feature_map=feature_map)
+    parameters = asdict(settings)
+    estimator = DensityEstimator(random_state=parameters.pop("seed"), **parameters)
     return estimator._wrap(density, settings)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
@@ -92,7 +93,7 @@ def _sampled_contrast(
     return weight @ energy(*negatives) - jnp.mean(energy(*data))
 
 
-def _check_rows(model: Harmonium, **tables: Batch) -> None:
+def _check_rows(model: Harmonium, **tables: Array) -> None:
     for name, rows in tables.items():
         if rows.ndim != 2 or rows.shape[1] != model.n_visible or rows.shape[0] == 0:
             raise InvalidInputError(

@@ -146,9 +146,10 @@ def test_only_kernels_with_a_target_are_adapted(name):
     same(adapt(kernel, jnp.asarray(1.0), 0.0), kernel)
 
 
-def test_a_proposal_that_is_not_finite_is_rejected():
-    # A step so long that F overflows must leave the chain where it is.
-    kernel = MALA(1e200)
+@pytest.mark.parametrize("step_size", [1e200, 1e308])
+def test_a_proposal_that_is_not_finite_is_rejected(step_size):
+    # F overflows to inf, or the position itself to NaN: the chain stays, and so does its info.
+    kernel = MALA(step_size)
     state = kernel.init(jax.random.key(0), DEEP, POSITION)
     moved, info = kernel.step(jax.random.key(1), DEEP, state)
     same(moved, state)

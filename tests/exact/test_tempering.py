@@ -47,7 +47,7 @@ def test_base_log_partition_is_the_sum_over_states_and_the_integral(model):
 
 @each_model
 def test_sample_base_has_the_moments_of_the_gaussian(model):
-    draws = np.asarray(sample_base(jax.random.key(5), model, 20000))
+    draws = np.asarray(sample_base(jax.random.key(5), model, 100_000))
     centered = draws - np.asarray(model.visible_bias) / 2
     brute.assert_within(centered, np.zeros(model.n_visible), label="mean")
     products = np.einsum("ri,rj->rij", centered, centered)

@@ -87,9 +87,11 @@ def fit(
         _print_json({"run": str(output), **metrics})
         return
     print(f"{table.n_rows} rows x {table.n_columns} columns -> {output}")
+    held_out = metrics["held_out"]
     print(
-        f"held-out log-likelihood {metrics['validation_log_likelihood']:.3f} nats per row; "
-        f"at the Gaussian start {metrics['gaussian_log_likelihood']:.3f}"
+        f"log-likelihood of {held_out['n_rows']} held-out rows: {held_out['log_likelihood']:.3f} "
+        f"± {1.96 * held_out['standard_error']:.3f} nats per row; "
+        f"of the Gaussian start: {held_out['gaussian']:.3f}"
     )
     print(metrics["verdict"])
 

@@ -30,8 +30,8 @@ def run_demo(
     estimator = DensityEstimator(time_budget=time_budget, random_state=seed)
 
     def finish(folder: Path, metrics: Metrics) -> None:
-        metrics["held_out"] = _compare(estimator, training, test, seed)
-        _draw(estimator, test, folder, metrics)
+        metrics["test"] = _compare(estimator, training, test, seed)
+        _draw(estimator, test, folder)
 
     metrics = fit_run(
         estimator, Table(training, names), output, console, overwrite=overwrite, finish=finish
@@ -60,7 +60,7 @@ def _interval(values: np.ndarray, log_partition_error: float) -> dict[str, float
     return {"mean": mean, "low": mean - 1.96 * float(error), "high": mean + 1.96 * float(error)}
 
 
-def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path, metrics: Metrics) -> None:
+def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path) -> None:
     generated = estimator.sample(N_SHOWN).reshape(-1, SIDE, SIDE)
     real = test[:N_SHOWN].reshape(-1, SIDE, SIDE)
     draw_image_grids(
@@ -68,19 +68,14 @@ def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path, metrics: 
         [("64 generated digits", generated), ("64 real digits", real)],
         limits=(0.0, LARGEST_PIXEL),
     )
-    levels = [
-        (f"{name}, test rows", row["mean"])
-        for name, row in metrics["held_out"].items()
-        if name != "harmonium"
-    ]
-    draw_training_curve(folder / "training.png", estimator.history_, references=levels)
+    draw_training_curve(folder / "training.png", estimator.history_)
 
 
 def _print(metrics: Metrics, n_training: int, output: Path) -> None:
     table = RichTable(title=f"{N_TEST} held-out digits, log-density in nats per row")
     for heading in ("density", "mean", "95 % interval", "gain of harmonium"):
         table.add_column(heading, justify="left" if heading == "density" else "right")
-    for name, row in metrics["held_out"].items():
+    for name, row in metrics["test"].items():
         gain = f"{row['gain']:+.2f}" if "gain" in row else ""
         table.add_row(name, f"{row['mean']:.2f}", f"[{row['low']:.2f}, {row['high']:.2f}]", gain)
     console = Console(width=max(80, Console().width), highlight=False)

@@ -40,10 +40,8 @@ def fit_run(
 
 def _metrics(estimator: DensityEstimator) -> Metrics:
     history = estimator.history_
-    best = max(float(record["validation_log_likelihood"]) for record in history)
     return {
-        "validation_log_likelihood": best,
-        "gaussian_log_likelihood": float(history[0]["validation_log_likelihood"]),
+        "held_out": asdict(estimator.held_out_),
         "updates": int(history[-1]["update"]),
         "seconds": float(history[-1]["seconds"]),
         "repairs": [str(record["event"]) for record in history if record["event"]],

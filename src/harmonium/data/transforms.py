@@ -83,6 +83,15 @@ class Transform:
         """How many directions have less variance than the floor."""
         return int(np.sum(self.eigenvalues < self.floor))
 
+    @property
+    def conditional_spread(self) -> np.ndarray:
+        """Standard deviation of each column given all others under the Gaussian fit, (columns,).
+
+        In data units, at the center of a compressed column.
+        """
+        precision = self.eigenvectors**2 @ (1 / self._floored())
+        return self.scale * self.spread / np.sqrt(precision)
+
     def forward(self, values: np.ndarray) -> np.ndarray:
         """Model units of values in data units, (rows, columns) both."""
         self._check_width(values, "forward")

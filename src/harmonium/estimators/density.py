@@ -52,7 +52,7 @@ class DensityEstimator(
     time_budget : float or None
         Seconds for training and the final log Z. With a budget, results depend on the machine.
     learning_rate : float
-        Of AdamW, decayed to 0 by a cosine.
+        Of AdamW (weight decay 1e-4), decayed to 0 by a cosine.
     batch_size : int
         Rows per update.
     tails : {"auto", "none", "asinh"}
@@ -73,7 +73,10 @@ class DensityEstimator(
     model_ : Harmonium
         The fitted model, in model units.
     history_ : tuple of dict
-        The training curve; log-likelihoods in nats per row, in data units.
+        The training curve: log-likelihoods of dequantized rows, data units, nats per row.
+    held_out_ : HeldOut
+        Score of the rows held out to choose the state, beside that of the Gaussian start. Not
+        stored in a saved model.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -124,8 +127,9 @@ class DensityEstimator(
         parameters = self.get_params()
         seed = _seed(parameters.pop("random_state"))
         self.settings_ = DensitySettings(**parameters, seed=seed)
-        self.density_, result = fit_density(table, self.settings_, report=report)
-        self.history_ = result.history
+        fitted = fit_density(table, self.settings_, report=report)
+        self.density_, self.history_ = fitted.density, fitted.history
+        self.held_out_ = fitted.held_out
         self._name_features(table.names)
         return self
 

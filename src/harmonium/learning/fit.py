@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from harmonium.errors import DivergedError, InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
@@ -18,7 +19,8 @@ from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood, 
 from harmonium.learning.result import FitResult, Record, judge
 from harmonium.learning.trust_region import limit_update
 from harmonium.likelihood import LogPartition, estimate_log_partition
-from harmonium.model import Harmonium
+from harmonium.likelihood.estimate import exact_result
+from harmonium.model import Harmonium, base_log_partition
 from harmonium.typing import (
     HeldOut,
     HeldOutTable,
@@ -276,33 +278,40 @@ class _Chosen(NamedTuple):
     state: _State
     log_partition: LogPartition
     running: float
+    log_likelihood: float
 
 
 def _choose(key: RandomKey, trainer: _Trainer, candidates: _Candidates) -> _Chosen:
     """The state with the best validation log-likelihood under a fresh estimate of its log Z.
 
     The running log Z guides training, but its error grows with every resampling; a choice made by
-    it alone would favor lucky errors.
+    it alone would favor lucky errors. A failed estimate is too low, and so looks too good:
+    trusted estimates come first.
     """
     best, last = candidates.best, candidates.last
     states = [last] if int(best.update) == int(last.update) else [last, best]
-    keys = jax.random.split(key, len(states) + 1)
-    rated = [_rate(k, trainer, state) for k, state in zip(keys[1:], states, strict=True)]
-    value, chosen = max(rated, key=lambda pair: pair[0])
-    start_value = float(trainer.evaluate(candidates.start)["validation_log_likelihood"])
-    # At W = 0 the running log Z is exact; a model worse than its Gaussian start is not returned.
-    if start_value > value:
-        return _rate(keys[0], trainer, candidates.start)[1]
-    return chosen
+    keys = jax.random.split(key, len(states))
+    rated = [_rate(k, trainer, state) for k, state in zip(keys, states, strict=True)]
+    if not bool(jnp.any(candidates.start.averaged.weights != 0)):
+        rated.append(_rate_base(trainer, candidates.start))
+    return max(rated, key=lambda chosen: (chosen.log_partition.trusted, chosen.log_likelihood))
 
 
-def _rate(key: RandomKey, trainer: _Trainer, state: _State) -> tuple[float, _Chosen]:
-    model = trainer.combine(state.averaged)
-    log_partition = estimate_log_partition(model, key=key)
+def _rate(key: RandomKey, trainer: _Trainer, state: _State) -> _Chosen:
+    log_partition = estimate_log_partition(trainer.combine(state.averaged), key=key)
+    return _chosen(trainer, state, log_partition)
+
+
+def _rate_base(trainer: _Trainer, state: _State) -> _Chosen:
+    """The Gaussian start, W = 0: its log Z is known, and no returned model may be worse."""
+    value = float(base_log_partition(trainer.combine(state.averaged)))
+    return _chosen(trainer, state, exact_result(value, "exact"))
+
+
+def _chosen(trainer: _Trainer, state: _State, log_partition: LogPartition) -> _Chosen:
     measured = trainer.evaluate(state)
-    running = float(measured["running_log_partition"])
-    free_energy = float(measured["validation_free_energy"])
-    return -free_energy - log_partition.value, _Chosen(state, log_partition, running)
+    log_likelihood = -float(measured["validation_free_energy"]) - log_partition.value
+    return _Chosen(state, log_partition, float(measured["running_log_partition"]), log_likelihood)
 
 
 class _Log:
@@ -388,7 +397,7 @@ def _check_settings(n_updates: int, time_budget: float | None) -> None:
 
 def _split(
     key: RandomKey, model: Harmonium, data: Table, validation: HeldOutTable | float
-) -> tuple[Training, HeldOut]:
+) -> tuple[Array, Array]:
     data = _as_rows(model, "data", data)
     if not isinstance(validation, int | float):
         return data, _as_rows(model, "validation", validation)
@@ -405,7 +414,7 @@ def _split(
     return data[order[n_held_out:]], data[order[:n_held_out]]
 
 
-def _as_rows(model: Harmonium, name: str, table: Table) -> Training:
+def _as_rows(model: Harmonium, name: str, table: Table) -> Array:
     rows = jnp.asarray(table, model.visible_bias.dtype)
     if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != model.n_visible:
         raise InvalidInputError(

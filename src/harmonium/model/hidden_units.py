@@ -10,6 +10,17 @@ import jax.numpy as jnp
 from harmonium.typing import Hidden, RandomKey
 
 
+@jax.custom_jvp
+def _softplus(logits: Hidden) -> Hidden:
+    return jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+
+
+@_softplus.defjvp
+def _softplus_jvp(primals: tuple[Hidden], tangents: tuple[Hidden]) -> tuple[Hidden, Hidden]:
+    # The stable form has kinks at 0 that cancel in value but not in automatic derivatives.
+    return _softplus(primals[0]), jax.nn.sigmoid(primals[0]) * tangents[0]
+
+
 class AbstractHiddenUnits(eqx.Module):
     """A binary alphabet. With logit a, one unit has p(h|x) proportional to exp(h a).
 
@@ -39,8 +50,7 @@ class Bernoulli(AbstractHiddenUnits):
 
     def log_normalizer(self, logits: Hidden) -> Hidden:
         """softplus(a) = log(1 + exp(a))."""
-        # max + log1p is the stable form; its derivative stays exact for large |a|.
-        return jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        return _softplus(logits)
 
     def mean(self, logits: Hidden) -> Hidden:
         """sigmoid(a) = p(h = 1 | x)."""

@@ -20,6 +20,8 @@ MAX_SAMPLED_HIDDEN = 16
 MAX_QUADRATURE_VISIBLE = 2
 _BLOCK_BITS = 14
 _QUADRATURE_TOLERANCE = 1e-5
+_SEARCHED_HALF_WIDTHS = (8.0, 32.0, 128.0)
+_NEGLIGIBLE = 40.0
 
 
 def exact_log_partition(model: Harmonium) -> float:
@@ -126,29 +128,30 @@ def _integrate(model: Harmonium) -> float:
 
 
 def _find_support(model: Harmonium) -> tuple[np.ndarray, np.ndarray]:
-    """A box outside of which exp(-F) is below e^-40 of its maximum, found on growing coarse grids."""
+    """A box outside of which exp(-F) is below e^-40 of its maximum, found on coarse grids.
+
+    All widths are searched, coarse ones too: a mode may lie far from the base.
+    """
     center = np.asarray(model.visible_bias, np.float64) / 2
-    half_width = 8.0
-    for _ in range(12):
-        low, high = center - half_width, center + half_width
-        axes, log_density = _grid_log_density(model, low, high, 201)
-        inside = log_density > log_density.max() - 40
-        edges = [np.flatnonzero(inside.any(axis=_others(i, inside.ndim))) for i in range(len(axes))]
-        if all(edge[0] > 0 and edge[-1] < 200 for edge in edges):
-            spans = list(zip(axes, edges, strict=True))
-            return (
-                np.array([axis[max(edge[0] - 2, 0)] for axis, edge in spans]),
-                np.array([axis[min(edge[-1] + 2, 200)] for axis, edge in spans]),
-            )
-        half_width *= 2
-    raise InfeasibleError(
-        "quadrature_log_partition(model): no box holds the mass of the model; its feature map may "
-        "grow as fast as |x|², so that Z is not finite. Try: a feature map that grows more slowly."
-    )
-
-
-def _others(axis: int, ndim: int) -> tuple[int, ...]:
-    return tuple(i for i in range(ndim) if i != axis)
+    points, levels = [], []
+    for half_width in _SEARCHED_HALF_WIDTHS:
+        axes, log_density = _grid_log_density(model, center - half_width, center + half_width, 321)
+        near = log_density > log_density.max() - _NEGLIGIBLE
+        index = np.nonzero(near)
+        spacing = 2 * half_width / 320
+        coordinates = np.stack([axis[i] for axis, i in zip(axes, index, strict=True)], axis=1)
+        points += [coordinates - 2 * spacing, coordinates + 2 * spacing]
+        levels += [log_density[near], log_density[near]]
+    found, level = np.concatenate(points), np.concatenate(levels)
+    kept = found[level > level.max() - _NEGLIGIBLE]
+    low, high = kept.min(axis=0), kept.max(axis=0)
+    if np.any(np.maximum(high - center, center - low) >= _SEARCHED_HALF_WIDTHS[-1]):
+        raise InfeasibleError(
+            "quadrature_log_partition(model): no box holds the mass of the model; its feature map "
+            "may grow as fast as |x|², so that Z is not finite. Try: a feature map that grows more "
+            "slowly."
+        )
+    return low, high
 
 
 def _in_double(model: Harmonium) -> Harmonium:

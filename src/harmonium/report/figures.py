@@ -11,21 +11,10 @@ from harmonium.learning.result import Record
 
 TRAINING_COLOR = "#0072b2"
 VALIDATION_COLOR = "#d55e00"
-REFERENCE_COLOR = "#595959"
 
 
-def draw_training_curve(
-    path: str | Path,
-    history: Sequence[Record],
-    *,
-    shift: float = 0.0,
-    references: Sequence[tuple[str, float]] = (),
-) -> None:
-    """Log-likelihood of training and validation rows against updates, with named reference levels.
-
-    `shift` (nats) is added to the recorded values, for example the mean log-determinant that brings them
-    to data units.
-    """
+def draw_training_curve(path: str | Path, history: Sequence[Record]) -> None:
+    """Log-likelihood of training and validation rows against parameter updates."""
     updates = [float(record["update"]) for record in history]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -33,22 +22,10 @@ def draw_training_curve(
         ("train_log_likelihood", "training rows", TRAINING_COLOR),
         ("validation_log_likelihood", "validation rows", VALIDATION_COLOR),
     ):
-        values = np.array([float(record[name]) for record in history]) + shift
+        values = np.array([float(record[name]) for record in history])
         axes.plot(updates, values, color=color, label=label, linewidth=1.8)
-    for label, value in references:
-        axes.axhline(value, color=REFERENCE_COLOR, linewidth=0.9, linestyle="--")
-        axes.annotate(
-            label,
-            (1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            color=REFERENCE_COLOR,
-            fontsize=8,
-        )
     axes.set_xlabel("parameter updates")
-    axes.set_ylabel("log-likelihood, nats per row")
+    axes.set_ylabel("log-likelihood of dequantized rows, nats per row")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
     _save(figure, path)

@@ -1,0 +1,35 @@
+"""The README is executed: its Python example runs, its commands exist, its files are there."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert re.search(r"-?\d+\.\d\d nats per row; log Z is", capsys.readouterr().out)
+
+
+def test_linked_files_exist():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"^harmonium (\w+)", README, re.M))))
+def test_named_commands_exist(command):
+    from harmonium.cli.app import app
+
+    assert command in {info.callback.__name__ for info in app.registered_commands}
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"^make ([\w-]+)", README, re.M))))
+def test_named_targets_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)

@@ -14,7 +14,7 @@ from harmonium.learning import (
     PersistentChains,
     WeightedPopulation,
 )
-from harmonium.learning.fit import default_optimizer
+from harmonium.learning.trainer import default_optimizer
 from harmonium.model import Bernoulli, Harmonium, Spin, feature_maps
 from harmonium.typing import RandomKey
 

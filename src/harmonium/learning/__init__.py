@@ -1,6 +1,6 @@
 """Layer 4: how parameters are found."""
 
-from harmonium.learning.fit import FitSettings, fit
+from harmonium.learning.fit import fit
 from harmonium.learning.gradient import log_likelihood_gradient
 from harmonium.learning.negatives import (
     AbstractNegatives,
@@ -12,6 +12,7 @@ from harmonium.learning.negatives import (
 )
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult
+from harmonium.learning.trainer import FitSettings
 
 __all__ = [
     "AbstractNegatives",

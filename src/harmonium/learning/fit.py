@@ -3,9 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -15,75 +12,21 @@ from jaxtyping import Array
 
 from harmonium.errors import DivergedError, InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
-from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood, energy_gap
+from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, Record, judge
-from harmonium.learning.trust_region import limit_update
-from harmonium.likelihood import LogPartition, estimate_log_partition
-from harmonium.likelihood.estimate import exact_result
-from harmonium.model import Harmonium, base_log_partition
-from harmonium.typing import (
-    HeldOut,
-    HeldOutTable,
-    RandomKey,
-    Scalar,
-    Table,
-    Training,
-)
+from harmonium.learning.selection import Candidates, choose
+from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
+from harmonium.model import Harmonium
+from harmonium.typing import HeldOutTable, RandomKey, Table
 
 Report = Callable[[Record], None]
 
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
-MAX_EVALUATION_ROWS = 4096
 # Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
 OVERFITTED_BY = 1.0
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How updates are made. The defaults are the ones measured in the benchmarks.
-
-    batch_size: data rows per update. trust_radius: largest standard deviation of the change of F
-    over the chains, in nats. averaging: decay of the exponential average of the parameters that is
-    returned. n_evaluations: how often progress is judged. patience: evaluations without a better
-    validation log-likelihood after which an overfitted model stops training. max_rollbacks: returns to the best state before
-    the fit is given up.
-    """
-
-    batch_size: int = 512
-    trust_radius: float = 0.1
-    averaging: float = 0.995
-    n_evaluations: int = 40
-    patience: int = 20
-    max_rollbacks: int = 5
-
-
-class _State(eqx.Module):
-    """All that the next update needs."""
-
-    parameters: Harmonium
-    averaged: Harmonium
-    optimizer_state: Any
-    carry: Any
-    key: RandomKey
-    update: Scalar
-
-
-class _Control(NamedTuple):
-    """What may change between evaluations without compiling again."""
-
-    n_updates: Scalar
-    caution: Scalar
-
-
-@lru_cache
-def default_optimizer(learning_rate: float = 1e-3) -> optax.GradientTransformation:
-    """AdamW with the gradient norm clipped at 1; `fit` multiplies its updates by a cosine decay.
-
-    The same object for the same rate, so that a second fit need not compile again.
-    """
-    adamw = optax.adamw(learning_rate, weight_decay=1e-4)
-    return optax.chain(optax.clip_by_global_norm(1.0), adamw)
+# Nats by which the training log-likelihood may fall below its best before that is a fault.
+LARGEST_FALL = 2.0
 
 
 def fit(
@@ -112,7 +55,7 @@ def fit(
     _check_settings(n_updates, time_budget)
     key_split, key_init, key_loop, key_final = jax.random.split(key, 4)
     training, held_out = _split(key_split, model, data, validation)
-    trainer = _Trainer(
+    trainer = Trainer(
         objective=MaximumLikelihood() if objective is None else objective,
         optimizer=default_optimizer() if optimizer is None else optimizer,
         settings=settings,
@@ -124,128 +67,22 @@ def fit(
     state = trainer.start(key_init, key_loop, model)
     deadline = None if time_budget is None else started + BUDGET_FOR_TRAINING * time_budget
     candidates, history = _loop(trainer, state, n_updates, deadline, started, report)
-    chosen = _choose(key_final, trainer, candidates)
-    verdict, trusted = judge(history, chosen.log_partition, chosen.running)
-    fitted = trainer.combine(chosen.state.averaged)
-    return FitResult(fitted, history, chosen.log_partition, verdict, trusted, chosen.state.carry)
-
-
-class _Trainer(eqx.Module):
-    """Everything that stays the same during a fit, and the compiled functions over it."""
-
-    objective: AbstractObjective
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
-    settings: FitSettings = eqx.field(static=True)
-    training: Training
-    held_out: HeldOut
-    static: Harmonium
-    updates_per_evaluation: int = eqx.field(static=True)
-
-    def combine(self, parameters: Harmonium) -> Harmonium:
-        """The model with these parameters."""
-        return eqx.combine(parameters, self.static)
-
-    def start(self, key_init: RandomKey, key_loop: RandomKey, model: Harmonium) -> _State:
-        """The state before the first update."""
-        parameters = eqx.filter(model, eqx.is_inexact_array)
-        return _State(
-            parameters=parameters,
-            averaged=parameters,
-            optimizer_state=self.optimizer.init(cast(optax.Params, parameters)),
-            carry=self.objective.init(key_init, model, self.training),
-            key=key_loop,
-            update=jnp.zeros(()),
-        )
-
-    @eqx.filter_jit
-    def advance(self, state: _State, control: _Control) -> tuple[_State, Metrics]:
-        """The updates up to the next evaluation, and the means of their metrics."""
-
-        def body(state: _State, _: None) -> tuple[_State, Metrics]:
-            return self._update(state, control)
-
-        state, metrics = jax.lax.scan(body, state, length=self.updates_per_evaluation)
-        return state, {name: jnp.mean(values) for name, values in metrics.items()}
-
-    def _update(self, state: _State, control: _Control) -> tuple[_State, Metrics]:
-        key, key_batch, key_ascend = jax.random.split(state.key, 3)
-        model = self.combine(state.parameters)
-        n_rows = self.training.shape[0]
-        rows = jax.random.randint(key_batch, (self.settings.batch_size,), 0, n_rows)
-        batch = self.training[rows]
-        ascent = self.objective.ascend(key_ascend, model, batch, state.carry)
-        descent = jax.tree.map(jnp.negative, ascent.gradient)
-        update, optimizer_state = self.optimizer.update(
-            descent, state.optimizer_state, cast(optax.Params, state.parameters)
-        )
-        scale = control.caution * cosine_decay(state.update / control.n_updates)
-        update = jax.tree.map(lambda leaf: scale.astype(leaf.dtype) * leaf, update)
-        metrics = dict(ascent.metrics)
-        if ascent.negatives is not None:
-            radius = self.settings.trust_radius * control.caution
-            limited = limit_update(model, update, ascent.negatives, radius)
-            update = limited.update
-            metrics["trust_factor"] = limited.factor
-            metrics["energy_gap"] = energy_gap(model, batch, ascent.negatives)
-        parameters = eqx.apply_updates(state.parameters, update)
-        decay = jnp.minimum(self.settings.averaging, (1 + state.update) / (10 + state.update))
-        averaged = jax.tree.map(
-            lambda old, new: old + (1 - decay).astype(new.dtype) * (new - old),
-            state.averaged,
-            parameters,
-        )
-        advanced = _State(
-            parameters, averaged, optimizer_state, ascent.carry, key, state.update + 1
-        )
-        return advanced, metrics
-
-    @eqx.filter_jit
-    def evaluate(self, state: _State) -> Metrics:
-        """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden units."""
-        model = self.combine(state.averaged)
-        log_partition, ess = self.objective.log_partition(model, state.carry)
-        free_energy = jax.vmap(model.free_energy)
-        held_out = jnp.mean(free_energy(self.held_out))
-        hidden_mean = jax.vmap(model.hidden_mean)(self.held_out)
-        leaves = jax.tree.leaves(state.parameters)
-        return {
-            "train_log_likelihood": -jnp.mean(free_energy(self.training[:MAX_EVALUATION_ROWS]))
-            - log_partition,
-            "validation_log_likelihood": -held_out - log_partition,
-            "validation_free_energy": held_out,
-            "running_log_partition": log_partition,
-            "running_ess": ess,
-            "dead_hidden": jnp.mean(jnp.std(hidden_mean, axis=0) < 1e-3),
-            "finite": jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])),
-        }
-
-    @property
-    def gap_limit(self) -> float:
-        """Energy gap, in nats, beyond which the model has outrun its chains."""
-        return 10.0 + self.training.shape[1]
-
-
-def cosine_decay(progress: Scalar) -> Scalar:
-    """From 1 at the start of training to 0 at its end."""
-    return 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0.0, 1.0)))
-
-
-class _Candidates(NamedTuple):
-    """States that may be the best: the start, the best by the running log Z, and the last."""
-
-    start: _State
-    best: _State
-    last: _State
+    chosen = choose(key_final, trainer, candidates)
+    fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
+    verdict = judge(history, log_partition, untrained=int(chosen.state.update) == 0)
+    return FitResult(
+        fitted, history, log_partition, verdict, log_partition.trusted, chosen.state.carry
+    )
 
 
 def _loop(
-    trainer: _Trainer,
-    state: _State,
+    trainer: Trainer,
+    state: State,
     n_updates: int,
     deadline: float | None,
     started: float,
     report: Report | None,
-) -> tuple[_Candidates, tuple[Record, ...]]:
+) -> tuple[Candidates, tuple[Record, ...]]:
     """Train until the updates, the time or the patience run out."""
     log = _Log(started, report)
     start = best = state
@@ -253,65 +90,27 @@ def _loop(
     clock = _Clock(n_updates, deadline)
     caution, planned = 1.0, n_updates
     while int(state.update) < planned:
-        control = _Control(jnp.asarray(float(planned)), jnp.asarray(caution))
+        control = Control(jnp.asarray(float(planned)), jnp.asarray(caution))
         advanced, metrics = trainer.advance(state, control)
         measured = {**metrics, **trainer.evaluate(advanced)}
-        fault = _find_fault(measured, trainer.gap_limit)
+        fault = find_fault(measured, log.highest("train_log_likelihood"), trainer.gap_limit)
         value = log.add(measured, advanced, fault)
         if fault:
             caution /= 2
             # A fresh key: the same noise could lead to the same fault.
             state = eqx.tree_at(lambda s: s.key, best, jax.random.fold_in(state.key, len(log)))
-            _give_up_if_hopeless(log.records, trainer.settings.max_rollbacks)
-            continue
-        state, since_best = advanced, since_best + 1
-        # Without a running log Z the value is NaN, and the latest state is the best one known.
-        if not value <= best_value:
-            best, best_value, since_best = state, value, 0
-        if since_best >= trainer.settings.patience and value < best_value - OVERFITTED_BY:
-            break
-        planned = clock.plan(int(state.update))
-    return _Candidates(start, best, state), tuple(log.records)
-
-
-class _Chosen(NamedTuple):
-    state: _State
-    log_partition: LogPartition
-    running: float
-    log_likelihood: float
-
-
-def _choose(key: RandomKey, trainer: _Trainer, candidates: _Candidates) -> _Chosen:
-    """The state with the best validation log-likelihood under a fresh estimate of its log Z.
-
-    The running log Z guides training, but its error grows with every resampling; a choice made by
-    it alone would favor lucky errors. A failed estimate is too low, and so looks too good:
-    trusted estimates come first.
-    """
-    best, last = candidates.best, candidates.last
-    states = [last] if int(best.update) == int(last.update) else [last, best]
-    keys = jax.random.split(key, len(states))
-    rated = [_rate(k, trainer, state) for k, state in zip(keys, states, strict=True)]
-    if not bool(jnp.any(candidates.start.averaged.weights != 0)):
-        rated.append(_rate_base(trainer, candidates.start))
-    return max(rated, key=lambda chosen: (chosen.log_partition.trusted, chosen.log_likelihood))
-
-
-def _rate(key: RandomKey, trainer: _Trainer, state: _State) -> _Chosen:
-    log_partition = estimate_log_partition(trainer.combine(state.averaged), key=key)
-    return _chosen(trainer, state, log_partition)
-
-
-def _rate_base(trainer: _Trainer, state: _State) -> _Chosen:
-    """The Gaussian start, W = 0: its log Z is known, and no returned model may be worse."""
-    value = float(base_log_partition(trainer.combine(state.averaged)))
-    return _chosen(trainer, state, exact_result(value, "exact"))
-
-
-def _chosen(trainer: _Trainer, state: _State, log_partition: LogPartition) -> _Chosen:
-    measured = trainer.evaluate(state)
-    log_likelihood = -float(measured["validation_free_energy"]) - log_partition.value
-    return _Chosen(state, log_partition, float(measured["running_log_partition"]), log_likelihood)
+            if log.n_faults > trainer.settings.max_rollbacks:
+                _give_up_if_hopeless(best, fault)
+                break
+        else:
+            state, since_best = advanced, since_best + 1
+            # Without a running log Z the value is NaN; the latest state is the best one known.
+            if not value <= best_value:
+                best, best_value, since_best = state, value, 0
+            if since_best >= trainer.settings.patience and value < best_value - OVERFITTED_BY:
+                break
+        planned = clock.plan(int(state.update), len(log))
+    return Candidates(start, best, state), tuple(log.records)
 
 
 class _Log:
@@ -325,7 +124,17 @@ class _Log:
     def __len__(self) -> int:
         return len(self.records)
 
-    def add(self, measured: Metrics, state: _State, fault: str = "") -> float:
+    @property
+    def n_faults(self) -> int:
+        """How many evaluations found a fault."""
+        return sum(bool(record["event"]) for record in self.records)
+
+    def highest(self, name: str) -> float:
+        """The largest finite value of a quantity so far; -inf if there is none."""
+        values = (float(record[name]) for record in self.records)
+        return max((value for value in values if math.isfinite(value)), default=-math.inf)
+
+    def add(self, measured: Metrics, state: State, fault: str = "") -> float:
         """Record and report; returns the validation log-likelihood."""
         event = f"{fault}; returned to the best state and halved the trust region" if fault else ""
         record: Record = {name: float(value) for name, value in measured.items()}
@@ -340,8 +149,13 @@ class _Log:
         return float(record["validation_log_likelihood"])
 
 
-def _find_fault(measured: Metrics, gap_limit: float) -> str:
-    """What is wrong with the last updates, in words; empty if nothing is."""
+def find_fault(measured: Metrics, highest: float, gap_limit: float) -> str:
+    """What is wrong with the last updates, in words; empty if nothing is.
+
+    `highest` is the best training log-likelihood so far: likelihood training may stall, but where
+    it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
+    the energy gap; both in nats.
+    """
     watched = ("energy_gap", "acceptance", "ess", "log_partition", "trust_factor")
     broken = [name for name in watched if not math.isfinite(float(measured.get(name, 0.0)))]
     if broken or not bool(measured["finite"]):
@@ -349,16 +163,18 @@ def _find_fault(measured: Metrics, gap_limit: float) -> str:
     gap = float(measured.get("energy_gap", 0.0))
     if abs(gap) > gap_limit:
         return f"the model outran its chains (energy gap {gap:.0f} nats)"
+    fall = highest - float(measured["train_log_likelihood"])
+    if fall > LARGEST_FALL:
+        return f"the model outran its chains (training log-likelihood fell by {fall:.1f} nats)"
     return ""
 
 
-def _give_up_if_hopeless(history: list[Record], max_rollbacks: int) -> None:
-    events = [str(record["event"]) for record in history if record["event"]]
-    if len(events) > max_rollbacks:
+def _give_up_if_hopeless(best: State, fault: str) -> None:
+    """An error if nothing was learned before training became unstable."""
+    if int(best.update) == 0:
         raise DivergedError(
-            f"fit: training stayed unstable after {max_rollbacks} returns to the best state; the "
-            f"last fault: {events[-1]}. Try: a smaller learning rate, more steps_per_update, or "
-            "look for columns with extreme values."
+            f"fit: training stayed unstable from its start; the last fault: {fault}. Try: a "
+            "smaller learning rate, more steps_per_update, or look for columns with extreme values."
         )
 
 
@@ -369,19 +185,26 @@ class _Clock:
         self._n_updates = n_updates
         self._deadline = deadline
         self._first: tuple[float, int] | None = None
+        self._per_evaluation = 1
 
-    def plan(self, done: int) -> int:
-        """The number of updates to aim for, when `done` are done."""
+    def plan(self, done: int, n_evaluations: int) -> int:
+        """The number of updates to aim for, when `done` are done after `n_evaluations`.
+
+        Speed is counted in evaluations, because a roll-back takes updates back, not time.
+        """
         now = time.monotonic()
         if self._deadline is None:
             return self._n_updates
+        if now >= self._deadline:
+            return done
         if self._first is None:
-            self._first = (now, done)
-            return self._n_updates if now < self._deadline else done
+            self._first = (now, n_evaluations)
+            self._per_evaluation = max(done, 1)
+            return self._n_updates
         start, before = self._first
-        per_update = (now - start) / max(done - before, 1)
-        remaining = max(self._deadline - now, 0.0)
-        return min(self._n_updates, done + int(remaining / max(per_update, 1e-9)))
+        seconds = (now - start) / max(n_evaluations - before, 1)
+        remaining = (self._deadline - now) / max(seconds, 1e-9)
+        return min(self._n_updates, done + int(remaining * self._per_evaluation))
 
 
 def _check_settings(n_updates: int, time_budget: float | None) -> None:

@@ -31,6 +31,19 @@ class Negatives(NamedTuple):
     log_weights: PerChain
 
 
+class Draw(NamedTuple):
+    """What a source gives at an update.
+
+    `negatives` enter the gradient; `witnesses` are all draws there are, by which the trust region
+    measures how far an update goes; `carry` is the next state and `metrics` what to record.
+    """
+
+    negatives: Negatives
+    witnesses: Negatives
+    carry: Any
+    metrics: Metrics
+
+
 class AbstractNegatives(eqx.Module):
     """A source of negatives: `init` once, `draw` at every update, carrying its own state between."""
 
@@ -39,10 +52,8 @@ class AbstractNegatives(eqx.Module):
         """The state carried from update to update; called once, outside of compiled code."""
 
     @abstractmethod
-    def draw(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any
-    ) -> tuple[Negatives, Any, Metrics]:
-        """Negatives for the current model, the next carry, and what to record."""
+    def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Draw:
+        """Negatives for the current model."""
 
     @abstractmethod
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
@@ -72,9 +83,7 @@ class WeightedPopulation(AbstractNegatives):
         ]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations)
 
-    def draw(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: Population
-    ) -> tuple[Negatives, Population, Metrics]:
+    def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Population) -> Draw:
         """Reweight to the model, resample where needed, move."""
 
         def follow_model(key: RandomKey, population: Population) -> Population:
@@ -89,7 +98,12 @@ class WeightedPopulation(AbstractNegatives):
             "log_partition": monitors.estimated_log_partition(),
         }
         negatives = Negatives(learners.states.position, learners.log_weights)
-        return negatives, populations, metrics
+        # An update may raise F at the learners and lower it unseen elsewhere: the monitors see it.
+        witnesses = Negatives(
+            populations.states.position.reshape(-1, model.n_visible),
+            jax.nn.log_softmax(populations.log_weights, axis=1).reshape(-1),
+        )
+        return Draw(negatives, witnesses, populations, metrics)
 
     def log_partition(self, model: Harmonium, carry: Population) -> tuple[Scalar, Scalar]:
         """Free-energy perturbation from the monitors to `model`."""
@@ -122,11 +136,10 @@ class PersistentChains(AbstractNegatives):
         kernel = default_kernel(model) if self.kernel is None else self.kernel
         return _Chains(kernel, sample_base(key, model, self.n_chains))
 
-    def draw(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains
-    ) -> tuple[Negatives, _Chains, Metrics]:
+    def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains) -> Draw:
         """Move the chains on with the current model."""
-        return _move_unweighted(key, model, carry, self.steps_per_update)
+        negatives, chains, metrics = _move_unweighted(key, model, carry, self.steps_per_update)
+        return Draw(negatives, negatives, chains, metrics)
 
     def log_partition(self, model: Harmonium, carry: _Chains) -> tuple[Scalar, Scalar]:
         """Unknown to unweighted chains."""
@@ -146,13 +159,11 @@ class DataStartedChains(AbstractNegatives):
         """Only the kernel is carried, for its adapted step size."""
         return default_kernel(model) if self.kernel is None else self.kernel
 
-    def draw(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: AbstractKernel
-    ) -> tuple[Negatives, AbstractKernel, Metrics]:
+    def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: AbstractKernel) -> Draw:
         """Move a copy of the batch for `steps_per_update` steps."""
         chains = _Chains(carry, batch)
         negatives, chains, metrics = _move_unweighted(key, model, chains, self.steps_per_update)
-        return negatives, chains.kernel, metrics
+        return Draw(negatives, negatives, chains.kernel, metrics)
 
     def log_partition(self, model: Harmonium, carry: AbstractKernel) -> tuple[Scalar, Scalar]:
         """Unknown to data-started chains."""
@@ -169,12 +180,11 @@ class ExactSamples(AbstractNegatives):
         exact_samples(key, model, 1)
         return ()
 
-    def draw(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: tuple[()]
-    ) -> tuple[Negatives, tuple[()], Metrics]:
+    def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: tuple[()]) -> Draw:
         """Draw h from p(h), then x from p(x|h)."""
         positions = exact_samples(key, model, self.n_chains)
-        return Negatives(positions, jnp.zeros(self.n_chains, positions.dtype)), carry, {}
+        negatives = Negatives(positions, jnp.zeros(self.n_chains, positions.dtype))
+        return Draw(negatives, negatives, carry, {})
 
     def log_partition(self, model: Harmonium, carry: tuple[()]) -> tuple[Scalar, Scalar]:
         """Exact."""

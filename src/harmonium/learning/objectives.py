@@ -18,6 +18,7 @@ class Ascent(NamedTuple):
 
     gradient: Harmonium
     negatives: Negatives | None
+    witnesses: Negatives | None
     carry: Any
     metrics: Metrics
 
@@ -51,16 +52,16 @@ class MaximumLikelihood(AbstractObjective):
     def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
         """Draw negatives for the current model, then take the contrast with the batch."""
         key_draw, key_hidden = jax.random.split(key)
-        negatives, carry, metrics = self.negatives.draw(key_draw, model, batch, carry)
+        draw = self.negatives.draw(key_draw, model, batch, carry)
         gradient = log_likelihood_gradient(
             model,
             batch,
-            negatives.positions,
+            draw.negatives.positions,
             self.hidden,
             key=key_hidden,
-            log_weights=negatives.log_weights,
+            log_weights=draw.negatives.log_weights,
         )
-        return Ascent(gradient, negatives, carry, metrics)
+        return Ascent(gradient, draw.negatives, draw.witnesses, draw.carry, draw.metrics)
 
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """As the source of negatives knows it."""

@@ -1,6 +1,5 @@
 """What comes back from `fit`, and the words of its verdict."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,10 @@ from harmonium.model import Harmonium
 Record = dict[str, float | str]
 
 MAX_DEAD_FRACTION = 0.5
-MAX_DISAGREEMENT = 1.0
+UNTRAINED = (
+    "The starting model was kept, because no trained state that could be trusted scored the "
+    "held-out rows better"
+)
 
 
 @dataclass(frozen=True)
@@ -31,29 +33,16 @@ class FitResult:
     """The state of the objective at the best evaluation, for example its chains."""
 
 
-def judge(
-    history: tuple[Record, ...], log_partition: LogPartition, running: float
-) -> tuple[str, bool]:
-    """The verdict of a fit in words, and whether its log-densities may be quoted.
+def judge(history: tuple[Record, ...], log_partition: LogPartition, *, untrained: bool) -> str:
+    """The verdict of a fit in words: what may be quoted, and what happened on the way.
 
-    `running` is the log Z that the training chains gave for the same model; NaN if unknown.
+    `untrained` says that the start was kept because nothing beat it.
     """
-    chains = _chain_concerns(log_partition, running)
+    start = [UNTRAINED] if untrained else []
     events = [str(record["event"]) for record in history if record["event"]]
-    notes = [f"{len(events)} repair(s) during training, the last: {events[-1]}"] if events else []
-    sentences = [f"{text}." for text in (*chains, *_unit_concerns(history), *notes)]
-    return " ".join([log_partition.verdict, *sentences]), log_partition.trusted and not chains
-
-
-def _chain_concerns(log_partition: LogPartition, running: float) -> list[str]:
-    difference = running - log_partition.value
-    allowed = MAX_DISAGREEMENT + 3 * log_partition.standard_error
-    if not math.isfinite(running) or abs(difference) <= allowed:
-        return []
-    return [
-        f"The running log Z of the training chains differs from the final estimate by "
-        f"{difference:+.2f} nats: the chains were not in equilibrium"
-    ]
+    notes = [f"{len(events)} repair(s) in training; the last: {events[-1]}"] if events else []
+    sentences = [f"{text}." for text in (*start, *_unit_concerns(history), *notes)]
+    return " ".join([log_partition.verdict, *sentences])
 
 
 def _unit_concerns(history: tuple[Record, ...]) -> list[str]:

@@ -1,0 +1,94 @@
+"""Which state of a fit is returned: judged by fresh estimates of log Z, not by the running one."""
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from harmonium.learning.trainer import State, Trainer
+from harmonium.likelihood import LogPartition, estimate_log_partition
+from harmonium.likelihood.estimate import exact_result
+from harmonium.model import base_log_partition
+from harmonium.typing import RandomKey
+
+MAX_DISAGREEMENT = 1.0
+
+
+class Candidates(NamedTuple):
+    """States that may be the best: the start, the best by the running log Z, and the last."""
+
+    start: State
+    best: State
+    last: State
+
+
+class Chosen(NamedTuple):
+    """A state with its log Z and its validation log-likelihood."""
+
+    state: State
+    log_partition: LogPartition
+    log_likelihood: float
+
+
+def choose(key: RandomKey, trainer: Trainer, candidates: Candidates) -> Chosen:
+    """The state with the best validation log-likelihood under a fresh estimate of its log Z.
+
+    The running log Z guides training, but its error grows with every resampling; a choice made by
+    it alone would favor lucky errors. A failed estimate is too low, and so looks too good:
+    trusted estimates come first.
+    """
+    best, last = candidates.best, candidates.last
+    states = [last] if int(best.update) == int(last.update) else [last, best]
+    keys = jax.random.split(key, len(states))
+    rated = [_rate(k, trainer, state) for k, state in zip(keys, states, strict=True)]
+    if not bool(jnp.any(candidates.start.averaged.weights != 0)):
+        rated.append(_rate_base(trainer, candidates.start))
+    return max(rated, key=lambda chosen: (chosen.log_partition.trusted, chosen.log_likelihood))
+
+
+def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
+    log_partition = estimate_log_partition(trainer.combine(state.averaged), key=key)
+    return _chosen(trainer, state, log_partition)
+
+
+def _rate_base(trainer: Trainer, state: State) -> Chosen:
+    """The Gaussian start, W = 0: its log Z is known, and no returned model may be worse."""
+    value = float(base_log_partition(trainer.combine(state.averaged)))
+    return _chosen(trainer, state, exact_result(value, "exact"))
+
+
+def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chosen:
+    measured = trainer.evaluate(state)
+    running = float(measured["running_log_partition"])
+    log_partition = reconcile(log_partition, running)
+    log_likelihood = -float(measured["validation_free_energy"]) - log_partition.value
+    return Chosen(state, log_partition, log_likelihood)
+
+
+def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
+    """The final estimate in the light of the running one, which is NaN if there is none.
+
+    Both are unbiased for Z, so that each exceeds log Z + a with probability at most exp(-a)
+    (Markov's inequality), while each may be far too low when it misses a mode. Where they
+    disagree, the larger one is therefore the better, and neither is trusted.
+    """
+    difference = running - log_partition.value
+    allowed = MAX_DISAGREEMENT + 3 * log_partition.standard_error
+    exact = log_partition.standard_error == 0.0
+    if exact or not math.isfinite(running) or abs(difference) <= allowed:
+        return log_partition
+    larger = max(running, log_partition.value)
+    return replace(
+        log_partition,
+        value=larger,
+        low=min(log_partition.low, running),
+        high=max(log_partition.high, larger),
+        trusted=False,
+        verdict=(
+            f"log Z is NOT reliable: annealing gives {log_partition.value:.2f}, the chains of the "
+            f"training {running:.2f} nats, so that one of them misses a mode; the larger is used. "
+            "Use scores as a ranking, do not quote log-densities."
+        ),
+    )

@@ -1,0 +1,164 @@
+"""One parameter update, a compiled run of them, and their evaluation."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+
+from harmonium.learning.negatives import Metrics
+from harmonium.learning.objectives import AbstractObjective, energy_gap
+from harmonium.learning.trust_region import limit_update
+from harmonium.model import Harmonium
+from harmonium.typing import HeldOut, RandomKey, Scalar, Training
+
+MAX_EVALUATION_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How updates are made. The defaults are the ones measured in the benchmarks.
+
+    batch_size: data rows per update. trust_radius: largest standard deviation of the change of F
+    over the chains, in nats. averaging: decay of the exponential average of the parameters that is
+    returned. n_evaluations: how often progress is judged. patience: evaluations without a better
+    validation log-likelihood after which an overfitted model stops training. max_rollbacks: returns to
+    the best state after which training stops.
+    """
+
+    batch_size: int = 512
+    trust_radius: float = 0.1
+    averaging: float = 0.995
+    n_evaluations: int = 40
+    patience: int = 20
+    max_rollbacks: int = 5
+
+
+class State(eqx.Module):
+    """All that the next update needs."""
+
+    parameters: Harmonium
+    averaged: Harmonium
+    optimizer_state: Any
+    carry: Any
+    key: RandomKey
+    update: Scalar
+
+
+class Control(NamedTuple):
+    """What may change between evaluations without compiling again."""
+
+    n_updates: Scalar
+    caution: Scalar
+
+
+@lru_cache
+def default_optimizer(learning_rate: float = 1e-3) -> optax.GradientTransformation:
+    """AdamW with the gradient norm clipped at 1; `fit` multiplies its updates by a cosine decay.
+
+    The same object for the same rate, so that a second fit need not compile again.
+    """
+    adamw = optax.adamw(learning_rate, weight_decay=1e-4)
+    return optax.chain(optax.clip_by_global_norm(1.0), adamw)
+
+
+class Trainer(eqx.Module):
+    """Everything that stays the same during a fit, and the compiled functions over it."""
+
+    objective: AbstractObjective
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    settings: FitSettings = eqx.field(static=True)
+    training: Training
+    held_out: HeldOut
+    static: Harmonium
+    updates_per_evaluation: int = eqx.field(static=True)
+
+    def combine(self, parameters: Harmonium) -> Harmonium:
+        """The model with these parameters."""
+        return eqx.combine(parameters, self.static)
+
+    def start(self, key_init: RandomKey, key_loop: RandomKey, model: Harmonium) -> State:
+        """The state before the first update."""
+        parameters = eqx.filter(model, eqx.is_inexact_array)
+        return State(
+            parameters=parameters,
+            averaged=parameters,
+            optimizer_state=self.optimizer.init(cast(optax.Params, parameters)),
+            carry=self.objective.init(key_init, model, self.training),
+            key=key_loop,
+            update=jnp.zeros(()),
+        )
+
+    @eqx.filter_jit
+    def advance(self, state: State, control: Control) -> tuple[State, Metrics]:
+        """The updates up to the next evaluation, and the means of their metrics."""
+
+        def body(state: State, _: None) -> tuple[State, Metrics]:
+            return self._update(state, control)
+
+        state, metrics = jax.lax.scan(body, state, length=self.updates_per_evaluation)
+        return state, {name: jnp.mean(values) for name, values in metrics.items()}
+
+    def _update(self, state: State, control: Control) -> tuple[State, Metrics]:
+        key, key_batch, key_ascend = jax.random.split(state.key, 3)
+        model = self.combine(state.parameters)
+        n_rows = self.training.shape[0]
+        rows = jax.random.randint(key_batch, (self.settings.batch_size,), 0, n_rows)
+        batch = self.training[rows]
+        ascent = self.objective.ascend(key_ascend, model, batch, state.carry)
+        descent = jax.tree.map(jnp.negative, ascent.gradient)
+        update, optimizer_state = self.optimizer.update(
+            descent, state.optimizer_state, cast(optax.Params, state.parameters)
+        )
+        scale = control.caution * cosine_decay(state.update / control.n_updates)
+        update = jax.tree.map(lambda leaf: scale.astype(leaf.dtype) * leaf, update)
+        metrics = dict(ascent.metrics)
+        if ascent.witnesses is not None:
+            radius = self.settings.trust_radius * control.caution
+            limited = limit_update(model, update, ascent.witnesses, radius)
+            update = limited.update
+            metrics["trust_factor"] = limited.factor
+        if ascent.negatives is not None:
+            metrics["energy_gap"] = energy_gap(model, batch, ascent.negatives)
+        parameters = eqx.apply_updates(state.parameters, update)
+        decay = jnp.minimum(self.settings.averaging, (1 + state.update) / (10 + state.update))
+        averaged = jax.tree.map(
+            lambda old, new: old + (1 - decay).astype(new.dtype) * (new - old),
+            state.averaged,
+            parameters,
+        )
+        advanced = State(parameters, averaged, optimizer_state, ascent.carry, key, state.update + 1)
+        return advanced, metrics
+
+    @eqx.filter_jit
+    def evaluate(self, state: State) -> Metrics:
+        """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden units."""
+        model = self.combine(state.averaged)
+        log_partition, ess = self.objective.log_partition(model, state.carry)
+        free_energy = jax.vmap(model.free_energy)
+        held_out = jnp.mean(free_energy(self.held_out))
+        hidden_mean = jax.vmap(model.hidden_mean)(self.held_out)
+        leaves = jax.tree.leaves(state.parameters)
+        return {
+            "train_log_likelihood": -jnp.mean(free_energy(self.training[:MAX_EVALUATION_ROWS]))
+            - log_partition,
+            "validation_log_likelihood": -held_out - log_partition,
+            "validation_free_energy": held_out,
+            "running_log_partition": log_partition,
+            "running_ess": ess,
+            "dead_hidden": jnp.mean(jnp.std(hidden_mean, axis=0) < 1e-3),
+            "finite": jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])),
+        }
+
+    @property
+    def gap_limit(self) -> float:
+        """Energy gap, in nats, beyond which the model has outrun its chains."""
+        return 10.0 + self.training.shape[1]
+
+
+def cosine_decay(progress: Scalar) -> Scalar:
+    """From 1 at the start of training to 0 at its end."""
+    return 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0.0, 1.0)))

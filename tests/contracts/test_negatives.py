@@ -66,7 +66,9 @@ def test_every_source_has_a_row():
 
 @each_source
 def test_draws_have_one_shape_and_are_finite(name):
-    carry, (negatives, next_carry, metrics) = drawn_once(name)
+    carry, (negatives, witnesses, next_carry, metrics) = drawn_once(name)
+    assert witnesses.positions.shape[1] == 2
+    assert witnesses.positions.shape[0] == witnesses.log_weights.shape[0] >= 64
     assert negatives.positions.shape == (64, 2) and negatives.log_weights.shape == (64,)
     assert np.all(np.isfinite(np.asarray(negatives.positions)))
     assert np.all(np.isfinite(np.asarray(negatives.log_weights)))
@@ -79,12 +81,12 @@ def test_draws_have_one_shape_and_are_finite(name):
 
 @each_source
 def test_the_same_key_gives_the_same_draws(name):
-    _, (negatives, _, _) = drawn_once(name)
+    _, (negatives, _, _, _) = drawn_once(name)
     source = SOURCES[name]
     carry = source.init(jax.random.key(0), MODEL, ROWS)
-    again, _, _ = draw(source, jax.random.key(1), carry)
+    again, *_ = draw(source, jax.random.key(1), carry)
     np.testing.assert_array_equal(np.asarray(again.positions), np.asarray(negatives.positions))
-    other, _, _ = draw(source, jax.random.key(2), carry)
+    other, *_ = draw(source, jax.random.key(2), carry)
     assert np.any(np.asarray(other.positions) != np.asarray(negatives.positions))
 
 
@@ -97,7 +99,7 @@ def test_negatives_come_from_the_model(name):
     @eqx.filter_jit
     def collect(key, carry):
         def turn(carry, key):
-            negatives, carry, _ = source.draw(key, MODEL, ROWS, carry)
+            negatives, _, carry, _ = source.draw(key, MODEL, ROWS, carry)
             weight = jax.nn.softmax(negatives.log_weights)
             return carry, weight @ negatives.positions
 
@@ -111,7 +113,7 @@ def test_negatives_come_from_the_model(name):
 
 @each_source
 def test_running_log_partition_is_right_or_openly_unknown(name):
-    _, (_, carry, _) = drawn_once(name)
+    _, (_, _, carry, _) = drawn_once(name)
     value, ess = SOURCES[name].log_partition(MODEL, carry)
     if name in KNOWS_LOG_PARTITION:
         error = abs(float(value) - brute.Mixture(MODEL).log_partition)

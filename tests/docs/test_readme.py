@@ -23,7 +23,9 @@ def test_linked_files_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^harmonium (\w+)", README, re.M))))
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"^harmonium (\w+) (?:table|run)", README, re.M)))
+)
 def test_named_commands_exist(command):
     from harmonium.cli.app import app
 

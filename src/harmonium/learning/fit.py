@@ -86,13 +86,13 @@ def _loop(
     """Train until the updates, the time or the patience run out."""
     log = _Log(started, report)
     start = best = state
-    best_value, since_best = log.add(trainer.evaluate(state), state), 0
+    best_value, since_best = log.add(_floats(trainer.evaluate(state)), state), 0
     clock = _Clock(n_updates, deadline)
     caution, planned = 1.0, n_updates
     while int(state.update) < planned:
         control = Control(jnp.asarray(float(planned)), jnp.asarray(caution))
         advanced, metrics = trainer.advance(state, control)
-        measured = {**metrics, **trainer.evaluate(advanced)}
+        measured = _floats({**metrics, **trainer.evaluate(advanced)})
         fault = find_fault(measured, log.highest("train_log_likelihood"), trainer.gap_limit)
         value = log.add(measured, advanced, fault)
         if fault:
@@ -134,11 +134,11 @@ class _Log:
         values = (float(record[name]) for record in self.records)
         return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
-    def add(self, measured: Metrics, state: State, fault: str = "") -> float:
+    def add(self, measured: dict[str, float], state: State, fault: str = "") -> float:
         """Record and report; returns the validation log-likelihood."""
         event = f"{fault}; returned to the best state and halved the trust region" if fault else ""
-        record: Record = {name: float(value) for name, value in measured.items()}
-        record |= {
+        record: Record = {
+            **measured,
             "update": float(state.update),
             "seconds": time.monotonic() - self._started,
             "event": event,
@@ -149,7 +149,7 @@ class _Log:
         return float(record["validation_log_likelihood"])
 
 
-def find_fault(measured: Metrics, highest: float, gap_limit: float) -> str:
+def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> str:
     """What is wrong with the last updates, in words; empty if nothing is.
 
     `highest` is the best training log-likelihood so far: likelihood training may stall, but where
@@ -157,13 +157,13 @@ def find_fault(measured: Metrics, highest: float, gap_limit: float) -> str:
     the energy gap; both in nats.
     """
     watched = ("energy_gap", "acceptance", "ess", "log_partition", "trust_factor")
-    broken = [name for name in watched if not math.isfinite(float(measured.get(name, 0.0)))]
-    if broken or not bool(measured["finite"]):
+    broken = [name for name in watched if not math.isfinite(measured.get(name, 0.0))]
+    if broken or not measured["finite"]:
         return f"non-finite {', '.join(broken) or 'parameters'}"
-    gap = float(measured.get("energy_gap", 0.0))
+    gap = measured.get("energy_gap", 0.0)
     if abs(gap) > gap_limit:
         return f"the model outran its chains (energy gap {gap:.0f} nats)"
-    fall = highest - float(measured["train_log_likelihood"])
+    fall = highest - measured["train_log_likelihood"]
     if fall > LARGEST_FALL:
         return f"the model outran its chains (training log-likelihood fell by {fall:.1f} nats)"
     return ""
@@ -176,6 +176,10 @@ def _give_up_if_hopeless(best: State, fault: str) -> None:
             f"fit: training stayed unstable from its start; the last fault: {fault}. Try: a "
             "smaller learning rate, more steps_per_update, or look for columns with extreme values."
         )
+
+
+def _floats(metrics: Metrics) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
 
 
 class _Clock:

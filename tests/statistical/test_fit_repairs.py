@@ -1,0 +1,131 @@
+"""What goes wrong in training is found, named, repaired and recorded: faults are provoked here."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import harmonium as hm
+from harmonium.errors import DivergedError
+from harmonium.learning.fit import LARGEST_FALL, find_fault
+from harmonium.learning.selection import MAX_DISAGREEMENT, reconcile
+from harmonium.learning.trainer import default_optimizer
+from harmonium.likelihood import LogPartition
+
+HEALTHY = {"finite": 1.0, "train_log_likelihood": -3.0, "energy_gap": 0.1, "acceptance": 0.5}
+ESTIMATE = LogPartition(10.0, 9.9, 10.1, 0.05, 300.0, "ais", "fine", True)
+
+
+@pytest.fixture(autouse=True)
+def as_users_run_it():
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"finite": 0.0}, "non-finite parameters"),
+        ({"energy_gap": math.nan}, "non-finite energy_gap"),
+        ({"ess": math.inf}, "non-finite ess"),
+        ({"energy_gap": -500.0}, "energy gap -500"),
+        ({"train_log_likelihood": -2.5 - LARGEST_FALL - 1.0}, "fell by 3.0 nats"),
+        ({"train_log_likelihood": math.nan}, ""),
+    ],
+)
+def test_faults_are_named(change, words):
+    fault = find_fault({**HEALTHY, **change}, -2.5, 20.0)
+    assert words in fault
+    assert bool(fault) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("running", "value", "trusted"),
+    [
+        (math.nan, 10.0, True),
+        (10.0 + 0.9 * MAX_DISAGREEMENT, 10.0, True),
+        (10.0 - 0.9 * MAX_DISAGREEMENT, 10.0, True),
+        (17.0, 17.0, False),
+        (3.0, 10.0, False),
+    ],
+)
+def test_disagreeing_estimates_lose_trust_and_the_larger_is_used(running, value, trusted):
+    result = reconcile(ESTIMATE, running)
+    assert (result.value, result.trusted) == (value, trusted)
+    assert result.low <= min(ESTIMATE.value, result.value) <= result.high
+    assert ("do not quote" in result.verdict) == (not trusted)
+
+
+def test_an_exact_value_is_not_overruled():
+    exact = dataclasses.replace(ESTIMATE, standard_error=0.0, method="quadrature")
+    assert reconcile(exact, 17.0) == exact
+
+
+def bent_rows(n=400):
+    rng = np.random.default_rng(5)
+    first = rng.normal(size=n)
+    rows = np.stack([first, first**2 + 0.2 * rng.normal(size=n), rng.normal(size=n)], axis=1)
+    return jnp.asarray((rows - rows.mean(0)) / rows.std(0) * 0.5**0.5)
+
+
+def small_model():
+    feature_map = hm.feature_maps.MLP(3, (8,), key=jax.random.key(0))
+    return hm.Harmonium(3, 8, feature_map=feature_map, key=jax.random.key(1))
+
+
+def test_a_hopeless_learning_rate_ends_in_an_error_that_says_what_to_do():
+    """An optimizer that returns NaN cannot be repaired: nothing is learned, and fit says so."""
+    broken = optax.GradientTransformation(
+        lambda params: (),
+        lambda updates, state, params=None: (
+            jax.tree.map(lambda leaf: leaf * jnp.nan, updates),
+            state,
+        ),
+    )
+    with pytest.raises(DivergedError, match="non-finite.*smaller learning rate"):
+        hm.fit(small_model(), bent_rows(), key=jax.random.key(2), optimizer=broken, n_updates=40)
+
+
+def test_the_returned_model_is_no_worse_on_held_out_rows_than_its_start():
+    """The held-out rows are from the Gaussian start itself: what is learned can only hurt there."""
+    held_out = 0.5**0.5 * np.random.default_rng(7).normal(size=(500, 3))
+    result = hm.fit(
+        small_model(),
+        bent_rows(),
+        key=jax.random.key(3),
+        optimizer=default_optimizer(1e-2),
+        n_updates=200,
+        validation=held_out,
+    )
+    start = -float(np.mean(np.sum(held_out**2, axis=1))) - 1.5 * math.log(math.pi)
+    rows = jnp.asarray(held_out, jnp.float32)
+    free_energy = float(jnp.mean(jax.vmap(result.model.free_energy)(rows)))
+    last = float(result.history[-1]["validation_log_likelihood"])
+    assert last < start - 0.05
+    assert -free_energy - result.log_partition.value >= start - 1e-3
+
+
+def test_the_same_key_gives_the_same_fit():
+    runs = [hm.fit(small_model(), bent_rows(), key=jax.random.key(4), n_updates=40) for _ in "ab"]
+    np.testing.assert_array_equal(runs[0].model.weights, runs[1].model.weights)
+    assert runs[0].log_partition == runs[1].log_partition
+
+
+def test_training_improves_on_the_gaussian_and_agrees_with_its_chains():
+    result = hm.fit(
+        small_model(),
+        bent_rows(2000),
+        key=jax.random.key(6),
+        n_updates=600,
+        optimizer=default_optimizer(1e-2),
+    )
+    first, last = result.history[0], result.history[-1]
+    gain = last["validation_log_likelihood"] - first["validation_log_likelihood"]
+    assert gain > 0.2
+    assert result.trusted, result.verdict
+    assert [record["event"] for record in result.history if record["event"]] == []

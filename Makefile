@@ -25,6 +25,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
+	$(BIN)/python -m benchmarks.gradient_variance
 	$(BIN)/python -m benchmarks.toy
 	$(BIN)/python -m benchmarks.stability
 

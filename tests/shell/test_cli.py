@@ -155,6 +155,16 @@ def test_a_failure_inside_a_fit_leaves_nothing(table, tmp_path, monkeypatch, cap
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_the_demo_writes_pictures_and_beats_the_gaussian(tmp_path, capsys):
+    assert call("demo", "-o", tmp_path / "demo", "--time-budget", "60s") == 0
+    for name in ("samples.png", "training.png", "model.safetensors", "metrics.json"):
+        assert (tmp_path / "demo" / name).stat().st_size > 1000
+    test = json.loads((tmp_path / "demo" / "metrics.json").read_text())["test"]
+    assert test["harmonium"]["low"] > test["gaussian"]["high"]
+    assert "gaussian mixture" in capsys.readouterr().out
+
+
 def test_help_does_not_load_jax():
     code = "import sys; import harmonium.cli.app; print('jax' in sys.modules)"
     answer = subprocess.run(

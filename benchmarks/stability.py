@@ -72,7 +72,10 @@ def measure(name: str, seed: int, folder: Path) -> Row:
         "log Z error": metrics["log_partition"]["standard_error"],
         "repairs": len(metrics["repairs"]),
         "trusted": metrics["trusted"],
-        "outcome": "ok" if finite else f"{scored.stderr[-100:]} {sampled.stderr[-100:]}",
+        "kept update": metrics["kept_update"],
+        "outcome": ("ok" if metrics["kept_update"] else "nothing learned")
+        if finite
+        else f"{scored.stderr[-100:]} {sampled.stderr[-100:]}",
     }
 
 

@@ -5,6 +5,7 @@ a half-written artifact cannot be found.
 """
 
 import json
+import math
 import os
 import platform
 import tempfile
@@ -46,7 +47,7 @@ def save_density(density: Density, path: str | Path, settings: DensitySettings) 
         "columns": columns,
         "transform": transform,
         "model": model,
-        "log_partition": asdict(density.log_partition),
+        "log_partition": _describe_log_partition(density.log_partition),
         "verdict": density.verdict,
         "trusted": density.trusted,
         "settings": asdict(settings),
@@ -58,7 +59,7 @@ def save_density(density: Density, path: str | Path, settings: DensitySettings) 
         **_prefixed("model", model_arrays),
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {FORMAT: json.dumps(header)}
+    metadata = {FORMAT: json.dumps(header, allow_nan=False)}
     write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
 
 
@@ -77,7 +78,7 @@ def load_density(
             columns=Columns.from_state(header["columns"], _taken("columns", arrays)),
             transform=Transform.from_state(header["transform"], _taken("transform", arrays)),
             model=_build_model(header["model"], _taken("model", arrays), feature_map),
-            log_partition=LogPartition(**header["log_partition"]),
+            log_partition=_build_log_partition(header["log_partition"]),
             verdict=str(header["verdict"]),
             trusted=bool(header["trusted"]),
         )
@@ -132,6 +133,20 @@ def _read(path: Path) -> tuple[Config, Arrays]:
             f"Try: the harmonium release that wrote it; this one is {version('harmonium')}."
         )
     return header, arrays
+
+
+def _describe_log_partition(log_partition: LogPartition) -> Config:
+    """An exact value has an infinite effective sample size, which JSON cannot say: null."""
+    described = asdict(log_partition)
+    return described | {"ess": described["ess"] if math.isfinite(log_partition.ess) else None}
+
+
+def _build_log_partition(config: Config) -> LogPartition:
+    ess = math.inf if config["ess"] is None else config["ess"]
+    numbers = {name: config[name] for name in ("value", "low", "high", "standard_error")}
+    if not all(isinstance(value, float) and math.isfinite(value) for value in numbers.values()):
+        raise ArtifactError(f"log_partition: expected finite numbers; got {numbers}.")
+    return LogPartition(**{**config, "ess": float(ess)})
 
 
 def _describe_model(model: Harmonium) -> tuple[Config, Arrays]:

@@ -44,6 +44,12 @@ def check_shape(call: str, name: str, value: object, shape: tuple[int, ...]) -> 
                 call,
                 expected=f"{name} of shape {shape}",
                 got="a value without a shape" if got is None else f"shape {got}",
-                hint=f"jax.vmap({call}) for a batch" if got and got[1:] == shape else "",
+                hint=_vmap_hint(call) if got and got[1:] == shape else "",
             )
         )
+
+
+def _vmap_hint(call: str) -> str:
+    """How to make a call over a batch: "model.score(x)" becomes "jax.vmap(model.score)(x)"."""
+    function, _, arguments = call.partition("(")
+    return f"jax.vmap({function})({arguments} for a batch"

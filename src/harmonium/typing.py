@@ -10,7 +10,7 @@ Features = Float[Array, "features"]
 Batch = Float[Array, "batch visible"]
 Training = Float[Array, "training visible"]
 HeldOut = Float[Array, "held_out visible"]
-Table = Float[Array | np.ndarray, "training visible"]
+TrainingTable = Float[Array | np.ndarray, "training visible"]
 HeldOutTable = Float[Array | np.ndarray, "held_out visible"]
 Positions = Float[Array, "chains visible"]
 HiddenBatch = Float[Array, "batch hidden"]
@@ -34,7 +34,7 @@ __all__ = [
     "Positions",
     "RandomKey",
     "Scalar",
-    "Table",
     "Training",
+    "TrainingTable",
     "Visible",
 ]

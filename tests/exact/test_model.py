@@ -216,7 +216,7 @@ def test_wrong_shapes_are_named(name, unannotated):
 
 def test_a_batch_is_answered_with_vmap(unannotated):
     model = brute.affine_model("bernoulli")
-    with pytest.raises(InvalidInputError, match=r"Try: jax\.vmap\(model\.score\(x\)\) for a batch"):
+    with pytest.raises(InvalidInputError, match=r"Try: jax\.vmap\(model\.score\)\(x\) for a batch"):
         model.score(jnp.zeros((7, 3)))
 
 

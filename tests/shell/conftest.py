@@ -1,5 +1,8 @@
 """The shell is tested as users run it, in single precision, on one small fitted model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import jax
 import numpy as np
 import pytest
@@ -15,10 +18,17 @@ def make_rows(n: int = 200, seed: int = 0) -> np.ndarray:
     return np.stack([first, second, rng.poisson(3.0, n), np.full(n, 4.0)], axis=1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def single_precision():
+@contextmanager
+def as_users_run_it() -> Iterator[None]:
     # Optax itself relies on standard dtype promotion.
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+# Module scope: set before the module's own fixtures are made, and undone before another folder runs.
+@pytest.fixture(scope="module", autouse=True)
+def single_precision():
+    with as_users_run_it():
         yield
 
 
@@ -30,5 +40,5 @@ def rows() -> np.ndarray:
 @pytest.fixture(scope="session")
 def fitted(rows: np.ndarray) -> DensityEstimator:
     estimator = DensityEstimator(8, "mlp", width=8, n_updates=20, random_state=0)
-    with pytest.warns(UserWarning, match="x4"):
+    with as_users_run_it(), pytest.warns(UserWarning, match="x4"):
         return estimator.fit(rows)

@@ -74,6 +74,12 @@ def test_missing_folder_is_named(fitted, tmp_path):
         fitted.save(tmp_path / "absent" / "model.safetensors")
 
 
+LOG_PARTITION = (
+    *("value", "low", "high", "standard_error"),
+    *("ess", "method", "verdict", "trusted"),
+)
+
+
 def _saved(fitted, folder):
     path = folder / "good.safetensors"
     fitted.save(path)
@@ -101,6 +107,7 @@ def _rewrite(path, *, header=None, arrays=None):
         ({"header": {"columns": [1, 2]}}, "damaged"),
         ({"header": {"settings": {"n_hidden": -3}}}, "damaged"),
         ({"header": {"log_partition": {"value": 1.0}}}, "damaged"),
+        ({"header": {"log_partition": dict.fromkeys(LOG_PARTITION, "abc")}}, "finite numbers"),
         ({"arrays": {"model/.weights": None}}, "do not match"),
         ({"arrays": {"model/.weights": np.ones((2, 2))}}, "shape"),
         ({"arrays": {"model/.visible_bias": np.full(3, np.nan)}}, "finite"),

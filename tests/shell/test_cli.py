@@ -40,6 +40,7 @@ def test_fit_writes_a_complete_run(fitted_run):
     assert 'tails = "auto"' in (fitted_run / "config.toml").read_text()
     metrics = json.loads((fitted_run / "metrics.json").read_text())
     assert metrics["updates"] == 6
+    assert 0 <= metrics["kept_update"] <= 6
     assert "log Z" in metrics["verdict"]
     history = pq.read_table(fitted_run / "history.parquet")
     assert history["update"].to_pylist()[-1] == 6
@@ -127,6 +128,78 @@ def test_bad_tables_end_in_words_and_leave_nothing(name, content, words, tmp_pat
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("arguments", [["--overwrite"], []])
+def test_only_runs_are_ever_replaced(arguments, table, tmp_path, monkeypatch, capsys):
+    """A user's file, a folder with anything beside a run, and the folder one stands in are safe."""
+    mine = tmp_path / "mine.csv"
+    mine.write_text(table.read_text())
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name in ("model.safetensors", "precious.csv"):
+        (mixed / name).write_text("keep me")
+    link = tmp_path / "link"
+    link.symlink_to(mixed)
+    monkeypatch.chdir(mixed)
+    for output in (mine, mixed, link, ".", ".."):
+        assert call("fit", table, "-o", output, *FIT, *arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert mine.read_text() == table.read_text()
+    assert {entry.name for entry in mixed.iterdir()} == {"model.safetensors", "precious.csv"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"mine.csv", "mixed", "link"}
+
+
+def test_a_run_is_replaced_when_told_to(table, tmp_path):
+    assert call("fit", table, "-o", tmp_path / "run", *FIT) == 0
+    assert call("fit", table, "-o", tmp_path / "run", "--updates", 3, "--overwrite") == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["updates"] == 3
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_settings_come_from_a_file_and_options_go_first(fitted_run, table, tmp_path, capsys):
+    config = fitted_run / "config.toml"
+    out = tmp_path / "again"
+    assert call("fit", table, "-o", out, "--config", config, "--updates", 4) == 0
+    written = (out / "config.toml").read_text()
+    assert "n_hidden = 6" in written
+    assert "n_updates = 4" in written
+    assert "seed = 3" in written
+    odd = bad_table(tmp_path, "odd.toml", b"n_hiden = 3\n")
+    assert call("fit", table, "-o", tmp_path / "no", "--config", odd) == 2
+    assert "n_hiden" in capsys.readouterr().err
+    assert call("fit", table, "-o", tmp_path / "no", "--config", table) == 2
+    assert "TOML" in capsys.readouterr().err
+
+
+def test_a_time_budget_ends_the_fit(table, tmp_path):
+    assert call("fit", table, "-o", tmp_path / "run", "--time-budget", "1s", "--hidden", 4) == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["updates"] < 3000
+
+
+def test_samples_as_json(fitted_run, capsys):
+    capsys.readouterr()
+    assert call("sample", fitted_run, "-n", 3, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert np.shape(answer["rows"]) == (3, 3)
+    assert 0 < answer["acceptance"] <= 1
+
+
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(fitted_run, tmp_path, capsys):
+    assert call("score", fitted_run, tmp_path / "absent.csv", "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_table_without_header_is_said_to_have_none(tmp_path, capsys):
+    numbers = "\n".join(f"{i},{i * i % 7}" for i in range(1, 30)) + "\n"
+    path = bad_table(tmp_path, "plain.csv", numbers.encode())
+    assert call("fit", path, "-o", tmp_path / "run", *FIT) == 0
+    assert "no header found" in capsys.readouterr().err
+    positions = bad_table(tmp_path, "positions.csv", ("0,1\n" + numbers).encode())
+    assert call("fit", positions, "-o", tmp_path / "run2", *FIT) == 0
+    captured = capsys.readouterr()
+    assert "no header" not in captured.err
+    assert "29 rows" in captured.out
+
+
 def test_missing_files_and_wrong_options(fitted_run, table, tmp_path, capsys):
     assert call("fit", tmp_path / "absent.csv", "-o", tmp_path / "run") == 2
     assert call("score", tmp_path / "absent", table) == 2
@@ -136,6 +209,9 @@ def test_missing_files_and_wrong_options(fitted_run, table, tmp_path, capsys):
     assert call("fit", table) == 2
     assert call("nonsense") == 2
     assert call("fit", table, "-o", tmp_path / "no" / "run") == 2
+    assert call("fit", table, "-o", tmp_path / "run", "--seed", 2**40) == 2
+    assert call("score", fitted_run, table, "-o", tmp_path / "scores.txt") == 2
+    assert call("score", tmp_path, table) == 2
     assert list(tmp_path.iterdir()) == []
 
 

@@ -70,7 +70,7 @@ def test_a_row_that_breaks_a_rule_costs_its_log_probability(fitted, rows):
     broken = rows[:1].copy()
     broken[0, 3] = 5.0
     difference = fitted.score_samples(rows[:1]) - fitted.score_samples(broken)
-    assert difference[0] == pytest.approx(np.log(201), abs=1e-9)
+    assert difference[0] == pytest.approx(np.log(181), abs=1e-9)  # 180 training rows
 
 
 def test_samples_look_like_rows(fitted):
@@ -101,7 +101,11 @@ def test_frames_go_by_name(frame, rows):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"n_hidden": 0}, "n_hidden=.*at least 1.*got 0"),
+        ({"n_hidden": 0}, "n_hidden=.*from 1 to.*got 0"),
+        ({"n_hidden": 2.5}, "n_hidden=.*whole number.*got 2.5"),
+        ({"random_state": 2**40}, "random_state.*from 0 to"),
+        ({"validation_fraction": "half"}, "validation_fraction=.*between 0 and 1"),
+        ({"validation_fraction": 0.99}, "rows to train on"),
         ({"feature_map": "cnn"}, "feature_map=.*'mlp'.*got 'cnn'"),
         ({"hidden_units": "potts"}, "hidden_units=.*'spin'"),
         ({"objective": "score"}, "objective=.*'likelihood'"),

@@ -1,8 +1,11 @@
 """The commands: parse, call, print, exit code (0 success, 1 failed work, 2 wrong usage)."""
 
+import csv
 import json
 import sys
+import traceback
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,18 +46,23 @@ def options(
 def fit(
     data: DataArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to write.")],
-    seed: SeedOption = 0,
-    updates: Annotated[int, typer.Option(help="Parameter updates at most.", min=1)] = 3000,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of settings, like a run's config.toml; options go first."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random [0].")] = None,
+    updates: Annotated[int | None, typer.Option(help="Parameter updates at most [3000].")] = None,
     time_budget: TimeBudgetOption = None,
-    hidden: Annotated[int, typer.Option(help="Number of hidden units.", min=1)] = 128,
+    hidden: Annotated[int | None, typer.Option(help="Number of hidden units [128].")] = None,
     feature_map: Annotated[
-        str, typer.Option(help="auto, identity, mlp, residual or fourier.")
-    ] = "auto",
+        str | None, typer.Option(help="auto, identity, mlp, residual or fourier [auto].")
+    ] = None,
     objective: Annotated[
-        str, typer.Option(help="likelihood, persistent or contrastive-divergence.")
-    ] = "likelihood",
-    tails: Annotated[str, typer.Option(help="auto, none or asinh.")] = "auto",
-    whitening: Annotated[str, typer.Option(help="full or diagonal.")] = "full",
+        str | None,
+        typer.Option(help="likelihood, persistent or contrastive-divergence [likelihood]."),
+    ] = None,
+    tails: Annotated[str | None, typer.Option(help="auto, none or asinh [auto].")] = None,
+    whitening: Annotated[str | None, typer.Option(help="full or diagonal [full].")] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,35 +70,36 @@ def fit(
 
     Example: harmonium fit table.csv -o run --time-budget 60s
     """
-    from harmonium.cli.runs import check_output
+    from harmonium.cli.runs import check_run_output, read_config
 
-    check_output(output, overwrite=overwrite)
-    budget = parse_duration(time_budget)
+    check_run_output(output, overwrite=overwrite)
+    given = {
+        "seed": seed,
+        "n_updates": updates,
+        "time_budget": parse_duration(time_budget),
+        "n_hidden": hidden,
+        "feature_map": feature_map,
+        "objective": objective,
+        "tails": tails,
+        "whitening": whitening,
+    }
+    settings = {} if config is None else read_config(config)
+    settings |= {name: value for name, value in given.items() if value is not None}
 
-    from harmonium.cli.work import fit_run
+    from harmonium.cli.work import fit_run, make_estimator
     from harmonium.data import read_table
-    from harmonium.estimators import DensityEstimator
 
-    estimator = DensityEstimator(
-        n_hidden=hidden,
-        feature_map=feature_map,
-        objective=objective,
-        n_updates=updates,
-        time_budget=budget,
-        tails=tails,
-        whitening=whitening,
-        random_state=seed,
-    )
+    estimator = make_estimator(settings)
     table = read_table(data)
     metrics = fit_run(estimator, table, output, errors, overwrite=overwrite)
     if as_json:
         _print_json({"run": str(output), **metrics})
         return
-    print(f"{table.n_rows} rows x {table.n_columns} columns -> {output}")
     held_out = metrics["held_out"]
+    print(f"{table.n_rows} rows x {table.n_columns} columns -> {output}")
     print(
-        f"log-likelihood of {held_out['n_rows']} held-out rows: {held_out['log_likelihood']:.3f} "
-        f"± {1.96 * held_out['standard_error']:.3f} nats per row; "
+        f"log-likelihood of the {held_out['n_rows']} rows that chose the state: "
+        f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
         f"of the Gaussian start: {held_out['gaussian']:.3f}"
     )
     print(metrics["verdict"])
@@ -136,24 +145,30 @@ def sample(
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw rows from a fitted density.
 
     Example: harmonium sample run -n 1000 -o new.csv
     """
     estimator, _ = _load_with_data(model, None, output, overwrite=overwrite)
-    rows = estimator.sample(n, random_state=seed)
+    rows, diagnostics = estimator.density_.sample(n, seed=seed)
     names = list(estimator.density_.columns.names)
     integer = estimator.density_.columns.is_integer.tolist()
-    if output is None:
-        sys.stdout.write(",".join(names) + "\n")
-        for row in rows:
-            cells = zip(row, integer, strict=True)
-            sys.stdout.write(",".join(f"{v:.0f}" if whole else f"{v:.9g}" for v, whole in cells))
-            sys.stdout.write("\n")
-    else:
+    if output is not None:
         _write(output, names, list(rows.T), integer)
+    if as_json:
+        drawn = {} if output is not None else {"columns": names, "rows": rows.tolist()}
+        _print_json({"n": n, **asdict(diagnostics), "verdict": estimator.verdict_, **drawn})
+        return
+    if output is None:
+        _print_csv(names, rows, integer)
+    else:
         print(f"{n} rows -> {output}")
+    errors.print(
+        f"{diagnostics.kernel} chains: acceptance {diagnostics.acceptance:.2f}, effective sample "
+        f"size {diagnostics.ess:.0f}, {diagnostics.n_ancestors} distinct ancestors"
+    )
 
 
 @app.command()
@@ -169,9 +184,9 @@ def demo(
 
     Example: harmonium demo -o demo-run
     """
-    from harmonium.cli.runs import check_output
+    from harmonium.cli.runs import check_run_output
 
-    check_output(output, overwrite=overwrite)
+    check_run_output(output, overwrite=overwrite)
     budget = parse_duration(time_budget)
 
     from harmonium.cli.demo import run_demo
@@ -184,11 +199,12 @@ def run(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
+    debug = "--debug" in arguments
     try:
-        app(args=arguments, prog_name="harmonium")
+        app(args=[word for word in arguments if word != "--debug"], prog_name="harmonium")
     except Exception as error:
-        if "--debug" in arguments:
-            raise
+        if debug:
+            traceback.print_exc()
         sys.exit(_report(error))
 
 
@@ -200,7 +216,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, HarmoniumError):
         errors.print(f"error: {error}", markup=False)
         return 1
-    text = f"error: {type(error).__name__}: {error}. Try: `harmonium --debug ...` for the details."
+    text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
     errors.print(text, markup=False)
     return 1
 
@@ -213,10 +229,10 @@ def _load_with_data(
     model: Path, data: Path | None, output: Path | None, *, overwrite: bool
 ) -> tuple[Any, Any]:
     """The estimator and its table, after checking that the output may be written."""
-    from harmonium.cli.runs import check_output
+    from harmonium.cli.runs import check_table_output
 
     if output is not None:
-        check_output(output, overwrite=overwrite)
+        check_table_output(output, overwrite=overwrite)
     from harmonium.data import read_table
     from harmonium.estimators import load
 
@@ -233,6 +249,14 @@ def _write(
     from harmonium.data import write_table
 
     write_table(output, names, np.stack(values, axis=1), integer=integer)
+
+
+def _print_csv(names: list[str], rows: Any, integer: list[bool]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows.tolist():
+        cells = zip(row, integer, strict=True)
+        writer.writerow([int(value) if whole else value for value, whole in cells])
 
 
 def _print_json(value: dict[str, Any]) -> None:

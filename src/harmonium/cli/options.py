@@ -19,7 +19,7 @@ ModelArgument = Annotated[
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 TimeBudgetOption = Annotated[
-    str | None, typer.Option(help="Longest time for the fit, for example 60s, 5m or 1h.")
+    str | None, typer.Option(help="Time to aim for, for example 60s, 5m or 1h.")
 ]
 OverwriteOption = Annotated[bool, typer.Option(help="Replace what exists at the output path.")]
 
@@ -38,4 +38,12 @@ def parse_duration(text: str | None) -> float | None:
 
 def find_model(path: Path) -> Path:
     """The model file of a run folder, or the file itself."""
-    return path / "model.safetensors" if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    model = path / "model.safetensors"
+    if not model.is_file():
+        raise InvalidInputError(
+            f"{path} is a folder without a model.safetensors. Try: a run folder written by "
+            "`harmonium fit`; the order is MODEL, then DATA."
+        )
+    return model

@@ -1,8 +1,11 @@
 """Fitting an estimator into a run folder."""
 
+import os
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,22 @@ from rich.console import Console
 from harmonium.cli.progress import fit_progress
 from harmonium.cli.runs import new_run_folder, write_config, write_history, write_metrics
 from harmonium.data import Table
+from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import DensityEstimator
+from harmonium.inference import DensitySettings
 
 Metrics = dict[str, Any]
+
+
+def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
+    """An estimator with these settings, checked; what is not named keeps its default."""
+    known = {field.name for field in fields(DensitySettings)}
+    if unknown := sorted(set(settings) - known):
+        raise InvalidInputError(
+            describe("--config", expected=f"settings among {sorted(known)}", got=str(unknown))
+        )
+    checked = asdict(DensitySettings(**settings))
+    return DensityEstimator(random_state=checked.pop("seed"), **checked)
 
 
 def fit_run(
@@ -27,7 +43,7 @@ def fit_run(
 ) -> Metrics:
     """Fit, then write model, configuration, history and metrics; `finish` may add to the folder."""
     started = time.monotonic()
-    with fit_progress(console, estimator.n_updates) as report:
+    with stop_on_interrupt(console), fit_progress(console, estimator.n_updates) as report:
         estimator.fit_table(table, report=report)
     metrics = _metrics(estimator, time.monotonic() - started)
     with new_run_folder(output, overwrite=overwrite) as folder:
@@ -40,11 +56,30 @@ def fit_run(
     return metrics
 
 
+@contextmanager
+def stop_on_interrupt(console: Console) -> Iterator[None]:
+    """Within the block, Ctrl-C ends the process at once, with a word.
+
+    Nothing is open for writing there, and tearing down compiled code in flight can crash.
+    """
+
+    def stop(*_: Any) -> None:
+        console.print("\ninterrupted; nothing was written")
+        os._exit(130)
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def _metrics(estimator: DensityEstimator, seconds: float) -> Metrics:
     history = estimator.history_
     return {
         "held_out": asdict(estimator.held_out_),
         "updates": int(history[-1]["update"]),
+        "kept_update": estimator.kept_update_,
         "seconds": seconds,
         "repairs": [str(record["event"]) for record in history if record["event"]],
         "log_partition": asdict(estimator.log_partition_),

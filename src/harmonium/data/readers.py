@@ -7,6 +7,7 @@ import csv
 import gzip
 import os
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 from harmonium.data.problems import problem, shorten
 from harmonium.data.table import Table, as_table, default_names
-from harmonium.errors import InvalidInputError
+from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 _KNOWN = ".csv, .csv.gz, .parquet, .npy or .npz, or a folder of .parquet files"
 
@@ -136,14 +137,24 @@ def _csv_bytes(path: Path, call: str) -> bytes:
 
 
 def _has_header(text: bytes, call: str) -> bool:
-    """Whether the first line is anything but numbers (blank cells count as numbers)."""
+    """Whether the first line is a header: not only numbers, or the positions 0, 1, 2, …
+
+    Warns (`HarmoniumWarning`) when it is taken as data.
+    """
     line = text.decode("utf-8-sig").lstrip("\r\n").splitlines()[0]
     cells = next(csv.reader([line]))
     if len(cells) == 1 and re.search("[;\t]", line):
         hint = "save the file with commas between cells and points in numbers"
         raise problem(call, "cells separated by commas", f"the first line {shorten(line)}", hint)
     filled = [cell for cell in cells if cell.strip()]
-    return not filled or not all(_is_number(cell) for cell in filled)
+    if not filled or not all(_is_number(cell) for cell in filled):
+        return True
+    # A frame without names is written with its positions as header.
+    if len(cells) > 1 and cells == [str(position) for position in range(len(cells))]:
+        return True
+    note = f"{call}: no header found; the first line ({shorten(line)}) is taken as data."
+    warnings.warn(note, HarmoniumWarning, stacklevel=2)
+    return False
 
 
 def _is_number(cell: str) -> bool:

@@ -20,6 +20,7 @@ from harmonium.artifact import load_density, save_density
 from harmonium.data import Table, as_table, default_names
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference import Density, DensitySettings, fit_density
+from harmonium.inference.settings import MAX_SEED
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
@@ -77,6 +78,8 @@ class DensityEstimator(
     held_out_ : HeldOut
         Score of the rows held out to choose the state, beside that of the Gaussian start. Not
         stored in a saved model.
+    kept_update_ : int
+        The update after which the kept state stood; 0 is the untrained start. Not stored.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -96,7 +99,7 @@ class DensityEstimator(
         tails: str = "auto",
         whitening: str = "full",
         validation_fraction: float = 0.1,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | np.random.RandomState | None = 0,
     ):
         self.n_hidden = n_hidden
         self.feature_map = feature_map
@@ -129,7 +132,7 @@ class DensityEstimator(
         self.settings_ = DensitySettings(**parameters, seed=seed)
         fitted = fit_density(table, self.settings_, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
-        self.held_out_ = fitted.held_out
+        self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self._name_features(table.names)
         return self
 
@@ -150,7 +153,11 @@ class DensityEstimator(
         return self._fitted().hidden_mean(self._values("transform", X))
 
     def sample(
-        self, n: int = 1, given: None = None, *, random_state: int | None = None
+        self,
+        n: int = 1,
+        given: None = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
     ) -> np.ndarray:
         """Draw n rows, shape (n, columns), in data units.
 
@@ -164,8 +171,9 @@ class DensityEstimator(
                     got=repr(given),
                 )
             )
-        seed = self.settings_.seed if random_state is None else random_state
-        return self._fitted().sample(n, seed=seed)[0]
+        fitted = self._fitted()
+        seed = self.settings_.seed if random_state is None else _seed(random_state)
+        return fitted.sample(n, seed=seed)[0]
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""
@@ -224,5 +232,13 @@ def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityE
 def _seed(random_state: int | np.random.RandomState | None) -> int:
     """An integer stands for itself, so that the command line's seed and this one agree."""
     if isinstance(random_state, int | np.integer):
-        return int(random_state)
+        if 0 <= random_state <= MAX_SEED:
+            return int(random_state)
+        raise InvalidInputError(
+            describe(
+                "random_state",
+                expected=f"a whole number from 0 to {MAX_SEED}",
+                got=str(random_state),
+            )
+        )
     return int(check_random_state(random_state).randint(2**31 - 1))

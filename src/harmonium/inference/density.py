@@ -1,5 +1,6 @@
 """A fitted density in data units: column rules, transform, model and log Z in one object."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ from harmonium.typing import Batch, HiddenBatch, PerRow
 # Each row of a dequantized table enters training with several draws of its noise.
 MAX_COPIES = 16
 MAX_COPIED_ROWS = 50_000
+VALIDATION_COPIES = 4
 # The mass of a grid cell is averaged over this many points; finer grids need only their center.
 CELL_POINTS = 16
 COARSE_STEP = 0.1
@@ -51,7 +53,8 @@ class Density:
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
 
-        In grid columns (integers, say) p is the mass of the cell over its width. Constant and duplicate
+        In grid columns (integers, say) p is the mass of the cell over its width, estimated from
+        16 points of the cell, a little low on average. Constant and duplicate
         columns add the log-probability of their rule.
         """
         modeled = self.columns.modeled(values)
@@ -73,7 +76,8 @@ class Density:
         self, n: int, *, seed: int, n_steps: int = 500
     ) -> tuple[np.ndarray, SampleDiagnostics]:
         """Draw n rows (n, columns) in data units, with the diagnostics of their chains."""
-        drawn = sample(self.model, n, key=jax.random.key(seed), n_steps=n_steps)
+        key = jax.random.fold_in(jax.random.key(seed), 2)
+        drawn = sample(self.model, n, key=key, n_steps=n_steps)
         modeled = self.transform.inverse(np.asarray(drawn.samples, np.float64))
         return self.columns.restore(modeled), drawn.diagnostics
 
@@ -98,11 +102,15 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class DensityFit:
-    """A fitted density, its training curve (data units, nats per row) and its held-out score."""
+    """A fitted density, its training curve (data units, nats per row) and its held-out score.
+
+    `kept_update` tells after which update the kept state stood; 0 is the untrained start.
+    """
 
     density: Density
     history: tuple[Record, ...]
     held_out: HeldOut
+    kept_update: int
 
 
 def fit_density(
@@ -114,18 +122,17 @@ def fit_density(
     `log_density` does, averaged over their grid cells.
     """
     _check_rows(table)
-    columns = Columns.fit(table, call="fit")
     rng = np.random.default_rng(settings.seed)
-    order = rng.permutation(table.n_rows)
-    n_held_out = max(1, round(settings.validation_fraction * table.n_rows))
-    modeled = columns.modeled(table.values)
-    held_out, kept = modeled[order[:n_held_out]], modeled[order[n_held_out:]]
-    training = _dequantized_copies(columns, kept, rng)
+    held_out, kept = _split(table, settings.validation_fraction, rng)
+    columns = Columns.fit(Table(kept, table.names), call="fit")
+    training = _dequantized_copies(columns, columns.modeled(kept), rng)
     transform = Transform.fit(training, tails=settings.tails, whitening=settings.whitening)
     units = transform.forward(training) + transform.null_noise(rng, len(training))
-    validation = columns.dequantize(np.repeat(held_out, 4, axis=0), rng)
+    copies = np.repeat(columns.modeled(held_out), VALIDATION_COPIES, axis=0)
+    validation = columns.dequantize(copies, rng)
     shifts = _mean_log_dets(transform, training, validation)
-    key_model, key_fit = jax.random.split(jax.random.key(settings.seed))
+    key = jax.random.key(settings.seed)
+    key_model, key_fit = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
     result = fit(
         eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled),
         jnp.asarray(units, float),
@@ -142,12 +149,13 @@ def fit_density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
     )
     history = tuple(_in_data_units(record, shifts) for record in result.history)
-    return DensityFit(density, history, _score_held_out(density, table.values[order[:n_held_out]]))
+    return DensityFit(density, history, _score_held_out(density, held_out), result.kept_update)
 
 
 def _score_held_out(density: Density, rows: np.ndarray) -> HeldOut:
     values = density.log_density(rows)
-    sampling = float(values.std()) / len(rows) ** 0.5
+    # One row tells nothing about its spread.
+    sampling = float(values.std(ddof=1)) / len(rows) ** 0.5 if len(rows) > 1 else math.nan
     return HeldOut(
         n_rows=len(rows),
         log_likelihood=float(values.mean()),
@@ -213,6 +221,24 @@ def _mean_log_dets(
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:
     """The record with its log-likelihoods in data units: plus the mean log-determinant."""
     return record | {name: float(record[name]) + shift for name, shift in shifts.items()}
+
+
+def _split(
+    table: Table, validation_fraction: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out and training rows, at random; only the training rows shape rules and transform."""
+    n_held_out = max(1, round(validation_fraction * table.n_rows))
+    if table.n_rows - n_held_out < MIN_ROWS // 2:
+        raise InvalidInputError(
+            describe(
+                "fit(X)",
+                expected=f"at least {MIN_ROWS // 2} rows to train on",
+                got=f"{table.n_rows} rows of which {n_held_out} are held out",
+                hint="a smaller validation_fraction",
+            )
+        )
+    order = rng.permutation(table.n_rows)
+    return table.values[order[:n_held_out]], table.values[order[n_held_out:]]
 
 
 def _check_rows(table: Table) -> None:

@@ -1,6 +1,7 @@
 """The settings of a density fit: plain values, so that files and command lines can hold them."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import jax
 import optax
@@ -22,6 +23,7 @@ FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
 HIDDEN_UNITS = ("bernoulli", "spin")
 OBJECTIVES = ("likelihood", "persistent", "contrastive-divergence")
 MIN_ROWS = 8
+MAX_SEED = 2**32 - 1
 
 # Up to this many columns, fine structure can be resolved by waves, and must be to be seen at all.
 MAX_FOURIER_COLUMNS = 3
@@ -54,12 +56,14 @@ class DensitySettings:
         _check_choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
         _check_choice("objective", self.objective, OBJECTIVES)
         for name in ("n_hidden", "width", "n_updates", "batch_size"):
-            _check_number(name, getattr(self, name), "a whole number of at least 1", minimum=1)
+            _check_whole(name, getattr(self, name), 1, 2**31 - 1)
+        _check_whole("random_state", self.seed, 0, MAX_SEED)
         _check_number("learning_rate", self.learning_rate, "a positive number", minimum=1e-12)
         if self.time_budget is not None:
             _check_number("time_budget", self.time_budget, "positive seconds or None", minimum=1e-3)
-        if not 0 < self.validation_fraction < 1:
-            raise _error("validation_fraction", self.validation_fraction, "a share between 0 and 1")
+        share = self.validation_fraction
+        if not isinstance(share, Real) or not 0 < share < 1:
+            raise _error("validation_fraction", share, "a share between 0 and 1")
 
     def build_model(self, key: RandomKey, n_visible: int) -> Harmonium:
         """The untrained model: W = 0, the Gaussian fit."""
@@ -118,8 +122,17 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _check_number(name: str, value: object, expected: str, *, minimum: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= minimum:
+    if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= minimum:
         raise _error(name, value, expected)
+
+
+def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
+    if (
+        not isinstance(value, Integral)
+        or isinstance(value, bool)
+        or not lowest <= int(value) <= highest
+    ):
+        raise _error(name, value, f"a whole number from {lowest} to {highest}")
 
 
 def _error(name: str, value: object, expected: str) -> InvalidInputError:

@@ -17,7 +17,7 @@ from harmonium.learning.result import FitResult, Record, judge
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium
-from harmonium.typing import HeldOutTable, RandomKey, Table
+from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
 
 Report = Callable[[Record], None]
 
@@ -31,7 +31,7 @@ LARGEST_FALL = 2.0
 
 def fit(
     model: Harmonium,
-    data: Table,
+    data: TrainingTable,
     *,
     key: RandomKey,
     objective: AbstractObjective | None = None,
@@ -45,8 +45,8 @@ def fit(
     """Train a model on rows in model units, shape (rows, visible), and estimate its log Z.
 
     `validation` is a table of rows held out from the gradient, or the share of `data` to hold
-    out. The state with the best validation log-likelihood is kept. `time_budget` (seconds) bounds
-    training and the final estimate together; with it, results depend on the machine's speed.
+    out. The state with the best validation log-likelihood is kept. `time_budget` (seconds) is
+    the time to aim for, training and final estimate together; compilation cannot be cut short. With it, results depend on the machine's speed.
     `report` receives each record of the history as it is made. Raises `InvalidInputError` for
     unusable data and `DivergedError` if training stays unstable after repeated repair.
     """
@@ -62,16 +62,24 @@ def fit(
         training=training,
         held_out=held_out,
         static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
-        updates_per_evaluation=max(1, -(-n_updates // settings.n_evaluations)),
+        updates_per_evaluation=max(1, n_updates // settings.n_evaluations),
     )
     state = trainer.start(key_init, key_loop, model)
     deadline = None if time_budget is None else started + BUDGET_FOR_TRAINING * time_budget
     candidates, history = _loop(trainer, state, n_updates, deadline, started, report)
-    chosen = choose(key_final, trainer, candidates)
+    late = time_budget is not None and time.monotonic() - started > time_budget
+    chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
-    verdict = judge(history, log_partition, untrained=int(chosen.state.update) == 0)
+    kept = int(chosen.state.update)
+    verdict = judge(history, log_partition, kept_update=kept)
     return FitResult(
-        fitted, history, log_partition, verdict, log_partition.trusted, chosen.state.carry
+        model=fitted,
+        history=history,
+        log_partition=log_partition,
+        verdict=verdict,
+        trusted=log_partition.trusted,
+        kept_update=kept,
+        carry=chosen.state.carry,
     )
 
 
@@ -89,7 +97,7 @@ def _loop(
     best_value, since_best = log.add(_floats(trainer.evaluate(state)), state), 0
     clock = _Clock(n_updates, deadline)
     caution, planned = 1.0, n_updates
-    while int(state.update) < planned:
+    while int(state.update) + trainer.updates_per_evaluation <= planned:
         control = Control(jnp.asarray(float(planned)), jnp.asarray(caution))
         advanced, metrics = trainer.advance(state, control)
         measured = _floats({**metrics, **trainer.evaluate(advanced)})
@@ -223,7 +231,7 @@ def _check_settings(n_updates: int, time_budget: float | None) -> None:
 
 
 def _split(
-    key: RandomKey, model: Harmonium, data: Table, validation: HeldOutTable | float
+    key: RandomKey, model: Harmonium, data: TrainingTable, validation: HeldOutTable | float
 ) -> tuple[Array, Array]:
     data = _as_rows(model, "data", data)
     if not isinstance(validation, int | float):
@@ -241,7 +249,7 @@ def _split(
     return data[order[n_held_out:]], data[order[:n_held_out]]
 
 
-def _as_rows(model: Harmonium, name: str, table: Table) -> Array:
+def _as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:
     rows = jnp.asarray(table, model.visible_bias.dtype)
     if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != model.n_visible:
         raise InvalidInputError(

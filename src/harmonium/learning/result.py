@@ -1,5 +1,6 @@
 """What comes back from `fit`, and the words of its verdict."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,11 @@ from harmonium.model import Harmonium
 Record = dict[str, float | str]
 
 MAX_DEAD_FRACTION = 0.5
+LOWEST_ACCEPTANCE = 0.15
+SMALLEST_STEP = 1e-6
 UNTRAINED = (
-    "The starting model was kept, because no trained state that could be trusted scored the "
-    "held-out rows better"
+    "Nothing was learned: the starting model was kept, because no trained state that could be "
+    "trusted scored the held-out rows better"
 )
 
 
@@ -29,24 +32,46 @@ class FitResult:
     log_partition: LogPartition
     verdict: str
     trusted: bool
+    kept_update: int
+    """The update after which the returned state stood; 0 is the untrained start."""
     carry: Any
     """The state of the objective at the best evaluation, for example its chains."""
 
 
-def judge(history: tuple[Record, ...], log_partition: LogPartition, *, untrained: bool) -> str:
+def judge(history: tuple[Record, ...], log_partition: LogPartition, *, kept_update: int) -> str:
     """The verdict of a fit in words: what may be quoted, and what happened on the way.
 
-    `untrained` says that the start was kept because nothing beat it.
+    `kept_update` tells which state is returned; 0 is the untrained start.
     """
-    start = [UNTRAINED] if untrained else []
+    kept = _record_of(history, kept_update)
+    concerns = _chain_concerns(kept) + _unit_concerns(kept) if kept_update > 0 else []
     events = [str(record["event"]) for record in history if record["event"]]
     notes = [f"{len(events)} repair(s) in training; the last: {events[-1]}"] if events else []
-    sentences = [f"{text}." for text in (*start, *_unit_concerns(history), *notes)]
-    return " ".join([log_partition.verdict, *sentences])
+    first = [f"{UNTRAINED}."] if kept_update == 0 else []
+    return " ".join([*first, log_partition.verdict, *(f"{text}." for text in concerns + notes)])
 
 
-def _unit_concerns(history: tuple[Record, ...]) -> list[str]:
-    dead = float(history[-1]["dead_hidden"])
+def _record_of(history: tuple[Record, ...], update: int) -> Record:
+    """The last healthy record of this update."""
+    healthy = [record for record in history if record["update"] == update and not record["event"]]
+    return healthy[-1]
+
+
+def _chain_concerns(kept: Record) -> list[str]:
+    acceptance = float(kept.get("acceptance", 1.0))
+    concerns = []
+    if acceptance < LOWEST_ACCEPTANCE or float(kept.get("step_size", 1.0)) < SMALLEST_STEP:
+        concerns.append(
+            f"The training chains hardly moved (acceptance {acceptance:.2f}, step size "
+            f"{float(kept.get('step_size', math.nan)):.1g}): what was learned may be biased"
+        )
+    if not math.isfinite(float(kept["running_log_partition"])):
+        concerns.append("The training chains carry no weights: their equilibrium was not checked")
+    return concerns
+
+
+def _unit_concerns(kept: Record) -> list[str]:
+    dead = float(kept["dead_hidden"])
     if not dead > MAX_DEAD_FRACTION:
         return []
     return [f"{dead:.0%} of the hidden units hardly react to any row; fewer units would do"]

@@ -32,7 +32,9 @@ class Chosen(NamedTuple):
     log_likelihood: float
 
 
-def choose(key: RandomKey, trainer: Trainer, candidates: Candidates) -> Chosen:
+def choose(
+    key: RandomKey, trainer: Trainer, candidates: Candidates, *, late: bool = False
+) -> Chosen:
     """The state with the best validation log-likelihood under a fresh estimate of its log Z.
 
     The running log Z guides training, but its error grows with every resampling; a choice made by
@@ -40,7 +42,9 @@ def choose(key: RandomKey, trainer: Trainer, candidates: Candidates) -> Chosen:
     trusted estimates come first.
     """
     best, last = candidates.best, candidates.last
-    states = [last] if int(best.update) == int(last.update) else [last, best]
+    states = [last] if int(best.update) == int(last.update) else [best, last]
+    # Out of time: one estimate, for the state that the running log Z prefers.
+    states = states[:1] if late else states
     keys = jax.random.split(key, len(states))
     rated = [_rate(k, trainer, state) for k, state in zip(keys, states, strict=True)]
     if not bool(jnp.any(candidates.start.averaged.weights != 0)):
@@ -70,13 +74,14 @@ def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chos
 def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
     """The final estimate in the light of the running one, which is NaN if there is none.
 
-    Both are unbiased for Z, so that each exceeds log Z + a with probability at most exp(-a)
-    (Markov's inequality), while each may be far too low when it misses a mode. Where they
-    disagree, the larger one is therefore the better, and neither is trusted.
+    An unbiased estimate of Z exceeds log Z + a with probability at most exp(-a) (Markov's
+    inequality), while it may be far too low when it misses a mode. Annealing is unbiased and the
+    running estimate nearly so (what is chosen by it leans low). Where they disagree, the larger
+    one is therefore the better guess, and neither is trusted.
     """
     difference = running - log_partition.value
     allowed = MAX_DISAGREEMENT + 3 * log_partition.standard_error
-    exact = log_partition.standard_error == 0.0
+    exact = log_partition.method != "ais"
     if exact or not math.isfinite(running) or abs(difference) <= allowed:
         return log_partition
     larger = max(running, log_partition.value)
@@ -88,7 +93,7 @@ def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
         trusted=False,
         verdict=(
             f"log Z is NOT reliable: annealing gives {log_partition.value:.2f}, the chains of the "
-            f"training {running:.2f} nats, so that one of them misses a mode; the larger is used. "
+            f"training {running:.2f} nats, so one of them may miss a mode; the larger is used. "
             "Use scores as a ranking, do not quote log-densities."
         ),
     )

@@ -4,6 +4,7 @@ Two CPU devices, float64, no silent rank or dtype promotion, and jaxtyping annot
 checked at run time. All of it is set before harmonium or jax is imported by a test.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -45,3 +46,11 @@ def usual_promotion():
     """Dtype promotion as users have it, for what third-party code cannot do strictly."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_code_is_dropped():
+    """Every executable keeps memory mappings; a thousand tests would use up what a process may have."""
+    yield
+    jax.clear_caches()
+    gc.collect()

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import harmonium as hm
-from harmonium.errors import DivergedError
+from harmonium.errors import DivergedError, InvalidInputError
 from harmonium.learning.fit import LARGEST_FALL, find_fault
 from harmonium.learning.selection import MAX_DISAGREEMENT, reconcile
 from harmonium.learning.trainer import default_optimizer
@@ -59,6 +59,15 @@ def test_disagreeing_estimates_lose_trust_and_the_larger_is_used(running, value,
     assert (result.value, result.trusted) == (value, trusted)
     assert result.low <= min(ESTIMATE.value, result.value) <= result.high
     assert ("do not quote" in result.verdict) == (not trusted)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_size", 0), ("trust_radius", 0.0), ("n_evaluations", 0), ("patience", 0)],
+)
+def test_settings_that_cannot_work_are_named(name, value):
+    with pytest.raises(InvalidInputError, match=f"{name}=.*positive number; got 0"):
+        hm.FitSettings(**{name: value})
 
 
 def test_an_exact_value_is_not_overruled():

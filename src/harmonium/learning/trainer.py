@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective, energy_gap
 from harmonium.learning.trust_region import limit_update
@@ -35,6 +36,17 @@ class FitSettings:
     n_evaluations: int = 40
     patience: int = 20
     max_rollbacks: int = 5
+
+    def __post_init__(self):
+        for name in ("batch_size", "trust_radius", "n_evaluations", "patience"):
+            if not getattr(self, name) > 0:
+                raise InvalidInputError(
+                    describe(
+                        f"FitSettings({name}=...)",
+                        expected="a positive number",
+                        got=repr(getattr(self, name)),
+                    )
+                )
 
 
 class State(eqx.Module):

@@ -1,26 +1,31 @@
 """Running many chains side by side: the only scan over kernel steps, with pooled step-size adaptation."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from harmonium.model import Harmonium
 from harmonium.sampling.kernel import AbstractKernel
-from harmonium.typing import Positions, RandomKey, Scalar
+from harmonium.typing import Positions, RandomKey
 
 ADAPTATION_RATE = 0.05
 MAX_STEP_SIZE = 10.0
 MIN_STEP_SIZE = 1e-8
 
+Record = Callable[[Any, Any], Any]
+
 
 class Moved(NamedTuple):
-    """Chains after some steps, the kernel as adapted meanwhile, and the mean acceptance."""
+    """Chains after some steps, the kernel as adapted meanwhile, the mean acceptance, and the trace."""
 
     kernel: AbstractKernel
     states: Any
-    acceptance: Scalar
+    acceptance: Float[Array, "..."]
+    trace: Any
 
 
 def init_chains(
@@ -39,26 +44,29 @@ def run_chains(
     *,
     n_steps: int,
     adaptation_rate: float = 0.0,
+    record: Record | None = None,
 ) -> Moved:
     """Move all chains by `n_steps`; if the rate is positive, adapt the pooled step size on the way.
 
     After each step log(step_size) += rate (mean acceptance - target). Adaptation breaks
-    stationarity by a little: leave the rate at 0 for samples that are reported.
+    stationarity by a little: leave the rate at 0 for samples that are reported. `record(states, info)`
+    of every step, both batched over the chains, is stacked along a first axis of steps in `trace`.
     """
 
     def one_step(carry: tuple[AbstractKernel, Any], key: RandomKey):
         kernel, states = carry
         keys = jax.random.split(key, states.position.shape[0])
         states, info = jax.vmap(kernel.step, in_axes=(0, None, 0))(keys, model, states)
-        acceptance = jnp.mean(info.acceptance)
-        return (adapt(kernel, acceptance, adaptation_rate), states), acceptance
+        acceptance = jnp.mean(info.acceptance, axis=0)
+        recorded = None if record is None else record(states, info)
+        return (adapt(kernel, acceptance, adaptation_rate), states), (acceptance, recorded)
 
     keys = jax.random.split(key, n_steps)
-    (kernel, states), acceptance = jax.lax.scan(one_step, (kernel, states), keys)
-    return Moved(kernel, states, jnp.mean(acceptance))
+    (kernel, states), (acceptance, trace) = jax.lax.scan(one_step, (kernel, states), keys)
+    return Moved(kernel, states, jnp.mean(acceptance, axis=0), trace)
 
 
-def adapt(kernel: AbstractKernel, acceptance: Scalar, rate: float) -> AbstractKernel:
+def adapt(kernel: AbstractKernel, acceptance: Float[Array, "..."], rate: float) -> AbstractKernel:
     """The kernel with its step size moved towards its target acceptance."""
     if kernel.target_acceptance is None or rate == 0.0:
         return kernel

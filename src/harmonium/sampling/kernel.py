@@ -4,9 +4,12 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
+from jaxtyping import Array, Float
 
 from harmonium.model import Harmonium
 from harmonium.typing import RandomKey, Scalar, Visible
+
+StepSize = Float[Array, "..."]
 
 
 class State(Protocol):
@@ -26,18 +29,20 @@ class State(Protocol):
 class Info(NamedTuple):
     """What one step tells about itself."""
 
-    acceptance: Scalar
+    acceptance: StepSize
     """Probability with which the proposal was accepted; 1 for exact and unadjusted kernels."""
 
 
 class AbstractKernel(eqx.Module):
     """One Markov transition for ONE chain.
 
-    `init` prepares a state at a position for a model; `step` moves it. A kernel with a
-    `target_acceptance` has its `step_size` adapted to it by the chain runner; others keep theirs.
+    `init` prepares a state at a position for a model; `step` moves it and tells about the move in
+    an object that has at least the fields of `Info`. A kernel with a `target_acceptance` has its
+    `step_size` adapted to it by the chain runner; others keep theirs. Step size and acceptance have one
+    shape: a scalar, or one entry per level of a kernel that moves several replicas.
     """
 
-    step_size: eqx.AbstractVar[Scalar]
+    step_size: eqx.AbstractVar[StepSize]
     target_acceptance: eqx.AbstractClassVar[float | None]
 
     @abstractmethod
@@ -45,5 +50,5 @@ class AbstractKernel(eqx.Module):
         """The state of a chain that stands at `position`."""
 
     @abstractmethod
-    def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, Info]:
+    def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, Any]:
         """One transition."""

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
         feature_maps,
         temper,
     )
-    from harmonium.sampling import MALA, BlockGibbs, Langevin, SampleResult, sample
+    from harmonium.sampling import (
+        HMC,
+        MALA,
+        BlockGibbs,
+        CrankNicolsonMALA,
+        GibbsLangevin,
+        Langevin,
+        ReplicaExchange,
+        SampleResult,
+        sample,
+        tune_replica_exchange,
+    )
 
 __version__ = "0.1.0"
 
@@ -54,24 +65,39 @@ _HOMES = {
         "feature_maps",
         "temper",
     ),
-    "harmonium.sampling": ("MALA", "BlockGibbs", "Langevin", "SampleResult", "sample"),
+    "harmonium.sampling": (
+        "HMC",
+        "MALA",
+        "BlockGibbs",
+        "CrankNicolsonMALA",
+        "GibbsLangevin",
+        "Langevin",
+        "ReplicaExchange",
+        "SampleResult",
+        "sample",
+        "tune_replica_exchange",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "HMC",
     "MALA",
     "Bernoulli",
     "BlockGibbs",
+    "CrankNicolsonMALA",
     "DataStartedChains",
     "DensityEstimator",
     "ExactSamples",
     "FitResult",
     "FitSettings",
+    "GibbsLangevin",
     "Harmonium",
     "Langevin",
     "LogPartition",
     "MaximumLikelihood",
     "PersistentChains",
+    "ReplicaExchange",
     "SampleResult",
     "Spin",
     "WeightedPopulation",
@@ -83,6 +109,7 @@ __all__ = [
     "log_likelihood_gradient",
     "sample",
     "temper",
+    "tune_replica_exchange",
 ]
 
 

@@ -11,21 +11,51 @@ import pytest
 from contracts.registry import final_subclasses, is_abstract
 from exact import brute
 
-from harmonium.errors import NotFactorizedError
-from harmonium.sampling import MALA, AbstractKernel, BlockGibbs, Langevin
+from harmonium.errors import InvalidInputError, NotFactorizedError
+from harmonium.model import Path, center_at
+from harmonium.sampling import (
+    HMC,
+    MALA,
+    AbstractKernel,
+    BlockGibbs,
+    CrankNicolsonMALA,
+    GibbsLangevin,
+    Langevin,
+    ReplicaExchange,
+)
 from harmonium.sampling.chains import adapt, init_chains, run_chains
+from harmonium.sampling.hamiltonian import leapfrog
 
 AFFINE = brute.affine_model("bernoulli", n_visible=3)
 DEEP = brute.deep_model("spin", n_visible=3)
+
+LEVELS = jnp.asarray([0.0, 0.3, 0.6, 1.0])
+CENTER = center_at(DEEP, jnp.asarray([[0.5, -0.2, 0.9], [1.0, 0.4, 0.3]]))
 
 # kernel, model
 KERNELS = {
     "MALA": (MALA(0.1), DEEP),
     "Langevin": (Langevin(0.05), DEEP),
     "BlockGibbs": (BlockGibbs(), AFFINE),
+    "HMC": (HMC(0.2, n_leapfrog=4), DEEP),
+    "GibbsLangevin": (GibbsLangevin(0.1), DEEP),
+    "CrankNicolsonMALA": (CrankNicolsonMALA(0.1), DEEP),
+    "ReplicaExchange": (ReplicaExchange(MALA(0.1), LEVELS, center=CENTER), DEEP),
+    "ReplicaExchange, affine": (ReplicaExchange(BlockGibbs(), LEVELS, n_moves=2), AFFINE),
 }
 each_kernel = pytest.mark.parametrize("name", KERNELS)
 POSITION = jnp.asarray([0.3, -0.7, 1.1])
+
+
+# Compiled once per kernel; `test_jit_is_no_jit` says that this changes nothing.
+@eqx.filter_jit
+def one_step(key, model, kernel, state):
+    return kernel.step(key, model, state)
+
+
+@eqx.filter_jit
+def all_steps(keys, model, kernel, states):
+    return jax.vmap(kernel.step, in_axes=(0, None, 0))(keys, model, states)
 
 
 def same(left, right):
@@ -33,8 +63,14 @@ def same(left, right):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-12, atol=1e-12)
 
 
+def dtypes(tree):
+    return [leaf.dtype for leaf in jax.tree.leaves(tree)]
+
+
 def test_every_kernel_has_a_row():
-    assert final_subclasses(AbstractKernel, "sampling") == set(KERNELS)
+    assert final_subclasses(AbstractKernel, "sampling") == {
+        type(kernel).__name__ for kernel, _ in KERNELS.values()
+    }
 
 
 def test_the_contract_itself_cannot_be_built():
@@ -60,6 +96,44 @@ def test_init_and_step_give_states_of_one_shape(name):
 
 
 @each_kernel
+def test_follow_keeps_positions_and_evaluates_them_anew(name):
+    kernel, model = KERNELS[name]
+    other = brute.with_parameters(model, np.random.default_rng(7))
+    state = kernel.init(jax.random.key(0), model, POSITION)
+    for seed in range(3):
+        state, _ = one_step(jax.random.key(seed), model, kernel, state)
+    followed = kernel.follow(jax.random.key(1), other, state)
+    assert jax.tree.structure(followed) == jax.tree.structure(state)
+    assert dtypes(followed) == dtypes(state)
+    np.testing.assert_array_equal(np.asarray(followed.position), np.asarray(state.position))
+    expected = brute.free_energies(other, np.asarray(state.position)[None, :])[0]
+    assert float(followed.free_energy) == pytest.approx(expected, abs=1e-9)
+    assert abs(expected - float(state.free_energy)) > 1e-3
+    if hasattr(followed, "gradient"):
+        expected = -np.asarray(other.score(state.position))
+        np.testing.assert_allclose(np.asarray(followed.gradient), expected, rtol=1e-9)
+    # Back under the first model nothing is lost: where replicas are and have been too.
+    same(kernel.follow(jax.random.key(1), model, followed), state)
+
+
+def test_replicas_follow_each_under_its_own_level():
+    kernel, model = KERNELS["ReplicaExchange"]
+    other = brute.with_parameters(model, np.random.default_rng(7))
+    positions = jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)))
+    for target in (model, other):
+        placed = kernel.place(jax.random.key(0), model, positions)
+        followed = kernel.follow(jax.random.key(0), target, placed)
+        np.testing.assert_array_equal(
+            np.asarray(followed.replicas.position), np.asarray(positions)
+        )
+        path = Path(target, kernel.center)
+        for level, beta in enumerate(LEVELS):
+            expected = brute.free_energies(path.at(beta), np.asarray(positions)[level : level + 1])
+            actual = float(followed.replicas.free_energy[level])
+            assert actual == pytest.approx(expected[0], abs=1e-9)
+
+
+@each_kernel
 def test_jit_is_no_jit(name):
     kernel, model = KERNELS[name]
     state = kernel.init(jax.random.key(0), model, POSITION)
@@ -74,10 +148,10 @@ def test_vmap_is_a_loop(name):
     positions = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)))
     keys = jax.random.split(jax.random.key(2), 4)
     states = init_chains(jax.random.key(3), model, kernel, positions)
-    moved, info = jax.vmap(kernel.step, in_axes=(0, None, 0))(keys, model, states)
+    moved, info = all_steps(keys, model, kernel, states)
     for chain in range(4):
         state = kernel.init(keys[chain], model, positions[chain])
-        one = kernel.step(keys[chain], model, state)
+        one = one_step(keys[chain], model, kernel, state)
         same(jax.tree.map(lambda leaf, c=chain: leaf[c], (moved, info)), one)
 
 
@@ -90,7 +164,7 @@ def test_the_runner_is_a_loop_over_steps(name):
     acceptance = []
     for key in jax.random.split(jax.random.key(2), 4):
         keys = jax.random.split(key, 3)
-        states, info = jax.vmap(kernel.step, in_axes=(0, None, 0))(keys, model, states)
+        states, info = all_steps(keys, model, kernel, states)
         acceptance.append(np.mean(np.asarray(info.acceptance), axis=0))
     same(result.states, states)
     same(result.acceptance, np.mean(acceptance, axis=0))
@@ -102,11 +176,11 @@ def test_the_runner_is_a_loop_over_steps(name):
 def test_the_same_key_gives_the_same_step_and_another_key_another(name):
     kernel, model = KERNELS[name]
     state = kernel.init(jax.random.key(0), model, POSITION)
-    first, again = (kernel.step(jax.random.key(1), model, state)[0] for _ in range(2))
+    first, again = (one_step(jax.random.key(1), model, kernel, state)[0] for _ in range(2))
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
     ends = {
-        tuple(np.asarray(kernel.step(jax.random.key(seed), model, state)[0].position).tolist())
+        tuple(one_step(jax.random.key(seed), model, kernel, state)[0].position.tolist())
         for seed in range(8)
     }
     assert len(ends) > 4
@@ -119,7 +193,7 @@ def test_pytree_round_trip(name):
     again = jax.tree.unflatten(structure, leaves)
     assert type(again) is type(kernel)
     same(again, kernel)
-    assert name in repr(kernel)
+    assert type(kernel).__name__ in repr(kernel)
 
 
 @each_kernel
@@ -131,7 +205,9 @@ def test_float32_models_stay_float32(name):
     )
     state = kernel.init(jax.random.key(0), model, POSITION.astype(jnp.float32))
     moved, _ = kernel.step(jax.random.key(1), model, state)
-    assert {leaf.dtype for leaf in jax.tree.leaves(moved)} == {jnp.dtype("float32")}
+    floats = jax.tree.leaves(eqx.filter(moved, eqx.is_inexact_array))
+    assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
+    assert dtypes(moved) == dtypes(state)
 
 
 @each_kernel
@@ -148,9 +224,10 @@ def test_only_kernels_with_a_target_are_adapted(name):
 
 
 @pytest.mark.parametrize("step_size", [1e200, 1e308])
-def test_a_proposal_that_is_not_finite_is_rejected(step_size):
+@pytest.mark.parametrize("family", [MALA, HMC, GibbsLangevin])
+def test_a_proposal_that_is_not_finite_is_rejected(family, step_size):
     # F overflows to inf, or the position itself to NaN: the chain stays, and so does its info.
-    kernel = MALA(step_size)
+    kernel = family(step_size)
     state = kernel.init(jax.random.key(0), DEEP, POSITION)
     moved, info = kernel.step(jax.random.key(1), DEEP, state)
     same(moved, state)
@@ -160,3 +237,37 @@ def test_a_proposal_that_is_not_finite_is_rejected(step_size):
 def test_block_gibbs_says_that_it_needs_an_affine_map():
     with pytest.raises(NotFactorizedError, match="does not factorize for the feature map MLP"):
         BlockGibbs().init(jax.random.key(0), DEEP, POSITION)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: HMC(n_leapfrog=0), "HMC.*at least one leapfrog step; got n_leapfrog=0"),
+        (lambda: GibbsLangevin(n_langevin=0), "GibbsLangevin.*at least one Langevin step; got"),
+    ],
+)
+def test_a_kernel_that_could_not_move_is_refused(build, words):
+    with pytest.raises(InvalidInputError, match=words):
+        build()
+
+
+def test_leapfrog_runs_backwards():
+    # With the gradient of the start reused, a stale one would break this.
+    start = HMC().init(jax.random.key(0), DEEP, POSITION)
+    momentum = jnp.asarray([1.0, 0.4, -0.8])
+    end, final = leapfrog(DEEP.free_energy, start, momentum, jnp.asarray(0.3), 5)
+    assert np.linalg.norm(np.asarray(end.position - start.position)) > 0.5
+    same(leapfrog(DEEP.free_energy, end, -final, jnp.asarray(0.3), 5), (start, -momentum))
+
+
+def test_leapfrog_keeps_the_energy_to_second_order():
+    start = HMC().init(jax.random.key(0), DEEP, POSITION)
+    momentum = jnp.asarray([1.0, 0.4, -0.8])
+
+    def error(n_leapfrog):
+        step_size = jnp.asarray(1.0 / n_leapfrog)
+        end, final = leapfrog(DEEP.free_energy, start, momentum, step_size, n_leapfrog)
+        change = end.free_energy - start.free_energy + (final @ final - momentum @ momentum) / 2
+        return abs(float(change))
+
+    assert error(32) / error(64) == pytest.approx(4.0, rel=0.05)

@@ -4,7 +4,7 @@ Chains start at NumPy's own exact draws and move: an invariant kernel leaves the
 because chains are independent, standard errors need no autocorrelation time. Kernels that are
 wrong on purpose must fail the same check.
 
-Seeds: starts 0, moves key(1), groups key(2), adaptation key(3).
+Seeds: starts 0, moves key(1), groups key(2), adaptation key(3), base key(4).
 """
 
 import equinox as eqx
@@ -15,8 +15,20 @@ import pytest
 from exact import brute
 from scipy.special import logsumexp
 
-from harmonium.sampling import MALA, BlockGibbs, Langevin
+from harmonium.sampling import (
+    HMC,
+    MALA,
+    AbstractKernel,
+    BlockGibbs,
+    CrankNicolsonMALA,
+    GibbsLangevin,
+    Langevin,
+)
 from harmonium.sampling.chains import init_chains, run_chains
+from harmonium.sampling.crank_nicolson import ornstein
+from harmonium.sampling.hamiltonian import leapfrog
+from harmonium.sampling.langevin import Drift, euler, evaluate, log_proposal, propose
+from harmonium.sampling.metropolis import metropolis
 
 N_CHAINS = 20000
 SIGMAS = 5.0
@@ -93,10 +105,27 @@ def test_the_reference_draws_pass_their_own_check(name):
     assert truth.worst_score(truth.sample(np.random.default_rng(0), N_CHAINS)) < SIGMAS
 
 
+def label(value):
+    """A kernel by its class and step size; anything else as pytest would write it."""
+    if isinstance(value, AbstractKernel):
+        return f"{type(value).__name__}-{float(value.step_size)}"
+    return None
+
+
 @each_model
-@pytest.mark.parametrize("step_size", [0.05, 0.4])
-def test_mala_leaves_the_model_invariant(name, step_size):
-    starts, result = moved(name, MALA(step_size), 30)
+@pytest.mark.parametrize(
+    ("kernel", "n_steps"),
+    [
+        (MALA(0.05), 30),
+        (MALA(0.4), 30),
+        (HMC(0.7, n_leapfrog=3), 10),
+        (GibbsLangevin(0.4), 20),
+        (CrankNicolsonMALA(1.0), 30),
+    ],
+    ids=label,
+)
+def test_adjusted_kernels_leave_the_model_invariant(name, kernel, n_steps):
+    starts, result = moved(name, kernel, n_steps)
     assert TRUTHS[name].worst_score(result.states.position) < SIGMAS
     # It has moved, and both outcomes of the accept test have been seen.
     assert 0.1 < float(result.acceptance) < 0.995
@@ -112,9 +141,12 @@ def test_block_gibbs_leaves_the_model_invariant(name):
 
 
 def assert_remembers(truth, states):
-    """The free energy that a state carries is that of its position."""
+    """The free energy (and the gradient) that a state carries is that of its position."""
     expected = brute.free_energies(truth.model, np.asarray(states.position))
     np.testing.assert_allclose(np.asarray(states.free_energy), expected, rtol=1e-9, atol=1e-9)
+    if hasattr(states, "gradient"):
+        score = np.asarray(jax.vmap(truth.model.score)(states.position))
+        np.testing.assert_allclose(np.asarray(states.gradient), -score, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["affine bernoulli", "affine spin"])
@@ -127,11 +159,48 @@ def test_block_gibbs_forgets_a_wrong_start(name):
     assert TRUTHS[name].worst_score(result.states.position) < SIGMAS
 
 
-def test_mala_forgets_a_wrong_start():
-    model = MODELS["deep bernoulli"]
+@pytest.mark.parametrize(
+    ("kernel", "n_steps"),
+    [(MALA(0.2), 150), (HMC(0.3, 4), 20), (GibbsLangevin(0.2), 80), (CrankNicolsonMALA(0.4), 60)],
+    ids=label,
+)
+def test_adjusted_kernels_forget_a_wrong_start(kernel, n_steps):
+    truth = TRUTHS["deep bernoulli"]
     starts = jnp.zeros((N_CHAINS, 2)) + jnp.asarray([[2.0, -2.0]])
-    result = run(jax.random.key(1), model, MALA(0.2), starts, 150)
-    assert TRUTHS["deep bernoulli"].worst_score(result.states.position) < SIGMAS
+    assert truth.worst_score(np.asarray(starts) + 1e-9 * np.arange(N_CHAINS)[:, None]) > 50
+    result = run(jax.random.key(1), truth.model, kernel, starts, n_steps)
+    assert truth.worst_score(result.states.position) < SIGMAS
+
+
+BASE = eqx.tree_at(
+    lambda m: m.weights, MODELS["deep bernoulli"], jnp.zeros_like(MODELS["deep bernoulli"].weights)
+)
+
+
+@pytest.mark.parametrize("step_size", [1e-3, 0.3, 5.0])
+def test_crank_nicolson_accepts_everything_where_the_model_is_gaussian(step_size):
+    # Wide starts: the ratio is 1 everywhere, not only where the base has its mass.
+    starts = jnp.asarray(3 * np.random.default_rng(0).normal(size=(200, 2)))
+
+    def rejected(kernel):
+        return 1 - float(run(jax.random.key(4), BASE, kernel, starts, 1).acceptance)
+
+    # No probability exceeds 1, so a mean of 1 is 1 for every chain.
+    assert rejected(CrankNicolsonMALA(step_size)) < 1e-12
+    assert rejected(MALA(step_size)) > 1e-5
+
+
+@pytest.mark.parametrize("step_size", [0.3, 10.0])
+def test_crank_nicolson_solves_the_base_exactly(step_size):
+    # OU over the time eps: mean b/2 + rho (x - b/2), variance (1 - rho²)/2, rho = exp(-2 eps).
+    start = np.array([3.0, -1.0])
+    starts = jnp.zeros((N_CHAINS, 2)) + jnp.asarray(start)[None, :]
+    rows = run(jax.random.key(4), BASE, CrankNicolsonMALA(step_size), starts, 1).states.position
+    center = np.asarray(BASE.visible_bias) / 2
+    mean = center + np.exp(-2 * step_size) * (start - center)
+    brute.assert_within(rows, mean, label="mean")
+    squares = (np.asarray(rows) - mean) ** 2
+    brute.assert_within(squares, np.full(2, (1 - np.exp(-4 * step_size)) / 2), label="variance")
 
 
 @each_model
@@ -159,36 +228,113 @@ class _Mean(eqx.Module):
         return self.units.log_normalizer(logits)
 
 
-class Unreversed(MALA):
-    """Wrong on purpose: an accept test without the ratio of the proposals."""
+class MeanFieldGibbsLangevin(GibbsLangevin):
+    """Wrong on purpose: moves x given E[h|x] in place of a draw of h."""
 
-    def _log_proposal(self, start, end):
-        return jnp.zeros(())
+    def step(self, key, model, state):
+        """A sweep without the noise of the hidden units."""
+        frozen = eqx.tree_at(lambda m: m.hidden_units, model, _Mean(model.hidden_units))
+        return GibbsLangevin.step(self, key, frozen, state)
+
+
+class Mismatched(AbstractKernel):
+    """Wrong on purpose: proposes with one drift, and accepts as if it had been another."""
+
+    step_size: jax.Array
+    proposed: object = eqx.field(static=True)
+    assumed: object = eqx.field(static=True)
+    target_acceptance = None
+
+    def init(self, key, model, position):
+        """As every Langevin kernel."""
+        return evaluate(model.free_energy, position)
+
+    def step(self, key, model, state):
+        """Propose, then accept by the ratio of another proposal."""
+        key_proposal, key_accept = jax.random.split(key)
+        drift = self.proposed(self.step_size, state)
+        proposal = propose(key_proposal, model.free_energy, state, drift)
+        assumed = self.assumed(self.step_size, state)
+        log_ratio = state.free_energy - proposal.free_energy
+        log_ratio += log_proposal(proposal, state, assumed) - log_proposal(state, proposal, assumed)
+        return metropolis(key_accept, log_ratio, proposal, state)
+
+
+def flipped(step_size, state):
+    """Uphill in F instead of downhill."""
+    return Drift(-step_size, 2 * step_size)
+
+
+def symmetric(step_size, state):
+    """No drift: the accept test then has no ratio of proposals."""
+    return Drift(0 * step_size, 2 * step_size)
+
+
+class Weightless(HMC):
+    """Wrong on purpose: an accept test without the energy of the momentum."""
+
+    def step(self, key, model, state):
+        """Follow a trajectory, then accept by F alone."""
+        key_momentum, key_accept = jax.random.split(key)
+        momentum = jax.random.normal(key_momentum, state.position.shape)
+        proposal, _ = leapfrog(model.free_energy, state, momentum, self.step_size, self.n_leapfrog)
+        return metropolis(key_accept, state.free_energy - proposal.free_energy, proposal, state)
 
 
 @pytest.mark.parametrize(
-    ("kernel", "n_steps"), [(MeanFieldGibbs(), 10), (Unreversed(0.4), 30)], ids=["gibbs", "mala"]
+    ("kernel", "n_steps"),
+    [
+        (MeanFieldGibbs(), 10),
+        (MeanFieldGibbsLangevin(0.2), 20),
+        (Mismatched(jnp.asarray(0.4), euler, symmetric), 30),
+        (Mismatched(jnp.asarray(0.4), flipped, euler), 30),
+        (Mismatched(jnp.asarray(0.4), ornstein, euler), 30),
+        (Weightless(0.3), 6),
+    ],
+    ids=["gibbs", "gibbs-langevin", "no proposal ratio", "flipped", "ornstein as euler", "hmc"],
 )
 def test_subtly_wrong_kernels_are_caught(kernel, n_steps, unannotated):
     _, result = moved("affine bernoulli", kernel, n_steps)
     assert TRUTHS["affine bernoulli"].worst_score(result.states.position) > 2 * SIGMAS
 
 
-@pytest.mark.parametrize("group", [1, 4, 200])
-def test_invariance_does_not_depend_on_how_many_chains_run_together(group):
+@pytest.mark.parametrize(("proposed", "step_size"), [(euler, 0.4), (ornstein, 2.0)])
+def test_the_same_kernels_with_matching_drifts_pass(proposed, step_size):
+    # So what is caught above is the mismatch, and nothing else in `Mismatched`.
+    _, result = moved(
+        "affine bernoulli", Mismatched(jnp.asarray(step_size), proposed, proposed), 30
+    )
+    assert TRUTHS["affine bernoulli"].worst_score(result.states.position) < SIGMAS
+
+
+@pytest.mark.parametrize(
+    ("kernel", "group"),
+    [
+        (MALA(0.3), 1),
+        (MALA(0.3), 4),
+        (MALA(0.3), 200),
+        (HMC(0.5, n_leapfrog=4), 4),
+        (GibbsLangevin(0.3), 4),
+        (CrankNicolsonMALA(0.4), 4),
+    ],
+    ids=label,
+)
+def test_invariance_does_not_depend_on_how_many_chains_run_together(kernel, group):
     truth = TRUTHS["affine bernoulli"]
     n_groups = 8000 // group
     starts = truth.sample(np.random.default_rng(0), 8000).reshape(n_groups, group, 2)
     keys = jax.random.split(jax.random.key(2), n_groups)
 
     def of_group(key, starts):
-        return run(key, truth.model, MALA(0.3), starts, 30).states.position
+        return run(key, truth.model, kernel, starts, 30).states.position
 
     positions = jax.jit(jax.vmap(of_group))(keys, jnp.asarray(starts))
     assert truth.worst_score(positions.reshape(-1, 2)) < SIGMAS
 
 
-@pytest.mark.parametrize("start", [1e-3, 3.0])
+@pytest.mark.parametrize(
+    "start", [MALA(1e-3), MALA(3.0), HMC(0.05), GibbsLangevin(1e-2)], ids=label
+)
 def test_adaptation_reaches_the_target_acceptance(start):
     truth = TRUTHS["affine bernoulli"]
     starts = jnp.asarray(truth.sample(np.random.default_rng(0), 500))
@@ -199,5 +345,5 @@ def test_adaptation_reaches_the_target_acceptance(start):
         tuned = run_chains(key, truth.model, kernel, states, n_steps=600, adaptation_rate=0.05)
         return run_chains(key, truth.model, tuned.kernel, tuned.states, n_steps=50)
 
-    settled = settle(jax.random.key(3), MALA(start))
-    assert float(settled.acceptance) == pytest.approx(0.574, abs=0.03)
+    settled = settle(jax.random.key(3), start)
+    assert float(settled.acceptance) == pytest.approx(start.target_acceptance, abs=0.03)

@@ -137,6 +137,47 @@ def score(
 
 
 @app.command()
+def evaluate(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Table of rows to write: CSV, Parquet or NPY."),
+    ] = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
+
+    The rows must not be those of the fit. Example: harmonium evaluate run test.csv
+    """
+    estimator, table = _load_with_data(model, data, output, overwrite=overwrite)
+
+    from harmonium.inference import evaluate_density
+
+    found = evaluate_density(estimator.density_, table.values, seed=seed)
+    if output is not None:
+        columns = [found.log_density, found.row_low, found.row_high]
+        _write(output, ["log_density", "low", "high"], columns)
+    if as_json:
+        _print_json(_evaluation_figures(found))
+        return
+    log_partition = found.log_partition
+    gain = found.log_likelihood - found.gaussian
+    print(
+        f"log-likelihood of {found.n_rows} rows: {found.log_likelihood:.3f} nats per row, 95 % "
+        f"interval [{found.low:.3f}, {found.high:.3f}]"
+    )
+    print(f"Gaussian start: {found.gaussian:.3f}; gain {gain:+.3f}")
+    print(
+        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
+        f"{log_partition.method}"
+    )
+    print(found.verdict)
+
+
+@app.command()
 def sample(
     model: ModelArgument,
     n: Annotated[int, typer.Option("-n", "--rows", help="Rows to draw.", min=1)] = 100,
@@ -239,6 +280,21 @@ def _load_with_data(
     estimator = load(find_model(model))
     columns = estimator.density_.columns.names
     return estimator, None if data is None else read_table(data, columns=columns)
+
+
+def _evaluation_figures(found: Any) -> dict[str, Any]:
+    return {
+        "rows": found.n_rows,
+        "log_likelihood": found.log_likelihood,
+        "low": found.low,
+        "high": found.high,
+        "sampling_error": found.sampling_error,
+        "gaussian": found.gaussian,
+        "log_partition": asdict(found.log_partition),
+        "diagnostics": asdict(found.diagnostics),
+        "trusted": found.trusted,
+        "verdict": found.verdict,
+    }
 
 
 def _write(

@@ -83,6 +83,7 @@ def _metrics(estimator: DensityEstimator, seconds: float) -> Metrics:
         "seconds": seconds,
         "repairs": [str(record["event"]) for record in history if record["event"]],
         "log_partition": asdict(estimator.log_partition_),
+        "diagnostics": asdict(estimator.diagnostics_),
         "trusted": estimator.density_.trusted,
         "verdict": estimator.verdict_,
     }

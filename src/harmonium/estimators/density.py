@@ -1,5 +1,6 @@
 """`DensityEstimator`: the scikit-learn face of a fitted density."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +19,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import load_density, save_density
 from harmonium.data import Table, as_table, default_names
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
 from harmonium.inference import Density, DensitySettings, fit_density
 from harmonium.inference.settings import MAX_SEED
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
+
+UNTRUSTED = (
+    "log Z of this model is not reliable, so these log-densities share an unknown offset: use them as "
+    "a ranking, do not quote them. verdict_ says why, log_partition_ has the interval."
+)
 
 
 class DensityEstimator(
@@ -78,6 +84,9 @@ class DensityEstimator(
     held_out_ : HeldOut
         Score of the rows held out to choose the state, beside that of the Gaussian start. Not
         stored in a saved model.
+    diagnostics_ : ChainDiagnostics
+        Chains of the fitted model from data, population and base: R-hat, effective sample size,
+        autocorrelation time. Not stored.
     kept_update_ : int
         The update after which the kept state stood; 0 is the untrained start. Not stored.
     n_features_in_ : int
@@ -133,11 +142,17 @@ class DensityEstimator(
         fitted = fit_density(table, self.settings_, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
+        self.diagnostics_ = fitted.diagnostics
         self._name_features(table.names)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """The log-density log p(x) of each row, shape (rows,), in data units, nats."""
+        """The log-density log p(x) of each row, shape (rows,), in data units, nats.
+
+        Warns where log Z is not to be trusted; `log_partition_` has its interval.
+        """
+        if not self._fitted().trusted:
+            warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)
         return self._fitted().log_density(self._values("score_samples", X))
 
     def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]

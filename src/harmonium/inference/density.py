@@ -17,9 +17,9 @@ from harmonium.learning import fit
 from harmonium.learning.fit import Report
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
-from harmonium.likelihood.estimate import exact_result
+from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
-from harmonium.sampling import SampleDiagnostics, sample
+from harmonium.sampling import ChainDiagnostics, SampleDiagnostics, sample
 from harmonium.typing import Batch, HiddenBatch, PerRow
 
 # Each row of a dequantized table enters training with several draws of its noise.
@@ -48,7 +48,7 @@ class Density:
 
     def free_energy(self, values: np.ndarray) -> np.ndarray:
         """F of rows (rows, columns) in model units, shape (rows,), nats; needs no log Z."""
-        return map_rows(lambda rows: _free_energy(self.model, rows), self._forward(values))
+        return map_rows(lambda rows: _free_energy(self.model, rows), self.in_model_units(values))
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
@@ -70,7 +70,7 @@ class Density:
 
     def hidden_mean(self, values: np.ndarray) -> np.ndarray:
         """E[h|x] of rows (rows, columns), shape (rows, hidden)."""
-        return map_rows(lambda rows: _hidden_mean(self.model, rows), self._forward(values))
+        return map_rows(lambda rows: _hidden_mean(self.model, rows), self.in_model_units(values))
 
     def sample(
         self, n: int, *, seed: int, n_steps: int = 500
@@ -81,7 +81,8 @@ class Density:
         modeled = self.transform.inverse(np.asarray(drawn.samples, np.float64))
         return self.columns.restore(modeled), drawn.diagnostics
 
-    def _forward(self, values: np.ndarray) -> np.ndarray:
+    def in_model_units(self, values: np.ndarray) -> np.ndarray:
+        """Rows (rows, columns) as the model sees them, (rows, visible)."""
         return _bounded(self.transform.forward(self.columns.modeled(values)))
 
 
@@ -104,12 +105,14 @@ class HeldOut:
 class DensityFit:
     """A fitted density, its training curve (data units, nats per row) and its held-out score.
 
-    `kept_update` tells after which update the kept state stood; 0 is the untrained start.
+    `diagnostics` tells whether chains of the kept model agree, and `kept_update` after which update
+    that model stood; 0 is the untrained start.
     """
 
     density: Density
     history: tuple[Record, ...]
     held_out: HeldOut
+    diagnostics: ChainDiagnostics
     kept_update: int
 
 
@@ -149,7 +152,13 @@ def fit_density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
     )
     history = tuple(_in_data_units(record, shifts) for record in result.history)
-    return DensityFit(density, history, _score_held_out(density, held_out), result.kept_update)
+    return DensityFit(
+        density=density,
+        history=history,
+        held_out=_score_held_out(density, held_out),
+        diagnostics=result.diagnostics,
+        kept_update=result.kept_update,
+    )
 
 
 def _score_held_out(density: Density, rows: np.ndarray) -> HeldOut:
@@ -160,11 +169,11 @@ def _score_held_out(density: Density, rows: np.ndarray) -> HeldOut:
         n_rows=len(rows),
         log_likelihood=float(values.mean()),
         standard_error=float(np.hypot(sampling, density.log_partition.standard_error)),
-        gaussian=float(_untrained(density).log_density(rows).mean()),
+        gaussian=float(untrained(density).log_density(rows).mean()),
     )
 
 
-def _untrained(density: Density) -> Density:
+def untrained(density: Density) -> Density:
     """The same density with W = 0 and b = 0: the Gaussian fit of the compressed columns."""
     model = eqx.tree_at(
         lambda m: (m.weights, m.visible_bias),

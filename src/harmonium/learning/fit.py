@@ -17,10 +17,14 @@ from harmonium.learning.result import FitResult, Record, judge
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium
+from harmonium.sampling.equilibrium import N_STEPS
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
 
 Report = Callable[[Record], None]
 
+# How often, and for how many steps, chains from several starts are compared during training.
+EVALUATIONS_PER_CHECK = 8
+SHORT_CHECK = (400,)
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
 # Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
@@ -53,7 +57,7 @@ def fit(
     started = time.monotonic()
     settings = FitSettings() if settings is None else settings
     _check_settings(n_updates, time_budget)
-    key_split, key_init, key_loop, key_final = jax.random.split(key, 4)
+    key_split, key_init, key_loop, key_final, key_check = jax.random.split(key, 5)
     training, held_out = _split(key_split, model, data, validation)
     trainer = Trainer(
         objective=MaximumLikelihood() if objective is None else objective,
@@ -71,13 +75,15 @@ def fit(
     chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
-    verdict = judge(history, log_partition, kept_update=kept)
+    diagnostics = trainer.check(key_check, chosen.state, n_steps=N_STEPS)
+    verdict = judge(history, log_partition, diagnostics, kept_update=kept)
     return FitResult(
         model=fitted,
         history=history,
         log_partition=log_partition,
         verdict=verdict,
         trusted=log_partition.trusted,
+        diagnostics=diagnostics,
         kept_update=kept,
         carry=chosen.state.carry,
     )
@@ -101,6 +107,8 @@ def _loop(
         control = Control(jnp.asarray(float(planned)), jnp.asarray(caution))
         advanced, metrics = trainer.advance(state, control)
         measured = _floats({**metrics, **trainer.evaluate(advanced)})
+        if len(log) % EVALUATIONS_PER_CHECK == 0:
+            measured |= _check(trainer, advanced)
         fault = find_fault(measured, log.highest("train_log_likelihood"), trainer.gap_limit)
         value = log.add(measured, advanced, fault)
         if fault:
@@ -175,6 +183,13 @@ def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> 
     if fall > LARGEST_FALL:
         return f"the model outran its chains (training log-likelihood fell by {fall:.1f} nats)"
     return ""
+
+
+def _check(trainer: Trainer, state: State) -> dict[str, float]:
+    """What chains of the averaged model say at this point, parameters frozen."""
+    found = trainer.check(jax.random.fold_in(state.key, 1), state, n_steps=SHORT_CHECK)
+    names = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess")
+    return {name: float(getattr(found, name)) for name in names}
 
 
 def _give_up_if_hopeless(best: State, fault: str) -> None:

@@ -7,14 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from harmonium.model import Harmonium, exact_samples, sample_base
+from harmonium.model import Harmonium, Path, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
-from harmonium.sampling import AbstractKernel
+from harmonium.sampling import MALA, AbstractKernel, BlockGibbs
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
+from harmonium.sampling.diagnostics import autocorrelation_time, lagged_correlation
 from harmonium.sampling.population import (
     Population,
     anneal_population,
-    default_kernel,
     effective_sample_size,
     follow,
     log_mean_exp,
@@ -29,6 +29,13 @@ class Negatives(NamedTuple):
 
     positions: Positions
     log_weights: PerChain
+
+
+class Chains(NamedTuple):
+    """A kernel as tuned by training, and draws that it moved; None where a source keeps no draws."""
+
+    kernel: AbstractKernel
+    negatives: Negatives | None
 
 
 class Draw(NamedTuple):
@@ -62,6 +69,10 @@ class AbstractNegatives(eqx.Module):
         NaN and 0 where the source cannot tell.
         """
 
+    @abstractmethod
+    def chains(self, model: Harmonium, carry: Any) -> Chains:
+        """The chains as they stand, for diagnosis."""
+
 
 class WeightedPopulation(AbstractNegatives):
     """Weighted persistent chains from the exact base: sequential Monte Carlo along training.
@@ -77,9 +88,9 @@ class WeightedPopulation(AbstractNegatives):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
         """Exact draws of the base if W = 0; otherwise annealed from the base to the model."""
-        kernel = default_kernel(model) if self.kernel is None else self.kernel
+        kernel = training_kernel(model) if self.kernel is None else self.kernel
         populations = [
-            anneal_population(k, model, kernel, self.n_chains) for k in jax.random.split(key)
+            anneal_population(k, Path(model), kernel, self.n_chains) for k in jax.random.split(key)
         ]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations)
 
@@ -92,8 +103,10 @@ class WeightedPopulation(AbstractNegatives):
         populations = jax.vmap(follow_model)(jax.random.split(key), carry)
         learners, monitors = _unstack(populations)
         metrics = {
-            "acceptance": learners.acceptance,
-            "step_size": learners.kernel.step_size,
+            # Of a kernel with several levels, that of the model itself.
+            "acceptance": jnp.ravel(learners.acceptance)[-1],
+            "step_size": jnp.ravel(learners.kernel.step_size)[-1],
+            "autocorrelation_time": autocorrelation_time(monitors.correlation),
             "ess": learners.ess() / learners.n_chains,
             "log_partition": monitors.estimated_log_partition(),
         }
@@ -112,6 +125,17 @@ class WeightedPopulation(AbstractNegatives):
         log_weights = monitors.log_weights + monitors.states.free_energy - free_energy
         value = monitors.log_partition + log_mean_exp(log_weights)
         return value, effective_sample_size(log_weights)
+
+    def chains(self, model: Harmonium, carry: Population) -> Chains:
+        """The monitors: they never entered a gradient."""
+        _, monitors = _unstack(carry)
+        negatives = Negatives(monitors.states.position, monitors.log_weights)
+        return Chains(monitors.kernel, negatives)
+
+
+def training_kernel(model: Harmonium) -> AbstractKernel:
+    """Exact block Gibbs where the feature map is affine, MALA otherwise."""
+    return BlockGibbs() if model.is_affine else MALA()
 
 
 def _unstack(populations: Population) -> tuple[Population, Population]:
@@ -133,7 +157,7 @@ class PersistentChains(AbstractNegatives):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> _Chains:
         """Chains at exact draws of the base."""
-        kernel = default_kernel(model) if self.kernel is None else self.kernel
+        kernel = training_kernel(model) if self.kernel is None else self.kernel
         return _Chains(kernel, sample_base(key, model, self.n_chains))
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains) -> Draw:
@@ -144,6 +168,11 @@ class PersistentChains(AbstractNegatives):
     def log_partition(self, model: Harmonium, carry: _Chains) -> tuple[Scalar, Scalar]:
         """Unknown to unweighted chains."""
         return _unknown_log_partition(model)
+
+    def chains(self, model: Harmonium, carry: _Chains) -> Chains:
+        """All of them, with equal weights."""
+        weights = jnp.zeros(carry.positions.shape[0], carry.positions.dtype)
+        return Chains(carry.kernel, Negatives(carry.positions, weights))
 
 
 class DataStartedChains(AbstractNegatives):
@@ -157,7 +186,7 @@ class DataStartedChains(AbstractNegatives):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> AbstractKernel:
         """Only the kernel is carried, for its adapted step size."""
-        return default_kernel(model) if self.kernel is None else self.kernel
+        return training_kernel(model) if self.kernel is None else self.kernel
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: AbstractKernel) -> Draw:
         """Move a copy of the batch for `steps_per_update` steps."""
@@ -168,6 +197,10 @@ class DataStartedChains(AbstractNegatives):
     def log_partition(self, model: Harmonium, carry: AbstractKernel) -> tuple[Scalar, Scalar]:
         """Unknown to data-started chains."""
         return _unknown_log_partition(model)
+
+    def chains(self, model: Harmonium, carry: AbstractKernel) -> Chains:
+        """No draws are kept from update to update."""
+        return Chains(carry, None)
 
 
 class ExactSamples(AbstractNegatives):
@@ -192,6 +225,10 @@ class ExactSamples(AbstractNegatives):
         log_weights = enumerated_log_weights(model, hidden)
         return jax.nn.logsumexp(log_weights), jnp.asarray(float(self.n_chains))
 
+    def chains(self, model: Harmonium, carry: tuple[()]) -> Chains:
+        """No chain is needed; the exact kernel stands for them."""
+        return Chains(training_kernel(model), None)
+
 
 def _move_unweighted(
     key: RandomKey, model: Harmonium, chains: _Chains, n_steps: int
@@ -202,7 +239,12 @@ def _move_unweighted(
         key_move, model, chains.kernel, states, n_steps=n_steps, adaptation_rate=ADAPTATION_RATE
     )
     positions = moved.states.position
-    metrics = {"acceptance": moved.acceptance, "step_size": moved.kernel.step_size}
+    correlation = lagged_correlation(states.free_energy, moved.states.free_energy)
+    metrics = {
+        "acceptance": jnp.ravel(moved.acceptance)[-1],
+        "step_size": jnp.ravel(moved.kernel.step_size)[-1],
+        "autocorrelation_time": autocorrelation_time(correlation),
+    }
     weights = jnp.zeros(positions.shape[0], positions.dtype)
     return Negatives(positions, weights), _Chains(moved.kernel, positions), metrics
 

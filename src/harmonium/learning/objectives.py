@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from harmonium.learning.gradient import HiddenEstimator, log_likelihood_gradient
-from harmonium.learning.negatives import AbstractNegatives, Metrics, Negatives, WeightedPopulation
+from harmonium.learning.negatives import (
+    AbstractNegatives,
+    Chains,
+    Metrics,
+    Negatives,
+    WeightedPopulation,
+)
 from harmonium.model import Harmonium
 from harmonium.typing import Batch, RandomKey, Scalar
 
@@ -38,6 +44,10 @@ class AbstractObjective(eqx.Module):
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """A running estimate of log Z of a model near the current one, and its ess; NaN if unknown."""
 
+    @abstractmethod
+    def chains(self, model: Harmonium, carry: Any) -> Chains:
+        """The chains behind the objective as they stand, for diagnosis."""
+
 
 class MaximumLikelihood(AbstractObjective):
     """Maximum likelihood: mean F over negatives minus mean F over data (theory, section 7)."""
@@ -66,6 +76,10 @@ class MaximumLikelihood(AbstractObjective):
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """As the source of negatives knows it."""
         return self.negatives.log_partition(model, carry)
+
+    def chains(self, model: Harmonium, carry: Any) -> Chains:
+        """Those of the source of negatives."""
+        return self.negatives.chains(model, carry)
 
 
 def energy_gap(model: Harmonium, batch: Batch, negatives: Negatives) -> Scalar:

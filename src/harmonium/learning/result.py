@@ -6,12 +6,15 @@ from typing import Any
 
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
+from harmonium.sampling import ChainDiagnostics
 
 Record = dict[str, float | str]
 
 MAX_DEAD_FRACTION = 0.5
 LOWEST_ACCEPTANCE = 0.15
 SMALLEST_STEP = 1e-6
+# Updates. Chains are persistent: what they remember of some updates ago does no harm.
+SLOW_CHAINS = 50.0
 UNTRAINED = (
     "Nothing was learned: the starting model was kept, because no trained state that could be "
     "trusted scored the held-out rows better"
@@ -32,23 +35,36 @@ class FitResult:
     log_partition: LogPartition
     verdict: str
     trusted: bool
+    diagnostics: ChainDiagnostics
+    """Chains of the returned model, parameters frozen: do starts from data, population and base agree?"""
     kept_update: int
     """The update after which the returned state stood; 0 is the untrained start."""
     carry: Any
     """The state of the objective at the best evaluation, for example its chains."""
 
 
-def judge(history: tuple[Record, ...], log_partition: LogPartition, *, kept_update: int) -> str:
-    """The verdict of a fit in words: what may be quoted, and what happened on the way.
+def judge(
+    history: tuple[Record, ...],
+    log_partition: LogPartition,
+    diagnostics: ChainDiagnostics,
+    *,
+    kept_update: int,
+) -> str:
+    """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the way.
 
     `kept_update` tells which state is returned; 0 is the untrained start.
     """
     kept = _record_of(history, kept_update)
-    concerns = _chain_concerns(kept) + _unit_concerns(kept) if kept_update > 0 else []
+    concerns = _chain_concerns(kept, diagnostics) if kept_update > 0 else []
+    concerns += _unit_concerns(kept) if kept_update > 0 else []
+    equilibrium = diagnostics.describe()
+    if log_partition.trusted and not diagnostics.agrees:
+        equilibrium += " log Z does not rest on these chains."
     events = [str(record["event"]) for record in history if record["event"]]
     notes = [f"{len(events)} repair(s) in training; the last: {events[-1]}"] if events else []
     first = [f"{UNTRAINED}."] if kept_update == 0 else []
-    return " ".join([*first, log_partition.verdict, *(f"{text}." for text in concerns + notes)])
+    remarks = [f"{text}." for text in concerns + notes]
+    return " ".join([*first, log_partition.verdict, equilibrium, *remarks])
 
 
 def _record_of(history: tuple[Record, ...], update: int) -> Record:
@@ -57,7 +73,7 @@ def _record_of(history: tuple[Record, ...], update: int) -> Record:
     return healthy[-1]
 
 
-def _chain_concerns(kept: Record) -> list[str]:
+def _chain_concerns(kept: Record, diagnostics: ChainDiagnostics) -> list[str]:
     acceptance = float(kept.get("acceptance", 1.0))
     concerns = []
     if acceptance < LOWEST_ACCEPTANCE or float(kept.get("step_size", 1.0)) < SMALLEST_STEP:
@@ -65,8 +81,15 @@ def _chain_concerns(kept: Record) -> list[str]:
             f"The training chains hardly moved (acceptance {acceptance:.2f}, step size "
             f"{float(kept.get('step_size', math.nan)):.1g}): what was learned may be biased"
         )
-    if not math.isfinite(float(kept["running_log_partition"])):
-        concerns.append("The training chains carry no weights: their equilibrium was not checked")
+    if not math.isfinite(float(kept["running_log_partition"])) and not diagnostics.agrees:
+        concerns.append(
+            "The training chains carry no weights, so the model may give separate modes wrong shares"
+        )
+    time = float(kept.get("autocorrelation_time", 1.0))
+    if time > SLOW_CHAINS:
+        concerns.append(
+            f"The training chains are slow: they forget in {time:.0f} updates at least, measured by F"
+        )
     return concerns
 
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from harmonium.learning.trainer import State, Trainer
 from harmonium.likelihood import LogPartition, estimate_log_partition
-from harmonium.likelihood.estimate import exact_result
+from harmonium.likelihood.result import exact_result
 from harmonium.model import base_log_partition
 from harmonium.typing import RandomKey
 
 MAX_DISAGREEMENT = 1.0
+MAX_STARTS = 1024
 
 
 class Candidates(NamedTuple):
@@ -53,7 +54,9 @@ def choose(
 
 
 def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
-    log_partition = estimate_log_partition(trainer.combine(state.averaged), key=key)
+    log_partition = estimate_log_partition(
+        trainer.combine(state.averaged), key=key, starts=trainer.held_out[:MAX_STARTS]
+    )
     return _chosen(trainer, state, log_partition)
 
 
@@ -75,13 +78,13 @@ def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
     """The final estimate in the light of the running one, which is NaN if there is none.
 
     An unbiased estimate of Z exceeds log Z + a with probability at most exp(-a) (Markov's
-    inequality), while it may be far too low when it misses a mode. Annealing is unbiased and the
-    running estimate nearly so (what is chosen by it leans low). Where they disagree, the larger
-    one is therefore the better guess, and neither is trusted.
+    inequality), while it may be far too low when it misses a mode. The running estimate is nearly
+    unbiased (what is chosen by it leans low), and bridge sampling errs towards a mode that it misses as
+    well. Where they disagree, the larger one is the better guess, and neither is trusted.
     """
     difference = running - log_partition.value
     allowed = MAX_DISAGREEMENT + 3 * log_partition.standard_error
-    exact = log_partition.method != "ais"
+    exact = log_partition.standard_error == 0
     if exact or not math.isfinite(running) or abs(difference) <= allowed:
         return log_partition
     larger = max(running, log_partition.value)
@@ -92,8 +95,8 @@ def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
         high=max(log_partition.high, larger),
         trusted=False,
         verdict=(
-            f"log Z is NOT reliable: annealing gives {log_partition.value:.2f}, the chains of the "
-            f"training {running:.2f} nats, so one of them may miss a mode; the larger is used. "
+            f"log Z is NOT reliable: its estimate is {log_partition.value:.2f}, that of the chains of "
+            f"the training {running:.2f} nats, so one of them may miss a mode; the larger is used. "
             "Use scores as a ranking, do not quote log-densities."
         ),
     )

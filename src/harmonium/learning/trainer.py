@@ -14,6 +14,9 @@ from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective, energy_gap
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import Harmonium
+from harmonium.sampling import ChainDiagnostics
+from harmonium.sampling.equilibrium import check_equilibrium
+from harmonium.sampling.population import systematic_indices
 from harmonium.typing import HeldOut, RandomKey, Scalar, Training
 
 MAX_EVALUATION_ROWS = 4096
@@ -164,6 +167,17 @@ class Trainer(eqx.Module):
             "dead_hidden": jnp.mean(jnp.std(hidden_mean, axis=0) < 1e-3),
             "finite": jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])),
         }
+
+    def check(self, key: RandomKey, state: State, *, n_steps: tuple[int, ...]) -> ChainDiagnostics:
+        """Chains of the averaged model, from held-out rows, from the chains of training and from the base."""
+        key_pick, key_run = jax.random.split(key)
+        model = self.combine(state.averaged)
+        chains = self.objective.chains(model, state.carry)
+        starts = {"the data": self.held_out}
+        if chains.negatives is not None:
+            positions, log_weights = chains.negatives
+            starts["the training chains"] = positions[systematic_indices(key_pick, log_weights)]
+        return check_equilibrium(key_run, model, chains.kernel, starts, n_steps=n_steps)
 
     @property
     def gap_limit(self) -> float:

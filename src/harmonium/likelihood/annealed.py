@@ -1,41 +1,26 @@
-"""Annealed importance sampling along beta, from the exact base to the model (Neal 2001).
+"""Annealing along beta between the exact base and the model, upwards and downwards.
 
-A short pilot population finds the step size along the path and spaces the inverse temperatures by
-thermodynamic length; the main run then uses frozen kernels, so that the mean of the weights is an
-unbiased estimate of Z.
+Upwards without resampling it is annealed importance sampling (Neal 2001), with resampling sequential Monte
+Carlo (Del Moral et al. 2006): both estimate Z without bias, and so log Z from below in expectation. Downwards from
+draws of the model it is reverse annealing (Burda et al. 2015; Grosse et al. 2015), which errs on the other side. Kernels are frozen:
+their step sizes come from a pilot.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from harmonium.model import Harmonium, temper
-from harmonium.sampling.population import (
-    Population,
-    default_kernel,
-    follow,
-    move,
-    reweight,
-    start_population,
-)
-from harmonium.typing import RandomKey, Scalar
+from harmonium.model import Path, base_log_partition
+from harmonium.sampling import AbstractKernel
+from harmonium.sampling.chains import init_chains
+from harmonium.sampling.population import Population, move, resample, reweight, start_population
+from harmonium.sampling.schedule import Schedule
+from harmonium.typing import Positions, RandomKey, Scalar
 
-PILOT_CHAINS = 128
-PILOT_TEMPERATURES = 100
-PILOT_STEPS = 3
-
-Ladder = Float[Array, "temperatures"]
-
-
-class _Pilot(NamedTuple):
-    inverse_temperatures: Ladder
-    step_sizes: Ladder
-    lengths: Ladder
+RESAMPLE_BELOW = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,90 +33,126 @@ class AnnealedEstimate:
     n_chains: int
 
 
-def annealed_log_partition(
-    key: RandomKey, model: Harmonium, n_chains: int, n_temperatures: int
-) -> AnnealedEstimate:
-    """Estimate log Z by annealed importance sampling; in expectation a lower bound."""
-    key_pilot, key_main = jax.random.split(key)
-    pilot = _run_pilot(key_pilot, model)
-    inverse_temperatures, step_sizes = _space(pilot, n_temperatures)
-    log_weights, log_partition = _anneal(
-        key_main, model, inverse_temperatures, step_sizes, n_chains
+def anneal_up(
+    key: RandomKey,
+    path: Path,
+    kernel: AbstractKernel,
+    schedule: Schedule,
+    n_chains: int,
+    *,
+    resample_below: float = 0.0,
+) -> tuple[AnnealedEstimate, Population]:
+    """log Z by chains that start at exact draws of the base, and the chains as they arrive.
+
+    `resample_below` is the share of effective chains under which they are resampled; 0 never does.
+    """
+    population = _anneal_up(key, path, kernel, schedule, n_chains, resample_below)
+    estimate = summarize(
+        np.asarray(population.log_weights, np.float64),
+        float(population.log_partition),
+        np.asarray(population.ancestors),
     )
-    return summarize(np.asarray(log_weights, np.float64), float(log_partition))
+    return estimate, population
 
 
-def summarize(log_weights: np.ndarray, log_partition: float) -> AnnealedEstimate:
-    """log_partition + log mean exp(log_weights), with the delta-method standard error."""
+def anneal_down(
+    key: RandomKey,
+    path: Path,
+    kernel: AbstractKernel,
+    schedule: Schedule,
+    positions: Positions,
+    origins: np.ndarray,
+) -> AnnealedEstimate:
+    """log Z by chains that start at draws of the model (chains, visible) and end at the base.
+
+    Draws of one origin (the ladder they come from) may be alike: the standard error is taken over origins.
+    """
+    log_weights = np.asarray(_anneal_down(key, path, kernel, schedule, positions), np.float64)
+    back = summarize(log_weights, 0.0, np.arange(len(log_weights)))
+    _, index, counts = np.unique(origins, return_inverse=True, return_counts=True)
+    weights = np.exp(log_weights - np.logaddexp.reduce(log_weights))
+    # How much an origin moves the mean weight, relative to it.
+    shifts = np.bincount(index, weights) - counts / len(weights)
+    variance = float(np.sum(shifts**2)) * len(counts) / max(len(counts) - 1, 1)
+    value = float(base_log_partition(path.base)) - back.value
+    return AnnealedEstimate(value, float(np.sqrt(variance)), back.ess, back.n_chains)
+
+
+def summarize(
+    log_weights: np.ndarray, log_partition: float, ancestors: np.ndarray
+) -> AnnealedEstimate:
+    """log_partition + log mean exp(log_weights), with the delta-method standard error.
+
+    Chains that descend from one start count as one draw: weights are added up per ancestor before the
+    effective sample size is taken (the genealogical estimate of Lee and Whiteley 2018). Without
+    resampling every chain is its own ancestor.
+    """
     n_chains = len(log_weights)
     total = float(np.logaddexp.reduce(log_weights))
-    ess = float(np.exp(2 * total - np.logaddexp.reduce(2 * log_weights)))
+    weights = np.bincount(ancestors, np.exp(log_weights - total), minlength=n_chains)
+    ess = float(1 / np.sum(weights**2)) if np.isfinite(total) else 0.0
     # Var(w) / (n mean(w)²) = (n / ess - 1) / n
-    standard_error = float(np.sqrt(max(n_chains / ess - 1, 0.0) / max(n_chains - 1, 1)))
+    relative = (n_chains / ess - 1) / max(n_chains - 1, 1) if ess > 0 else np.inf
     value = float(log_partition + total - np.log(n_chains))
-    return AnnealedEstimate(value, standard_error, ess, n_chains)
+    return AnnealedEstimate(value, float(np.sqrt(max(relative, 0.0))), ess, n_chains)
 
 
 @eqx.filter_jit
-def _run_pilot(key: RandomKey, model: Harmonium) -> _Pilot:
-    key_start, key_scan = jax.random.split(key)
-    population = start_population(key_start, model, default_kernel(model), PILOT_CHAINS)
-    # Quadratic spacing: the first steps away from the base are the most sensitive.
-    inverse_temperatures = jnp.linspace(0, 1, PILOT_TEMPERATURES + 1) ** 2
-
-    def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
-        inverse_temperature, key = inputs
-        tempered = temper(model, inverse_temperature)
-        free_energy = jax.vmap(tempered.free_energy)(population.states.position)
-        length = jnp.std(free_energy - population.states.free_energy)
-        population = follow(key, population, tempered, n_steps=PILOT_STEPS)
-        return population, (population.kernel.step_size, length)
-
-    keys = jax.random.split(key_scan, PILOT_TEMPERATURES)
-    inputs = (inverse_temperatures[1:], keys)
-    _, (step_sizes, lengths) = jax.lax.scan(one_temperature, population, inputs)
-    return _Pilot(inverse_temperatures, step_sizes, lengths)
-
-
-def _space(pilot: _Pilot, n_temperatures: int) -> tuple[Ladder, Ladder]:
-    """Inverse temperatures at equal thermodynamic length, and the pilot's step sizes there."""
-    grid = np.asarray(pilot.inverse_temperatures, np.float64)
-    lengths = np.asarray(pilot.lengths, np.float64)
-    # A share of uniform spacing keeps flat stretches from being skipped.
-    shares = 0.8 * lengths / max(lengths.sum(), 1e-12) + 0.2 * np.diff(grid)
-    cumulative = np.concatenate([[0.0], np.cumsum(shares)])
-    targets = np.linspace(0, cumulative[-1], n_temperatures + 1)
-    inverse_temperatures = np.interp(targets, cumulative, grid)[1:]
-    inverse_temperatures[-1] = 1.0
-    step_sizes = np.exp(
-        np.interp(inverse_temperatures, grid[1:], np.log(np.asarray(pilot.step_sizes, np.float64)))
-    )
-    return jnp.asarray(inverse_temperatures, float), jnp.asarray(step_sizes, float)
-
-
-@eqx.filter_jit
-def _anneal(
+def _anneal_up(
     key: RandomKey,
-    model: Harmonium,
-    inverse_temperatures: Ladder,
-    step_sizes: Ladder,
+    path: Path,
+    kernel: AbstractKernel,
+    schedule: Schedule,
     n_chains: int,
-) -> tuple[Float[Array, "chains"], Scalar]:
+    resample_below: float,
+) -> Population:
     key_start, key_scan = jax.random.split(key)
-    population = start_population(key_start, model, default_kernel(model), n_chains)
+    population = start_population(key_start, path, kernel, n_chains)
 
     def one_temperature(population: Population, inputs: tuple[Scalar, Scalar, RandomKey]):
         inverse_temperature, step_size, key = inputs
-        key_weight, key_move = jax.random.split(key)
-        tempered = temper(model, inverse_temperature)
+        key_weight, key_resample, key_move = jax.random.split(key, 3)
+        tempered = path.at(inverse_temperature)
         population = reweight(key_weight, population, tempered)
-        population = eqx.tree_at(
-            lambda p: p.kernel.step_size, population, step_size.astype(step_sizes.dtype)
-        )
+        if resample_below > 0:
+            population = resample(key_resample, population, below=resample_below)
+        population = eqx.tree_at(lambda p: p.kernel.step_size, population, step_size)
         return move(key_move, population, tempered, n_steps=1, adaptation_rate=0.0), None
 
-    keys = jax.random.split(key_scan, inverse_temperatures.shape[0])
-    population, _ = jax.lax.scan(
-        one_temperature, population, (inverse_temperatures, step_sizes, keys)
+    keys = jax.random.split(key_scan, schedule.step_sizes.shape[0] - 1)
+    levels = (schedule.inverse_temperatures[1:], schedule.step_sizes[1:], keys)
+    return jax.lax.scan(one_temperature, population, levels)[0]
+
+
+@eqx.filter_jit
+def _anneal_down(
+    key: RandomKey,
+    path: Path,
+    kernel: AbstractKernel,
+    schedule: Schedule,
+    positions: Positions,
+):
+    key_init, key_scan = jax.random.split(key)
+    n_chains = positions.shape[0]
+    population = Population(
+        kernel=kernel,
+        states=init_chains(key_init, path.model, kernel, positions),
+        log_weights=jnp.zeros(n_chains, positions.dtype),
+        log_partition=jnp.zeros((), positions.dtype),
+        ancestors=jnp.arange(n_chains),
+        acceptance=jnp.ones_like(kernel.step_size),
+        correlation=jnp.zeros((), positions.dtype),
     )
-    return population.log_weights, population.log_partition
+
+    def one_temperature(population: Population, inputs: tuple[Scalar, Scalar, Scalar, RandomKey]):
+        # Upwards, a chain was weighted to a level and moved there; downwards, it moves, then is weighted.
+        upper, lower, step_size, key = inputs
+        key_weight, key_move = jax.random.split(key)
+        population = eqx.tree_at(lambda p: p.kernel.step_size, population, step_size)
+        population = move(key_move, population, path.at(upper), n_steps=1, adaptation_rate=0.0)
+        return reweight(key_weight, population, path.at(lower)), None
+
+    keys = jax.random.split(key_scan, schedule.step_sizes.shape[0] - 1)
+    levels = schedule.inverse_temperatures
+    inputs = (levels[:0:-1], levels[-2::-1], schedule.step_sizes[:0:-1], keys)
+    return jax.lax.scan(one_temperature, population, inputs)[0].log_weights

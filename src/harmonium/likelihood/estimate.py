@@ -1,44 +1,70 @@
-"""log Z with its uncertainty: one result type, one entry point."""
+"""log Z with its uncertainty: one entry point for all methods."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from harmonium.errors import InfeasibleError, InvalidInputError, describe
-from harmonium.likelihood.annealed import AnnealedEstimate, annealed_log_partition
+from harmonium.likelihood.annealed import (
+    RESAMPLE_BELOW,
+    AnnealedEstimate,
+    anneal_down,
+    anneal_up,
+)
+from harmonium.likelihood.ladders import LadderEstimate, run_ladders
+from harmonium.likelihood.modes import Comparison, compare
+from harmonium.likelihood.result import Evidence, LogPartition, exact_result, interval, judge
 from harmonium.model import (
     Harmonium,
+    Path,
+    base_log_partition,
     exact_log_partition,
     quadrature_log_partition,
 )
 from harmonium.model.oracles import MAX_QUADRATURE_VISIBLE
-from harmonium.typing import RandomKey
+from harmonium.sampling import AbstractKernel
+from harmonium.sampling.population import Population, default_kernel, resample
+from harmonium.sampling.schedule import PathProfile, profile_path
+from harmonium.sampling.starts import SEARCH_CHAINS, find_modes
+from harmonium.sampling.tuning import centered_path
+from harmonium.typing import Batch, Positions, RandomKey
 
-Method = Literal["auto", "exact", "quadrature", "ais"]
+Method = Literal["auto", "exact", "quadrature", "ais", "reverse_ais", "bar", "smc"]
 
 MAX_AUTO_ENUMERATED_HIDDEN = 16
 TEMPERATURES = (400, 1600, 6400)
 EFFECTIVE_SHARE = 0.25
-MIN_ESS = 50.0
-MAX_STANDARD_ERROR = 0.25
+LADDERS_PER_START = 16
+MIN_ROUND_TRIPS = 1.0
+# Weights of fewer effective chains tell nothing about their own error.
+MIN_ANNEALED_ESS = 20.0
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
-class LogPartition:
-    """An estimate of log Z in nats: value, 95 % interval, standard error, effective sample size.
+class _Task:
+    """What every Monte-Carlo method is given."""
 
-    `verdict` says in words whether log-densities may be quoted; `trusted` says it to programs.
-    """
+    path: Path
+    kernel: AbstractKernel
+    profile: PathProfile
+    n_chains: int
+    n_temperatures: int | None
+    found: Positions
+    starts: Batch | None
 
-    value: float
-    low: float
-    high: float
-    standard_error: float
-    ess: float
-    method: str
-    verdict: str
-    trusted: bool
+
+@dataclass(frozen=True)
+class _Exchanged:
+    """A population annealed upwards, ladders from there and elsewhere, and what they have not seen."""
+
+    annealed: AnnealedEstimate
+    ladders: LadderEstimate
+    comparison: Comparison
 
 
 def estimate_log_partition(
@@ -46,17 +72,28 @@ def estimate_log_partition(
     *,
     key: RandomKey,
     method: Method = "auto",
+    kernel: AbstractKernel | None = None,
     n_chains: int = 512,
     n_temperatures: int | None = None,
+    starts: Batch | None = None,
 ) -> LogPartition:
     """Log Z of a model in nats, with an interval and a verdict.
 
-    "exact" enumerates hidden states (affine f) or integrates (n <= 2); "quadrature" integrates;
-    "ais" anneals from the exact base (theory, section 6); "auto" is exact where that is cheap. `n_chains`
-    and `n_temperatures` set the cost of annealing; without the latter, the number of temperatures
-    grows until the effective sample size is a quarter of the chains or 6400 are reached (stopping by its
-    own weights costs an estimate a little of its unbiasedness). Raises `InfeasibleError` when an exact method
-    cannot be used and `InvalidInputError` for an unknown method.
+    "exact" enumerates hidden states (affine f) or integrates (n <= 2); "quadrature" integrates. The
+    others follow the path from the exact base (theory, section 6): "ais" anneals upwards, in
+    expectation from below; "reverse_ais" anneals downwards from draws of replica exchange, from above;
+    "smc" anneals upwards with resampling; "bar" bridges neighboring levels of replica exchange, started
+    from below and from above, and is the most accurate. "auto" is exact where that is cheap and "bar" elsewhere.
+
+    `kernel` moves the chains (default: block Gibbs for affine f, `HMC` otherwise).
+    `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the number of
+    temperatures grows until the effective sample size is a quarter of the chains or 6400 are reached (stopping by
+    its own weights costs an estimate a little of its unbiasedness). `starts` (rows, visible) are
+    positions in model units from which ladders of "bar" and "reverse_ais" begin as well, such as
+    rows of the data: they guard against modes that the base does not lead to.
+
+    All Monte-Carlo methods also look for mass elsewhere, by chains from dispersed starts. Raises
+    `InfeasibleError` when an exact method cannot be used and `InvalidInputError` for an unknown method.
     """
     if method not in get_args(Method):
         raise InvalidInputError(
@@ -66,75 +103,206 @@ def estimate_log_partition(
                 got=repr(method),
             )
         )
-    if method == "auto":
-        return _automatic(model, key, n_chains, n_temperatures)
     if method == "exact":
         return exact_result(exact_log_partition(model), "exact")
     if method == "quadrature":
         return exact_result(quadrature_log_partition(model), "quadrature")
-    lengths = TEMPERATURES if n_temperatures is None else (n_temperatures,)
-    return _annealed(_anneal_until_effective(key, model, n_chains, lengths))
+    if method == "auto":
+        if (known := _cheaply_exact(model)) is not None:
+            return known
+        method = "bar"
+    key_find, key_profile, key_method = jax.random.split(key, 3)
+    kernel = default_kernel(model) if kernel is None else kernel
+    found, kernel = find_modes(key_find, model, kernel)
+    rows = found if starts is None else jnp.asarray(starts, found.dtype)
+    path = centered_path(model, rows)
+    profile = profile_path(key_profile, path, kernel)
+    task = _Task(path, kernel, profile, n_chains, n_temperatures, found, starts)
+    return judge(_METHODS[method](key_method, task))
 
 
-def _anneal_until_effective(
-    key: RandomKey, model: Harmonium, n_chains: int, lengths: tuple[int, ...]
-) -> AnnealedEstimate:
-    """The first estimate of growing length whose weights are effective; the last in any case."""
-    key_now, key_later = jax.random.split(key)
-    estimate = annealed_log_partition(key_now, model, n_chains, lengths[0])
-    if len(lengths) == 1 or estimate.ess >= EFFECTIVE_SHARE * n_chains:
-        return estimate
-    return _anneal_until_effective(key_later, model, n_chains, lengths[1:])
-
-
-def _automatic(
-    model: Harmonium, key: RandomKey, n_chains: int, n_temperatures: int | None
-) -> LogPartition:
-    """Exact where that is cheap; annealed where it is not, or where quadrature gives up."""
-    method = _cheapest_exact(model)
-    if method is not None:
-        try:
-            return estimate_log_partition(model, key=key, method=method)
-        except InfeasibleError:
-            pass
-    return estimate_log_partition(
-        model, key=key, method="ais", n_chains=n_chains, n_temperatures=n_temperatures
-    )
-
-
-def _cheapest_exact(model: Harmonium) -> Method | None:
+def _cheaply_exact(model: Harmonium) -> LogPartition | None:
+    if not bool(jnp.any(model.weights != 0)):
+        return exact_result(float(base_log_partition(model)), "exact")
     if model.is_affine and model.n_hidden <= MAX_AUTO_ENUMERATED_HIDDEN:
-        return "exact"
-    return "quadrature" if model.n_visible <= MAX_QUADRATURE_VISIBLE else None
+        return exact_result(exact_log_partition(model), "exact")
+    if model.n_visible > MAX_QUADRATURE_VISIBLE:
+        return None
+    try:
+        return exact_result(quadrature_log_partition(model), "quadrature")
+    except InfeasibleError:
+        return None
 
 
-def exact_result(value: float, method: str) -> LogPartition:
-    """The result for a log Z that is known."""
-    verdict = f"log Z is exact ({method}): log-densities may be quoted."
-    return LogPartition(value, value, value, 0.0, float("inf"), method, verdict, True)
+def _upwards(key: RandomKey, task: _Task, resample_below: float) -> Evidence:
+    key_anneal, key_resample, key_compare = jax.random.split(key, 3)
 
-
-def _annealed(estimate: AnnealedEstimate) -> LogPartition:
-    trusted = estimate.ess >= MIN_ESS and estimate.standard_error <= MAX_STANDARD_ERROR
-    margin = 1.96 * estimate.standard_error
-    facts = (
-        f"annealed importance sampling, {estimate.n_chains} chains, effective sample size "
-        f"{estimate.ess:.0f}, standard error {estimate.standard_error:.3f} nats"
-    )
-    if trusted:
-        verdict = f"log Z is estimated ({facts}): log-densities may be quoted with their interval."
-    else:
-        verdict = (
-            f"log Z is NOT reliable ({facts}): use scores as a ranking, do not quote "
-            "log-densities. Try more temperatures or more chains."
+    def anneal(key: RandomKey, n_temperatures: int) -> tuple[AnnealedEstimate, Population]:
+        schedule = task.profile.schedule(n_temperatures + 1)
+        return anneal_up(
+            key, task.path, task.kernel, schedule, task.n_chains, resample_below=resample_below
         )
-    return LogPartition(
+
+    estimate, population = _until_effective(key_anneal, task, anneal)
+    draws = resample(key_resample, population, below=1.0).states.position
+    comparison = compare(key_compare, task.path.model, task.found, draws)
+    name = "sequential Monte Carlo" if resample_below > 0 else "annealed importance sampling"
+    method = "smc" if resample_below > 0 else "ais"
+    return _with_comparison(_annealed_evidence(method, name, estimate), comparison)
+
+
+def _ais(key: RandomKey, task: _Task) -> Evidence:
+    return _upwards(key, task, 0.0)
+
+
+def _smc(key: RandomKey, task: _Task) -> Evidence:
+    return _upwards(key, task, RESAMPLE_BELOW)
+
+
+def _reverse_ais(key: RandomKey, task: _Task) -> Evidence:
+    key_exchange, key_anneal = jax.random.split(key)
+    exchanged = _exchange(key_exchange, task)
+    draws = exchanged.ladders.draws[: task.n_chains]
+    origins = np.arange(len(draws)) % exchanged.ladders.n_ladders
+
+    def anneal(key: RandomKey, n_temperatures: int) -> tuple[AnnealedEstimate, None]:
+        schedule = task.profile.schedule(n_temperatures + 1)
+        return anneal_down(key, task.path, task.kernel, schedule, draws, origins), None
+
+    estimate, _ = _until_effective(key_anneal, task, anneal)
+    evidence = _annealed_evidence("reverse_ais", "reverse annealing", estimate)
+    bracket = _bracket(exchanged)
+    evidence = replace(
+        evidence, low=min(evidence.low, bracket[1]), high=max(evidence.high, bracket[0])
+    )
+    return _with_comparison(_with_travel(evidence, exchanged.ladders), exchanged.comparison)
+
+
+def _bar(key: RandomKey, task: _Task) -> Evidence:
+    exchanged = _exchange(key, task)
+    ladders = exchanged.ladders
+    low, high = _bracket(exchanged)
+    evidence = Evidence(
+        method="bar",
+        value=ladders.together.value,
+        low=low,
+        high=high,
+        standard_error=ladders.together.standard_error,
+        ess=ladders.ess,
+        facts=(
+            f"bridge sampling over {ladders.n_levels} levels, {ladders.n_ladders} ladders from "
+            f"{' and '.join(ladders.by_start)}, standard error "
+            f"{ladders.together.standard_error:.3f} nats, {ladders.round_trips:.1f} round trips per "
+            "ladder"
+        ),
+    )
+    return _with_comparison(_with_travel(evidence, ladders), exchanged.comparison)
+
+
+def _bracket(exchanged: _Exchanged) -> tuple[float, float]:
+    """The interval of the bridge, stretched to what other starts say.
+
+    Ladders that began at the base err from below, ladders that began in modes found otherwise
+    from above: the bracket holds the estimate of each. Of the annealed estimate it holds the nearer end.
+    """
+    ladders, annealed = exchanged.ladders, exchanged.annealed
+    together = interval(ladders.together.value, ladders.together.standard_error)
+    values = [estimate.value for estimate in ladders.by_start.values()]
+    low, high = min(together[0], *values), max(together[1], *values)
+    if annealed.ess < MIN_ANNEALED_ESS:
+        return low, high
+    annealed_low, annealed_high = interval(annealed.value, annealed.standard_error)
+    return min(low, annealed_high), max(high, annealed_low)
+
+
+_METHODS: dict[str, Callable[[RandomKey, _Task], Evidence]] = {
+    "ais": _ais,
+    "reverse_ais": _reverse_ais,
+    "bar": _bar,
+    "smc": _smc,
+}
+
+
+def _exchange(key: RandomKey, task: _Task) -> _Exchanged:
+    key_anneal, key_resample, key_compare, key_ladders, key_pick = jax.random.split(key, 5)
+    n_temperatures = TEMPERATURES[0] if task.n_temperatures is None else task.n_temperatures
+    estimate, population = anneal_up(
+        key_anneal,
+        task.path,
+        task.kernel,
+        task.profile.schedule(n_temperatures + 1),
+        task.n_chains,
+        resample_below=RESAMPLE_BELOW,
+    )
+    annealed = resample(key_resample, population, below=1.0).states.position
+    starts = {"the base": annealed, "dispersed starts": task.found}
+    if task.starts is not None:
+        starts["given rows"] = jnp.asarray(task.starts, annealed.dtype)
+    picked = {
+        name: positions[_pick(jax.random.fold_in(key_pick, i), len(positions))]
+        for i, (name, positions) in enumerate(starts.items())
+    }
+    ladders = run_ladders(key_ladders, task.path, task.kernel, task.profile, picked)
+    comparison = compare(key_compare, task.path.model, task.found, ladders.draws)
+    return _Exchanged(estimate, ladders, comparison)
+
+
+def _pick(key: RandomKey, n_positions: int):
+    return jax.random.choice(
+        key, n_positions, (LADDERS_PER_START,), replace=n_positions < LADDERS_PER_START
+    )
+
+
+def _until_effective(key: RandomKey, task: _Task, anneal: Callable[[RandomKey, int], tuple]):
+    """The first annealing of growing length whose weights are effective; the last in any case."""
+    lengths = TEMPERATURES if task.n_temperatures is None else (task.n_temperatures,)
+    found = None
+    for turn, n_temperatures in enumerate(lengths):
+        found = anneal(jax.random.fold_in(key, turn), n_temperatures)
+        if found[0].ess >= EFFECTIVE_SHARE * found[0].n_chains:
+            break
+    assert found is not None
+    return found
+
+
+def _annealed_evidence(method: str, name: str, estimate: AnnealedEstimate) -> Evidence:
+    low, high = interval(estimate.value, estimate.standard_error)
+    return Evidence(
+        method=method,
         value=estimate.value,
-        low=estimate.value - margin,
-        high=estimate.value + margin,
+        low=low,
+        high=high,
         standard_error=estimate.standard_error,
         ess=estimate.ess,
-        method="ais",
-        verdict=verdict,
-        trusted=trusted,
+        facts=(
+            f"{name}, {estimate.n_chains} chains, standard error {estimate.standard_error:.3f} nats"
+        ),
     )
+
+
+def _with_travel(evidence: Evidence, ladders: LadderEstimate) -> Evidence:
+    if ladders.round_trips >= MIN_ROUND_TRIPS:
+        return evidence
+    concern = (
+        f"replicas hardly travel between base and model ({ladders.round_trips:.1f} round trips "
+        "per ladder)"
+    )
+    return replace(evidence, concerns=(*evidence.concerns, concern))
+
+
+def _with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
+    """The evidence in the light of what chains from dispersed starts have found."""
+    concerns = list(evidence.concerns)
+    bound = comparison.lower_bound
+    if bound > evidence.high + ROUNDING:
+        concerns.append(
+            f"the hidden states that were visited alone give log Z of at least {bound:.2f}, more "
+            f"than the estimate of {evidence.value:.2f}"
+        )
+        evidence = replace(evidence, value=bound, high=bound)
+    if comparison.n_elsewhere:
+        concerns.append(
+            f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in modes "
+            "that the estimate has not seen"
+        )
+    return replace(evidence, concerns=tuple(concerns))

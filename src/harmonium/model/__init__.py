@@ -9,15 +9,25 @@ from harmonium.model.oracles import (
     exact_samples,
     quadrature_log_partition,
 )
-from harmonium.model.tempering import base_log_partition, sample_base, temper
+from harmonium.model.tempering import (
+    Center,
+    Path,
+    base_log_partition,
+    center_at,
+    sample_base,
+    temper,
+)
 
 __all__ = [
     "AbstractHiddenUnits",
     "Bernoulli",
+    "Center",
     "ConditionalVisible",
     "Harmonium",
+    "Path",
     "Spin",
     "base_log_partition",
+    "center_at",
     "enumerated_log_partition",
     "exact_log_partition",
     "exact_samples",

@@ -72,12 +72,12 @@ def enumerated_log_partition(model: Harmonium) -> float:
         )
     n_states = 2**model.n_hidden
     with jax.enable_x64(True):
-        precise = _in_double(model)
+        precise = in_double(model)
         totals = []
         for start in range(0, n_states, 2**_BLOCK_BITS):
             states = hidden_states(model, start, min(start + 2**_BLOCK_BITS, n_states))
             totals.append(
-                np.logaddexp.reduce(np.asarray(_log_weights(precise, jnp.asarray(states))))
+                np.logaddexp.reduce(np.asarray(log_masses_of(precise, jnp.asarray(states))))
             )
     return float(np.logaddexp.reduce(totals))
 
@@ -108,7 +108,7 @@ def quadrature_log_partition(model: Harmonium) -> float:
             f"visible units; got n_visible={model.n_visible}. Try: estimate_log_partition."
         )
     with jax.enable_x64(True):
-        return _integrate(_in_double(model))
+        return _integrate(in_double(model))
 
 
 def _integrate(model: Harmonium) -> float:
@@ -154,7 +154,7 @@ def _find_support(model: Harmonium) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _in_double(model: Harmonium) -> Harmonium:
+def in_double(model: Harmonium) -> Harmonium:
     """The same model with float64 parameters; only within `jax.enable_x64(True)`."""
     return jax.tree.map(
         lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf, model
@@ -162,7 +162,10 @@ def _in_double(model: Harmonium) -> Harmonium:
 
 
 @eqx.filter_jit
-def _log_weights(model: Harmonium, hidden: Float[Array, "states hidden"]) -> Float[Array, "states"]:
+def log_masses_of(
+    model: Harmonium, hidden: Float[Array, "states hidden"]
+) -> Float[Array, "states"]:
+    """`enumerated_log_weights`, compiled."""
     return enumerated_log_weights(model, hidden)
 
 

@@ -1,11 +1,60 @@
-"""The path beta -> p_beta that puts an inverse temperature on W alone, and its exact base (theory, section 6)."""
+"""The path beta -> p_beta that puts an inverse temperature on W, and its exact base (theory, section 6)."""
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from harmonium.model.harmonium import Harmonium
-from harmonium.typing import Positions, RandomKey, Scalar
+from harmonium.typing import Features, Positions, RandomKey, Scalar, Visible
+
+
+class Center(NamedTuple):
+    """Where a path is centered: a mean of x (visible,) and a mean of f(x) (features,)."""
+
+    visible: Visible
+    features: Features
+
+
+class Path(eqx.Module):
+    """From an exactly known Gaussian (beta = 0) to a model (beta = 1).
+
+    Without a center, beta multiplies W and nothing else (theory, section 6). With one, the interaction is between
+    centered quantities, E_beta = x·x + beta (h·W (f(x) - phi) - (b - 2m)·x) - (c - W phi)·h - 2m·x up to a constant:
+    the base is N(m, I/2), and no mode is favored on the way because it lies near N(b/2, I/2). It is the centering of Montavon and
+    Mueller (2012) applied to the path: modes of equal mass keep it in the middle of the path too.
+    """
+
+    model: Harmonium
+    center: Center | None = None
+
+    def at(self, inverse_temperature: Scalar | float) -> Harmonium:
+        """The model p_beta."""
+        beta = jnp.asarray(inverse_temperature, self.model.weights.dtype)
+        scaled = self.model.weights * beta
+        if self.center is None:
+            return eqx.tree_at(lambda m: m.weights, self.model, scaled)
+        visible_bias = beta * self.model.visible_bias + (1 - beta) * 2 * self.center.visible
+        hidden_bias = (
+            self.model.hidden_bias - (1 - beta) * self.model.weights @ self.center.features
+        )
+        return eqx.tree_at(
+            lambda m: (m.weights, m.visible_bias, m.hidden_bias),
+            self.model,
+            (scaled, visible_bias, hidden_bias),
+        )
+
+    @property
+    def base(self) -> Harmonium:
+        """The model at beta = 0."""
+        return self.at(0.0)
+
+
+def center_at(model: Harmonium, positions: Positions) -> Center:
+    """The center of rows (rows, visible): their mean and the mean of their features."""
+    features = jax.vmap(model.feature_map)(positions)
+    return Center(jnp.mean(positions, axis=0), jnp.mean(features, axis=0))
 
 
 def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
@@ -13,8 +62,7 @@ def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
 
     beta = 1 is the model itself, beta = 0 its base: an exactly known Gaussian.
     """
-    scaled = model.weights * jnp.asarray(inverse_temperature, model.weights.dtype)
-    return eqx.tree_at(lambda m: m.weights, model, scaled)
+    return Path(model).at(inverse_temperature)
 
 
 def base_log_partition(model: Harmonium) -> Scalar:

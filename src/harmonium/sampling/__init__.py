@@ -1,16 +1,29 @@
 """Layer 2: how x is drawn from p(x)."""
 
+from harmonium.sampling.crank_nicolson import CrankNicolsonMALA
+from harmonium.sampling.diagnostics import ChainDiagnostics, diagnose_chains
 from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.gibbs_langevin import GibbsLangevin
+from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.langevin import MALA, Langevin
+from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.sample import SampleDiagnostics, SampleResult, sample
+from harmonium.sampling.tuning import tune_replica_exchange
 
 __all__ = [
+    "HMC",
     "MALA",
     "AbstractKernel",
     "BlockGibbs",
+    "ChainDiagnostics",
+    "CrankNicolsonMALA",
+    "GibbsLangevin",
     "Langevin",
+    "ReplicaExchange",
     "SampleDiagnostics",
     "SampleResult",
+    "diagnose_chains",
     "sample",
+    "tune_replica_exchange",
 ]

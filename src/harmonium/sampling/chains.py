@@ -1,7 +1,7 @@
 """Running many chains side by side: the only scan over kernel steps, with pooled step-size adaptation."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,19 +10,21 @@ from jaxtyping import Array, Float
 
 from harmonium.model import Harmonium
 from harmonium.sampling.kernel import AbstractKernel
-from harmonium.typing import Positions, RandomKey
+from harmonium.typing import Positions, RandomKey, Scalar
 
 ADAPTATION_RATE = 0.05
 MAX_STEP_SIZE = 10.0
 MIN_STEP_SIZE = 1e-8
 
+K = TypeVar("K", bound=AbstractKernel)
+
 Record = Callable[[Any, Any], Any]
 
 
-class Moved(NamedTuple):
+class Moved(eqx.Module, Generic[K]):
     """Chains after some steps, the kernel as adapted meanwhile, the mean acceptance, and the trace."""
 
-    kernel: AbstractKernel
+    kernel: K
     states: Any
     acceptance: Float[Array, "..."]
     trace: Any
@@ -39,13 +41,13 @@ def init_chains(
 def run_chains(
     key: RandomKey,
     model: Harmonium,
-    kernel: AbstractKernel,
+    kernel: K,
     states: Any,
     *,
     n_steps: int,
-    adaptation_rate: float = 0.0,
+    adaptation_rate: float | Scalar = 0.0,
     record: Record | None = None,
-) -> Moved:
+) -> Moved[K]:
     """Move all chains by `n_steps`; if the rate is positive, adapt the pooled step size on the way.
 
     After each step log(step_size) += rate (mean acceptance - target). Adaptation breaks
@@ -53,7 +55,7 @@ def run_chains(
     of every step, both batched over the chains, is stacked along a first axis of steps in `trace`.
     """
 
-    def one_step(carry: tuple[AbstractKernel, Any], key: RandomKey):
+    def one_step(carry: tuple[K, Any], key: RandomKey):
         kernel, states = carry
         keys = jax.random.split(key, states.position.shape[0])
         states, info = jax.vmap(kernel.step, in_axes=(0, None, 0))(keys, model, states)
@@ -66,9 +68,10 @@ def run_chains(
     return Moved(kernel, states, jnp.mean(acceptance, axis=0), trace)
 
 
-def adapt(kernel: AbstractKernel, acceptance: Float[Array, "..."], rate: float) -> AbstractKernel:
-    """The kernel with its step size moved towards its target acceptance."""
-    if kernel.target_acceptance is None or rate == 0.0:
+def adapt(kernel: K, acceptance: Float[Array, "..."], rate: float | Scalar) -> K:
+    """The kernel with its step size moved towards its target acceptance; a rate of 0 leaves it alone."""
+    frozen = isinstance(rate, float) and rate == 0
+    if kernel.target_acceptance is None or frozen:
         return kernel
     factor = jnp.exp(rate * (acceptance - kernel.target_acceptance))
     step_size = jnp.clip(kernel.step_size * factor, MIN_STEP_SIZE, MAX_STEP_SIZE)

@@ -34,6 +34,10 @@ class BlockGibbs(AbstractKernel):
         model.affine_form()
         return GibbsState(position, model.free_energy(position))
 
+    def follow(self, key: RandomKey, model: Harmonium, state: GibbsState) -> GibbsState:
+        """Evaluate the position under another model."""
+        return self.init(key, model, state.position)
+
     def step(self, key: RandomKey, model: Harmonium, state: GibbsState) -> tuple[GibbsState, Info]:
         """One sweep over both blocks."""
         key_hidden, key_visible = jax.random.split(key)

@@ -43,11 +43,15 @@ class AbstractKernel(eqx.Module):
     """
 
     step_size: eqx.AbstractVar[StepSize]
-    target_acceptance: eqx.AbstractClassVar[float | None]
+    target_acceptance: eqx.AbstractVar[float | None]
 
     @abstractmethod
     def init(self, key: RandomKey, model: Harmonium, position: Visible) -> Any:
         """The state of a chain that stands at `position`."""
+
+    @abstractmethod
+    def follow(self, key: RandomKey, model: Harmonium, state: Any) -> Any:
+        """The same chain for another model: positions stay, what is remembered of them is computed anew."""
 
     @abstractmethod
     def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, Any]:

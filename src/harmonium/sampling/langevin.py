@@ -1,5 +1,10 @@
-"""Langevin kernels: unadjusted (biased) and Metropolis-adjusted (exact)."""
+"""Langevin kernels: unadjusted (biased) and Metropolis-adjusted (exact).
 
+Every kernel that moves by a gradient and a Gaussian step is made of the functions of this file.
+They take F as a function of x, so that x given h is moved by the same code with E(x, h) for F.
+"""
+
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -7,7 +12,10 @@ import jax.numpy as jnp
 
 from harmonium.model import Harmonium
 from harmonium.sampling.kernel import AbstractKernel, Info
+from harmonium.sampling.metropolis import metropolis
 from harmonium.typing import RandomKey, Scalar, Visible
+
+FreeEnergy = Callable[[Visible], Scalar]
 
 
 class LangevinState(NamedTuple):
@@ -18,19 +26,53 @@ class LangevinState(NamedTuple):
     gradient: Visible
 
 
-def _evaluate(model: Harmonium, position: Visible) -> LangevinState:
-    free_energy, gradient = jax.value_and_grad(model.free_energy)(position)
-    return LangevinState(position, free_energy, gradient)
+class Drift(NamedTuple):
+    """The numbers eta and v of the proposal x' = x - eta ∇F(x) + sqrt(v) noise."""
+
+    rate: Scalar
+    variance: Scalar
 
 
-def _propose(
-    key: RandomKey, model: Harmonium, state: LangevinState, step_size: Scalar
-) -> LangevinState:
-    # x' = x - eps grad F(x) + sqrt(2 eps) xi
+def evaluate(free_energy: FreeEnergy, position: Visible) -> LangevinState:
+    """F and its gradient at a position: one evaluation."""
+    value, gradient = jax.value_and_grad(free_energy)(position)
+    return LangevinState(position, value, gradient)
+
+
+def euler(step_size: Scalar, state: LangevinState) -> Drift:
+    """Euler's step of the diffusion dx = -∇F dt + sqrt(2) dB: eta = eps, v = 2 eps."""
     step_size = step_size.astype(state.position.dtype)
+    return Drift(step_size, 2 * step_size)
+
+
+def propose(
+    key: RandomKey, free_energy: FreeEnergy, state: LangevinState, drift: Drift
+) -> LangevinState:
+    """A draw from q(x'|x) = N(x - eta ∇F(x), v), evaluated."""
     noise = jax.random.normal(key, state.position.shape, state.position.dtype)
-    drifted = state.position - step_size * state.gradient
-    return _evaluate(model, drifted + jnp.sqrt(2 * step_size) * noise)
+    drifted = state.position - drift.rate * state.gradient
+    return evaluate(free_energy, drifted + jnp.sqrt(drift.variance) * noise)
+
+
+def log_proposal(start: LangevinState, end: LangevinState, drift: Drift) -> Scalar:
+    """log q(end | start) up to a constant: -|end - start + eta ∇F(start)|² / (2 v)."""
+    residual = end.position - start.position + drift.rate * start.gradient
+    return -(residual @ residual) / (2 * drift.variance)
+
+
+def adjusted_step(
+    key: RandomKey, free_energy: FreeEnergy, state: LangevinState, drift: Drift
+) -> tuple[LangevinState, Info]:
+    """Propose, then accept or stay: leaves exp(-F(x)) invariant for every eta and v."""
+    key_proposal, key_accept = jax.random.split(key)
+    proposal = propose(key_proposal, free_energy, state, drift)
+    log_ratio = (
+        state.free_energy
+        - proposal.free_energy
+        + log_proposal(proposal, state, drift)
+        - log_proposal(state, proposal, drift)
+    )
+    return metropolis(key_accept, log_ratio, proposal, state)
 
 
 class Langevin(AbstractKernel):
@@ -48,13 +90,18 @@ class Langevin(AbstractKernel):
 
     def init(self, key: RandomKey, model: Harmonium, position: Visible) -> LangevinState:
         """Evaluate F and its gradient at the position."""
-        return _evaluate(model, position)
+        return evaluate(model.free_energy, position)
+
+    def follow(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
+        """Evaluate the position under another model."""
+        return self.init(key, model, state.position)
 
     def step(
         self, key: RandomKey, model: Harmonium, state: LangevinState
     ) -> tuple[LangevinState, Info]:
         """Move without an accept test."""
-        return _propose(key, model, state, self.step_size), Info(jnp.ones_like(state.free_energy))
+        moved = propose(key, model.free_energy, state, euler(self.step_size, state))
+        return moved, Info(jnp.ones_like(state.free_energy))
 
 
 class MALA(AbstractKernel):
@@ -71,28 +118,14 @@ class MALA(AbstractKernel):
 
     def init(self, key: RandomKey, model: Harmonium, position: Visible) -> LangevinState:
         """Evaluate F and its gradient at the position."""
-        return _evaluate(model, position)
+        return evaluate(model.free_energy, position)
+
+    def follow(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
+        """Evaluate the position under another model."""
+        return self.init(key, model, state.position)
 
     def step(
         self, key: RandomKey, model: Harmonium, state: LangevinState
     ) -> tuple[LangevinState, Info]:
         """Propose, then accept or stay."""
-        key_proposal, key_accept = jax.random.split(key)
-        proposal = _propose(key_proposal, model, state, self.step_size)
-        log_ratio = (
-            state.free_energy
-            - proposal.free_energy
-            + self._log_proposal(proposal, state)
-            - self._log_proposal(state, proposal)
-        )
-        # A non-finite proposal is a rejection, never a state.
-        acceptance = jnp.where(jnp.isfinite(log_ratio), jnp.exp(jnp.minimum(log_ratio, 0)), 0)
-        accept = jax.random.uniform(key_accept, dtype=acceptance.dtype) < acceptance
-        moved = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
-        return moved, Info(acceptance)
-
-    def _log_proposal(self, start: LangevinState, end: LangevinState) -> Scalar:
-        # log q(end | start) up to a constant: -|end - start + eps grad F(start)|² / (4 eps)
-        step_size = self.step_size.astype(start.position.dtype)
-        residual = end.position - start.position + step_size * start.gradient
-        return -(residual @ residual) / (4 * step_size)
+        return adjusted_step(key, model.free_energy, state, euler(self.step_size, state))

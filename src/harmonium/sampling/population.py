@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from harmonium.model import Harmonium, base_log_partition, sample_base, temper
+from harmonium.model import Harmonium, Path, base_log_partition, sample_base
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
+from harmonium.sampling.diagnostics import lagged_correlation
 from harmonium.sampling.gibbs import BlockGibbs
-from harmonium.sampling.kernel import AbstractKernel
-from harmonium.sampling.langevin import MALA
+from harmonium.sampling.hamiltonian import HMC
+from harmonium.sampling.kernel import AbstractKernel, StepSize
 from harmonium.typing import PerChain, RandomKey, Scalar
 
 RESAMPLE_BELOW = 0.5
@@ -28,7 +29,8 @@ class Population(eqx.Module):
 
     `states` are the kernel's states for the model the population stands for; `log_weights` are
     relative to `log_partition`, so that log Z is estimated by log_partition + log mean exp(log_weights);
-    `ancestors` number, for each chain, the chain it descends from.
+    `ancestors` number, for each chain, the chain it descends from. `acceptance` and `correlation` tell of the
+    last moves: how often they were accepted, and how F after them correlates with F before.
     """
 
     kernel: AbstractKernel
@@ -36,7 +38,8 @@ class Population(eqx.Module):
     log_weights: PerChain
     log_partition: Scalar
     ancestors: Int[Array, "chains"]
-    acceptance: Scalar
+    acceptance: StepSize
+    correlation: Scalar
 
     @property
     def n_chains(self) -> int:
@@ -63,26 +66,29 @@ def effective_sample_size(log_weights: PerChain) -> Scalar:
 
 
 def start_population(
-    key: RandomKey, model: Harmonium, kernel: AbstractKernel, n_chains: int
+    key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population:
-    """An equally weighted population of exact draws from the base of `model` (beta = 0)."""
+    """An equally weighted population of exact draws from the base of a path (beta = 0)."""
     key_sample, key_init = jax.random.split(key)
-    positions = sample_base(key_sample, model, n_chains)
-    states = init_chains(key_init, temper(model, 0.0), kernel, positions)
+    base = path.base
+    positions = sample_base(key_sample, base, n_chains)
+    states = init_chains(key_init, base, kernel, positions)
     return Population(
         kernel=kernel,
         states=states,
         log_weights=jnp.zeros(n_chains, positions.dtype),
-        log_partition=base_log_partition(model),
+        log_partition=base_log_partition(base),
         ancestors=jnp.arange(n_chains),
-        acceptance=jnp.ones((), positions.dtype),
+        acceptance=jnp.ones_like(kernel.step_size),
+        correlation=jnp.zeros((), positions.dtype),
     )
 
 
 def reweight(key: RandomKey, population: Population, model: Harmonium) -> Population:
     """Let the population stand for `model`: A += F_old(x) - F_new(x), positions unchanged."""
     old = population.states
-    states = init_chains(key, model, population.kernel, old.position)
+    keys = jax.random.split(key, population.n_chains)
+    states = jax.vmap(population.kernel.follow, in_axes=(0, None, 0))(keys, model, old)
     log_weights = population.log_weights + old.free_energy - states.free_energy
     return eqx.tree_at(lambda p: (p.states, p.log_weights), population, (states, log_weights))
 
@@ -140,10 +146,11 @@ def move(
         n_steps=n_steps,
         adaptation_rate=adaptation_rate,
     )
+    correlation = lagged_correlation(population.states.free_energy, moved.states.free_energy)
     return eqx.tree_at(
-        lambda p: (p.kernel, p.states, p.acceptance),
+        lambda p: (p.kernel, p.states, p.acceptance, p.correlation),
         population,
-        (moved.kernel, moved.states, moved.acceptance),
+        (moved.kernel, moved.states, moved.acceptance, correlation),
     )
 
 
@@ -164,29 +171,31 @@ def follow(
 
 def anneal_population(
     key: RandomKey,
-    model: Harmonium,
+    path: Path,
     kernel: AbstractKernel,
     n_chains: int,
     *,
     n_temperatures: int = 200,
     n_steps: int = 2,
 ) -> Population:
-    """A population brought from the exact base to `model` along beta; the base itself if W = 0."""
+    """A population brought from the exact base to the model along a path; the base itself if W = 0."""
     key_start, key_anneal = jax.random.split(key)
-    population = eqx.filter_jit(start_population)(key_start, model, kernel, n_chains)
-    if not bool(jnp.any(model.weights != 0)):
+    exact = not bool(jnp.any(path.model.weights != 0))
+    # A model with W = 0 is its own base: nothing is left to anneal.
+    path = Path(path.model) if exact else path
+    population = eqx.filter_jit(start_population)(key_start, path, kernel, n_chains)
+    if exact:
         return population
-    return _anneal(key_anneal, population, model, n_temperatures, n_steps)
+    return _anneal(key_anneal, population, path, n_temperatures, n_steps)
 
 
 @eqx.filter_jit
 def _anneal(
-    key: RandomKey, population: Population, model: Harmonium, n_temperatures: int, n_steps: int
+    key: RandomKey, population: Population, path: Path, n_temperatures: int, n_steps: int
 ) -> Population:
     def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
         inverse_temperature, key = inputs
-        tempered = temper(model, inverse_temperature)
-        return follow(key, population, tempered, n_steps=n_steps), None
+        return follow(key, population, path.at(inverse_temperature), n_steps=n_steps), None
 
     inverse_temperatures = jnp.linspace(0, 1, n_temperatures + 1)[1:]
     keys = jax.random.split(key, n_temperatures)
@@ -194,5 +203,5 @@ def _anneal(
 
 
 def default_kernel(model: Harmonium) -> AbstractKernel:
-    """Exact block Gibbs where the feature map is affine, MALA otherwise."""
-    return BlockGibbs() if model.is_affine else MALA()
+    """Exact block Gibbs where the feature map is affine, Hamiltonian Monte Carlo otherwise."""
+    return BlockGibbs() if model.is_affine else HMC()

@@ -1,15 +1,19 @@
 """Drawing from a model: annealed from the exact base, then moved by a kernel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.model import Harmonium
-from harmonium.sampling.chains import run_chains
+from harmonium.model import Harmonium, Path
+from harmonium.sampling.chains import Moved, init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.population import Population, anneal_population, default_kernel, resample
+from harmonium.sampling.replica_exchange import ReplicaExchange
+from harmonium.sampling.starts import find_modes
+from harmonium.sampling.tuning import centered_path, tune_replica_exchange
 from harmonium.typing import Positions, RandomKey
 
 ANNEALING_STEPS = 2
@@ -17,13 +21,18 @@ ANNEALING_STEPS = 2
 
 @dataclass(frozen=True)
 class SampleDiagnostics:
-    """How a sample came about: acceptance of the final moves, step size, weights, distinct ancestors."""
+    """How a sample came about: acceptance of the final moves, step size, weights, distinct ancestors.
+
+    `round_trips` is the mean number per chain of arrivals from the base during the final moves; None for kernels
+    other than `ReplicaExchange`, whose acceptance and step size are those of the model's own level.
+    """
 
     kernel: str
     acceptance: float
     step_size: float
     ess: float
     n_ancestors: int
+    round_trips: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,10 @@ def sample(
 ) -> SampleResult:
     """Draw n rows x from p(x), approximately: chains annealed from the exact base, then moved.
 
-    Chains start at exact draws of the base, follow beta to 1 with weights and resampling over
-    half of the steps, and move with frozen step size for the other half. `kernel` is exact block Gibbs
-    for affine feature maps and MALA otherwise, unless given. At least `n_chains` (256) chains run,
+    Chains start at exact draws of the base of a path that is centered between the modes (`find_modes`), follow beta
+    to 1 with weights and resampling over half of the steps, and move with frozen step size for the other half. `kernel` is exact block Gibbs
+    for affine feature maps and HMC otherwise, unless given; its step size is adapted on the way. Of a
+    `ReplicaExchange` the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256) chains run,
     because few chains weigh modes badly; n of them are returned. Raises `InvalidInputError` for n < 1.
     """
     if n < 1 or n_steps < 1:
@@ -59,12 +69,24 @@ def sample(
             )
         )
     kernel = default_kernel(model) if kernel is None else kernel
-    key_anneal, key_move = jax.random.split(key)
-    n_chains = max(n, 256) if n_chains is None else max(n, n_chains)
-    n_temperatures = max(1, n_steps // (2 * ANNEALING_STEPS))
+    key_tune, key_anneal, key_move = jax.random.split(key, 3)
+    exchange = None
+    if isinstance(kernel, ReplicaExchange):
+        exchange = tune_replica_exchange(key_tune, model, kernel.kernel)
+        path, mover = Path(model, exchange.center), exchange.kernel
+    else:
+        found, mover = find_modes(key_tune, model, kernel)
+        path = centered_path(model, found)
     population = anneal_population(
-        key_anneal, model, kernel, n_chains, n_temperatures=n_temperatures, n_steps=ANNEALING_STEPS
+        key_anneal,
+        path,
+        mover,
+        max(n, 256) if n_chains is None else max(n, n_chains),
+        n_temperatures=max(1, n_steps // (2 * ANNEALING_STEPS)),
+        n_steps=ANNEALING_STEPS,
     )
+    if exchange is not None:
+        population = _exchanging(key_tune, population, model, exchange)
     return continue_population(population, model, n, key=key_move, n_steps=max(1, n_steps // 2))
 
 
@@ -72,20 +94,35 @@ def continue_population(
     population: Population, model: Harmonium, n: int, *, key: RandomKey, n_steps: int
 ) -> SampleResult:
     """Draw n rows by moving a population that stands for `model` on for `n_steps` frozen steps."""
-    settled, acceptance = _settle(key, population, model, n_steps)
-    ess = float(population.ess())
+    ancestors, moved = _settle(key, population, model, n_steps)
     diagnostics = SampleDiagnostics(
-        kernel=type(settled.kernel).__name__,
-        acceptance=float(acceptance),
-        step_size=float(settled.kernel.step_size),
-        ess=ess,
-        n_ancestors=len(set(settled.ancestors.tolist())),
+        kernel=type(moved.kernel).__name__,
+        acceptance=float(jnp.ravel(moved.acceptance)[-1]),
+        step_size=float(jnp.ravel(moved.kernel.step_size)[-1]),
+        ess=float(population.ess()),
+        n_ancestors=len(set(ancestors.tolist())),
     )
-    return SampleResult(settled.states.position[:n], diagnostics)
+    if isinstance(moved.kernel, ReplicaExchange):
+        arrivals = float(jnp.sum(moved.trace)) / population.n_chains
+        diagnostics = replace(diagnostics, round_trips=arrivals)
+    return SampleResult(moved.states.position[:n], diagnostics)
 
 
 @eqx.filter_jit
-def _settle(key: RandomKey, population: Population, model: Harmonium, n_steps: int):
+def _exchanging(
+    key: RandomKey, population: Population, model: Harmonium, exchange: ReplicaExchange
+) -> Population:
+    """The same chains with replicas below them, all at first where the chain is."""
+    states = init_chains(key, model, exchange, population.states.position)
+    return replace(
+        population, kernel=exchange, states=states, acceptance=jnp.ones_like(exchange.step_size)
+    )
+
+
+@eqx.filter_jit
+def _settle(
+    key: RandomKey, population: Population, model: Harmonium, n_steps: int
+) -> tuple[jax.Array, Moved]:
     key_resample, key_shuffle, key_move = jax.random.split(key, 3)
     population = resample(key_resample, population, below=1.0)
     # Systematic resampling sorts copies next to each other; a sample is read from the front.
@@ -93,6 +130,10 @@ def _settle(key: RandomKey, population: Population, model: Harmonium, n_steps: i
     states, ancestors = jax.tree.map(
         lambda leaf: leaf[order], (population.states, population.ancestors)
     )
-    moved = run_chains(key_move, model, population.kernel, states, n_steps=n_steps)
-    settled = eqx.tree_at(lambda p: (p.states, p.ancestors), population, (moved.states, ancestors))
-    return settled, moved.acceptance
+    record = _round_trips if isinstance(population.kernel, ReplicaExchange) else None
+    moved = run_chains(key_move, model, population.kernel, states, n_steps=n_steps, record=record)
+    return ancestors, moved
+
+
+def _round_trips(states, info):
+    return info.round_trip

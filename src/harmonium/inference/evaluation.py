@@ -1,0 +1,80 @@
+"""How a fitted density scores rows it has not seen, and how far the figure may be trusted."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harmonium.inference.density import Density, untrained
+from harmonium.likelihood import LogPartition
+from harmonium.likelihood.result import NORMAL_95
+from harmonium.sampling import ChainDiagnostics
+from harmonium.sampling.equilibrium import check_equilibrium
+from harmonium.sampling.population import default_kernel
+from harmonium.sampling.starts import find_modes
+
+MAX_STARTS = 4096
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The held-out log-likelihood of rows, in nats per row and data units, with a 95 % interval.
+
+    The interval [`low`, `high`] joins the sampling error of the mean (`sampling_error`, one standard error) with
+    the interval of log Z. `gaussian` is the mean of the same rows under the untrained model.
+    `log_density` is that of every row, (rows,); `row_low` and `row_high` are its interval, which log Z alone makes.
+    """
+
+    log_density: np.ndarray
+    row_low: np.ndarray
+    row_high: np.ndarray
+    log_likelihood: float
+    low: float
+    high: float
+    sampling_error: float
+    gaussian: float
+    log_partition: LogPartition
+    diagnostics: ChainDiagnostics
+    trusted: bool
+    verdict: str
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.log_density)
+
+
+def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Evaluation:
+    """Score rows (rows, columns) in data units, and let chains from them and from the base tell of equilibrium."""
+    log_density = density.log_density(values)
+    found = density.log_partition
+    below, above = found.high - found.value, found.value - found.low
+    mean = float(log_density.mean())
+    n_rows = len(log_density)
+    # One row tells nothing about the spread of rows.
+    error = float(log_density.std(ddof=1)) / n_rows**0.5 if n_rows > 1 else float("nan")
+    diagnostics = _diagnose(density, values, seed)
+    return Evaluation(
+        log_density=log_density,
+        row_low=log_density - below,
+        row_high=log_density + above,
+        log_likelihood=mean,
+        low=mean - float(np.hypot(NORMAL_95 * error, below)),
+        high=mean + float(np.hypot(NORMAL_95 * error, above)),
+        sampling_error=error,
+        gaussian=float(untrained(density).log_density(values).mean()),
+        log_partition=found,
+        diagnostics=diagnostics,
+        trusted=density.trusted,
+        verdict=f"{density.verdict} Now: {diagnostics.describe()}",
+    )
+
+
+def _diagnose(density: Density, values: np.ndarray, seed: int) -> ChainDiagnostics:
+    key_tune, key_check = jax.random.split(jax.random.fold_in(jax.random.key(seed), 3))
+    model = density.model
+    rows = jnp.asarray(density.in_model_units(values[:MAX_STARTS]), float)
+    dispersed, kernel = find_modes(key_tune, model, default_kernel(model))
+    starts = {"these rows": rows, "dispersed starts": dispersed}
+    return check_equilibrium(key_check, model, kernel, starts)

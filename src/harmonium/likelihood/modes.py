@@ -1,0 +1,85 @@
+"""Looking for mass that an estimate of log Z has not seen.
+
+Annealing and replica exchange both come from the base. A mode that has no mass until late on the path is
+never met by either, and then nothing in their weights tells. So chains are also started far apart
+(`find_modes`), left to fall into whatever modes there are, and compared with the draws behind the estimate.
+"""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import KDTree
+
+from harmonium.model import Harmonium
+from harmonium.model.oracles import in_double, log_masses_of
+from harmonium.typing import Batch, Hidden, Positions, RandomKey, Visible
+
+HIDDEN_DRAWS = 8
+# A chain is elsewhere if its nearest draw is this much farther than any draw's own nearest neighbor.
+ELSEWHERE = 1.5
+# Two chains could be on their way still.
+FEWEST_ELSEWHERE = 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found, beside the draws behind an estimate.
+
+    For affine maps `lower_bound` is a bound on log Z that holds for certain: the sum over the hidden
+    states that were visited. For others it is -inf, and `n_elsewhere` counts the chains that ended far from all
+    draws, at a free energy below the median of the draws.
+    """
+
+    lower_bound: float
+    n_elsewhere: int
+
+
+def compare(key: RandomKey, model: Harmonium, found: Positions, draws: Batch) -> Comparison:
+    """Hold what was found beside `draws` (draws, visible) of the model."""
+    if model.is_affine:
+        return Comparison(_visited_log_partition(key, model, jnp.concatenate([found, draws])), 0)
+    return Comparison(-np.inf, _count_elsewhere(model, np.asarray(found), np.asarray(draws)))
+
+
+def _visited_log_partition(key: RandomKey, model: Harmonium, positions: Positions) -> float:
+    """Log of the sum of the Gaussian masses of all distinct hidden states drawn at these positions."""
+    hidden = np.asarray(_draw_hidden(key, model, positions), np.float64)
+    states = hidden.reshape(-1, model.n_hidden)
+    _, first = np.unique(states, axis=0, return_index=True)
+    with jax.enable_x64(True):
+        # All of them, repeats too: one shape, compiled once.
+        log_masses = np.asarray(log_masses_of(in_double(model), jnp.asarray(states)))
+    return float(np.logaddexp.reduce(log_masses[first]))
+
+
+@eqx.filter_jit
+def _draw_hidden(key: RandomKey, model: Harmonium, positions: Positions):
+    def draw(key: RandomKey, x: Visible) -> Hidden:
+        return model.hidden_units.sample(key, model.hidden_logits(x))
+
+    repeated = jnp.repeat(positions, HIDDEN_DRAWS, axis=0)
+    return jax.vmap(draw)(jax.random.split(key, len(repeated)), repeated)
+
+
+def _count_elsewhere(
+    model: Harmonium,
+    found: Float[np.ndarray, "found visible"],
+    draws: Float[np.ndarray, "draws visible"],
+) -> int:
+    tree = KDTree(draws)
+    own = tree.query(draws, k=2)[0][:, 1]
+    distance = tree.query(found)[0]
+    energy_of_draws = np.asarray(_free_energies(model, jnp.asarray(draws)))
+    energy = np.asarray(_free_energies(model, jnp.asarray(found)))
+    elsewhere = distance > ELSEWHERE * own.max()
+    n_elsewhere = int(np.sum(elsewhere & (energy < np.median(energy_of_draws))))
+    return n_elsewhere if n_elsewhere >= FEWEST_ELSEWHERE else 0
+
+
+@eqx.filter_jit
+def _free_energies(model: Harmonium, positions: Positions):
+    return jax.vmap(model.free_energy)(positions)

@@ -1,0 +1,23 @@
+"""The accept test that makes a proposal exact (Metropolis et al. 1953; Hastings 1970)."""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from harmonium.sampling.kernel import Info
+from harmonium.typing import RandomKey, Scalar
+
+S = TypeVar("S")
+
+
+def metropolis(key: RandomKey, log_ratio: Scalar, proposal: S, state: S) -> tuple[S, Info]:
+    """The proposal with probability min(1, exp(log_ratio)), the state otherwise.
+
+    log_ratio = F(x) - F(x') + log q(x|x') - log q(x'|x). A ratio that is not finite is a
+    rejection, never a state.
+    """
+    acceptance = jnp.where(jnp.isfinite(log_ratio), jnp.exp(jnp.minimum(log_ratio, 0)), 0)
+    accept = jax.random.uniform(key, dtype=acceptance.dtype) < acceptance
+    chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
+    return chosen, Info(acceptance)

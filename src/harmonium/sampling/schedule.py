@@ -1,0 +1,114 @@
+"""Where along the path from the base to the model inverse temperatures are needed, and how far to step there.
+
+A pilot population is annealed twice: first over a fixed grid, then over a grid of equal thermodynamic
+length (Gelman and Meng 1998; Syed et al. 2022 call its sum the communication barrier).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from harmonium.model import Path
+from harmonium.sampling.kernel import AbstractKernel
+from harmonium.sampling.population import Population, follow, start_population
+from harmonium.typing import RandomKey, Scalar
+
+PILOT_CHAINS = 128
+PILOT_TEMPERATURES = 100
+PILOT_STEPS = 3
+PILOT_PASSES = 2
+PILOT_ADAPTATION_RATE = 0.15
+# Share of the spacing that is uniform, so that flat stretches are not skipped.
+UNIFORM_SHARE = 0.1
+
+Levels = Float[Array, "levels"]
+
+
+class Schedule(NamedTuple):
+    """Inverse temperatures that rise from 0 to 1, shape (levels,), with a step size for each."""
+
+    inverse_temperatures: Levels
+    step_sizes: Levels
+
+
+@dataclass(frozen=True)
+class PathProfile:
+    """A path as a pilot saw it: inverse temperatures, thermodynamic length up to each, step sizes.
+
+    One unit of length is one standard deviation, in nats, of the change of F from level to level.
+    """
+
+    inverse_temperatures: np.ndarray
+    lengths: np.ndarray
+    step_sizes: np.ndarray
+
+    @property
+    def length(self) -> float:
+        """The whole thermodynamic length from the base to the model."""
+        return float(self.lengths[-1])
+
+    def schedule(self, n_levels: int) -> Schedule:
+        """A schedule of `n_levels` levels (base and model included) at equal thermodynamic length."""
+        grid = self.inverse_temperatures
+        share = self.lengths / max(self.length, 1e-12)
+        cumulative = (1 - UNIFORM_SHARE) * share + UNIFORM_SHARE * grid
+        cumulative = cumulative / cumulative[-1]
+        levels = np.interp(np.linspace(0, 1, n_levels), cumulative, grid)
+        levels[0], levels[-1] = 0.0, 1.0
+        step_sizes = np.exp(np.interp(levels, grid, np.log(self.step_sizes)))
+        return Schedule(jnp.asarray(levels, float), jnp.asarray(step_sizes, float))
+
+
+def profile_path(key: RandomKey, path: Path, kernel: AbstractKernel) -> PathProfile:
+    """Anneal a pilot population from the base to the model and note what it met on its way."""
+    # Quadratic spacing at first: the steps away from the base are the most sensitive.
+    grid = np.linspace(0, 1, PILOT_TEMPERATURES + 1) ** 2
+    profile = _profile(jax.random.fold_in(key, 0), path, kernel, grid)
+    for turn in range(1, PILOT_PASSES):
+        levels = profile.schedule(PILOT_TEMPERATURES + 1).inverse_temperatures
+        grid = np.asarray(levels, np.float64)
+        profile = _profile(jax.random.fold_in(key, turn), path, kernel, grid)
+    return profile
+
+
+def _profile(key: RandomKey, path: Path, kernel: AbstractKernel, grid: np.ndarray) -> PathProfile:
+    spreads, step_sizes = _run_pilot(key, path, kernel, jnp.asarray(grid, float))
+    # A pilot that meets values that are not finite tells nothing of the length there.
+    spreads = np.nan_to_num(np.asarray(spreads, np.float64), nan=0.0, posinf=1e3)
+    step_sizes = np.asarray(step_sizes, np.float64)
+    return PathProfile(
+        inverse_temperatures=grid,
+        lengths=np.concatenate([[0.0], np.cumsum(spreads)]),
+        step_sizes=np.concatenate([step_sizes[:1], step_sizes]),
+    )
+
+
+@eqx.filter_jit
+def _run_pilot(
+    key: RandomKey, path: Path, kernel: AbstractKernel, grid: Levels
+) -> tuple[Float[Array, "pairs"], Float[Array, "pairs"]]:
+    key_start, key_scan = jax.random.split(key)
+    population = start_population(key_start, path, kernel, PILOT_CHAINS)
+
+    def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
+        inverse_temperature, key = inputs
+        tempered = path.at(inverse_temperature)
+        free_energy = jax.vmap(tempered.free_energy)(population.states.position)
+        spread = jnp.std(free_energy - population.states.free_energy)
+        population = follow(
+            key,
+            population,
+            tempered,
+            n_steps=PILOT_STEPS,
+            adaptation_rate=PILOT_ADAPTATION_RATE,
+        )
+        return population, (spread, population.kernel.step_size)
+
+    keys = jax.random.split(key_scan, grid.shape[0] - 1)
+    _, (spreads, step_sizes) = jax.lax.scan(one_temperature, population, (grid[1:], keys))
+    return spreads, step_sizes

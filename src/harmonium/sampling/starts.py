@@ -1,0 +1,58 @@
+"""Chains that start far apart, to find what annealing from the base may miss."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from harmonium.model import Harmonium, sample_base
+from harmonium.sampling.chains import init_chains, run_chains
+from harmonium.sampling.kernel import AbstractKernel
+from harmonium.typing import Positions, RandomKey, Visible
+
+SEARCH_CHAINS = 256
+SEARCH_STEPS = 200
+SEARCH_ADAPTATION_RATE = 0.1
+
+
+class Found(NamedTuple):
+    """Where chains from dispersed starts ended (chains, visible), and their kernel, tuned on the way."""
+
+    positions: Positions
+    kernel: AbstractKernel
+
+
+@eqx.filter_jit
+def find_modes(key: RandomKey, model: Harmonium, kernel: AbstractKernel) -> Found:
+    """Start chains far apart and let them fall into whatever modes there are."""
+    key_start, key_init, key_tune, key_move = jax.random.split(key, 4)
+    starts = dispersed_starts(key_start, model, SEARCH_CHAINS)
+    states = init_chains(key_init, model, kernel, starts)
+    n_steps = SEARCH_STEPS // 2
+    tuned = run_chains(
+        key_tune, model, kernel, states, n_steps=n_steps, adaptation_rate=SEARCH_ADAPTATION_RATE
+    )
+    moved = run_chains(key_move, model, tuned.kernel, tuned.states, n_steps=n_steps)
+    return Found(moved.states.position, tuned.kernel)
+
+
+def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positions:
+    """Starting points (chains, visible) at the modes that randomly switched hidden units would make.
+
+    x0 is drawn from the base, h uniformly from all hidden states; with f linearized at x0 the
+    conditional of theory, section 3, has the mean (b - Jᵀ Wᵀ h)/2 and the variance 1/2. For an
+    affine f that is exactly p(x|h), under a uniform h.
+    """
+    key_base, key_starts = jax.random.split(key)
+    base = sample_base(key_base, model, n_chains)
+
+    def start_one(key: RandomKey, x: Visible) -> Visible:
+        key_hidden, key_noise = jax.random.split(key)
+        hidden = model.hidden_units.sample(key_hidden, jnp.zeros_like(model.hidden_bias))
+        _, pull_back = jax.vjp(model.feature_map, x)
+        (slope,) = pull_back(model.weights.T @ hidden)
+        noise = jax.random.normal(key_noise, x.shape, x.dtype)
+        return (model.visible_bias - slope) / 2 + jnp.sqrt(0.5).astype(x.dtype) * noise
+
+    return jax.vmap(start_one)(jax.random.split(key_starts, n_chains), base)

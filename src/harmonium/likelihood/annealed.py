@@ -55,6 +55,12 @@ def anneal_up(
     return estimate, population
 
 
+@eqx.filter_jit
+def equally_weighted(key: RandomKey, population: Population) -> Positions:
+    """Positions (chains, visible) of the population after resampling."""
+    return resample(key, population, below=1.0).states.position
+
+
 def anneal_down(
     key: RandomKey,
     path: Path,

@@ -14,6 +14,7 @@ from harmonium.likelihood.annealed import (
     AnnealedEstimate,
     anneal_down,
     anneal_up,
+    equally_weighted,
 )
 from harmonium.likelihood.ladders import LadderEstimate, run_ladders
 from harmonium.likelihood.modes import Comparison, compare
@@ -27,7 +28,7 @@ from harmonium.model import (
 )
 from harmonium.model.oracles import MAX_QUADRATURE_VISIBLE
 from harmonium.sampling import AbstractKernel
-from harmonium.sampling.population import Population, default_kernel, resample
+from harmonium.sampling.population import Population, default_kernel
 from harmonium.sampling.schedule import PathProfile, profile_path
 from harmonium.sampling.starts import SEARCH_CHAINS, find_modes
 from harmonium.sampling.tuning import centered_path
@@ -36,8 +37,8 @@ from harmonium.typing import Batch, Positions, RandomKey
 Method = Literal["auto", "exact", "quadrature", "ais", "reverse_ais", "bar", "smc"]
 
 MAX_AUTO_ENUMERATED_HIDDEN = 16
-TEMPERATURES = (400, 1600, 6400)
-EFFECTIVE_SHARE = 0.25
+TEMPERATURES = (100, 400, 1600, 6400)
+EFFECTIVE_SHARE = 0.5
 LADDERS_PER_START = 16
 MIN_ROUND_TRIPS = 1.0
 # Weights of fewer effective chains tell nothing about their own error.
@@ -87,7 +88,7 @@ def estimate_log_partition(
 
     `kernel` moves the chains (default: block Gibbs for affine f, `HMC` otherwise).
     `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the number of
-    temperatures grows until the effective sample size is a quarter of the chains or 6400 are reached (stopping by
+    temperatures grows until the effective sample size is half of the chains or 6400 are reached (stopping by
     its own weights costs an estimate a little of its unbiasedness). `starts` (rows, visible) are
     positions in model units from which ladders of "bar" and "reverse_ais" begin as well, such as
     rows of the data: they guard against modes that the base does not lead to.
@@ -144,7 +145,7 @@ def _upwards(key: RandomKey, task: _Task, resample_below: float) -> Evidence:
         )
 
     estimate, population = _until_effective(key_anneal, task, anneal)
-    draws = resample(key_resample, population, below=1.0).states.position
+    draws = equally_weighted(key_resample, population)
     comparison = compare(key_compare, task.path.model, task.found, draws)
     name = "sequential Monte Carlo" if resample_below > 0 else "annealed importance sampling"
     method = "smc" if resample_below > 0 else "ais"
@@ -234,7 +235,7 @@ def _exchange(key: RandomKey, task: _Task) -> _Exchanged:
         task.n_chains,
         resample_below=RESAMPLE_BELOW,
     )
-    annealed = resample(key_resample, population, below=1.0).states.position
+    annealed = equally_weighted(key_resample, population)
     starts = {"the base": annealed, "dispersed starts": task.found}
     if task.starts is not None:
         starts["given rows"] = jnp.asarray(task.starts, annealed.dtype)

@@ -18,10 +18,11 @@ from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.population import Population, follow, start_population
 from harmonium.typing import RandomKey, Scalar
 
-PILOT_CHAINS = 128
+PILOT_CHAINS = 64
+# The first pass only has to find where the second must be fine.
+FIRST_TEMPERATURES = 50
 PILOT_TEMPERATURES = 100
-PILOT_STEPS = 3
-PILOT_PASSES = 2
+PILOT_STEPS = 2
 PILOT_ADAPTATION_RATE = 0.15
 # Share of the spacing that is uniform, so that flat stretches are not skipped.
 UNIFORM_SHARE = 0.1
@@ -66,14 +67,11 @@ class PathProfile:
 
 def profile_path(key: RandomKey, path: Path, kernel: AbstractKernel) -> PathProfile:
     """Anneal a pilot population from the base to the model and note what it met on its way."""
+    key_first, key_second = jax.random.split(key)
     # Quadratic spacing at first: the steps away from the base are the most sensitive.
-    grid = np.linspace(0, 1, PILOT_TEMPERATURES + 1) ** 2
-    profile = _profile(jax.random.fold_in(key, 0), path, kernel, grid)
-    for turn in range(1, PILOT_PASSES):
-        levels = profile.schedule(PILOT_TEMPERATURES + 1).inverse_temperatures
-        grid = np.asarray(levels, np.float64)
-        profile = _profile(jax.random.fold_in(key, turn), path, kernel, grid)
-    return profile
+    grid = np.linspace(0, 1, FIRST_TEMPERATURES + 1) ** 2
+    levels = _profile(key_first, path, kernel, grid).schedule(PILOT_TEMPERATURES + 1)
+    return _profile(key_second, path, kernel, np.asarray(levels.inverse_temperatures, np.float64))
 
 
 def _profile(key: RandomKey, path: Path, kernel: AbstractKernel, grid: np.ndarray) -> PathProfile:

@@ -12,7 +12,7 @@ from harmonium.sampling.kernel import AbstractKernel
 from harmonium.typing import Positions, RandomKey, Visible
 
 SEARCH_CHAINS = 256
-SEARCH_STEPS = 200
+SEARCH_STEPS = 120
 SEARCH_ADAPTATION_RATE = 0.1
 
 

@@ -200,7 +200,7 @@ def sample(
         _write(output, names, list(rows.T), integer)
     if as_json:
         drawn = {} if output is not None else {"columns": names, "rows": rows.tolist()}
-        _print_json({"n": n, **asdict(diagnostics), "verdict": estimator.verdict_, **drawn})
+        _print_json({"n": n, **asdict(diagnostics), "fit_verdict": estimator.verdict_, **drawn})
         return
     if output is None:
         _print_csv(names, rows, integer)
@@ -208,7 +208,8 @@ def sample(
         print(f"{n} rows -> {output}")
     errors.print(
         f"{diagnostics.kernel} chains: acceptance {diagnostics.acceptance:.2f}, effective sample "
-        f"size {diagnostics.ess:.0f}, {diagnostics.n_ancestors} distinct ancestors"
+        f"size {diagnostics.ess:.0f}, {diagnostics.n_ancestors} distinct ancestors. "
+        f"{diagnostics.verdict}"
     )
 
 

@@ -176,7 +176,8 @@ class DensityEstimator(
     ) -> np.ndarray:
         """Draw n rows, shape (n, columns), in data units.
 
-        The chains are annealed from the exact base; `random_state` defaults to that of the estimator.
+        The chains are annealed from the exact base; `random_state` defaults to that of the estimator. Warns
+        where the chains did not move or few of them survived.
         """
         if given is not None:
             raise InvalidInputError(
@@ -188,7 +189,10 @@ class DensityEstimator(
             )
         fitted = self._fitted()
         seed = self.settings_.seed if random_state is None else _seed(random_state)
-        return fitted.sample(n, seed=seed)[0]
+        rows, diagnostics = fitted.sample(n, seed=seed)
+        if not diagnostics.trusted:
+            warnings.warn(diagnostics.verdict, HarmoniumWarning, stacklevel=2)
+        return rows
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""

@@ -38,7 +38,9 @@ def bridge(work_up: Works, work_down: Works) -> Bridge:
     shares = np.sum(high - low, axis=1)
     slopes = np.sum(low * (1 - low) + high * (1 - high), axis=(0, 1))
     influences = np.sum(shares / np.maximum(slopes, 1e-300), axis=1)
-    variance = np.sum((influences - influences.mean()) ** 2) * n_ladders / max(n_ladders - 1, 1)
+    # Levels that share nothing have no slope: the error is then as good as infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = np.sum((influences - influences.mean()) ** 2) * n_ladders / max(n_ladders - 1, 1)
     return Bridge(float(ratios.sum()), float(np.sqrt(variance)))
 
 

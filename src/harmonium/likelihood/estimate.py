@@ -23,6 +23,7 @@ from harmonium.model import (
     Harmonium,
     Path,
     base_log_partition,
+    check_finite,
     exact_log_partition,
     quadrature_log_partition,
 )
@@ -104,6 +105,7 @@ def estimate_log_partition(
                 got=repr(method),
             )
         )
+    check_finite("estimate_log_partition(model)", model)
     if method == "exact":
         return exact_result(exact_log_partition(model), "exact")
     if method == "quadrature":

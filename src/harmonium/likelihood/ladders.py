@@ -114,10 +114,10 @@ def _shifted(found: Bridge, base: float) -> Bridge:
 def _bulk_ess(free_energy: np.ndarray) -> float:
     if not np.all(np.isfinite(free_energy)) or np.ptp(free_energy) == 0:
         return 0.0
+    with np.errstate(all="ignore"):
+        found = float(np.max(array_stats.ess(free_energy, chain_axis=0, draw_axis=1)))
     # Chains that overshoot can be worth more than independent draws; no more is claimed.
-    return min(
-        float(np.max(array_stats.ess(free_energy, chain_axis=0, draw_axis=1))), free_energy.size
-    )
+    return min(found, free_energy.size) if np.isfinite(found) else 0.0
 
 
 def _attempted(info: ExchangeInfo, works: np.ndarray) -> np.ndarray:

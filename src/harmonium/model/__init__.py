@@ -1,7 +1,7 @@
 """Layer 1: what p(x, h) is."""
 
 from harmonium.model import feature_maps
-from harmonium.model.harmonium import ConditionalVisible, Harmonium
+from harmonium.model.harmonium import ConditionalVisible, Harmonium, check_finite
 from harmonium.model.hidden_units import AbstractHiddenUnits, Bernoulli, Spin
 from harmonium.model.oracles import (
     enumerated_log_partition,
@@ -28,6 +28,7 @@ __all__ = [
     "Spin",
     "base_log_partition",
     "center_at",
+    "check_finite",
     "enumerated_log_partition",
     "exact_log_partition",
     "exact_samples",

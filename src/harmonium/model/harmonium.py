@@ -133,6 +133,20 @@ class Harmonium(eqx.Module):
         return isinstance(self.feature_map, SupportsAffineForm)
 
 
+def check_finite(call: str, model: Harmonium) -> None:
+    """Raise `InvalidInputError` if a parameter of the model is NaN or infinite."""
+    arrays = jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_inexact_array))
+    for path, array in arrays:
+        if not bool(jnp.all(jnp.isfinite(array))):
+            raise InvalidInputError(
+                describe(
+                    call,
+                    expected="a model with finite parameters",
+                    got=f"NaN or inf in model{jax.tree_util.keystr(path)}",
+                )
+            )
+
+
 def _count_features(feature_map: Callable[[Visible], Any], n_visible: int) -> int:
     probe = jax.ShapeDtypeStruct((n_visible,), jnp.zeros(()).dtype)
     try:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.model import Harmonium, Path
+from harmonium.model import Harmonium, Path, check_finite
 from harmonium.sampling.chains import Moved, init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.population import Population, anneal_population, default_kernel, resample
@@ -17,12 +17,16 @@ from harmonium.sampling.tuning import centered_path, tune_replica_exchange
 from harmonium.typing import Positions, RandomKey
 
 ANNEALING_STEPS = 2
+LOWEST_ACCEPTANCE = 0.1
+FEWEST_DISTINCT = 0.05
+HEALTHY = "Nothing speaks against the draws: the chains moved, and few were lost on the way."
 
 
 @dataclass(frozen=True)
 class SampleDiagnostics:
     """How a sample came about: acceptance of the final moves, step size, weights, distinct ancestors.
 
+    `verdict` says in words whether the draws may be trusted, `trusted` says it to programs.
     `round_trips` is the mean number per chain of arrivals from the base during the final moves; None for kernels
     other than `ReplicaExchange`, whose acceptance and step size are those of the model's own level.
     """
@@ -31,8 +35,11 @@ class SampleDiagnostics:
     acceptance: float
     step_size: float
     ess: float
+    n_chains: int
     n_ancestors: int
-    round_trips: float | None = None
+    round_trips: float | None
+    trusted: bool
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ def sample(
                 got=f"n={n}, n_steps={n_steps}",
             )
         )
+    check_finite("sample(model, n)", model)
     kernel = default_kernel(model) if kernel is None else kernel
     key_tune, key_anneal, key_move = jax.random.split(key, 3)
     exchange = None
@@ -95,17 +103,35 @@ def continue_population(
 ) -> SampleResult:
     """Draw n rows by moving a population that stands for `model` on for `n_steps` frozen steps."""
     ancestors, moved = _settle(key, population, model, n_steps)
+    exchanging = isinstance(moved.kernel, ReplicaExchange)
+    round_trips = float(jnp.sum(moved.trace)) / population.n_chains if exchanging else None
+    # Of a kernel with several levels, the last is that of the model.
+    acceptance = float(jnp.ravel(moved.acceptance)[-1])
+    n_ancestors = len(set(ancestors.tolist()))
+    concerns = _concerns(acceptance, n_ancestors / population.n_chains, round_trips)
     diagnostics = SampleDiagnostics(
         kernel=type(moved.kernel).__name__,
-        acceptance=float(jnp.ravel(moved.acceptance)[-1]),
+        acceptance=acceptance,
         step_size=float(jnp.ravel(moved.kernel.step_size)[-1]),
         ess=float(population.ess()),
-        n_ancestors=len(set(ancestors.tolist())),
+        n_chains=population.n_chains,
+        n_ancestors=n_ancestors,
+        round_trips=round_trips,
+        trusted=not concerns,
+        verdict=f"Draws are NOT to be trusted: {'; '.join(concerns)}." if concerns else HEALTHY,
     )
-    if isinstance(moved.kernel, ReplicaExchange):
-        arrivals = float(jnp.sum(moved.trace)) / population.n_chains
-        diagnostics = replace(diagnostics, round_trips=arrivals)
     return SampleResult(moved.states.position[:n], diagnostics)
+
+
+def _concerns(acceptance: float, distinct: float, round_trips: float | None) -> list[str]:
+    concerns = []
+    if not acceptance >= LOWEST_ACCEPTANCE:
+        concerns.append(f"the chains hardly moved (acceptance {acceptance:.2f})")
+    if distinct < FEWEST_DISTINCT:
+        concerns.append(f"they descend from {distinct:.1%} of the chains, so modes may be missing")
+    if round_trips is not None and round_trips < 1:
+        concerns.append(f"replicas hardly travel ({round_trips:.1f} round trips per chain)")
+    return concerns
 
 
 @eqx.filter_jit

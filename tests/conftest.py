@@ -7,6 +7,7 @@ checked at run time. All of it is set before harmonium or jax is imported by a t
 import gc
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -19,6 +20,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import jax
 import jaxtyping
 import pytest
+
+# Modules compile the same code anew after `compiled_code_is_dropped`; a cache of this run serves them.
+_cache = tempfile.TemporaryDirectory(prefix="harmonium-tests-")
+jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

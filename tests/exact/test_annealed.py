@@ -81,6 +81,8 @@ RUNS = {
     "mala, centered": (centered(MODELS["bernoulli"]), MALA(0.2), 20, 0.0),
     "mala, resampled": (Path(MODELS["spin"]), MALA(0.2), 4, 0.9),
 }
+
+
 def assert_right_and_telling(estimate, path):
     """Within 5 standard errors, on a way so long that a weight left out would be missed."""
     exact = brute.Mixture(path.model).log_partition

@@ -97,8 +97,7 @@ def test_chains_that_cannot_travel_between_modes_do_not_agree():
     assert result.start_gaps["left"] == pytest.approx(2.0, abs=0.05)
     text = result.describe()
     assert "from left and right do NOT agree after 200 steps" in text
-    assert "do not travel between separate modes" in text
-    assert "shares of modes cannot be checked" in text
+    assert "Draws depend on where chains start" in text
 
 
 def test_starts_with_the_right_shares_do_not_hide_that_chains_cannot_travel():
@@ -113,8 +112,7 @@ def test_starts_with_the_right_shares_do_not_hide_that_chains_cannot_travel():
     # So many chains have an effective sample size in any case: only R-hat tells.
     assert result.bulk_ess > ESS_AT_LEAST
     assert not result.agrees
-    assert "NOT seen to agree" in result.describe()
-    assert "shares of modes cannot be checked" in result.describe()
+    assert "do NOT travel between separate modes" in result.describe()
 
 
 def test_gibbs_travels_between_mild_modes():

@@ -12,9 +12,11 @@ import pytest
 import harmonium as hm
 from harmonium.errors import DivergedError, InvalidInputError
 from harmonium.learning.fit import LARGEST_FALL, find_fault
+from harmonium.learning.result import judge
 from harmonium.learning.selection import MAX_DISAGREEMENT, reconcile
 from harmonium.learning.trainer import default_optimizer
 from harmonium.likelihood import LogPartition
+from harmonium.sampling import ChainDiagnostics
 
 HEALTHY = {"finite": 1.0, "train_log_likelihood": -3.0, "energy_gap": 0.1, "acceptance": 0.5}
 ESTIMATE = LogPartition(10.0, 9.9, 10.1, 0.05, 300.0, "ais", "fine", True)
@@ -73,6 +75,49 @@ def test_settings_that_cannot_work_are_named(name, value):
 def test_an_exact_value_is_not_overruled():
     exact = dataclasses.replace(ESTIMATE, standard_error=0.0, method="quadrature")
     assert reconcile(exact, 17.0) == exact
+
+
+AGREED = ChainDiagnostics(
+    r_hat=1.01,
+    start_r_hat=1.0,
+    worst="free energy",
+    bulk_ess=900.0,
+    tail_ess=800.0,
+    autocorrelation_time=3.0,
+    acceptance=0.6,
+    n_chains=96,
+    n_steps=1200,
+    starts=("the data", "the training chains", "the base"),
+    kernel="MALA",
+    start_gaps={"the data": 0.1, "the training chains": 0.1, "the base": 0.2},
+    agrees=True,
+)
+KEPT = {"update": 10.0, "event": "", "dead_hidden": 0.0, "running_log_partition": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("record", "diagnostics", "words"),
+    [
+        ({}, {}, "MALA chains from the data, the training chains and the base agree"),
+        ({}, {"r_hat": 1.6, "agrees": False}, "do NOT travel between separate modes"),
+        ({}, {"start_r_hat": 1.5, "r_hat": 1.6, "agrees": False}, "do NOT agree"),
+        ({}, {"r_hat": 1.6, "agrees": False}, "log Z does not rest on these chains"),
+        (
+            {"running_log_partition": math.nan},
+            {"r_hat": 1.6, "agrees": False},
+            "carry no weights, so the model may give separate modes wrong shares",
+        ),
+        ({"autocorrelation_time": 80.0}, {}, "forget in 80 updates"),
+        ({"acceptance": 0.01}, {}, "hardly moved"),
+        ({"dead_hidden": 0.7}, {}, "70% of the hidden units"),
+    ],
+)
+def test_the_verdict_says_what_the_chains_say(record, diagnostics, words):
+    history = ({**KEPT, **record},)
+    found = dataclasses.replace(AGREED, **diagnostics)
+    verdict = judge(history, ESTIMATE, found, kept_update=10)
+    assert words in verdict
+    assert (words in judge((KEPT,), ESTIMATE, AGREED, kept_update=10)) == (words[:4] == "MALA")
 
 
 def bent_rows(n=400):
@@ -138,3 +183,8 @@ def test_training_improves_on_the_gaussian_and_agrees_with_its_chains():
     assert gain > 0.2
     assert result.trusted, result.verdict
     assert [record["event"] for record in result.history if record["event"]] == []
+    checked = [record for record in result.history if "r_hat" in record]
+    assert len(checked) >= 3
+    assert all(record["r_hat"] > 0.9 and record["tail_ess"] > 1 for record in checked)
+    assert all(record["autocorrelation_time"] >= 1 for record in result.history[1:])
+    assert result.diagnostics.describe() in result.verdict

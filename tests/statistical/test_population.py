@@ -15,6 +15,7 @@ from exact import brute
 import harmonium.model as hm
 from harmonium.errors import InfeasibleError, InvalidInputError
 from harmonium.likelihood import LogPartition, estimate_log_partition
+from harmonium.model import Center, Path, center_at
 from harmonium.sampling import MALA, BlockGibbs
 from harmonium.sampling.population import (
     anneal_population,
@@ -67,7 +68,7 @@ def test_running_log_partition_follows_a_fixed_path(name):
     @jax.vmap
     def run(key):
         key_start, key_path = jax.random.split(key)
-        population = start_population(key_start, start, kernel, 100)
+        population = start_population(key_start, Path(start), kernel, 100)
 
         def update(population, inputs):
             share, key = inputs
@@ -98,19 +99,48 @@ def test_the_path_end_is_far_from_its_start():
         assert abs(change) > 0.5
 
 
-def test_weighted_population_has_the_moments_of_the_model():
+def centered(model):
+    """A path whose base is far from the model's own."""
+    return Path(model, center_at(model, jnp.asarray([[1.2, -0.3], [0.4, 0.9]])))
+
+
+def test_a_population_starts_at_exact_draws_of_the_base_of_its_path():
+    path = centered(brute.balanced_model("spin"))
+    population = start_population(jax.random.key(0), path, BlockGibbs(), 8000)
+    base = brute.Mixture(path.base)
+    assert float(population.estimated_log_partition()) == pytest.approx(base.log_partition)
+    rows = np.asarray(population.states.position)
+    brute.assert_within(rows, path.center.visible, label="mean")
+    np.testing.assert_allclose(
+        np.asarray(population.states.free_energy), brute.free_energies(path.base, rows)
+    )
+    assert float(population.ess()) == pytest.approx(8000)
+
+
+@pytest.mark.parametrize("make_path", [Path, centered])
+def test_weighted_population_has_the_moments_of_the_model(make_path):
     target = brute.balanced_model("bernoulli")
     population = anneal_population(
-        jax.random.key(0), target, BlockGibbs(), 8000, n_temperatures=30, n_steps=1
+        jax.random.key(0), make_path(target), BlockGibbs(), 8000, n_temperatures=30, n_steps=1
     )
     population = resample(jax.random.key(1), population, below=1.0)
     brute.assert_within(population.states.position, brute.Mixture(target).mean, label="mean")
 
 
+def test_a_model_without_weights_is_its_own_base_whatever_the_center():
+    model = path_start(brute.balanced_model("bernoulli"))
+    path = Path(model, Center(jnp.asarray([5.0, -5.0]), jnp.zeros(model.n_features)))
+    population = anneal_population(jax.random.key(0), path, BlockGibbs(), 4000)
+    value = float(population.estimated_log_partition())
+    assert value == pytest.approx(brute.Mixture(model).log_partition, abs=1e-10)
+    assert not np.any(np.asarray(population.log_weights))
+    brute.assert_within(population.states.position, np.asarray(model.visible_bias) / 2)
+
+
 def test_reweighting_books_the_difference_of_free_energies():
     old = brute.balanced_model("bernoulli")
     start = path_start(old)
-    population = start_population(jax.random.key(0), start, BlockGibbs(), 50)
+    population = start_population(jax.random.key(0), Path(start), BlockGibbs(), 50)
     rows = np.asarray(population.states.position)
     moved = reweight(jax.random.key(1), population, old)
     expected = brute.free_energies(start, rows) - brute.free_energies(old, rows)
@@ -127,7 +157,7 @@ def test_reweighting_books_the_difference_of_free_energies():
 
 def test_resampling_waits_for_the_threshold():
     population = start_population(
-        jax.random.key(0), brute.balanced_model("bernoulli"), BlockGibbs(), 8
+        jax.random.key(0), Path(brute.balanced_model("bernoulli")), BlockGibbs(), 8
     )
     mild = eqx.tree_at(lambda p: p.log_weights, population, 0.1 * jnp.arange(8.0))
     assert np.any(np.asarray(resample(jax.random.key(1), mild).log_weights))

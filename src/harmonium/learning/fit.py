@@ -17,14 +17,14 @@ from harmonium.learning.result import FitResult, Record, judge
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium
-from harmonium.sampling.equilibrium import N_STEPS
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
 
 Report = Callable[[Record], None]
 
-# How often, and for how many steps, chains from several starts are compared during training.
-EVALUATIONS_PER_CHECK = 8
-SHORT_CHECK = (400,)
+# How often chains from several starts are compared during training.
+EVALUATIONS_PER_CHECK = 10
+# Compiled code cannot be interrupted between evaluations.
+MOST_UPDATES_PER_EVALUATION = 250
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
 # Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
@@ -66,7 +66,7 @@ def fit(
         training=training,
         held_out=held_out,
         static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
-        updates_per_evaluation=max(1, n_updates // settings.n_evaluations),
+        updates_per_evaluation=_updates_per_evaluation(n_updates, settings),
     )
     state = trainer.start(key_init, key_loop, model)
     deadline = None if time_budget is None else started + BUDGET_FOR_TRAINING * time_budget
@@ -75,7 +75,7 @@ def fit(
     chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
-    diagnostics = trainer.check(key_check, chosen.state, n_steps=N_STEPS)
+    diagnostics = trainer.check(key_check, chosen.state)
     verdict = judge(history, log_partition, diagnostics, kept_update=kept)
     return FitResult(
         model=fitted,
@@ -87,6 +87,11 @@ def fit(
         kept_update=kept,
         carry=chosen.state.carry,
     )
+
+
+def _updates_per_evaluation(n_updates: int, settings: FitSettings) -> int:
+    """So many that there are `n_evaluations` of them, and no more than a time budget can bear."""
+    return max(1, min(n_updates // settings.n_evaluations, MOST_UPDATES_PER_EVALUATION))
 
 
 def _loop(
@@ -187,7 +192,7 @@ def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> 
 
 def _check(trainer: Trainer, state: State) -> dict[str, float]:
     """What chains of the averaged model say at this point, parameters frozen."""
-    found = trainer.check(jax.random.fold_in(state.key, 1), state, n_steps=SHORT_CHECK)
+    found = trainer.check(jax.random.fold_in(state.key, 1), state)
     names = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess")
     return {name: float(getattr(found, name)) for name in names}
 

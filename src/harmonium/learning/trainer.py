@@ -28,7 +28,7 @@ class FitSettings:
 
     batch_size: data rows per update. trust_radius: largest standard deviation of the change of F
     over the chains, in nats. averaging: decay of the exponential average of the parameters that is
-    returned. n_evaluations: how often progress is judged. patience: evaluations without a better
+    returned. n_evaluations: how often progress is judged, at least. patience: evaluations without a better
     validation log-likelihood after which an overfitted model stops training. max_rollbacks: returns to
     the best state after which training stops.
     """
@@ -168,7 +168,7 @@ class Trainer(eqx.Module):
             "finite": jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])),
         }
 
-    def check(self, key: RandomKey, state: State, *, n_steps: tuple[int, ...]) -> ChainDiagnostics:
+    def check(self, key: RandomKey, state: State) -> ChainDiagnostics:
         """Chains of the averaged model, from held-out rows, from the chains of training and from the base."""
         key_pick, key_run = jax.random.split(key)
         model = self.combine(state.averaged)
@@ -177,7 +177,7 @@ class Trainer(eqx.Module):
         if chains.negatives is not None:
             positions, log_weights = chains.negatives
             starts["the training chains"] = positions[systematic_indices(key_pick, log_weights)]
-        return check_equilibrium(key_run, model, chains.kernel, starts, n_steps=n_steps)
+        return check_equilibrium(key_run, model, chains.kernel, starts)
 
     @property
     def gap_limit(self) -> float:

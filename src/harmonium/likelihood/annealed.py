@@ -25,12 +25,13 @@ RESAMPLE_BELOW = 0.5
 
 @dataclass(frozen=True)
 class AnnealedEstimate:
-    """log Z in nats, its standard error by the delta method, and the effective sample size."""
+    """log Z in nats, its standard error, the effective sample size, and of how many units the error is made."""
 
     value: float
     standard_error: float
     ess: float
     n_chains: int
+    n_units: float
 
 
 def anneal_up(
@@ -81,7 +82,9 @@ def anneal_down(
     shifts = np.bincount(index, weights) - counts / len(weights)
     variance = float(np.sum(shifts**2)) * len(counts) / max(len(counts) - 1, 1)
     value = float(base_log_partition(path.base)) - back.value
-    return AnnealedEstimate(value, float(np.sqrt(variance)), back.ess, back.n_chains)
+    return AnnealedEstimate(
+        value, float(np.sqrt(variance)), back.ess, back.n_chains, float(len(counts))
+    )
 
 
 def summarize(
@@ -100,7 +103,7 @@ def summarize(
     # Var(w) / (n mean(w)²) = (n / ess - 1) / n
     relative = (n_chains / ess - 1) / max(n_chains - 1, 1) if ess > 0 else np.inf
     value = float(log_partition + total - np.log(n_chains))
-    return AnnealedEstimate(value, float(np.sqrt(max(relative, 0.0))), ess, n_chains)
+    return AnnealedEstimate(value, float(np.sqrt(max(relative, 0.0))), ess, n_chains, ess)
 
 
 @eqx.filter_jit

@@ -209,12 +209,12 @@ def _bracket(exchanged: _Exchanged) -> tuple[float, float]:
     from above: the bracket holds the estimate of each. Of the annealed estimate it holds the nearer end.
     """
     ladders, annealed = exchanged.ladders, exchanged.annealed
-    together = interval(ladders.together.value, ladders.together.standard_error)
+    together = interval(ladders.together.value, ladders.together.standard_error, ladders.n_ladders)
     values = [estimate.value for estimate in ladders.by_start.values()]
     low, high = min(together[0], *values), max(together[1], *values)
     if annealed.ess < MIN_ANNEALED_ESS:
         return low, high
-    annealed_low, annealed_high = interval(annealed.value, annealed.standard_error)
+    annealed_low, annealed_high = interval(annealed.value, annealed.standard_error, annealed.ess)
     return min(low, annealed_high), max(high, annealed_low)
 
 
@@ -269,7 +269,7 @@ def _until_effective(key: RandomKey, task: _Task, anneal: Callable[[RandomKey, i
 
 
 def _annealed_evidence(method: str, name: str, estimate: AnnealedEstimate) -> Evidence:
-    low, high = interval(estimate.value, estimate.standard_error)
+    low, high = interval(estimate.value, estimate.standard_error, estimate.n_units)
     return Evidence(
         method=method,
         value=estimate.value,

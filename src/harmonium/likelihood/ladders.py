@@ -117,7 +117,7 @@ def _bulk_ess(free_energy: np.ndarray) -> float:
     with np.errstate(all="ignore"):
         found = float(np.max(array_stats.ess(free_energy, chain_axis=0, draw_axis=1)))
     # Chains that overshoot can be worth more than independent draws; no more is claimed.
-    return min(found, free_energy.size) if np.isfinite(found) else 0.0
+    return min(found, float(free_energy.size)) if np.isfinite(found) else 0.0
 
 
 def _attempted(info: ExchangeInfo, works: np.ndarray) -> np.ndarray:

@@ -203,7 +203,7 @@ def _state(replicas: Any, from_base: Bool[Array, "levels"], odd: Bool[Array, ""]
 def _partners(n_levels: int, odd: Bool[Array, ""]) -> Int[Array, "levels"]:
     """With whom each level may swap: pairs (0,1), (2,3) … or, if odd, (1,2), (3,4) …; or itself."""
     own = jnp.arange(n_levels)
-    partner = own + jnp.where((own + odd) % 2 == 0, 1, -1)
+    partner = own + jnp.where((own + odd.astype(own.dtype)) % 2 == 0, 1, -1)
     return jnp.where((partner >= 0) & (partner < n_levels), partner, own)
 
 

@@ -19,9 +19,7 @@ from harmonium.sampling.population import Population, follow, start_population
 from harmonium.typing import RandomKey, Scalar
 
 PILOT_CHAINS = 64
-# The first pass only has to find where the second must be fine.
-FIRST_TEMPERATURES = 50
-PILOT_TEMPERATURES = 100
+PILOT_TEMPERATURES = 80
 PILOT_STEPS = 2
 PILOT_ADAPTATION_RATE = 0.15
 # Share of the spacing that is uniform, so that flat stretches are not skipped.
@@ -69,7 +67,7 @@ def profile_path(key: RandomKey, path: Path, kernel: AbstractKernel) -> PathProf
     """Anneal a pilot population from the base to the model and note what it met on its way."""
     key_first, key_second = jax.random.split(key)
     # Quadratic spacing at first: the steps away from the base are the most sensitive.
-    grid = np.linspace(0, 1, FIRST_TEMPERATURES + 1) ** 2
+    grid = np.linspace(0, 1, PILOT_TEMPERATURES + 1) ** 2
     levels = _profile(key_first, path, kernel, grid).schedule(PILOT_TEMPERATURES + 1)
     return _profile(key_second, path, kernel, np.asarray(levels.inverse_temperatures, np.float64))
 

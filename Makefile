@@ -28,6 +28,10 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.gradient_variance
 	$(BIN)/python -m benchmarks.toy
 	$(BIN)/python -m benchmarks.stability
+	$(BIN)/python -m benchmarks.log_partition
+	$(BIN)/python -m benchmarks.bimodal
+	$(BIN)/python -m benchmarks.pydeep
+	$(BIN)/python -m benchmarks.ais_peer
 
 # A failed install leaves no stamp behind, so that the next call tries again.
 $(STAMP): requirements/dev.txt pyproject.toml

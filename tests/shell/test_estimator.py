@@ -14,7 +14,8 @@ import harmonium as hm
 from harmonium.estimators import DensityEstimator
 
 
-@parametrize_with_checks([DensityEstimator(4, "mlp", width=4, n_updates=2, random_state=0)])
+# An affine map with few hidden units has an exact log Z: the contract needs no estimate of it.
+@parametrize_with_checks([DensityEstimator(4, "identity", n_updates=2, random_state=0)])
 @pytest.mark.filterwarnings("ignore")
 def test_sklearn_contract(estimator, check):
     check(estimator)

@@ -44,7 +44,9 @@ LADDERS_PER_START = 16
 MIN_ROUND_TRIPS = 1.0
 # Weights of fewer effective chains tell nothing about their own error.
 MIN_ANNEALED_ESS = 20.0
-ROUNDING = 1e-3
+# Standard errors, and nats, by which an estimate may fall short of a bound that holds for certain.
+SIGMAS = 5.0
+ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
@@ -297,12 +299,18 @@ def _with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
     """The evidence in the light of what chains from dispersed starts have found."""
     concerns = list(evidence.concerns)
     bound = comparison.lower_bound
-    if bound > evidence.high + ROUNDING:
+    if bound > evidence.value + SIGMAS * evidence.standard_error + ROUNDING:
         concerns.append(
             f"the hidden states that were visited alone give log Z of at least {bound:.2f}, more "
             f"than the estimate of {evidence.value:.2f}"
         )
-        evidence = replace(evidence, value=bound, high=bound)
+    # Nothing below the bound is possible.
+    evidence = replace(
+        evidence,
+        value=max(evidence.value, bound),
+        low=max(evidence.low, min(bound, evidence.high)),
+        high=max(evidence.high, bound),
+    )
     if comparison.n_elsewhere:
         concerns.append(
             f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in modes "

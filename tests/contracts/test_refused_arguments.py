@@ -3,6 +3,8 @@
 Anything else ends in an estimate that is wrong and trusted, or in an error of NumPy's. Seeds: key 0.
 """
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -60,20 +62,15 @@ def test_settings_without_an_estimate_are_refused(name, unannotated):
         hm.estimate_log_partition(DEEP, key=jax.random.key(0), **ESTIMATES[name])
 
 
-def test_sampling_keeps_the_moves_that_were_asked_for():
+def test_sampling_keeps_the_moves_that_were_asked_for(monkeypatch):
     # Levels are tuned anew; how often replicas move between swaps is not the tuner's to decide.
-    seen = []
+    module = importlib.import_module("harmonium.sampling.sample")
+    settle, kernels = module.continue_population, []
 
-    class Watching(ReplicaExchange):
-        """Notes how it is stepped."""
+    def noting(population, *arguments, **settings):
+        kernels.append(population.kernel)
+        return settle(population, *arguments, **settings)
 
-        def step(self, key, model, state):
-            """As usual."""
-            seen.append(self.n_moves)
-            return ReplicaExchange.step(self, key, model, state)
-
-    result = sample(
-        DEEP, 4, key=jax.random.key(0), kernel=ReplicaExchange(MALA(), n_moves=3), n_steps=4
-    )
-    assert result.diagnostics.kernel == "ReplicaExchange"
-    assert seen == []
+    monkeypatch.setattr(module, "continue_population", noting)
+    sample(DEEP, 4, key=jax.random.key(0), kernel=ReplicaExchange(MALA(), n_moves=3), n_steps=4)
+    assert [kernel.n_moves for kernel in kernels] == [3]

@@ -12,7 +12,7 @@ import pytest
 from exact import brute
 
 import harmonium as hm
-from harmonium.model import feature_maps
+from harmonium.likelihood.modes import Comparison
 from harmonium.sampling import Langevin, tune_replica_exchange
 from harmonium.sampling.chains import init_chains, run_chains
 
@@ -20,11 +20,22 @@ METHODS = ("ais", "smc", "bar", "reverse_ais")
 SD = np.sqrt(0.5)
 
 
+class Rotation(eqx.Module):
+    """Affine, but not known to be: no hidden states are summed, and no bound comes to the rescue."""
+
+    matrix: jax.Array
+    offset: jax.Array
+
+    def __call__(self, x):
+        """Q x + d."""
+        return self.matrix @ x + self.offset
+
+
 def many_modes(width=8.0):
     """Three nearly orthogonal hidden units in rotated axes: the corners of a cube, of unequal mass."""
     rng = np.random.default_rng(5)
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    feature_map = feature_maps.Affine(jnp.asarray(rotation), jnp.asarray(rng.normal(size=3)))
+    feature_map = Rotation(jnp.asarray(rotation), jnp.asarray(rng.normal(size=3)))
     model = hm.Harmonium(3, 3, feature_map=feature_map, key=jax.random.key(0))
     weights = width * np.eye(3) + 0.5 * rng.normal(size=(3, 3))
     leaves = (
@@ -107,3 +118,36 @@ def test_an_estimate_by_a_biased_kernel_is_not_trusted_where_it_is_wrong(method)
     )
     right = found.low <= exact <= found.high
     assert right or not found.trusted, f"{found.value - exact:+.3f} nats off; {found.verdict}"
+
+
+@pytest.mark.parametrize("surplus", [0.5, 3.0, 50.0])
+def test_no_interval_ends_at_a_bound_that_log_z_exceeds_for_certain(surplus, monkeypatch):
+    def estimate():
+        return hm.estimate_log_partition(
+            MODEL, key=jax.random.key(0), method="ais", n_temperatures=400
+        )
+
+    plain = estimate()
+    assert plain.trusted
+    bound = plain.value + surplus * plain.standard_error
+    monkeypatch.setattr(
+        "harmonium.likelihood.estimate.compare", lambda *_: Comparison(bound, n_elsewhere=0)
+    )
+    found = estimate()
+    assert found.low <= found.value <= found.high and found.value >= min(bound, found.high)
+    assert found.high >= bound
+    # log Z is above the bound, nobody knows by how little: an interval that ends there is no 95 % interval.
+    assert not found.trusted or found.high > bound + 1e-3
+    if surplus > 10:
+        assert not found.trusted and "at least" in found.verdict
+
+
+def test_chains_elsewhere_are_a_reason_not_to_trust(monkeypatch):
+    monkeypatch.setattr(
+        "harmonium.likelihood.estimate.compare", lambda *_: Comparison(-np.inf, n_elsewhere=7)
+    )
+    found = hm.estimate_log_partition(
+        MODEL, key=jax.random.key(0), method="ais", n_temperatures=400
+    )
+    assert not found.trusted
+    assert "7 of 256 chains from dispersed starts" in found.verdict

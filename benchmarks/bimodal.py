@@ -86,12 +86,13 @@ def fitted_row(name: str, negatives: hm.WeightedPopulation | hm.PersistentChains
 def main() -> None:
     """Run both parts and print their tables."""
     model = two_modes()
-    rows = [measure(model, name) for name in ("MALA", "HMC", "ReplicaExchange")]
-    rows += [
+    kernels = [measure(model, name) for name in ("MALA", "HMC", "ReplicaExchange")]
+    publish("bimodal", "Two modes 8 sd apart: chains from one of them", kernels)
+    fits = [
         fitted_row("weighted MALA chains", hm.WeightedPopulation(kernel=hm.MALA())),
         fitted_row("persistent MALA chains", hm.PersistentChains(kernel=hm.MALA())),
     ]
-    publish("bimodal", "Two modes 8 sd apart", rows)
+    publish("bimodal_fits", "Two modes 8 sd apart: verdicts of fits", fits)
 
 
 if __name__ == "__main__":

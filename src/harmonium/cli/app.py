@@ -200,7 +200,7 @@ def sample(
         _write(output, names, list(rows.T), integer)
     if as_json:
         drawn = {} if output is not None else {"columns": names, "rows": rows.tolist()}
-        _print_json({"n": n, **asdict(diagnostics), "fit_verdict": estimator.verdict_, **drawn})
+        _print_json({"n": n, **_draw_figures(diagnostics), "verdict": estimator.verdict_, **drawn})
         return
     if output is None:
         _print_csv(names, rows, integer)
@@ -281,6 +281,13 @@ def _load_with_data(
     estimator = load(find_model(model))
     columns = estimator.density_.columns.names
     return estimator, None if data is None else read_table(data, columns=columns)
+
+
+def _draw_figures(diagnostics: Any) -> dict[str, Any]:
+    """Those of the draws, under names that cannot be taken for those of the fit."""
+    figures = asdict(diagnostics)
+    own = {f"draws_{name}": figures.pop(name) for name in ("trusted", "verdict")}
+    return figures | own
 
 
 def _evaluation_figures(found: Any) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def fit(
     started = time.monotonic()
     settings = FitSettings() if settings is None else settings
     _check_settings(n_updates, time_budget)
-    key_split, key_init, key_loop, key_final, key_check = jax.random.split(key, 5)
+    key_split, key_init, key_loop, key_repair, key_final, key_check = jax.random.split(key, 6)
     training, held_out = _split(key_split, model, data, validation)
     trainer = Trainer(
         objective=MaximumLikelihood() if objective is None else objective,
@@ -70,12 +70,13 @@ def fit(
     )
     state = trainer.start(key_init, key_loop, model)
     deadline = None if time_budget is None else started + BUDGET_FOR_TRAINING * time_budget
-    candidates, history = _loop(trainer, state, n_updates, deadline, started, report)
+    keys = (key_repair, key_check)
+    candidates, history = _loop(trainer, state, n_updates, deadline, started, report, keys)
     late = time_budget is not None and time.monotonic() - started > time_budget
     chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
-    diagnostics = trainer.check(key_check, chosen.state)
+    diagnostics = trainer.check(jax.random.fold_in(key_check, 0), chosen.state)
     verdict = judge(history, log_partition, diagnostics, kept_update=kept)
     return FitResult(
         model=fitted,
@@ -101,9 +102,11 @@ def _loop(
     deadline: float | None,
     started: float,
     report: Report | None,
+    keys: tuple[RandomKey, RandomKey],
 ) -> tuple[Candidates, tuple[Record, ...]]:
     """Train until the updates, the time or the patience run out."""
     log = _Log(started, report)
+    key_repair, key_check = keys
     start = best = state
     best_value, since_best = log.add(_floats(trainer.evaluate(state)), state), 0
     clock = _Clock(n_updates, deadline)
@@ -113,13 +116,13 @@ def _loop(
         advanced, metrics = trainer.advance(state, control)
         measured = _floats({**metrics, **trainer.evaluate(advanced)})
         if len(log) % EVALUATIONS_PER_CHECK == 0:
-            measured |= _check(trainer, advanced)
+            measured |= _check(jax.random.fold_in(key_check, len(log)), trainer, advanced)
         fault = find_fault(measured, log.highest("train_log_likelihood"), trainer.gap_limit)
         value = log.add(measured, advanced, fault)
         if fault:
             caution /= 2
             # A fresh key: the same noise could lead to the same fault.
-            state = eqx.tree_at(lambda s: s.key, best, jax.random.fold_in(state.key, len(log)))
+            state = eqx.tree_at(lambda s: s.key, best, jax.random.fold_in(key_repair, len(log)))
             if log.n_faults > trainer.settings.max_rollbacks:
                 _give_up_if_hopeless(best, fault)
                 break
@@ -190,9 +193,9 @@ def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> 
     return ""
 
 
-def _check(trainer: Trainer, state: State) -> dict[str, float]:
+def _check(key: RandomKey, trainer: Trainer, state: State) -> dict[str, float]:
     """What chains of the averaged model say at this point, parameters frozen."""
-    found = trainer.check(jax.random.fold_in(state.key, 1), state)
+    found = trainer.check(key, state)
     names = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess")
     return {name: float(getattr(found, name)) for name in names}
 

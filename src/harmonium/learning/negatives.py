@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from harmonium.model import Harmonium, Path, exact_samples, sample_base
+from harmonium.model import Harmonium, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
 from harmonium.sampling import MALA, AbstractKernel, BlockGibbs
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
@@ -19,6 +19,7 @@ from harmonium.sampling.population import (
     follow,
     log_mean_exp,
 )
+from harmonium.sampling.tuning import centered_path
 from harmonium.typing import Batch, PerChain, Positions, RandomKey, Scalar
 
 Metrics = dict[str, Scalar]
@@ -89,8 +90,9 @@ class WeightedPopulation(AbstractNegatives):
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
         """Exact draws of the base if W = 0; otherwise annealed from the base to the model."""
         kernel = training_kernel(model) if self.kernel is None else self.kernel
+        path = centered_path(model, data)
         populations = [
-            anneal_population(k, Path(model), kernel, self.n_chains) for k in jax.random.split(key)
+            anneal_population(k, path, kernel, self.n_chains) for k in jax.random.split(key)
         ]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations)
 

@@ -79,12 +79,12 @@ def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
 
     An unbiased estimate of Z exceeds log Z + a with probability at most exp(-a) (Markov's
     inequality), while it may be far too low when it misses a mode. The running estimate is nearly
-    unbiased (what is chosen by it leans low), and bridge sampling errs towards a mode that it misses as
-    well. Where they disagree, the larger one is the better guess, and neither is trusted.
+    unbiased (what is chosen by it leans low), and bridge sampling too is low where it misses a mode. Where
+    they disagree, the larger one is the better guess, and neither is trusted.
     """
     difference = running - log_partition.value
     allowed = MAX_DISAGREEMENT + 3 * log_partition.standard_error
-    exact = log_partition.standard_error == 0
+    exact = log_partition.method in ("exact", "quadrature")
     if exact or not math.isfinite(running) or abs(difference) <= allowed:
         return log_partition
     larger = max(running, log_partition.value)

@@ -20,8 +20,6 @@ from harmonium.sampling.population import Population, move, resample, reweight, 
 from harmonium.sampling.schedule import Schedule
 from harmonium.typing import Positions, RandomKey, Scalar
 
-RESAMPLE_BELOW = 0.5
-
 
 @dataclass(frozen=True)
 class AnnealedEstimate:

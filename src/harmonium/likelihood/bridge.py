@@ -11,6 +11,10 @@ from jaxtyping import Float
 from scipy.special import expit
 
 N_BISECTIONS = 80
+# In draws: the sum over all draws of s (1 - s), at most a quarter of each.
+SMALLEST_OVERLAP = 1.0
+# Nats; finite, because files of results hold no infinities.
+UNKNOWN_ERROR = 1e6
 
 Works = Float[np.ndarray, "ladders swaps pairs"]
 
@@ -38,9 +42,10 @@ def bridge(work_up: Works, work_down: Works) -> Bridge:
     shares = np.sum(high - low, axis=1)
     slopes = np.sum(low * (1 - low) + high * (1 - high), axis=(0, 1))
     influences = np.sum(shares / np.maximum(slopes, 1e-300), axis=1)
-    # Levels that share nothing have no slope: the error is then as good as infinite.
-    with np.errstate(over="ignore", invalid="ignore"):
-        variance = np.sum((influences - influences.mean()) ** 2) * n_ladders / max(n_ladders - 1, 1)
+    if n_ladders < 2 or np.any(slopes < SMALLEST_OVERLAP):
+        # One ladder knows no error; between levels that share nothing any ratio solves the equation.
+        return Bridge(float(ratios.sum()), UNKNOWN_ERROR)
+    variance = np.sum((influences - influences.mean()) ** 2) * n_ladders / (n_ladders - 1)
     return Bridge(float(ratios.sum()), float(np.sqrt(variance)))
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from harmonium.errors import InfeasibleError, InvalidInputError, describe
 from harmonium.likelihood.annealed import (
-    RESAMPLE_BELOW,
     AnnealedEstimate,
     anneal_down,
     anneal_up,
@@ -29,7 +28,8 @@ from harmonium.model import (
 )
 from harmonium.model.oracles import MAX_QUADRATURE_VISIBLE
 from harmonium.sampling import AbstractKernel
-from harmonium.sampling.population import Population, default_kernel
+from harmonium.sampling.population import RESAMPLE_BELOW, Population, default_kernel
+from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.schedule import PathProfile, profile_path
 from harmonium.sampling.starts import SEARCH_CHAINS, find_modes
 from harmonium.sampling.tuning import centered_path
@@ -89,7 +89,7 @@ def estimate_log_partition(
     "smc" anneals upwards with resampling; "bar" bridges neighboring levels of replica exchange, started
     from below and from above, and is the most accurate. "auto" is exact where that is cheap and "bar" elsewhere.
 
-    `kernel` moves the chains (default: block Gibbs for affine f, `HMC` otherwise).
+    `kernel` moves the chains, or the replicas of a ladder (default: block Gibbs for affine f, `HMC` otherwise).
     `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the number of
     temperatures grows until the effective sample size is half of the chains or 6400 are reached (stopping by
     its own weights costs an estimate a little of its unbiasedness). `starts` (rows, visible) are
@@ -97,17 +97,9 @@ def estimate_log_partition(
     rows of the data: they guard against modes that the base does not lead to.
 
     All Monte-Carlo methods also look for mass elsewhere, by chains from dispersed starts. Raises
-    `InfeasibleError` when an exact method cannot be used and `InvalidInputError` for an unknown method.
+    `InfeasibleError` when an exact method cannot be used and `InvalidInputError` for settings that cannot work.
     """
-    if method not in get_args(Method):
-        raise InvalidInputError(
-            describe(
-                "estimate_log_partition(method=...)",
-                expected=f"one of {list(get_args(Method))}",
-                got=repr(method),
-            )
-        )
-    check_finite("estimate_log_partition(model)", model)
+    _check_request(model, method, kernel, n_chains, n_temperatures, starts)
     if method == "exact":
         return exact_result(exact_log_partition(model), "exact")
     if method == "quadrature":
@@ -123,7 +115,47 @@ def estimate_log_partition(
     path = centered_path(model, rows)
     profile = profile_path(key_profile, path, kernel)
     task = _Task(path, kernel, profile, n_chains, n_temperatures, found, starts)
-    return judge(_METHODS[method](key_method, task))
+    evidence = _METHODS[method](key_method, task)
+    if not kernel.is_exact:
+        concern = f"{type(kernel).__name__} does not leave the levels invariant"
+        evidence = replace(evidence, concerns=(*evidence.concerns, concern))
+    return judge(evidence)
+
+
+def _check_request(
+    model: Harmonium,
+    method: str,
+    kernel: AbstractKernel | None,
+    n_chains: int,
+    n_temperatures: int | None,
+    starts: Batch | None,
+) -> None:
+    if method not in get_args(Method):
+        raise _refused("method=...", f"one of {list(get_args(Method))}", repr(method))
+    if isinstance(kernel, ReplicaExchange):
+        raise _refused(
+            "kernel=...", "a kernel for the levels: ladders are made of it", "a ReplicaExchange"
+        )
+    if n_chains < 2 or (n_temperatures is not None and n_temperatures < 1):
+        raise _refused(
+            "n_chains=..., n_temperatures=...",
+            "at least two chains and one temperature, or None",
+            f"n_chains={n_chains}, n_temperatures={n_temperatures}",
+        )
+    if starts is not None:
+        shape = jnp.shape(starts)
+        if len(shape) != 2 or shape[0] < 1 or shape[1] != model.n_visible:
+            wanted = f"rows of shape (rows, {model.n_visible}), at least one"
+            raise _refused("starts=...", wanted, f"shape {shape}")
+        if not bool(jnp.all(jnp.isfinite(starts))):
+            raise _refused("starts=...", "finite rows", "NaN or inf")
+    check_finite("estimate_log_partition(model)", model)
+
+
+def _refused(argument: str, expected: str, got: str) -> InvalidInputError:
+    return InvalidInputError(
+        describe(f"estimate_log_partition({argument})", expected=expected, got=got)
+    )
 
 
 def _cheaply_exact(model: Harmonium) -> LogPartition | None:
@@ -167,8 +199,10 @@ def _smc(key: RandomKey, task: _Task) -> Evidence:
 def _reverse_ais(key: RandomKey, task: _Task) -> Evidence:
     key_exchange, key_anneal = jax.random.split(key)
     exchanged = _exchange(key_exchange, task)
-    draws = exchanged.ladders.draws[: task.n_chains]
-    origins = np.arange(len(draws)) % exchanged.ladders.n_ladders
+    available = len(exchanged.ladders.draws)
+    # Evenly from the whole run; all there are, if more chains are asked for.
+    rows = np.linspace(0, available - 1, min(task.n_chains, available)).round().astype(int)
+    draws, origins = exchanged.ladders.draws[rows], rows % exchanged.ladders.n_ladders
 
     def anneal(key: RandomKey, n_temperatures: int) -> tuple[AnnealedEstimate, None]:
         schedule = task.profile.schedule(n_temperatures + 1)
@@ -207,8 +241,8 @@ def _bar(key: RandomKey, task: _Task) -> Evidence:
 def _bracket(exchanged: _Exchanged) -> tuple[float, float]:
     """The interval of the bridge, stretched to what other starts say.
 
-    Ladders that began at the base err from below, ladders that began in modes found otherwise
-    from above: the bracket holds the estimate of each. Of the annealed estimate it holds the nearer end.
+    Ladders that began at the base miss what no annealing meets, ladders that began elsewhere overstate the modes they
+    began in: the bracket holds the estimate of each. Of the annealed estimate it holds the nearer end.
     """
     ladders, annealed = exchanged.ladders, exchanged.annealed
     together = interval(ladders.together.value, ladders.together.standard_error, ladders.n_ladders)
@@ -304,13 +338,9 @@ def _with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
             f"the hidden states that were visited alone give log Z of at least {bound:.2f}, more "
             f"than the estimate of {evidence.value:.2f}"
         )
-    # Nothing below the bound is possible.
-    evidence = replace(
-        evidence,
-        value=max(evidence.value, bound),
-        low=max(evidence.low, min(bound, evidence.high)),
-        high=max(evidence.high, bound),
-    )
+    # Nothing below the bound is possible; how far log Z exceeds it is as uncertain as before.
+    shift = max(bound - evidence.value, 0.0)
+    evidence = replace(evidence, value=evidence.value + shift, high=evidence.high + shift)
     if comparison.n_elsewhere:
         concerns.append(
             f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in modes "

@@ -37,7 +37,7 @@ class LadderEstimate:
     """log Z from many ladders: all together, and those from each start by themselves.
 
     `draws` are positions of the model's level, evenly taken from the whole run; `ess` is the bulk effective
-    sample size of F there; `round_trips` is the mean number per ladder of arrivals from the base.
+    sample size of F there; `round_trips` is the mean number per ladder of arrivals from the base, of the start with the fewest.
     """
 
     together: Bridge
@@ -95,13 +95,14 @@ def _estimate(path: Path, starts: dict[str, Positions], blocks: list[_Trace]) ->
         by_start[name] = _shifted(bridge(up[own], down[own]), base)
         first += len(positions)
     n_steps, n_ladders = trace.free_energy.shape
+    arrivals = trace.info.round_trip.sum(axis=0).reshape(len(starts), -1)
     every = max(1, n_steps // 16)
     return LadderEstimate(
         together=_shifted(bridge(up, down), base),
         by_start=by_start,
         draws=jnp.asarray(trace.position[every - 1 :: every].reshape(-1, path.model.n_visible)),
         ess=_bulk_ess(trace.free_energy.T),
-        round_trips=float(trace.info.round_trip.sum() / n_ladders),
+        round_trips=float(arrivals.mean(axis=1).min()),
         n_ladders=n_ladders,
         n_levels=trace.info.acceptance.shape[-1],
     )

@@ -19,8 +19,12 @@ from harmonium.model.oracles import in_double, log_masses_of
 from harmonium.typing import Batch, Hidden, Positions, RandomKey, Visible
 
 HIDDEN_DRAWS = 8
-# A chain is elsewhere if its nearest draw is this much farther than any draw's own nearest neighbor.
-ELSEWHERE = 1.5
+# Hidden units of which the states drawn cover what has mass.
+MAX_COVERED_HIDDEN = 16
+# A chain is elsewhere if none of so many nearest neighbors, among draws and chains found, is a draw.
+N_NEIGHBORS = 8
+# Nats above the median F of the draws up to which a neighborhood elsewhere matters.
+NEGLIGIBLE = 1.0
 # Two chains could be on their way still.
 FEWEST_ELSEWHERE = 3
 
@@ -30,8 +34,8 @@ class Comparison:
     """What was found, beside the draws behind an estimate.
 
     For affine maps `lower_bound` is a bound on log Z that holds for certain: the sum over the hidden
-    states that were visited. For others it is -inf, and `n_elsewhere` counts the chains that ended far from all
-    draws, at a free energy below the median of the draws.
+    states that were visited; -inf for others. `n_elsewhere` counts the chains that ended among chains alone, with no draw near,
+    at a free energy that matters; where nearly all hidden states are visited it is 0, since the bound tells more.
     """
 
     lower_bound: float
@@ -40,9 +44,12 @@ class Comparison:
 
 def compare(key: RandomKey, model: Harmonium, found: Positions, draws: Batch) -> Comparison:
     """Hold what was found beside `draws` (draws, visible) of the model."""
+    bound = -np.inf
     if model.is_affine:
-        return Comparison(_visited_log_partition(key, model, jnp.concatenate([found, draws])), 0)
-    return Comparison(-np.inf, _count_elsewhere(model, np.asarray(found), np.asarray(draws)))
+        bound = _visited_log_partition(key, model, jnp.concatenate([found, draws]))
+        if model.n_hidden <= MAX_COVERED_HIDDEN:
+            return Comparison(bound, 0)
+    return Comparison(bound, _count_elsewhere(model, np.asarray(found), np.asarray(draws)))
 
 
 def _visited_log_partition(key: RandomKey, model: Harmonium, positions: Positions) -> float:
@@ -70,13 +77,19 @@ def _count_elsewhere(
     found: Float[np.ndarray, "found visible"],
     draws: Float[np.ndarray, "draws visible"],
 ) -> int:
-    tree = KDTree(draws)
-    own = tree.query(draws, k=2)[0][:, 1]
-    distance = tree.query(found)[0]
-    energy_of_draws = np.asarray(_free_energies(model, jnp.asarray(draws)))
+    found, draws = (rows[np.all(np.isfinite(rows), axis=1)] for rows in (found, draws))
+    if len(draws) == 0 or len(found) <= N_NEIGHBORS:
+        return 0
+    to_draws = KDTree(draws).query(found)[0]
+    # The first neighbor of a chain is itself.
+    distances, neighbors = KDTree(found).query(found, k=N_NEIGHBORS + 1)
+    among_chains = distances[:, -1] < to_draws
     energy = np.asarray(_free_energies(model, jnp.asarray(found)))
-    elsewhere = distance > ELSEWHERE * own.max()
-    n_elsewhere = int(np.sum(elsewhere & (energy < np.median(energy_of_draws))))
+    # The mean over a neighborhood: F of one position varies by much within a mode.
+    low = energy[neighbors].mean(axis=1) < NEGLIGIBLE + np.median(
+        np.asarray(_free_energies(model, jnp.asarray(draws)))
+    )
+    n_elsewhere = int(np.sum(among_chains & low))
     return n_elsewhere if n_elsewhere >= FEWEST_ELSEWHERE else 0
 
 

@@ -27,6 +27,7 @@ class CrankNicolsonMALA(AbstractKernel):
 
     step_size: Scalar
     target_acceptance: ClassVar[float | None] = 0.574
+    is_exact: ClassVar[bool] = True
 
     def __init__(self, step_size: float | Scalar = 0.1):
         self.step_size = jnp.asarray(step_size, float)

@@ -25,6 +25,7 @@ class BlockGibbs(AbstractKernel):
 
     step_size: Scalar
     target_acceptance: ClassVar[float | None] = None
+    is_exact: ClassVar[bool] = True
 
     def __init__(self):
         self.step_size = jnp.asarray(1.0)

@@ -28,6 +28,7 @@ class GibbsLangevin(AbstractKernel):
     step_size: Scalar
     n_langevin: int = eqx.field(static=True)
     target_acceptance: ClassVar[float | None] = 0.574
+    is_exact: ClassVar[bool] = True
 
     def __init__(self, step_size: float | Scalar = 0.1, n_langevin: int = 2):
         if n_langevin < 1:

@@ -56,6 +56,7 @@ class HMC(AbstractKernel):
     step_size: Scalar
     n_leapfrog: int = eqx.field(static=True)
     target_acceptance: ClassVar[float | None] = 0.8
+    is_exact: ClassVar[bool] = True
 
     def __init__(self, step_size: float | Scalar = 0.2, n_leapfrog: int = 6):
         if n_leapfrog < 1:

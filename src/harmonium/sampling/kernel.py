@@ -38,12 +38,14 @@ class AbstractKernel(eqx.Module):
 
     `init` prepares a state at a position for a model; `step` moves it and tells about the move in
     an object that has at least the fields of `Info`. A kernel with a `target_acceptance` has its
-    `step_size` adapted to it by the chain runner; others keep theirs. Step size and acceptance have one
+    `step_size` adapted to it by the chain runner; others keep theirs. A kernel that `is_exact` leaves
+    p(x) invariant; draws and estimates of any other are not to be trusted. Step size and acceptance have one
     shape: a scalar, or one entry per level of a kernel that moves several replicas.
     """
 
     step_size: eqx.AbstractVar[StepSize]
     target_acceptance: eqx.AbstractVar[float | None]
+    is_exact: eqx.AbstractVar[bool]
 
     @abstractmethod
     def init(self, key: RandomKey, model: Harmonium, position: Visible) -> Any:

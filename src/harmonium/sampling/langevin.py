@@ -84,6 +84,7 @@ class Langevin(AbstractKernel):
 
     step_size: Scalar
     target_acceptance: ClassVar[float | None] = None
+    is_exact: ClassVar[bool] = False
 
     def __init__(self, step_size: float | Scalar = 0.01):
         self.step_size = jnp.asarray(step_size, float)
@@ -112,6 +113,7 @@ class MALA(AbstractKernel):
 
     step_size: Scalar
     target_acceptance: ClassVar[float | None] = 0.574
+    is_exact: ClassVar[bool] = True
 
     def __init__(self, step_size: float | Scalar = 0.1):
         self.step_size = jnp.asarray(step_size, float)

@@ -78,24 +78,14 @@ class ReplicaExchange(AbstractKernel):
     ):
         kernel = HMC() if kernel is None else kernel
         untuned = jnp.linspace(0, 1, UNTUNED_LEVELS)
-        given = untuned if inverse_temperatures is None else inverse_temperatures
-        levels = jnp.asarray(given, float)
-        if levels.ndim != 1 or levels.shape[0] < 2 or n_moves < 1:
-            raise InvalidInputError(
-                describe(
-                    "ReplicaExchange(kernel, inverse_temperatures, n_moves=...)",
-                    expected="at least two rising inverse temperatures from 0 to 1, and one move",
-                    got=f"shape {levels.shape}, n_moves={n_moves}",
-                    hint="jnp.linspace(0, 1, 16), or tune_replica_exchange(key, model)",
-                )
-            )
+        levels = jnp.asarray(
+            untuned if inverse_temperatures is None else inverse_temperatures, float
+        )
+        steps = jnp.full_like(levels, kernel.step_size) if step_sizes is None else step_sizes
+        _check_levels(levels, jnp.shape(steps), n_moves)
         self.kernel = kernel
         self.inverse_temperatures = levels
-        self.step_size = (
-            jnp.full_like(levels, kernel.step_size)
-            if step_sizes is None
-            else jnp.asarray(step_sizes, float)
-        )
+        self.step_size = jnp.asarray(steps, float)
         self.center = center
         self.n_moves = n_moves
 
@@ -103,6 +93,11 @@ class ReplicaExchange(AbstractKernel):
     def target_acceptance(self) -> float | None:
         """That of the inner kernel."""
         return self.kernel.target_acceptance
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the inner kernel is."""
+        return self.kernel.is_exact
 
     @property
     def n_levels(self) -> int:
@@ -134,8 +129,7 @@ class ReplicaExchange(AbstractKernel):
     ) -> tuple[ExchangeState, ExchangeInfo]:
         """Move every replica, draw the base afresh, try one swap for every second pair."""
         key_move, key_base, key_init, key_swap = jax.random.split(key, 4)
-        replicas, acceptance = self._move(key_move, model, state.replicas)
-        replicas = self._renew_base(key_base, model, replicas)
+        replicas, acceptance = self._move(key_move, key_base, model, state.replicas)
         from_base = state.from_base.at[0].set(True)
 
         partner = _partners(self.n_levels, state.odd)
@@ -160,7 +154,10 @@ class ReplicaExchange(AbstractKernel):
         )
         return _state(after, from_base.at[-1].set(False), ~state.odd), info
 
-    def _move(self, key: RandomKey, model: Harmonium, replicas: Any) -> tuple[Any, Levels]:
+    def _move(
+        self, key: RandomKey, key_base: RandomKey, model: Harmonium, replicas: Any
+    ) -> tuple[Any, Levels]:
+        """Replicas of all levels after their moves; that of the base is drawn afresh instead."""
         path = Path(model, self.center)
 
         def move_one(
@@ -174,14 +171,17 @@ class ReplicaExchange(AbstractKernel):
                 acceptances.append(info.acceptance)
             return replica, jnp.mean(jnp.stack(acceptances))
 
-        keys = jax.random.split(key, self.n_levels)
-        return jax.vmap(move_one)(keys, self.inverse_temperatures, self.step_size, replicas)
-
-    def _renew_base(self, key: RandomKey, model: Harmonium, replicas: Any) -> Any:
-        key_draw, key_init = jax.random.split(key)
-        base = Path(model, self.center).base
-        fresh = self.kernel.init(key_init, base, sample_base(key_draw, base, 1)[0])
-        return jax.tree.map(lambda old, new: old.at[0].set(new), replicas, fresh)
+        keys = jax.random.split(key, self.n_levels - 1)
+        upper = jax.tree.map(lambda leaf: leaf[1:], replicas)
+        moved, acceptance = jax.vmap(move_one)(
+            keys, self.inverse_temperatures[1:], self.step_size[1:], upper
+        )
+        key_draw, key_init = jax.random.split(key_base)
+        fresh = self.kernel.init(key_init, path.base, sample_base(key_draw, path.base, 1)[0])
+        replicas = jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest]), fresh, moved)
+        # At its target, the step size of the base is left alone.
+        at_base = 1.0 if self.target_acceptance is None else self.target_acceptance
+        return replicas, jnp.concatenate([jnp.full((1,), at_base, acceptance.dtype), acceptance])
 
     def _evaluate(
         self, key: RandomKey, model: Harmonium, positions: Float[Array, "levels visible"]
@@ -194,6 +194,23 @@ class ReplicaExchange(AbstractKernel):
 
         keys = jax.random.split(key, self.n_levels)
         return jax.vmap(evaluate_one)(keys, self.inverse_temperatures, positions)
+
+
+def _check_levels(levels: Array, steps: tuple[int, ...], n_moves: int) -> None:
+    rising = levels.ndim == 1 and levels.shape[0] >= 2 and bool(jnp.all(jnp.diff(levels) > 0))
+    # The base is drawn at the first level, and the last is taken for the model.
+    complete = rising and float(levels[0]) == 0 and float(levels[-1]) == 1
+    if complete and steps == levels.shape and n_moves >= 1:
+        return
+    raise InvalidInputError(
+        describe(
+            "ReplicaExchange(kernel, inverse_temperatures, step_sizes, n_moves=...)",
+            expected="at least two rising inverse temperatures from 0 to 1, a step size for each, "
+            "and at least one move",
+            got=f"{levels}, step sizes of shape {steps}, n_moves={n_moves}",
+            hint="jnp.linspace(0, 1, 16), or tune_replica_exchange(key, model)",
+        )
+    )
 
 
 def _state(replicas: Any, from_base: Bool[Array, "levels"], odd: Bool[Array, ""]) -> ExchangeState:

@@ -19,7 +19,7 @@ from harmonium.typing import Positions, RandomKey
 ANNEALING_STEPS = 2
 LOWEST_ACCEPTANCE = 0.1
 FEWEST_DISTINCT = 0.05
-HEALTHY = "Nothing speaks against the draws: the chains moved, and few were lost on the way."
+HEALTHY = "Nothing speaks against the draws: the chains moved, and enough came through."
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def sample(
     Chains start at exact draws of the base of a path that is centered between the modes (`find_modes`), follow beta
     to 1 with weights and resampling over half of the steps, and move with frozen step size for the other half. `kernel` is exact block Gibbs
     for affine feature maps and HMC otherwise, unless given; its step size is adapted on the way. Of a
-    `ReplicaExchange` the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256) chains run,
+    `ReplicaExchange` without a center the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256) chains run,
     because few chains weigh modes badly; n of them are returned. Raises `InvalidInputError` for n < 1.
     """
     if n < 1 or n_steps < 1:
@@ -77,10 +77,10 @@ def sample(
         )
     check_finite("sample(model, n)", model)
     kernel = default_kernel(model) if kernel is None else kernel
-    key_tune, key_anneal, key_move = jax.random.split(key, 3)
+    key_tune, key_anneal, key_place, key_move = jax.random.split(key, 4)
     exchange = None
     if isinstance(kernel, ReplicaExchange):
-        exchange = tune_replica_exchange(key_tune, model, kernel.kernel)
+        exchange = _tuned(key_tune, model, kernel)
         path, mover = Path(model, exchange.center), exchange.kernel
     else:
         found, mover = find_modes(key_tune, model, kernel)
@@ -94,7 +94,7 @@ def sample(
         n_steps=ANNEALING_STEPS,
     )
     if exchange is not None:
-        population = _exchanging(key_tune, population, model, exchange)
+        population = _exchanging(key_place, population, model, exchange)
     return continue_population(population, model, n, key=key_move, n_steps=max(1, n_steps // 2))
 
 
@@ -108,7 +108,7 @@ def continue_population(
     # Of a kernel with several levels, the last is that of the model.
     acceptance = float(jnp.ravel(moved.acceptance)[-1])
     n_ancestors = len(set(ancestors.tolist()))
-    concerns = _concerns(acceptance, n_ancestors / population.n_chains, round_trips)
+    concerns = _concerns(moved, acceptance, n_ancestors / population.n_chains, round_trips)
     diagnostics = SampleDiagnostics(
         kernel=type(moved.kernel).__name__,
         acceptance=acceptance,
@@ -123,8 +123,14 @@ def continue_population(
     return SampleResult(moved.states.position[:n], diagnostics)
 
 
-def _concerns(acceptance: float, distinct: float, round_trips: float | None) -> list[str]:
+def _concerns(
+    moved: Moved, acceptance: float, distinct: float, round_trips: float | None
+) -> list[str]:
     concerns = []
+    if not moved.kernel.is_exact:
+        concerns.append(f"{type(moved.kernel).__name__} does not leave the model invariant")
+    if not bool(jnp.all(jnp.isfinite(moved.states.position))):
+        concerns.append("some are not finite")
     if not acceptance >= LOWEST_ACCEPTANCE:
         concerns.append(f"the chains hardly moved (acceptance {acceptance:.2f})")
     if distinct < FEWEST_DISTINCT:
@@ -132,6 +138,13 @@ def _concerns(acceptance: float, distinct: float, round_trips: float | None) -> 
     if round_trips is not None and round_trips < 1:
         concerns.append(f"replicas hardly travel ({round_trips:.1f} round trips per chain)")
     return concerns
+
+
+def _tuned(key: RandomKey, model: Harmonium, kernel: ReplicaExchange) -> ReplicaExchange:
+    """The kernel itself if it has been tuned, which gave it a center; or else a tuned one of its kind."""
+    if kernel.center is not None:
+        return kernel
+    return tune_replica_exchange(key, model, kernel.kernel, n_moves=kernel.n_moves)
 
 
 @eqx.filter_jit

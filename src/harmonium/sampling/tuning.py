@@ -23,19 +23,19 @@ TUNING_CHAINS = 32
 
 
 def tune_replica_exchange(
-    key: RandomKey, model: Harmonium, kernel: AbstractKernel | None = None
+    key: RandomKey, model: Harmonium, kernel: AbstractKernel | None = None, *, n_moves: int = 1
 ) -> ReplicaExchange:
     """Replica exchange for a model, with as many levels as its path needs.
 
-    `kernel` moves the replicas (default: block Gibbs for affine f, HMC otherwise). Modes are looked for
-    by chains from dispersed starts; their mean is the center of the path; a pilot spaces the levels; a trial run
-    moves them until swaps are rejected equally often everywhere (Syed et al. 2022).
+    `kernel` moves the replicas, `n_moves` times between swaps (default: block Gibbs for affine f, HMC otherwise). Modes are looked for
+    by chains from dispersed starts; their mean is the center of the path; a pilot spaces the levels; after a trial
+    run they are moved once, towards equal rejection of swaps everywhere (Syed et al. 2022).
     """
     key_find, key_profile, key_init, key_run = jax.random.split(key, 4)
     kernel = default_kernel(model) if kernel is None else kernel
     found, kernel = find_modes(key_find, model, kernel)
     path = centered_path(model, found)
-    exchange = spaced_exchange(path, kernel, profile_path(key_profile, path, kernel))
+    exchange = spaced_exchange(path, kernel, profile_path(key_profile, path, kernel), n_moves)
     states = _init(key_init, model, exchange, found[:TUNING_CHAINS])
     tuned, info = _try(key_run, model, exchange, states)
     return tuned.with_schedule(respaced(tuned, info))
@@ -47,11 +47,13 @@ def centered_path(model: Harmonium, rows: Positions) -> Path:
     return Path(model, center if bool(jnp.all(jnp.isfinite(jnp.concatenate(center)))) else None)
 
 
-def spaced_exchange(path: Path, kernel: AbstractKernel, profile: PathProfile) -> ReplicaExchange:
+def spaced_exchange(
+    path: Path, kernel: AbstractKernel, profile: PathProfile, n_moves: int = 1
+) -> ReplicaExchange:
     """Replica exchange with levels at equal thermodynamic length."""
     needed = profile.length / SPACING + 2
     n_levels = next((n for n in LEVELS if n >= needed), LEVELS[-1])
-    return ReplicaExchange(kernel, *profile.schedule(n_levels), center=path.center)
+    return ReplicaExchange(kernel, *profile.schedule(n_levels), center=path.center, n_moves=n_moves)
 
 
 def respaced(exchange: ReplicaExchange, info: ExchangeInfo) -> Schedule:

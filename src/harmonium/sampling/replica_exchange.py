@@ -207,7 +207,7 @@ def _check_levels(levels: Array, steps: tuple[int, ...], n_moves: int) -> None:
             "ReplicaExchange(kernel, inverse_temperatures, step_sizes, n_moves=...)",
             expected="at least two rising inverse temperatures from 0 to 1, a step size for each, "
             "and at least one move",
-            got=f"{levels}, step sizes of shape {steps}, n_moves={n_moves}",
+            got=f"{levels.tolist()}, step sizes of shape {steps}, n_moves={n_moves}",
             hint="jnp.linspace(0, 1, 16), or tune_replica_exchange(key, model)",
         )
     )

@@ -200,6 +200,7 @@ class Mismatched(AbstractKernel):
     proposed: object = eqx.field(static=True)
     assumed: object = eqx.field(static=True)
     target_acceptance = None
+    is_exact = False
 
     def init(self, key, model, position):
         """As every Langevin kernel."""

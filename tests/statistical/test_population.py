@@ -223,7 +223,10 @@ def test_annealed_estimates_cover_the_exact_value(kind):
         assert estimate.low < estimate.value < estimate.high
         # The interval knows that its standard error is uncertain, by the effective sample size.
         wide = 1 + (2 * (estimate.ess - 1)) ** -0.5
-        assert estimate.high - estimate.low == pytest.approx(3.92 * wide * estimate.standard_error)
+        margin = 3.92 * wide * estimate.standard_error
+        # A bound that holds for certain can raise the upper end, never lower it.
+        assert estimate.high - estimate.low >= margin * (1 - 1e-6)
+        assert kind == "affine" or estimate.high - estimate.low == pytest.approx(margin)
         assert estimate.method == "ais"
         assert estimate.trusted and "may be quoted with their interval" in estimate.verdict
 

@@ -5,6 +5,7 @@ never met by either, and then nothing in their weights tells. So chains are also
 (`find_modes`), left to fall into whatever modes there are, and compared with the draws behind the estimate.
 """
 
+import math
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -21,8 +22,9 @@ from harmonium.typing import Batch, Hidden, Positions, RandomKey, Visible
 HIDDEN_DRAWS = 8
 # Hidden units of which the states drawn cover what has mass.
 MAX_COVERED_HIDDEN = 16
-# A chain is elsewhere if none of so many nearest neighbors, among draws and chains found, is a draw.
-N_NEIGHBORS = 8
+# A chain is elsewhere if its nearest neighbors, among draws and chains found, are chains: so many that in one mode
+# this would happen to a chain with this probability.
+CHANCE = 1e-4
 # Nats above the median F of the draws up to which a neighborhood elsewhere matters.
 NEGLIGIBLE = 1.0
 # Two chains could be on their way still.
@@ -78,11 +80,14 @@ def _count_elsewhere(
     draws: Float[np.ndarray, "draws visible"],
 ) -> int:
     found, draws = (rows[np.all(np.isfinite(rows), axis=1)] for rows in (found, draws))
-    if len(draws) == 0 or len(found) <= N_NEIGHBORS:
+    if len(draws) == 0 or len(found) == 0:
+        return 0
+    n_neighbors = math.ceil(math.log(CHANCE) / math.log(len(found) / (len(found) + len(draws))))
+    if n_neighbors >= len(found):
         return 0
     to_draws = KDTree(draws).query(found)[0]
     # The first neighbor of a chain is itself.
-    distances, neighbors = KDTree(found).query(found, k=N_NEIGHBORS + 1)
+    distances, neighbors = KDTree(found).query(found, k=n_neighbors + 1)
     among_chains = distances[:, -1] < to_draws
     energy = np.asarray(_free_energies(model, jnp.asarray(found)))
     # The mean over a neighborhood: F of one position varies by much within a mode.

@@ -20,7 +20,7 @@ from harmonium.data.state import check_keys, state_error, take_arrays
 from harmonium.data.table import LARGEST
 from harmonium.data.tails import TAILS, fit_tails, mean_and_sd
 
-WHITENING = ("full", "diagonal")
+WHITENING = ("full", "partial", "diagonal")
 _PER_COLUMN = ("location", "scale", "tail", "center", "spread", "eigenvalues")
 
 
@@ -50,8 +50,9 @@ class Transform:
         """Fit to values of shape (rows, columns), finite, with no constant column.
 
         `tails` is "none", "asinh" or "auto": asinh in the columns where it raises the Gaussian
-        log-likelihood by at least 0.05 nats per row. `whitening` is "full" or "diagonal" (columns
-        are scaled, correlations stay). `floor`, in (0, 1], bounds the eigenvalues of the
+        log-likelihood by at least 0.05 nats per row. `whitening` is "full", "diagonal" (columns
+        are scaled, correlations stay) or "partial" (halfway: the square roots of the eigenvalues,
+        scaled so that the columns keep variance 1/2 on average; no direction is floored then). `floor`, in (0, 1], bounds the eigenvalues of the
         correlations from below.
         """
         _check_fit(values, tails, whitening, floor)
@@ -60,10 +61,13 @@ class Transform:
         center, spread = mean_and_sd(compressed)
         n_columns = values.shape[1]
         eigenvalues, eigenvectors = np.ones(n_columns), np.eye(n_columns)
-        if whitening == "full":
+        if whitening != "diagonal":
             standard = (compressed - center) / spread
             eigenvalues, eigenvectors = np.linalg.eigh(standard.T @ standard / len(values))
             eigenvalues = np.maximum(eigenvalues, 0.0)  # rounding leaves -1e-17
+        if whitening == "partial":
+            root = np.sqrt(np.maximum(eigenvalues, floor))
+            eigenvalues = np.mean(root) * root
         return Transform(
             location, scale, tail, center, spread, eigenvalues, eigenvectors, float(floor)
         )

@@ -14,14 +14,13 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import load_density, save_density
-from harmonium.data import Table, as_table, default_names
+from harmonium.data import Table, as_table
 from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
+from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Density, DensitySettings, fit_density
-from harmonium.inference.settings import MAX_SEED
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
@@ -51,9 +50,10 @@ class DensityEstimator(
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}
         Alphabet {0, 1} or {-1, +1}.
-    objective : {"likelihood", "persistent", "contrastive-divergence"}
+    objective : {"likelihood", "persistent", "contrastive-divergence", "score-matching", "noise-contrastive"}
         Maximum likelihood with a weighted population (default), with plain persistent chains, or with
-        data-started chains; only the first has a running log Z.
+        data-started chains; denoising score matching; or noise-contrastive estimation. Only the
+        first and the last have a running log Z.
     n_updates : int
         Parameter updates at most; training stops earlier when the held-out rows stop improving.
     time_budget : float or None
@@ -137,13 +137,13 @@ class DensityEstimator(
     ) -> "DensityEstimator":
         """Fit to a table that is already read, sending each record of the history to `report`."""
         parameters = self.get_params()
-        seed = _seed(parameters.pop("random_state"))
+        seed = as_seed(parameters.pop("random_state"))
         self.settings_ = DensitySettings(**parameters, seed=seed)
         fitted = fit_density(table, self.settings_, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self.diagnostics_ = fitted.diagnostics
-        self._name_features(table.names)
+        name_features(self, table.names)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -188,7 +188,7 @@ class DensityEstimator(
                 )
             )
         fitted = self._fitted()
-        seed = self.settings_.seed if random_state is None else _seed(random_state)
+        seed = self.settings_.seed if random_state is None else as_seed(random_state)
         rows, diagnostics = fitted.sample(n, seed=seed)
         if not diagnostics.trusted:
             warnings.warn(diagnostics.verdict, HarmoniumWarning, stacklevel=2)
@@ -228,13 +228,8 @@ class DensityEstimator(
     def _wrap(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
         self.density_, self.settings_ = density, settings
         self.history_: tuple[Record, ...] = ()
-        self._name_features(density.columns.names)
+        name_features(self, density.columns.names)
         return self
-
-    def _name_features(self, names: tuple[str, ...]) -> None:
-        self.n_features_in_ = len(names)
-        if names != default_names(len(names)):
-            self.feature_names_in_ = np.asarray(names, dtype=object)
 
 
 def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityEstimator:
@@ -246,18 +241,3 @@ def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityE
     parameters = asdict(settings)
     estimator = DensityEstimator(random_state=parameters.pop("seed"), **parameters)
     return estimator._wrap(density, settings)
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    """An integer stands for itself, so that the command line's seed and this one agree."""
-    if isinstance(random_state, int | np.integer):
-        if 0 <= random_state <= MAX_SEED:
-            return int(random_state)
-        raise InvalidInputError(
-            describe(
-                "random_state",
-                expected=f"a whole number from 0 to {MAX_SEED}",
-                got=str(random_state),
-            )
-        )
-    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,17 +1,19 @@
 """The settings of a density fit: plain values, so that files and command lines can hold them."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 import jax
 import optax
 
-from harmonium.errors import InvalidInputError, describe
+from harmonium.inference.checks import Checks
 from harmonium.learning import (
     AbstractNegatives,
+    AbstractObjective,
     DataStartedChains,
+    DenoisingScoreMatching,
     FitSettings,
     MaximumLikelihood,
+    NoiseContrastive,
     PersistentChains,
     WeightedPopulation,
 )
@@ -21,7 +23,15 @@ from harmonium.typing import RandomKey
 
 FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
 HIDDEN_UNITS = ("bernoulli", "spin")
-OBJECTIVES = ("likelihood", "persistent", "contrastive-divergence")
+OBJECTIVES = (
+    "likelihood",
+    "persistent",
+    "contrastive-divergence",
+    "score-matching",
+    "noise-contrastive",
+)
+# Of score matching: the noise, in model units, where a column has variance 1/2.
+NOISE = (0.07, 0.2)
 MIN_ROWS = 8
 MAX_SEED = 2**32 - 1
 
@@ -52,18 +62,17 @@ class DensitySettings:
     seed: int = 0
 
     def __post_init__(self):
-        _check_choice("feature_map", self.feature_map, FEATURE_MAPS)
-        _check_choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
-        _check_choice("objective", self.objective, OBJECTIVES)
+        checks = Checks("DensityEstimator")
+        checks.choice("feature_map", self.feature_map, FEATURE_MAPS)
+        checks.choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
+        checks.choice("objective", self.objective, OBJECTIVES)
         for name in ("n_hidden", "width", "n_updates", "batch_size"):
-            _check_whole(name, getattr(self, name), 1, 2**31 - 1)
-        _check_whole("random_state", self.seed, 0, MAX_SEED)
-        _check_number("learning_rate", self.learning_rate, "a positive number", minimum=1e-12)
+            checks.whole(name, getattr(self, name), 1, 2**31 - 1)
+        checks.whole("random_state", self.seed, 0, MAX_SEED)
+        checks.number("learning_rate", self.learning_rate, "a positive number", 1e-12)
         if self.time_budget is not None:
-            _check_number("time_budget", self.time_budget, "positive seconds or None", minimum=1e-3)
-        share = self.validation_fraction
-        if not isinstance(share, Real) or not 0 < share < 1:
-            raise _error("validation_fraction", share, "a share between 0 and 1")
+            checks.number("time_budget", self.time_budget, "positive seconds or None", 1e-3)
+        checks.share("validation_fraction", self.validation_fraction)
 
     def build_model(self, key: RandomKey, n_visible: int) -> Harmonium:
         """The untrained model: W = 0, the Gaussian fit."""
@@ -76,8 +85,12 @@ class DensitySettings:
             key=key_model,
         )
 
-    def build_objective(self) -> MaximumLikelihood:
+    def build_objective(self) -> AbstractObjective:
         """The objective of that name."""
+        if self.objective == "score-matching":
+            return DenoisingScoreMatching.between(*NOISE)
+        if self.objective == "noise-contrastive":
+            return NoiseContrastive()
         sources: dict[str, AbstractNegatives] = {
             "likelihood": WeightedPopulation(),
             "persistent": PersistentChains(),
@@ -114,28 +127,3 @@ class DensitySettings:
             head=head,
             key=key_waves,
         )
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise _error(name, value, f"one of {list(choices)}")
-
-
-def _check_number(name: str, value: object, expected: str, *, minimum: float) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= minimum:
-        raise _error(name, value, expected)
-
-
-def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    if (
-        not isinstance(value, Integral)
-        or isinstance(value, bool)
-        or not lowest <= int(value) <= highest
-    ):
-        raise _error(name, value, f"a whole number from {lowest} to {highest}")
-
-
-def _error(name: str, value: object, expected: str) -> InvalidInputError:
-    return InvalidInputError(
-        describe(f"DensityEstimator({name}=...)", expected=expected, got=repr(value))
-    )

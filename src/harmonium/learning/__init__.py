@@ -10,19 +10,23 @@ from harmonium.learning.negatives import (
     PersistentChains,
     WeightedPopulation,
 )
+from harmonium.learning.noise_contrastive import NoiseContrastive
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult
+from harmonium.learning.score_matching import DenoisingScoreMatching
 from harmonium.learning.trainer import FitSettings
 
 __all__ = [
     "AbstractNegatives",
     "AbstractObjective",
     "DataStartedChains",
+    "DenoisingScoreMatching",
     "ExactSamples",
     "FitResult",
     "FitSettings",
     "MaximumLikelihood",
     "Negatives",
+    "NoiseContrastive",
     "PersistentChains",
     "WeightedPopulation",
     "fit",

@@ -1,0 +1,151 @@
+"""`AnomalyDetector`: the scikit-learn face of a fitted detector."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from harmonium.data import Table, as_table
+from harmonium.estimators.seeds import as_seed, name_features
+from harmonium.inference.conformal import benjamini_hochberg
+from harmonium.inference.detection import Detector, fit_detector
+from harmonium.inference.detection_settings import DetectorSettings
+from harmonium.inference.explanation import Explanation, explain
+
+AUTO_LEVEL = 0.05
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator):
+    """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
+
+    An ensemble of four deep harmoniums is trained by denoising score matching, with different noise and
+    whitening, in one compiled loop; their free energies are averaged. Rows set aside calibrate
+    the p-values.
+
+    Parameters
+    ----------
+    contamination : "auto" or float
+        "auto" flags rows with a p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
+        training rows are abnormal: that share of every batch is left out of the gradient, and that
+        share of the training rows is flagged.
+    score : {"energy", "gradient", "typicality"}
+        Mean free energy (default); length of its gradient; distance of the energy from that of a
+        typical training row.
+    n_repeats : int
+        How often the ensemble is repeated with other seeds; more is steadier and slower.
+    n_hidden, width, n_updates, batch_size, learning_rate
+        Hidden units, width of the feature map, updates, rows per update, rate of AdamW.
+    calibration_fraction : float
+        Share of the rows set aside for p-values; they shape nothing else.
+    random_state : int, RandomState or None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    offset_ : float
+        decision_function = score_samples - offset_.
+    verdict_ : str
+        What the scores and p-values are good for.
+    detector_ : Detector
+        The fitted ensemble.
+    n_features_in_ : int
+        Number of columns of the table.
+    """
+
+    def __init__(
+        self,
+        contamination: float | str = "auto",
+        *,
+        score: str = "energy",
+        n_repeats: int = 1,
+        n_hidden: int = 128,
+        width: int = 256,
+        n_updates: int = 2000,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        calibration_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = 0,
+    ):
+        self.contamination = contamination
+        self.score = score
+        self.n_repeats = n_repeats
+        self.n_hidden = n_hidden
+        self.width = width
+        self.n_updates = n_updates
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.calibration_fraction = calibration_fraction
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "AnomalyDetector":
+        """Fit to X (rows, columns), mostly normal rows: an array or a pandas or polars frame.
+
+        Raises `InvalidInputError` for input that cannot be used, naming column and row.
+        """
+        table = as_table(X, call="AnomalyDetector.fit(X)")
+        parameters = self.get_params()
+        seed = as_seed(parameters.pop("random_state"))
+        self.settings_ = DetectorSettings(**parameters, seed=seed)
+        self.detector_ = fit_detector(table, self.settings_)
+        self.offset_ = self._find_offset(table)
+        name_features(self, table.names)
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """The score of each row, shape (rows,): higher = more normal."""
+        return self._fitted().scores(self._values("score_samples", X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """score_samples - offset_, shape (rows,): negative = outlier."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """+1 for inliers and -1 for outliers, shape (rows,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """Split-conformal p-values, shape (rows,): for a normal row, P(p <= a) <= a for every a."""
+        return self._fitted().p_values(self._values("p_values", X))
+
+    def select(self, X: Any, fdr: float = 0.05) -> np.ndarray:
+        """Rows flagged at this false-discovery rate (Benjamini-Hochberg), boolean (rows,)."""
+        return benjamini_hochberg(self.p_values(X), fdr)
+
+    def explain(self, X: Any) -> Explanation:
+        """Which cells make each row unlikely, and what would be likely instead."""
+        return explain(self._fitted(), self._values("explain", X))
+
+    def as_pyod(self) -> Any:
+        """A thin adapter with PyOD's signs: higher = more abnormal, labels 0 and 1."""
+        from harmonium.estimators.pyod import PyODAdapter
+
+        return PyODAdapter(self)
+
+    def save(self, path: Any) -> None:
+        """Write everything that scoring needs to one `.safetensors` file."""
+        from harmonium.artifact import save_detector
+
+        save_detector(self._fitted(), path, self.settings_, offset=self.offset_)
+
+    @property
+    def verdict_(self) -> str:
+        """What the scores and p-values are good for."""
+        return self._fitted().verdict
+
+    def _find_offset(self, table: Table) -> float:
+        if not isinstance(self.settings_.contamination, str):
+            scores = self.detector_.scores(table.values)
+            return float(np.percentile(scores, 100 * self.settings_.contamination))
+        calibration = self.detector_.calibration
+        # p <= level if fewer than level (n + 1) calibration scores are at most the score.
+        n_below = int(AUTO_LEVEL * (len(calibration) + 1))
+        return float(calibration[max(n_below - 1, 0)])
+
+    def _fitted(self) -> Detector:
+        check_is_fitted(self, "detector_")
+        return self.detector_
+
+    def _values(self, method: str, X: Any) -> np.ndarray:
+        columns = self._fitted().columns.names
+        return as_table(X, call=f"AnomalyDetector.{method}(X)", columns=columns).values

@@ -1,0 +1,167 @@
+"""Training several models side by side with an objective that needs no chains: one compiled `vmap`."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from harmonium.errors import DivergedError
+from harmonium.learning.objectives import AbstractObjective
+from harmonium.learning.trainer import cosine_decay
+from harmonium.model import Harmonium
+from harmonium.typing import Batch, RandomKey, Scalar
+
+CHUNKS = 10
+WARMUP = 100
+# Share of the updates before the averaged teacher may leave rows out.
+TEACHING = 0.2
+
+
+@dataclass(frozen=True)
+class EnsembleSettings:
+    """How the members are trained; the same for each.
+
+    trim: share of every batch, those with the highest F under the averaged teacher, that gets no
+    gradient, for training rows that are contaminated.
+    """
+
+    n_updates: int = 2000
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    averaging: float = 0.995
+    trim: float = 0.0
+
+
+@dataclass(frozen=True)
+class EnsembleFit:
+    """The averaged models (members stacked on the first axis) and the mean loss of each chunk."""
+
+    models: Harmonium
+    losses: tuple[tuple[float, ...], ...]
+
+
+class _Member(NamedTuple):
+    parameters: Any
+    averaged: Any
+    optimizer_state: Any
+    carry: Any
+
+
+def fit_ensemble(
+    models: Harmonium,
+    data: Float[Array, "members training visible"],
+    objectives: AbstractObjective,
+    *,
+    key: RandomKey,
+    settings: EnsembleSettings | None = None,
+) -> EnsembleFit:
+    """Train members with their own rows and objectives, all stacked on the first axis.
+
+    Raises `DivergedError` if a loss or a parameter is not finite: nothing half-trained is returned.
+    """
+    settings = EnsembleSettings() if settings is None else settings
+    run = _Run(settings, eqx.filter(models, eqx.is_inexact_array, inverse=True), data, objectives)
+    key_init, key_loop = jax.random.split(key)
+    members = run.start(key_init, models)
+    losses = []
+    length = max(1, settings.n_updates // CHUNKS)
+    for done in range(0, settings.n_updates, length):
+        key_chunk = jax.random.fold_in(key_loop, done)
+        members, loss = run.advance(key_chunk, members, jnp.asarray(float(done)), length)
+        losses.append(tuple(float(value) for value in loss))
+        _check_finite(losses[-1], done)
+    return EnsembleFit(eqx.combine(members.averaged, run.static), tuple(losses))
+
+
+class _Run(eqx.Module):
+    settings: EnsembleSettings = eqx.field(static=True)
+    static: Harmonium
+    data: Float[Array, "members training visible"]
+    objectives: AbstractObjective
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.clip_by_global_norm(10.0),
+            optax.adamw(self.settings.learning_rate, weight_decay=1e-4),
+        )
+
+    def start(self, key: RandomKey, models: Harmonium) -> _Member:
+        parameters = eqx.filter(models, eqx.is_inexact_array)
+        keys = jax.random.split(key, self.data.shape[0])
+
+        def begin(key: RandomKey, parameters: Any, rows: Any, objective: Any) -> _Member:
+            model = eqx.combine(parameters, self.static)
+            carry = objective.init(key, model, rows)
+            return _Member(parameters, parameters, self.optimizer.init(parameters), carry)
+
+        return eqx.filter_vmap(begin)(keys, parameters, self.data, self.objectives)
+
+    @eqx.filter_jit
+    def advance(
+        self, key: RandomKey, members: _Member, done: Scalar, length: int
+    ) -> tuple[_Member, Float[Array, "members"]]:
+        """`length` updates of every member."""
+
+        def body(state: tuple[_Member, Scalar], key: RandomKey) -> tuple[Any, Any]:
+            members, update = state
+            keys = jax.random.split(key, self.data.shape[0])
+
+            def step(key: RandomKey, member: _Member, rows: Any, objective: Any) -> Any:
+                return self._update(key, member, rows, objective, update)
+
+            members, loss = eqx.filter_vmap(step)(keys, members, self.data, self.objectives)
+            return (members, update + 1), loss
+
+        (members, _), losses = jax.lax.scan(body, (members, done), jax.random.split(key, length))
+        return members, jnp.mean(losses, axis=0)
+
+    def _update(
+        self, key: RandomKey, member: _Member, rows: Any, objective: Any, update: Scalar
+    ) -> tuple[_Member, Scalar]:
+        key_batch, key_ascend = jax.random.split(key)
+        batch = self._batch(key_batch, member, rows, update)
+        model = eqx.combine(member.parameters, self.static)
+        ascent = objective.ascend(key_ascend, model, batch, member.carry)
+        descent = jax.tree.map(jnp.negative, ascent.gradient)
+        change, optimizer_state = self.optimizer.update(
+            descent, member.optimizer_state, cast(optax.Params, member.parameters)
+        )
+        warm = jnp.minimum(1.0, (update + 1) / WARMUP)
+        scale = warm * cosine_decay(update / self.settings.n_updates)
+        change = jax.tree.map(lambda leaf: scale.astype(leaf.dtype) * leaf, change)
+        parameters = eqx.apply_updates(member.parameters, change)
+        decay = jnp.minimum(self.settings.averaging, (1 + update) / (10 + update))
+        averaged = jax.tree.map(
+            lambda old, new: old + (1 - decay).astype(new.dtype) * (new - old),
+            member.averaged,
+            parameters,
+        )
+        return _Member(parameters, averaged, optimizer_state, ascent.carry), ascent.metrics["loss"]
+
+    def _batch(self, key: RandomKey, member: _Member, rows: Batch, update: Scalar) -> Batch:
+        """Rows at random; with trimming, the likeliest of a larger draw under the teacher."""
+        size, trim = self.settings.batch_size, self.settings.trim
+        drawn = round(size / (1 - trim))
+        batch = rows[jax.random.randint(key, (drawn,), 0, rows.shape[0])]
+        if drawn == size:
+            return batch
+        teacher = eqx.combine(member.averaged, self.static)
+        order = jnp.argsort(jax.vmap(teacher.free_energy)(batch))
+        taught = update >= TEACHING * self.settings.n_updates
+        # Before the teacher knows anything, the first rows drawn are as good as any.
+        kept = jnp.where(taught, order, jnp.arange(drawn))[:size]
+        return batch[kept]
+
+
+def _check_finite(losses: tuple[float, ...], done: int) -> None:
+    bad = [index for index, loss in enumerate(losses) if not abs(loss) < float("inf")]
+    if bad:
+        raise DivergedError(
+            f"fit_ensemble: the loss of member(s) {bad} is not finite after update {done}. Try: a "
+            "smaller learning_rate, or look for columns with extreme values."
+        )

@@ -1,0 +1,84 @@
+"""Denoising score matching: learning the density of noised rows without any chains."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from harmonium.errors import InvalidInputError, describe
+from harmonium.learning.negatives import Chains, training_kernel
+from harmonium.learning.objectives import AbstractObjective, Ascent
+from harmonium.model import Harmonium
+from harmonium.typing import Batch, RandomKey, Scalar
+
+N_LEVELS = 8
+
+
+class DenoisingScoreMatching(AbstractObjective):
+    """Denoising score matching with Gaussian noise of one scale or a mixture of scales.
+
+    The score of the model at a noised row is drawn to that of the noise kernel given the row
+    (Vincent 2011, "A connection between score matching and denoising autoencoders", eq. 12). What is
+    learned is the density of the data convolved with the kernel. `levels` (levels,) are
+    standard deviations in model units, where a column has variance 1/2; with several of them the
+    kernel is their equal mixture, and each level weighs the same in the loss.
+    `per_column` (visible,) multiplies the noise of each column, for a noise rule of your own.
+    """
+
+    levels: Float[Array, "levels"]
+    per_column: Float[Array, "visible"] | None = None
+
+    @staticmethod
+    def between(lowest: float, highest: float | None = None) -> "DenoisingScoreMatching":
+        """One scale, or eight from `lowest` to `highest` at equal ratios, in model units."""
+        highest = lowest if highest is None else highest
+        if not 0 < lowest <= highest < float("inf"):
+            raise InvalidInputError(
+                describe(
+                    "DenoisingScoreMatching.between(lowest, highest)",
+                    expected="0 < lowest <= highest",
+                    got=f"{lowest} and {highest}",
+                )
+            )
+        n_levels = 1 if lowest == highest else N_LEVELS
+        return DenoisingScoreMatching(jnp.geomspace(lowest, highest, n_levels))
+
+    def loss(self, key: RandomKey, model: Harmonium, batch: Batch) -> Scalar:
+        """Mean over rows of sd² · |score(x + noise) - score of the kernel|², with fresh noise."""
+        key_level, key_noise = jax.random.split(key)
+        level = jax.random.randint(key_level, (batch.shape[0], 1), 0, self.levels.shape[0])
+        sd = self.levels[level]
+        factor = jnp.ones(batch.shape[1]) if self.per_column is None else self.per_column
+        unscaled = sd * jax.random.normal(key_noise, batch.shape, batch.dtype)
+        target = -self._precision(unscaled) * unscaled / factor
+        score = jax.vmap(model.score)(batch + factor * unscaled)
+        return jnp.mean(jnp.sum(jnp.square(sd * factor * (score - target)), axis=1))
+
+    def _precision(self, noise: Batch) -> Float[Array, "batch 1"]:
+        """E[1/sd²] over the levels that may have made this noise: minus the kernel's score over noise."""
+        square = jnp.sum(noise * noise, axis=1, keepdims=True)
+        n_visible = noise.shape[1]
+        logits = -square / (2 * self.levels**2)[None] - n_visible * jnp.log(self.levels)[None]
+        weights = jax.nn.softmax(logits, axis=1)
+        return jnp.sum(weights / (self.levels**2)[None], axis=1, keepdims=True)
+
+    def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
+        """Nothing is carried."""
+        return None
+
+    def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
+        """Minus the gradient of the loss."""
+        loss, gradient = eqx.filter_value_and_grad(lambda m: self.loss(key, m, batch))(model)
+        ascent = jax.tree.map(jnp.negative, gradient)
+        return Ascent(ascent, None, None, carry, {"loss": loss})
+
+    def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
+        """Unknown: scores do not depend on Z."""
+        unknown = jnp.full((), jnp.nan, model.weights.dtype)
+        return unknown, jnp.zeros((), model.weights.dtype)
+
+    def chains(self, model: Harmonium, carry: Any) -> Chains:
+        """None are kept; the kernel is the one that likelihood training would use."""
+        return Chains(training_kernel(model), None)

@@ -7,13 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harmonium.estimators import DensityEstimator, load
+    from harmonium.estimators import AnomalyDetector, DensityEstimator, load
     from harmonium.learning import (
         DataStartedChains,
+        DenoisingScoreMatching,
         ExactSamples,
         FitResult,
         FitSettings,
         MaximumLikelihood,
+        NoiseContrastive,
         PersistentChains,
         WeightedPopulation,
         fit,
@@ -44,13 +46,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "harmonium.estimators": ("DensityEstimator", "load"),
+    "harmonium.estimators": ("AnomalyDetector", "DensityEstimator", "load"),
     "harmonium.learning": (
         "DataStartedChains",
+        "DenoisingScoreMatching",
         "ExactSamples",
         "FitResult",
         "FitSettings",
         "MaximumLikelihood",
+        "NoiseContrastive",
         "PersistentChains",
         "WeightedPopulation",
         "fit",
@@ -83,10 +87,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "HMC",
     "MALA",
+    "AnomalyDetector",
     "Bernoulli",
     "BlockGibbs",
     "CrankNicolsonMALA",
     "DataStartedChains",
+    "DenoisingScoreMatching",
     "DensityEstimator",
     "ExactSamples",
     "FitResult",
@@ -96,6 +102,7 @@ __all__ = [
     "Langevin",
     "LogPartition",
     "MaximumLikelihood",
+    "NoiseContrastive",
     "PersistentChains",
     "ReplicaExchange",
     "SampleResult",

@@ -1,5 +1,6 @@
 """Layer 6: the scikit-learn faces."""
 
 from harmonium.estimators.density import DensityEstimator, load
+from harmonium.estimators.detector import AnomalyDetector
 
-__all__ = ["DensityEstimator", "load"]
+__all__ = ["AnomalyDetector", "DensityEstimator", "load"]

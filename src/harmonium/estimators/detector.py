@@ -29,9 +29,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         "auto" flags rows with a p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
         training rows are abnormal: that share of every batch is left out of the gradient, and that
         share of the training rows is flagged.
-    score : {"energy", "gradient", "typicality"}
-        Mean free energy (default); length of its gradient; distance of the energy from that of a
-        typical training row.
+    score : {"combined", "energy", "gradient", "typicality"}
+        Mean of the free energies and the length of one gradient (default); the free energies alone; the gradient
+        alone; or the distance of the energy from that of a typical training row.
     n_repeats : int
         How often the ensemble is repeated with other seeds; more is steadier and slower.
     n_hidden, width, n_updates, batch_size, learning_rate
@@ -57,7 +57,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self,
         contamination: float | str = "auto",
         *,
-        score: str = "energy",
+        score: str = "combined",
         n_repeats: int = 1,
         n_hidden: int = 128,
         width: int = 256,

@@ -16,6 +16,6 @@ def map_rows(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
     parts = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        padded = np.concatenate([part, np.zeros((size - len(part), rows.shape[1]))])
+        padded = np.concatenate([part, np.zeros((size - len(part), *rows.shape[1:]))])
         parts.append(np.asarray(function(jnp.asarray(padded, float)), np.float64)[: len(part)])
     return np.concatenate(parts)

@@ -31,16 +31,18 @@ _LARGEST_MODEL_VALUE = 1e6
 class Detector:
     """Members over the same columns, each with its transform; scores are higher for normal rows.
 
-    `models` holds the members stacked on the first axis. A member's energy is its F over
-    the training rows' tail: (F - `location`) / `scale`, arrays (members,), so that one unit is a
-    factor e in how rarely a training row goes that far. `quantiles` (candidates, modeled) are those of
-    the training columns, for explanations. `calibration` (rows,) are the sorted
-    scores of normal rows that shaped nothing, by `score_kind`.
+    `models` holds the members stacked on the first axis. Each votes with its free energy, and those in
+    `slopes` (their indices) once more with the length of its gradient: |∇F|. A vote v counts as
+    (v - `location`) / `scale`, arrays (votes,), so that one unit is about a factor e in how rarely a training row
+    goes that far. `quantiles` (candidates, modeled) are those of the training columns, for
+    explanations. `calibration` (rows,) are the sorted scores, by `score_kind`, of normal rows that
+    shaped nothing.
     """
 
     columns: Columns
     transforms: tuple[Transform, ...]
     models: Harmonium
+    slopes: tuple[int, ...]
     location: np.ndarray
     scale: np.ndarray
     quantiles: np.ndarray
@@ -53,45 +55,46 @@ class Detector:
         """How many models vote."""
         return len(self.transforms)
 
-    def energy(self, values: np.ndarray) -> np.ndarray:
-        """Mean energy of rows (rows, columns) over the members, shape (rows,): high is abnormal.
-
-        A broken rule of a constant or duplicate column adds its surprise, in nats.
-        """
-        return self.modeled_energy(self.columns.modeled(values)) - self.columns.log_rule(values)
-
-    def gradient_norm(self, values: np.ndarray) -> np.ndarray:
-        """Mean over the members of |grad F|, in their units: high where a row would move far."""
-        units = self.in_model_units(self.columns.modeled(values))
-        norms = map_rows(lambda rows: _gradient_norms(self.models, rows), units)
-        return (norms / self.scale).mean(axis=1) - self.columns.log_rule(values)
-
     def scores(self, values: np.ndarray) -> np.ndarray:
-        """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal."""
-        if self.score_kind == "gradient":
-            return -self.gradient_norm(values)
-        energy = self.energy(values)
-        return -np.abs(energy) if self.score_kind == "typicality" else -energy
+        """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal.
+
+        A broken rule of a constant or duplicate column costs its surprise, in nats.
+        """
+        abnormality = self.modeled_abnormality(self.columns.modeled(values))
+        return self.columns.log_rule(values) - abnormality
 
     def p_values(self, values: np.ndarray) -> np.ndarray:
         """Split-conformal p-values of rows (rows, columns), shape (rows,); small is abnormal."""
         return p_values(self.calibration, self.scores(values))
 
-    def in_model_units(self, modeled: np.ndarray) -> np.ndarray:
-        """Rows of the modeled columns as each member sees them, (rows, members, visible)."""
-        units = [transform.forward(modeled) for transform in self.transforms]
-        return np.clip(np.stack(units, axis=1), -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
+    def modeled_abnormality(self, modeled: np.ndarray) -> np.ndarray:
+        """How abnormal points of the modeled columns are, (rows,), before rules are seen to."""
+        votes = (self.votes(modeled) - self.location) / self.scale
+        energies, slopes = votes[:, : self.n_members], votes[:, self.n_members :]
+        match self.score_kind:
+            case "energy":
+                return energies.mean(axis=1)
+            case "gradient":
+                return slopes.mean(axis=1)
+            case "typicality":
+                return np.abs(energies.mean(axis=1))
+        return votes.mean(axis=1)
 
-    def modeled_energy(self, modeled: np.ndarray) -> np.ndarray:
-        """Mean energy at points of the modeled columns, (rows,), before rules are seen to."""
+    def votes(self, modeled: np.ndarray) -> np.ndarray:
+        """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""
         units = self.in_model_units(modeled)
-        free = map_rows(lambda rows: _free_energies(self.models, rows), units)
-        return ((free - self.location) / self.scale).mean(axis=1)
+        return map_rows(lambda rows: _votes(self.models, self.slopes, rows), units)
 
     def hidden_means(self, modeled: np.ndarray) -> np.ndarray:
         """E[h|x] of every member at points of the modeled columns, (rows, members, hidden)."""
         units = self.in_model_units(modeled)
         return map_rows(lambda rows: _hidden_means(self.models, rows), units)
+
+    def in_model_units(self, modeled: np.ndarray) -> np.ndarray:
+        """Rows of the modeled columns as each member sees them, (rows, members, visible)."""
+        units = {id(t): t.forward(modeled) for t in self.transforms}
+        stacked = np.stack([units[id(t)] for t in self.transforms], axis=1)
+        return np.clip(stacked, -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
 
 
 class _Split(NamedTuple):
@@ -120,37 +123,38 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         key=key_fit,
         settings=settings.build_ensemble_settings(),
     )
-    n = len(members)
-    rough = Detector(
-        columns,
-        transforms,
-        fitted.models,
-        np.zeros(n),
-        np.ones(n),
-        np.quantile(modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0),
-        np.zeros(0),
-        settings.score,
-        "",
+    slopes = tuple(index for index, member in enumerate(members) if member.slope)
+    n_votes = len(members) + len(slopes)
+    raw = Detector(
+        columns=columns,
+        transforms=transforms,
+        models=fitted.models,
+        slopes=slopes,
+        location=np.zeros(n_votes),
+        scale=np.ones(n_votes),
+        quantiles=np.quantile(modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0),
+        calibration=np.zeros(0),
+        score_kind=settings.score,
+        verdict="",
     )
-    return _calibrated(rough, split)
+    return _calibrated(raw, modeled, split.calibration)
 
 
-def _calibrated(rough: Detector, split: _Split) -> Detector:
-    """The detector with the units of its members and the scores of the calibration rows."""
-    units = rough.in_model_units(rough.columns.modeled(split.training))
-    free = map_rows(lambda rows: _free_energies(rough.models, rows), units)
-    edge = np.quantile(free, 1 - TAIL, axis=0)
-    excess = np.maximum(free - edge, 0).sum(axis=0) / np.maximum((free > edge).sum(axis=0), 1)
-    spread = np.maximum(excess, 1e-6 * np.maximum(1.0, np.abs(edge)))
-    detector = replace(rough, location=np.median(free, axis=0), scale=spread)
-    calibration = np.sort(detector.scores(split.calibration))
-    return replace(detector, calibration=calibration, verdict=_judge(detector, split, calibration))
+def _calibrated(raw: Detector, training: np.ndarray, rows: np.ndarray) -> Detector:
+    """The detector with the units of its votes and the scores of the calibration rows."""
+    votes = raw.votes(training)
+    edge = np.quantile(votes, 1 - TAIL, axis=0)
+    excess = np.maximum(votes - edge, 0).sum(axis=0) / np.maximum((votes > edge).sum(axis=0), 1)
+    scale = np.maximum(excess, 1e-6 * np.maximum(1.0, np.abs(edge)))
+    detector = replace(raw, location=np.median(votes, axis=0), scale=scale)
+    calibration = np.sort(detector.scores(rows))
+    return replace(detector, calibration=calibration, verdict=_judge(rows, calibration))
 
 
-def _judge(detector: Detector, split: _Split, calibration: np.ndarray) -> str:
+def _judge(rows: np.ndarray, calibration: np.ndarray) -> str:
     """What the scores are good for, in words."""
     n = len(calibration)
-    distinct_rows = len(np.unique(split.calibration, axis=0))
+    distinct_rows = len(np.unique(rows, axis=0))
     distinct = len(np.unique(calibration))
     words = [
         f"p-values are valid for rows exchangeable with the {n} calibration rows; the smallest is "
@@ -169,7 +173,9 @@ def _judge(detector: Detector, split: _Split, calibration: np.ndarray) -> str:
 def _split(table: Table, settings: DetectorSettings) -> _Split:
     if table.n_rows < MIN_ROWS:
         raise InvalidInputError(
-            describe("fit(X)", expected=f"at least {MIN_ROWS} rows", got=f"{table.n_rows} sample(s)")
+            describe(
+                "fit(X)", expected=f"at least {MIN_ROWS} rows", got=f"{table.n_rows} sample(s)"
+            )
         )
     n_calibration = max(1, round(settings.calibration_fraction * table.n_rows))
     if table.n_rows - n_calibration < MIN_ROWS // 2:
@@ -231,13 +237,14 @@ def _per_member(models: Harmonium, rows: MemberRows, function) -> Array:
 
 
 @eqx.filter_jit
-def _free_energies(models: Harmonium, rows: MemberRows) -> Float[Array, "batch members"]:
-    return _per_member(models, rows, lambda model, x: model.free_energy(x))
-
-
-@eqx.filter_jit
-def _gradient_norms(models: Harmonium, rows: MemberRows) -> Float[Array, "batch members"]:
-    return _per_member(models, rows, lambda model, x: jnp.linalg.norm(model.score(x)))
+def _votes(
+    models: Harmonium, slopes: tuple[int, ...], rows: MemberRows
+) -> Float[Array, "batch votes"]:
+    energies = _per_member(models, rows, lambda model, x: model.free_energy(x))
+    chosen = jnp.asarray(slopes)
+    steep = jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, models)
+    lengths = _per_member(steep, rows[:, chosen], lambda model, x: jnp.linalg.norm(model.score(x)))
+    return jnp.concatenate([energies, lengths], axis=1)
 
 
 @eqx.filter_jit

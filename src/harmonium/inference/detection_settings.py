@@ -8,21 +8,25 @@ from harmonium.inference.settings import MAX_SEED
 from harmonium.learning.ensemble import EnsembleSettings
 
 MIN_ROWS = 8
-SCORES = ("energy", "gradient", "typicality")
+SCORES = ("combined", "energy", "gradient", "typicality")
 
 
 class Member(NamedTuple):
-    """How one member sees the rows: its whitening and its noise, in standard deviations of a column."""
+    """How one member sees the rows: its whitening and its noise, in standard deviations of a column.
+
+    Its free energy votes; with `slope`, the length of its gradient is one more vote.
+    """
 
     whitening: str
     noise: tuple[float, float]
+    slope: bool = False
 
 
 # Chosen on the benchmark sets (docs/decisions.md): correlations as they are resolve rows off a
 # manifold, half-whitened ones resolve small directions; wide noise shapes the energy far out.
 MEMBERS = (
     Member("diagonal", (0.1, 0.1)),
-    Member("partial", (0.2, 0.2)),
+    Member("partial", (0.2, 0.2), slope=True),
     Member("diagonal", (0.1, 1.0)),
     Member("diagonal", (0.05, 0.5)),
 )
@@ -32,7 +36,7 @@ MEMBERS = (
 class DetectorSettings:
     """What to fit and how long; `AnomalyDetector` documents each field."""
 
-    score: str = "energy"
+    score: str = "combined"
     contamination: float | str = "auto"
     n_repeats: int = 1
     n_hidden: int = 128

@@ -61,8 +61,7 @@ def _cell_drops(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np
     n_columns = modeled.shape[1]
     size = max(1, MAX_POINTS // (n_columns * N_CANDIDATES))
     parts = [
-        _drops_of(detector, modeled[start : start + size])
-        for start in range(0, len(modeled), size)
+        _drops_of(detector, modeled[start : start + size]) for start in range(0, len(modeled), size)
     ]
     drops, likely = zip(*parts, strict=True)
     return np.concatenate(drops), np.concatenate(likely)
@@ -75,11 +74,11 @@ def _drops_of(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.n
     points = points.copy()
     index = np.arange(n_columns)
     points[:, index, :, index] = grid.T[:, None, :]
-    energies = detector.modeled_energy(points.reshape(-1, n_columns))
-    energies = energies.reshape(n_rows, n_columns, len(grid))
-    best = energies.argmin(axis=2)
-    lowest = np.take_along_axis(energies, best[:, :, None], axis=2)[:, :, 0]
-    drops = detector.modeled_energy(modeled)[:, None] - lowest
+    levels = detector.modeled_abnormality(points.reshape(-1, n_columns))
+    levels = levels.reshape(n_rows, n_columns, len(grid))
+    best = levels.argmin(axis=2)
+    lowest = np.take_along_axis(levels, best[:, :, None], axis=2)[:, :, 0]
+    drops = detector.modeled_abnormality(modeled)[:, None] - lowest
     return np.maximum(drops, 0.0), np.where(drops > 0, grid[best, index], modeled)
 
 

@@ -1,0 +1,169 @@
+"""Abnormal rows with a guarantee: scores of held-out rows turned into p-values, then a list.
+
+The only assumption is that calibration rows and normal new rows are exchangeable and that neither
+was used in training; the model may be as wrong as it likes, and then merely finds fewer rows.
+"""
+
+import math
+from operator import index
+
+import numpy as np
+
+from harmonium.errors import InvalidInputError, describe
+
+# Conformal p-values are multiples of 1 / (n + 1) and so often meet a BH threshold exactly. This
+# keeps such a tie a tie under rounding: 1/10 <= 0.3 * 1/3 is true. The level grows by as little.
+SLACK = 1 + 1e-12
+
+
+def p_values(
+    calibration: np.ndarray,
+    scores: np.ndarray,
+    *,
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Split-conformal p-values (m,) of rows with these `scores` (m,): small is abnormal.
+
+    `calibration` (n,) holds the scores of normal rows that training did not see; higher is more
+    normal, as for log-densities. p = (1 + #{calibration <= score}) / (n + 1), so a tied calibration
+    row counts as at least as abnormal; then P(p <= t) <= t for a normal row, for every t (Vovk et
+    al. 2005; Bates et al. 2023, arXiv 2104.08279). Infinite scores are ordered as usual.
+
+    `weights` = (calibration weights (n,), row weights (m,)) corrects for a covariate shift: the
+    likelihood ratios new / calibration at each row, up to one common factor. Then p = (sum of
+    weights of calibration <= score, plus the row's own) / (sum of all calibration weights, plus the
+    row's own), valid row by row (Tibshirani et al. 2019, arXiv 1904.06019).
+    """
+    call = "p_values(calibration, scores)"
+    calibration = _vector(call, "calibration", calibration)
+    scores = _vector(call, "scores", scores)
+    if not len(calibration):
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="at least one calibration score",
+                got="none",
+                hint="hold out normal rows; fewest_calibration_rows says how many",
+            )
+        )
+    if weights is None:
+        n_below = np.searchsorted(np.sort(calibration), scores, side="right")
+        return (1 + n_below) / (len(calibration) + 1)
+    call = "p_values(calibration, scores, weights=(calibration_weights, row_weights))"
+    calibration_weights = _weights(call, "calibration_weights", weights[0], len(calibration))
+    row_weights = _weights(call, "row_weights", weights[1], len(scores))
+    order = np.argsort(calibration)
+    n_below = np.searchsorted(calibration[order], scores, side="right")
+    weight_below = np.concatenate([[0.0], np.cumsum(calibration_weights[order])])
+    total = weight_below[-1] + row_weights
+    if not ((total > 0) & (total < np.inf)).all():
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="weights with a positive, finite sum for every row",
+                got=f"a sum of {total[~((total > 0) & (total < np.inf))][0]}",
+                hint="subtract the largest log-weight of all rows before exponentiating",
+            )
+        )
+    return (weight_below[n_below] + row_weights) / total
+
+
+def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
+    """Which rows to list (m,), bool, so that at most a share `level` of the list is false on average.
+
+    Rejects the k smallest of `p_values` (m,), for the largest k whose k-th smallest is at most
+    level k / m (Benjamini & Hochberg 1995). Conformal p-values share their calibration rows and so
+    depend on each other, but positively (Bates et al. 2023, theorem 2), which keeps the false
+    discovery rate below level times the share of normal rows. Weighted p-values have no such proof.
+    """
+    call = "benjamini_hochberg(p_values, level)"
+    p_values = _vector(call, "p_values", p_values)
+    _check_level(call, level)
+    outside = (p_values < 0) | (p_values > 1)
+    if outside.any():
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="p-values between 0 and 1",
+                got=f"{p_values[outside][0]}",
+                hint="turn scores into p-values with p_values(calibration, scores)",
+            )
+        )
+    m = len(p_values)
+    ranked = np.sort(p_values)
+    passing = ranked[ranked <= level * np.arange(1, m + 1) / m * SLACK]
+    return p_values <= passing[-1] if len(passing) else np.zeros(m, dtype=bool)
+
+
+def fewest_calibration_rows(n_rejected: int, n_rows: int, level: float) -> int:
+    """How many calibration rows it takes before `n_rejected` of `n_rows` rows can be listed.
+
+    No conformal p-value is below 1 / (n + 1), and r of m are rejected by `benjamini_hochberg` only
+    if that is at most level r / m; hence n = ceil(m / (level r)) - 1. With fewer, no list of r rows
+    is possible, however abnormal the rows are.
+    """
+    call = f"fewest_calibration_rows({n_rejected}, {n_rows}, {level})"
+    _check_level(call, level)
+    n_rejected, n_rows = index(n_rejected), index(n_rows)
+    if not 1 <= n_rejected <= n_rows:
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="1 <= n_rejected <= n_rows",
+                got=f"n_rejected = {n_rejected}, n_rows = {n_rows}",
+            )
+        )
+    return max(1, math.ceil(n_rows / (level * n_rejected) / SLACK) - 1)
+
+
+def _vector(call: str, name: str, values: np.ndarray) -> np.ndarray:
+    """`values` as a vector of floats without NaN."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1:
+        raise InvalidInputError(
+            describe(call, expected=f"{name} of one dimension", got=f"shape {values.shape}")
+        )
+    n_missing = int(np.isnan(values).sum())
+    if n_missing:
+        raise InvalidInputError(
+            describe(
+                call,
+                expected=f"{name} without NaN",
+                got=f"{n_missing} NaN of {len(values)}",
+                hint="score rows that the model cannot take as -inf, old and new alike",
+            )
+        )
+    return values
+
+
+def _weights(call: str, name: str, values: np.ndarray, length: int) -> np.ndarray:
+    """`values` as `length` finite weights of at least 0."""
+    values = np.asarray(values, dtype=float)
+    if values.shape != (length,):
+        raise InvalidInputError(
+            describe(call, expected=f"{name} of shape {(length,)}", got=f"shape {values.shape}")
+        )
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        raise InvalidInputError(
+            describe(
+                call,
+                expected=f"finite {name} of at least 0",
+                got=f"{values[bad][0]}",
+                hint="pass likelihood ratios, not their logarithms",
+            )
+        )
+    return values
+
+
+def _check_level(call: str, level: float) -> None:
+    """Raise `InvalidInputError` unless `level` lies strictly between 0 and 1."""
+    if not 0 < level < 1:
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="a level strictly between 0 and 1",
+                got=f"{level}",
+                hint="0.1 allows one false row in ten listed",
+            )
+        )

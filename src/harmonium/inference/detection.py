@@ -22,6 +22,8 @@ from harmonium.typing import RandomKey
 # Share of the training rows beyond which the tail of F is measured.
 TAIL = 0.1
 MIN_DISTINCT = 0.5
+# A gradient is a weaker witness than an energy.
+SLOPE_WEIGHT = 0.5
 # Values of a column that an explanation tries.
 N_CANDIDATES = 24
 _LARGEST_MODEL_VALUE = 1e6
@@ -32,9 +34,10 @@ class Detector:
     """Members over the same columns, each with its transform; scores are higher for normal rows.
 
     `models` holds the members stacked on the first axis. Each votes with its free energy, and those in
-    `slopes` (their indices) once more with the length of its gradient: |∇F|. A vote v counts as
-    (v - `location`) / `scale`, arrays (votes,), so that one unit is about a factor e in how rarely a training row
-    goes that far. `quantiles` (candidates, modeled) are those of the training columns, for
+    `slopes` (their indices) half as much with the length of its gradient, |∇F|. A vote v counts as
+    its surprise log(1 + exp((v - `location`) / `scale`)), arrays (votes,): beyond the median, one
+    unit is about a factor e in how rarely a training row goes that far; below, votes level off, so that
+    one content member cannot outvote an alarmed one. `quantiles` (candidates, modeled) are those of the training columns, for
     explanations. `calibration` (rows,) are the sorted scores, by `score_kind`, of normal rows that
     shaped nothing.
     """
@@ -69,16 +72,17 @@ class Detector:
 
     def modeled_abnormality(self, modeled: np.ndarray) -> np.ndarray:
         """How abnormal points of the modeled columns are, (rows,), before rules are seen to."""
-        votes = (self.votes(modeled) - self.location) / self.scale
-        energies, slopes = votes[:, : self.n_members], votes[:, self.n_members :]
-        match self.score_kind:
-            case "energy":
-                return energies.mean(axis=1)
-            case "gradient":
-                return slopes.mean(axis=1)
-            case "typicality":
-                return np.abs(energies.mean(axis=1))
-        return votes.mean(axis=1)
+        standard = (self.votes(modeled) - self.location) / self.scale
+        n = self.n_members
+        if self.score_kind == "typicality":
+            return np.abs(standard[:, :n].mean(axis=1))
+        surprise = np.logaddexp(0.0, standard)
+        if self.score_kind == "energy":
+            return surprise[:, :n].mean(axis=1)
+        if self.score_kind == "gradient":
+            return surprise[:, n:].mean(axis=1)
+        weights = np.repeat([1.0, SLOPE_WEIGHT], [n, len(self.slopes)])
+        return surprise @ weights / weights.sum()
 
     def votes(self, modeled: np.ndarray) -> np.ndarray:
         """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""

@@ -1,4 +1,4 @@
-"""One fitted density as one `.safetensors` file: arrays as tensors, everything else as JSON in its header.
+"""One fitted density or detector as one `.safetensors` file: arrays as tensors, everything else as JSON in its header.
 
 Nothing is ever unpickled. A file is written to a temporary name in the same folder and renamed, so that
 a half-written artifact cannot be found.
@@ -24,7 +24,8 @@ from safetensors.numpy import save_file
 
 from harmonium.data import Columns, Transform
 from harmonium.errors import ArtifactError, HarmoniumError
-from harmonium.inference import Density, DensitySettings
+from harmonium.inference import Density, DensitySettings, Detector, DetectorSettings
+from harmonium.inference.detection import stack_members
 from harmonium.likelihood import LogPartition
 from harmonium.model import Bernoulli, Harmonium, Spin
 from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
@@ -32,6 +33,8 @@ from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity,
 FORMAT = "harmonium"
 FORMAT_VERSION = 1
 _HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
+
+_DETECTOR_ARRAYS = ("location", "scale", "quantiles", "calibration")
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -43,7 +46,7 @@ def save_density(density: Density, path: str | Path, settings: DensitySettings) 
     transform, transform_arrays = density.transform.to_state()
     model, model_arrays = _describe_model(density.model)
     header = {
-        "format_version": FORMAT_VERSION,
+        "kind": "density",
         "columns": columns,
         "transform": transform,
         "model": model,
@@ -51,38 +54,62 @@ def save_density(density: Density, path: str | Path, settings: DensitySettings) 
         "verdict": density.verdict,
         "trusted": density.trusted,
         "settings": asdict(settings),
-        "provenance": _provenance(),
     }
     arrays = {
         **_prefixed("columns", column_arrays),
         **_prefixed("transform", transform_arrays),
         **_prefixed("model", model_arrays),
     }
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {FORMAT: json.dumps(header, allow_nan=False)}
-    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
+    _save(path, header, arrays)
 
 
-def load_density(
+def save_detector(
+    detector: Detector, path: str | Path, settings: DetectorSettings, *, offset: float
+) -> None:
+    """Write a fitted detector, its settings and the offset of its decisions to one `.safetensors` file."""
+    columns, arrays = detector.columns.to_state()
+    arrays = _prefixed("columns", arrays)
+    transforms, models = [], []
+    for index, transform in enumerate(detector.transforms):
+        config, transform_arrays = transform.to_state()
+        transforms.append(config)
+        arrays |= _prefixed(f"transform{index}", transform_arrays)
+        config, model_arrays = _describe_model(detector.member(index))
+        models.append(config)
+        arrays |= _prefixed(f"model{index}", model_arrays)
+    header = {
+        "kind": "detector",
+        "columns": columns,
+        "transforms": transforms,
+        "models": models,
+        "slopes": list(detector.slopes),
+        "score_kind": detector.score_kind,
+        "verdict": detector.verdict,
+        "offset": offset,
+        "settings": asdict(settings),
+    }
+    own = {name: getattr(detector, name) for name in _DETECTOR_ARRAYS}
+    _save(path, header, {**arrays, **_prefixed("detector", own)})
+
+
+def load_artifact(
     path: str | Path, *, feature_map: eqx.Module | None = None
-) -> tuple[Density, DensitySettings]:
-    """Read what `save_density` wrote: the density and its settings.
+) -> tuple[Density, DensitySettings, None] | tuple[Detector, DetectorSettings, float]:
+    """Read what `save_density` or `save_detector` wrote: what was fitted, its settings, and a detector's offset.
 
-    A model with a feature map of your own is loaded by giving a `feature_map` of the same structure; its
+    A density with a feature map of your own is loaded by giving a `feature_map` of the same structure; its
     arrays are replaced. Raises `ArtifactError` for a damaged or foreign file.
     """
     path = Path(path)
     header, arrays = _read(path)
     try:
-        density = Density(
-            columns=Columns.from_state(header["columns"], _taken("columns", arrays)),
-            transform=Transform.from_state(header["transform"], _taken("transform", arrays)),
-            model=_build_model(header["model"], _taken("model", arrays), feature_map),
-            log_partition=_build_log_partition(header["log_partition"]),
-            verdict=str(header["verdict"]),
-            trusted=bool(header["trusted"]),
+        if header.get("kind", "density") == "detector":
+            return _build_detector(header, arrays)
+        return (
+            _build_density(header, arrays, feature_map),
+            DensitySettings(**header["settings"]),
+            None,
         )
-        settings = DensitySettings(**header["settings"])
     except ArtifactError as error:
         raise ArtifactError(f"load({str(path)!r}): {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, HarmoniumError) as error:
@@ -90,7 +117,61 @@ def load_density(
             f"load({str(path)!r}): the file is damaged or was not written by harmonium "
             f"({type(error).__name__}: {error}). Try: fit and save the model again."
         ) from error
-    return density, settings
+
+
+def _build_density(header: Config, arrays: Arrays, feature_map: Any) -> Density:
+    return Density(
+        columns=Columns.from_state(header["columns"], _taken("columns", arrays)),
+        transform=Transform.from_state(header["transform"], _taken("transform", arrays)),
+        model=_build_model(header["model"], _taken("model", arrays), feature_map),
+        log_partition=_build_log_partition(header["log_partition"]),
+        verdict=str(header["verdict"]),
+        trusted=bool(header["trusted"]),
+    )
+
+
+def _build_detector(header: Config, arrays: Arrays) -> tuple[Detector, DetectorSettings, float]:
+    n_members = len(header["models"])
+    if n_members < 1 or len(header["transforms"]) != n_members:
+        raise ArtifactError("expected one transform for each of one or more models.")
+    models = [
+        _build_model(config, _taken(f"model{index}", arrays), None)
+        for index, config in enumerate(header["models"])
+    ]
+    transforms = tuple(
+        Transform.from_state(config, _taken(f"transform{index}", arrays))
+        for index, config in enumerate(header["transforms"])
+    )
+    slopes = tuple(int(index) for index in header["slopes"])
+    if not all(0 <= index < n_members for index in slopes):
+        raise ArtifactError(f"slopes: expected indices below {n_members}; got {slopes}.")
+    offset = float(header["offset"])
+    own = _taken("detector", arrays)
+    n_votes = n_members + len(slopes)
+    columns = Columns.from_state(header["columns"], _taken("columns", arrays))
+    shapes = {"location": (n_votes,), "scale": (n_votes,)}
+    for name, array in own.items():
+        if array.shape != shapes.get(name, array.shape) or not np.all(np.isfinite(array)):
+            raise ArtifactError(f"{name}: expected finite numbers of the right shape.")
+    if own["calibration"].ndim != 1 or own["quantiles"].shape[1:] != (columns.n_modeled,):
+        raise ArtifactError("calibration or quantiles: wrong shape.")
+    detector = Detector(
+        columns=columns,
+        transforms=transforms,
+        models=stack_members(models),
+        slopes=slopes,
+        score_kind=str(header["score_kind"]),
+        verdict=str(header["verdict"]),
+        **{name: own[name] for name in _DETECTOR_ARRAYS},
+    )
+    return detector, DetectorSettings(**header["settings"]), offset
+
+
+def _save(path: str | Path, header: Config, arrays: Arrays) -> None:
+    header = {"format_version": FORMAT_VERSION, **header, "provenance": _provenance()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {FORMAT: json.dumps(header, allow_nan=False)}
+    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
 
 
 def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:

@@ -59,10 +59,18 @@ def fit(
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="likelihood, persistent or contrastive-divergence [likelihood]."),
+        typer.Option(
+            help="likelihood, persistent, contrastive-divergence, score-matching or "
+            "noise-contrastive [likelihood]."
+        ),
     ] = None,
     tails: Annotated[str | None, typer.Option(help="auto, none or asinh [auto].")] = None,
-    whitening: Annotated[str | None, typer.Option(help="full or diagonal [full].")] = None,
+    whitening: Annotated[
+        str | None, typer.Option(help="full, partial or diagonal [full].")
+    ] = None,
+    detector: Annotated[
+        bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
+    ] = True,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,12 +94,19 @@ def fit(
     settings = {} if config is None else read_config(config)
     settings |= {name: value for name, value in given.items() if value is not None}
 
-    from harmonium.cli.work import fit_run, make_estimator
+    from harmonium.cli.work import fit_run, make_detector, make_estimator
     from harmonium.data import read_table
 
     estimator = make_estimator(settings)
     table = read_table(data)
-    metrics = fit_run(estimator, table, output, errors, overwrite=overwrite)
+    metrics = fit_run(
+        estimator,
+        table,
+        output,
+        errors,
+        overwrite=overwrite,
+        detector=make_detector(estimator) if detector else None,
+    )
     if as_json:
         _print_json({"run": str(output), **metrics})
         return
@@ -134,6 +149,50 @@ def score(
         print(f"{len(log_density)} rows -> {output}; mean {log_density.mean():.3f} nats per row")
     if not as_json:
         errors.print(estimator.verdict_)
+
+
+@app.command()
+def detect(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")
+    ] = None,
+    fdr: Annotated[
+        float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
+    ] = 0.05,
+    explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
+
+    Rows are flagged at the false-discovery rate. Example: harmonium detect run new.csv --explain 3 -o out.csv
+    """
+    from harmonium.cli.runs import check_table_output
+
+    if output is not None:
+        check_table_output(output, overwrite=overwrite)
+    from harmonium.cli.detect import Detection, detect_rows
+
+    found: Detection = detect_rows(model, data, fdr=fdr, n_reasons=explain)
+    n_flagged = int(found.flagged.sum())
+    if output is not None:
+        from harmonium.data import write_columns
+
+        write_columns(output, found.columns)
+    summary = {"rows": found.n_rows, "flagged": n_flagged, "fdr": fdr, "verdict": found.verdict}
+    if as_json:
+        rows = {} if output is not None else {n: list(v) for n, v in found.columns.items()}
+        _print_json({**summary, **rows})
+        return
+    if output is None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(found.columns)
+        writer.writerows(zip(*(list(v) for v in found.columns.values()), strict=True))
+    else:
+        print(f"{found.n_rows} rows -> {output}; {n_flagged} flagged at FDR {fdr:g}")
+    errors.print(found.verdict)
 
 
 @app.command()
@@ -276,9 +335,13 @@ def _load_with_data(
     if output is not None:
         check_table_output(output, overwrite=overwrite)
     from harmonium.data import read_table
-    from harmonium.estimators import load
+    from harmonium.estimators import DensityEstimator, load
 
     estimator = load(find_model(model))
+    if not isinstance(estimator, DensityEstimator):
+        raise InvalidInputError(
+            f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
+        )
     columns = estimator.density_.columns.names
     return estimator, None if data is None else read_table(data, columns=columns)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from harmonium.cli.runs import DETECTOR_FILE
 from harmonium.errors import InvalidInputError, describe
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -47,3 +48,17 @@ def find_model(path: Path) -> Path:
             "`harmonium fit`; the order is MODEL, then DATA."
         )
     return model
+
+
+def find_detector(path: Path) -> Path:
+    """The detector of a run folder, beside its model, or a file that is one itself."""
+    folder = path if path.is_dir() else path.parent
+    beside = folder / DETECTOR_FILE
+    if path.is_dir() or path.name == "model.safetensors":
+        if not beside.is_file():
+            raise InvalidInputError(
+                f"{folder} holds no {DETECTOR_FILE}, so there is nothing to detect with. Try: "
+                "`harmonium fit` without --no-detector."
+            )
+        return beside
+    return path

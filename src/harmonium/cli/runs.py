@@ -19,6 +19,10 @@ TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
 
 
 @contextmanager
+
+DETECTOR_FILE = "detector.safetensors"
+
+
 def new_run_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder that becomes `path` if the block succeeds and vanishes if it fails.
 

@@ -12,13 +12,18 @@ from typing import Any
 from rich.console import Console
 
 from harmonium.cli.progress import fit_progress
-from harmonium.cli.runs import new_run_folder, write_config, write_history, write_metrics
+from harmonium.cli.runs import DETECTOR_FILE, new_run_folder, write_config, write_history, write_metrics
 from harmonium.data import Table
 from harmonium.errors import InvalidInputError, describe
-from harmonium.estimators import DensityEstimator
+from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.inference import DensitySettings
 
 Metrics = dict[str, Any]
+
+# Seconds of a budget from which on the detector gets all of its updates.
+BUDGET_OF_FULL_DETECTOR = 60.0
+# Share of a budget that the density keeps whatever the detector took.
+LEAST_SHARE = 0.3
 
 
 def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
@@ -39,21 +44,48 @@ def fit_run(
     console: Console,
     *,
     overwrite: bool,
+    detector: AnomalyDetector | None = None,
     finish: Callable[[Path, Metrics], None] | None = None,
 ) -> Metrics:
-    """Fit, then write model, configuration, history and metrics; `finish` may add to the folder."""
+    """Fit, then write models, configuration, history and metrics; `finish` may add to the folder.
+
+    A detector is fitted first, and its time comes off the budget of the density.
+    """
     started = time.monotonic()
     with stop_on_interrupt(console), fit_progress(console, estimator.n_updates) as report:
+        if detector is not None:
+            detector.fit(table)
+            _shorten_budget(estimator, time.monotonic() - started)
         estimator.fit_table(table, report=report)
     metrics = _metrics(estimator, time.monotonic() - started)
+    if detector is not None:
+        metrics["detector"] = detector.verdict_
     with new_run_folder(output, overwrite=overwrite) as folder:
         estimator.save(folder / "model.safetensors")
+        if detector is not None:
+            detector.save(folder / DETECTOR_FILE)
         write_config(folder, asdict(estimator.settings_))
         write_history(folder, estimator.history_)
         if finish is not None:
             finish(folder, metrics)
         write_metrics(folder, metrics)
     return metrics
+
+
+def make_detector(estimator: DensityEstimator) -> AnomalyDetector:
+    """The detector that goes with a density: its seed, and no more updates or time than it has."""
+    detector = AnomalyDetector(random_state=estimator.random_state)
+    n_updates = min(detector.n_updates, estimator.n_updates)
+    if estimator.time_budget is not None:
+        share = min(1.0, estimator.time_budget / BUDGET_OF_FULL_DETECTOR)
+        n_updates = max(1, int(share * n_updates))
+    return detector.set_params(n_updates=n_updates)
+
+
+def _shorten_budget(estimator: DensityEstimator, spent: float) -> None:
+    if estimator.time_budget is not None:
+        left = max(estimator.time_budget - spent, LEAST_SHARE * estimator.time_budget)
+        estimator.set_params(time_budget=left)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Layer 6: the scikit-learn faces."""
 
-from harmonium.estimators.density import DensityEstimator, load
+from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
+from harmonium.estimators.files import load
 
 __all__ = ["AnomalyDetector", "DensityEstimator", "load"]

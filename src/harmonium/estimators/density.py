@@ -2,11 +2,9 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -16,7 +14,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from harmonium.artifact import load_density, save_density
+from harmonium.artifact import save_density
 from harmonium.data import Table, as_table
 from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
 from harmonium.estimators.seeds import as_seed, name_features
@@ -225,19 +223,9 @@ class DensityEstimator(
         columns = self._fitted().columns.names
         return as_table(X, call=f"DensityEstimator.{method}(X)", columns=columns).values
 
-    def _wrap(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
+    def adopt(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
+        """Take over a fitted density, as loading does."""
         self.density_, self.settings_ = density, settings
         self.history_: tuple[Record, ...] = ()
         name_features(self, density.columns.names)
         return self
-
-
-def load(path: str | Path, *, feature_map: eqx.Module | None = None) -> DensityEstimator:
-    """Load what `save` wrote; raises `ArtifactError` for a damaged or foreign file.
-
-    `feature_map` is an instance of the same structure, needed only for a map of your own.
-    """
-    density, settings = load_density(path, feature_map=feature_map)
-    parameters = asdict(settings)
-    estimator = DensityEstimator(random_state=parameters.pop("seed"), **parameters)
-    return estimator._wrap(density, settings)

@@ -1,17 +1,18 @@
 """`AnomalyDetector`: the scikit-learn face of a fitted detector."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from harmonium.artifact import save_detector
 from harmonium.data import Table, as_table
+from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
+from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
 from harmonium.inference.conformal import benjamini_hochberg
-from harmonium.inference.detection import Detector, fit_detector
-from harmonium.inference.detection_settings import DetectorSettings
-from harmonium.inference.explanation import Explanation, explain
 
 AUTO_LEVEL = 0.05
 
@@ -19,7 +20,7 @@ AUTO_LEVEL = 0.05
 class AnomalyDetector(OutlierMixin, BaseEstimator):
     """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
 
-    An ensemble of four deep harmoniums is trained by denoising score matching, with different noise and
+    An ensemble of deep harmoniums, four kinds twice over, is trained by denoising score matching, with different noise and
     whitening, in one compiled loop; their free energies are averaged. Rows set aside calibrate
     the p-values.
 
@@ -58,7 +59,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         contamination: float | str = "auto",
         *,
         score: str = "combined",
-        n_repeats: int = 1,
+        n_repeats: int = 2,
         n_hidden: int = 128,
         width: int = 256,
         n_updates: int = 2000,
@@ -116,22 +117,26 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Which cells make each row unlikely, and what would be likely instead."""
         return explain(self._fitted(), self._values("explain", X))
 
-    def as_pyod(self) -> Any:
+    def as_pyod(self) -> PyODAdapter:
         """A thin adapter with PyOD's signs: higher = more abnormal, labels 0 and 1."""
-        from harmonium.estimators.pyod import PyODAdapter
-
         return PyODAdapter(self)
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | Path) -> None:
         """Write everything that scoring needs to one `.safetensors` file."""
-        from harmonium.artifact import save_detector
-
         save_detector(self._fitted(), path, self.settings_, offset=self.offset_)
 
     @property
     def verdict_(self) -> str:
         """What the scores and p-values are good for."""
         return self._fitted().verdict
+
+    def adopt(
+        self, detector: Detector, settings: DetectorSettings, offset: float
+    ) -> "AnomalyDetector":
+        """Take over a fitted detector, as loading does."""
+        self.detector_, self.settings_, self.offset_ = detector, settings, offset
+        name_features(self, detector.columns.names)
+        return self
 
     def _find_offset(self, table: Table) -> float:
         if not isinstance(self.settings_.contamination, str):

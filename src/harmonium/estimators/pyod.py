@@ -1,13 +1,25 @@
 """PyOD's conventions around a fitted detector; PyOD itself is not needed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
 
-if TYPE_CHECKING:
-    from harmonium.estimators.detector import AnomalyDetector
+
+class FitsAndScores(Protocol):
+    """What the adapter needs of a detector, in scikit-learn's signs."""
+
+    contamination: float | str
+    offset_: float
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        """Fit to rows (rows, columns)."""
+        ...
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Scores (rows,), higher = more normal."""
+        ...
 
 
 class PyODAdapter:
@@ -18,7 +30,7 @@ class PyODAdapter:
     and `labels_` of the training rows.
     """
 
-    def __init__(self, detector: "AnomalyDetector"):
+    def __init__(self, detector: FitsAndScores):
         self.detector = detector
 
     @property

@@ -24,6 +24,7 @@ TAIL = 0.1
 MIN_DISTINCT = 0.5
 # A gradient is a weaker witness than an energy.
 SLOPE_WEIGHT = 0.5
+FIRST_BIAS = 0.5
 # Values of a column that an explanation tries.
 N_CANDIDATES = 24
 _LARGEST_MODEL_VALUE = 1e6
@@ -57,6 +58,10 @@ class Detector:
     def n_members(self) -> int:
         """How many models vote."""
         return len(self.transforms)
+
+    def member(self, index: int) -> Harmonium:
+        """One of the models."""
+        return take_member(self.models, index)
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal.
@@ -220,12 +225,33 @@ def _build_models(
 
 
 def build_member(key: RandomKey, n_visible: int, n_hidden: int, width: int) -> Harmonium:
-    """One untrained member: a residual map of two layers."""
-    key_map, key_model = jax.random.split(key)
-    feature_map = feature_maps.ResidualMLP(
-        n_visible, width, 1, input_scale=feature_maps.UNIT_VARIANCE * 3**0.5, key=key_map
+    """One untrained member: a residual map of two layers, with weights of variance 1 / fan-in.
+
+    The spread of the first biases lets the units bend all over the rows from the start.
+    """
+    key_map, key_bias, key_model = jax.random.split(key, 3)
+    feature_map = feature_maps.ResidualMLP(n_visible, width, 1, key=key_map)
+    layers = (feature_map.lift, *feature_map.blocks)
+    biases = [FIRST_BIAS * jax.random.normal(key_bias, (width,)), jnp.zeros(width)]
+    feature_map = eqx.tree_at(
+        lambda f: [layer.weight for layer in (f.lift, *f.blocks)]
+        + [layer.bias for layer in (f.lift, *f.blocks)],
+        feature_map,
+        [3**0.5 * layer.weight for layer in layers] + biases,
     )
     return Harmonium(n_visible, n_hidden, feature_map=feature_map, key=key_model)
+
+
+def stack_members(models: list[Harmonium]) -> Harmonium:
+    """Models of one structure as one with a leading axis of members."""
+    return jax.tree.map(
+        lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *models
+    )
+
+
+def take_member(models: Harmonium, index: int | Array) -> Harmonium:
+    """The member, or members, at an index of stacked models."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, models)
 
 
 MemberRows = Float[Array, "batch members visible"]
@@ -246,7 +272,7 @@ def _votes(
 ) -> Float[Array, "batch votes"]:
     energies = _per_member(models, rows, lambda model, x: model.free_energy(x))
     chosen = jnp.asarray(slopes)
-    steep = jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, models)
+    steep = take_member(models, chosen)
     lengths = _per_member(steep, rows[:, chosen], lambda model, x: jnp.linalg.norm(model.score(x)))
     return jnp.concatenate([energies, lengths], axis=1)
 

@@ -38,7 +38,7 @@ class DetectorSettings:
 
     score: str = "combined"
     contamination: float | str = "auto"
-    n_repeats: int = 1
+    n_repeats: int = 2
     n_hidden: int = 128
     width: int = 256
     n_updates: int = 2000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -38,6 +38,21 @@ _DETECTOR_ARRAYS = ("location", "scale", "quantiles", "calibration")
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
+
+
+class StoredDensity(NamedTuple):
+    """A density and the settings it was made by."""
+
+    density: Density
+    settings: DensitySettings
+
+
+class StoredDetector(NamedTuple):
+    """A detector, the settings it was made by, and the offset of its decisions."""
+
+    detector: Detector
+    settings: DetectorSettings
+    offset: float
 
 
 def save_density(density: Density, path: str | Path, settings: DensitySettings) -> None:
@@ -94,8 +109,8 @@ def save_detector(
 
 def load_artifact(
     path: str | Path, *, feature_map: eqx.Module | None = None
-) -> tuple[Density, DensitySettings, None] | tuple[Detector, DetectorSettings, float]:
-    """Read what `save_density` or `save_detector` wrote: what was fitted, its settings, and a detector's offset.
+) -> StoredDensity | StoredDetector:
+    """Read what `save_density` or `save_detector` wrote.
 
     A density with a feature map of your own is loaded by giving a `feature_map` of the same structure; its
     arrays are replaced. Raises `ArtifactError` for a damaged or foreign file.
@@ -105,11 +120,8 @@ def load_artifact(
     try:
         if header.get("kind", "density") == "detector":
             return _build_detector(header, arrays)
-        return (
-            _build_density(header, arrays, feature_map),
-            DensitySettings(**header["settings"]),
-            None,
-        )
+        density = _build_density(header, arrays, feature_map)
+        return StoredDensity(density, DensitySettings(**header["settings"]))
     except ArtifactError as error:
         raise ArtifactError(f"load({str(path)!r}): {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, HarmoniumError) as error:
@@ -130,7 +142,7 @@ def _build_density(header: Config, arrays: Arrays, feature_map: Any) -> Density:
     )
 
 
-def _build_detector(header: Config, arrays: Arrays) -> tuple[Detector, DetectorSettings, float]:
+def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     n_members = len(header["models"])
     if n_members < 1 or len(header["transforms"]) != n_members:
         raise ArtifactError("expected one transform for each of one or more models.")
@@ -164,7 +176,7 @@ def _build_detector(header: Config, arrays: Arrays) -> tuple[Detector, DetectorS
         verdict=str(header["verdict"]),
         **{name: own[name] for name in _DETECTOR_ARRAYS},
     )
-    return detector, DetectorSettings(**header["settings"]), offset
+    return StoredDetector(detector, DetectorSettings(**header["settings"]), offset)
 
 
 def _save(path: str | Path, header: Config, arrays: Arrays) -> None:

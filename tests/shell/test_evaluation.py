@@ -63,7 +63,7 @@ def untrusted(fitted):
     density = dataclasses.replace(
         fitted.density_, log_partition=log_partition, trusted=False, verdict=log_partition.verdict
     )
-    return other._wrap(density, fitted.settings_)
+    return other.adopt(density, fitted.settings_)
 
 
 def test_a_log_density_that_cannot_be_backed_warns(fitted, rows):

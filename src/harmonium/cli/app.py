@@ -65,9 +65,7 @@ def fit(
         ),
     ] = None,
     tails: Annotated[str | None, typer.Option(help="auto, none or asinh [auto].")] = None,
-    whitening: Annotated[
-        str | None, typer.Option(help="full, partial or diagonal [full].")
-    ] = None,
+    whitening: Annotated[str | None, typer.Option(help="full, partial or diagonal [full].")] = None,
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
     ] = True,

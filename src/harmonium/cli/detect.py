@@ -65,7 +65,11 @@ def _power(detector: AnomalyDetector, table: Table, fdr: float) -> list[str]:
     n = len(detector.detector_.calibration)
     needed = fewest_calibration_rows(1, table.n_rows, fdr)
     fewest = next(
-        (r for r in range(1, table.n_rows + 1) if fewest_calibration_rows(r, table.n_rows, fdr) <= n),
+        (
+            r
+            for r in range(1, table.n_rows + 1)
+            if fewest_calibration_rows(r, table.n_rows, fdr) <= n
+        ),
         None,
     )
     if n >= needed:

@@ -18,11 +18,10 @@ EXTRA_FILES = {"samples.png", "training.png"}
 TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
 
 
-@contextmanager
-
 DETECTOR_FILE = "detector.safetensors"
 
 
+@contextmanager
 def new_run_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder that becomes `path` if the block succeeds and vanishes if it fails.
 

@@ -12,7 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from harmonium.cli.progress import fit_progress
-from harmonium.cli.runs import DETECTOR_FILE, new_run_folder, write_config, write_history, write_metrics
+from harmonium.cli.runs import (
+    DETECTOR_FILE,
+    new_run_folder,
+    write_config,
+    write_history,
+    write_metrics,
+)
 from harmonium.data import Table
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator

@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,23 @@ def write_table(
     if writer is None:
         raise problem(call, "a file ending in .csv, .parquet or .npy", f"{path.name!r}")
     _replace(path, lambda partial: writer(partial, list(names), columns), call)
+
+
+def write_columns(
+    path: str | os.PathLike[str], columns: Mapping[str, Sequence[float] | Sequence[str]]
+) -> None:
+    """Write named columns of one length, numbers or words, as CSV or Parquet, whole or not at all.
+
+    Raises `InvalidInputError` for an unknown extension or a folder that cannot be written to.
+    """
+    path = Path(path)
+    call = f"write_columns({str(path)!r})"
+    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        raise problem(call, "a file ending in .csv or .parquet", f"{path.name!r}")
+    values = [np.asarray(column) for column in columns.values()]
+    _replace(path, lambda partial: writer(partial, list(columns), values), call)
 
 
 def _reader(path: Path, call: str) -> Callable[[Path, str], Any]:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import equinox as eqx
 
-from harmonium.artifact import load_artifact
+from harmonium.artifact import StoredDensity, load_artifact
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
-from harmonium.inference import Density
 
 
 def load(
@@ -18,9 +17,9 @@ def load(
 
     `feature_map` is an instance of the same structure, needed only for a map of your own.
     """
-    fitted, settings, extra = load_artifact(path, feature_map=feature_map)
-    parameters = asdict(settings)
+    stored = load_artifact(path, feature_map=feature_map)
+    parameters = asdict(stored.settings)
     seed = parameters.pop("seed")
-    if isinstance(fitted, Density):
-        return DensityEstimator(random_state=seed, **parameters).adopt(fitted, settings)
-    return AnomalyDetector(random_state=seed, **parameters).adopt(fitted, settings, extra["offset"])
+    if isinstance(stored, StoredDensity):
+        return DensityEstimator(random_state=seed, **parameters).adopt(*stored)
+    return AnomalyDetector(random_state=seed, **parameters).adopt(*stored)

@@ -24,7 +24,7 @@ class Checks:
 
     def share(self, name: str, value: object, highest: float = 1.0) -> None:
         """A real number above 0 and below `highest`."""
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < highest:
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < highest:
             raise self.error(name, value, f"a share between 0 and {highest:g}")
 
     def whole(self, name: str, value: object, lowest: int, highest: int) -> None:

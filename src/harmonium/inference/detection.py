@@ -234,8 +234,10 @@ def build_member(key: RandomKey, n_visible: int, n_hidden: int, width: int) -> H
     layers = (feature_map.lift, *feature_map.blocks)
     biases = [FIRST_BIAS * jax.random.normal(key_bias, (width,)), jnp.zeros(width)]
     feature_map = eqx.tree_at(
-        lambda f: [layer.weight for layer in (f.lift, *f.blocks)]
-        + [layer.bias for layer in (f.lift, *f.blocks)],
+        lambda f: (
+            [layer.weight for layer in (f.lift, *f.blocks)]
+            + [layer.bias for layer in (f.lift, *f.blocks)]
+        ),
         feature_map,
         [3**0.5 * layer.weight for layer in layers] + biases,
     )

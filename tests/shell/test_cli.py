@@ -12,7 +12,7 @@ from harmonium.cli.app import run
 
 FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
 # An affine map with few hidden units has an exact log Z: what is not about it need not estimate it.
-QUICK = ["--updates", "3", "--hidden", "4", "--feature-map", "identity"]
+QUICK = ["--updates", "3", "--hidden", "4", "--feature-map", "identity", "--no-detector"]
 
 
 def call(*arguments: object) -> int:
@@ -38,7 +38,13 @@ def fitted_run(tmp_path_factory, table):
 
 def test_fit_writes_a_complete_run(fitted_run):
     names = {path.name for path in fitted_run.iterdir()}
-    assert names == {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
+    assert names == {
+        "model.safetensors",
+        "detector.safetensors",
+        "config.toml",
+        "history.parquet",
+        "metrics.json",
+    }
     assert 'tails = "auto"' in (fitted_run / "config.toml").read_text()
     metrics = json.loads((fitted_run / "metrics.json").read_text())
     assert metrics["updates"] == 6

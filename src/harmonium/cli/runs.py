@@ -13,8 +13,9 @@ from typing import Any
 from harmonium.errors import InvalidInputError
 from harmonium.learning.result import Record
 
+DETECTOR_FILE = "detector.safetensors"
 RUN_FILES = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
-EXTRA_FILES = {"samples.png", "training.png"}
+EXTRA_FILES = {DETECTOR_FILE, "samples.png", "training.png"}
 TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
 
 

@@ -13,7 +13,7 @@ from harmonium.errors import DivergedError
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.trainer import cosine_decay
 from harmonium.model import Harmonium
-from harmonium.typing import Batch, RandomKey, Scalar
+from harmonium.typing import Batch, RandomKey, Scalar, Training
 
 CHUNKS = 10
 WARMUP = 100
@@ -143,7 +143,7 @@ class _Run(eqx.Module):
         )
         return _Member(parameters, averaged, optimizer_state, ascent.carry), ascent.metrics["loss"]
 
-    def _batch(self, key: RandomKey, member: _Member, rows: Batch, update: Scalar) -> Batch:
+    def _batch(self, key: RandomKey, member: _Member, rows: Training, update: Scalar) -> Batch:
         """Rows at random; with trimming, the likeliest of a larger draw under the teacher."""
         size, trim = self.settings.batch_size, self.settings.trim
         drawn = round(size / (1 - trim))

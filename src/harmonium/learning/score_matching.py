@@ -11,7 +11,7 @@ from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.negatives import Chains, training_kernel
 from harmonium.learning.objectives import AbstractObjective, Ascent
 from harmonium.model import Harmonium
-from harmonium.typing import Batch, RandomKey, Scalar
+from harmonium.typing import Batch, RandomKey, Scalar, Visible
 
 N_LEVELS = 8
 
@@ -47,22 +47,22 @@ class DenoisingScoreMatching(AbstractObjective):
 
     def loss(self, key: RandomKey, model: Harmonium, batch: Batch) -> Scalar:
         """Mean over rows of sd² · |score(x + noise) - score of the kernel|², with fresh noise."""
-        key_level, key_noise = jax.random.split(key)
-        level = jax.random.randint(key_level, (batch.shape[0], 1), 0, self.levels.shape[0])
-        sd = self.levels[level]
-        factor = jnp.ones(batch.shape[1]) if self.per_column is None else self.per_column
-        unscaled = sd * jax.random.normal(key_noise, batch.shape, batch.dtype)
-        target = -self._precision(unscaled) * unscaled / factor
-        score = jax.vmap(model.score)(batch + factor * unscaled)
-        return jnp.mean(jnp.sum(jnp.square(sd * factor * (score - target)), axis=1))
+        keys = jax.random.split(key, batch.shape[0])
+        return jnp.mean(jax.vmap(lambda key, x: self._row_loss(key, model, x))(keys, batch))
 
-    def _precision(self, noise: Batch) -> Float[Array, "batch 1"]:
-        """E[1/sd²] over the levels that may have made this noise: minus the kernel's score over noise."""
-        square = jnp.sum(noise * noise, axis=1, keepdims=True)
-        n_visible = noise.shape[1]
-        logits = -square / (2 * self.levels**2)[None] - n_visible * jnp.log(self.levels)[None]
-        weights = jax.nn.softmax(logits, axis=1)
-        return jnp.sum(weights / (self.levels**2)[None], axis=1, keepdims=True)
+    def _row_loss(self, key: RandomKey, model: Harmonium, x: Visible) -> Scalar:
+        key_level, key_noise = jax.random.split(key)
+        sd = self.levels[jax.random.randint(key_level, (), 0, self.levels.shape[0])]
+        factor = jnp.ones_like(x) if self.per_column is None else self.per_column
+        noise = sd * jax.random.normal(key_noise, x.shape, x.dtype)
+        target = -self._precision(noise) * noise / factor
+        residual = sd * factor * (model.score(x + factor * noise) - target)
+        return residual @ residual
+
+    def _precision(self, noise: Visible) -> Scalar:
+        """E[1/sd²] over the levels that may have made this noise: the kernel's score is minus it times noise."""
+        logits = -(noise @ noise) / (2 * self.levels**2) - noise.shape[0] * jnp.log(self.levels)
+        return jnp.sum(jax.nn.softmax(logits) / self.levels**2)
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
         """Nothing is carried."""

@@ -1,0 +1,235 @@
+"""The anomaly detector as users meet it: scikit-learn's contract, PyOD's signs, files and decisions."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import harmonium as hm
+from harmonium.cli.app import run
+from harmonium.estimators import AnomalyDetector
+
+SMALL = {"n_repeats": 1, "n_hidden": 8, "width": 16, "batch_size": 64}
+
+
+# Few updates: the checks are about the contract, and fit hundreds of tables.
+@parametrize_with_checks([AnomalyDetector(n_updates=60, **SMALL)])
+def test_scikit_learn_contract(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+def make_table(n, seed):
+    """Two correlated columns, a bent one and a constant."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=n)
+    second = first + 0.1 * rng.normal(size=n)
+    third = first**2 + 0.2 * rng.normal(size=n)
+    return np.stack([first, second, third, np.full(n, 2.0)], axis=1)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return AnomalyDetector(n_updates=600, calibration_fraction=0.3, **SMALL).fit(
+            make_table(1000, 0)
+        )
+
+
+@pytest.fixture(scope="module")
+def normal():
+    return make_table(400, 1)
+
+
+@pytest.fixture(scope="module")
+def odd(normal):
+    """Rows whose second column has left the first."""
+    rows = normal[:100].copy()
+    rows[:, 1] += 2.5
+    return rows
+
+
+def test_odd_rows_score_lower_and_get_small_p_values(detector, normal, odd):
+    assert np.median(detector.score_samples(odd)) < np.quantile(
+        detector.score_samples(normal), 0.02
+    )
+    assert np.median(detector.p_values(odd)) <= 0.02
+    assert np.mean(detector.predict(odd) == -1) > 0.8
+
+
+def test_p_values_of_normal_rows_are_valid(detector, normal):
+    p_values = detector.p_values(normal)
+    n, m = 300, len(normal)
+    for level in (0.05, 0.1, 0.3, 0.5):
+        # Given the calibration rows the rate varies like a beta quantile; 5 standard errors.
+        error = np.sqrt(level * (1 - level) * (1 / m + 1 / n))
+        assert abs(np.mean(p_values <= level) - level) < 5 * error + 1 / n
+
+
+def test_auto_contamination_flags_by_p_values(detector, normal):
+    flagged = detector.predict(normal) == -1
+    # The decision is strict, p-values count ties.
+    assert np.all(detector.p_values(normal)[flagged] <= 0.05)
+    assert np.all(detector.p_values(normal)[~flagged] > 0.05 - 1e-12) or flagged.any()
+
+
+def test_selection_keeps_the_false_discovery_rate(detector, normal, odd):
+    chosen = detector.select(np.concatenate([normal, odd]), fdr=0.2)
+    assert chosen[len(normal) :].mean() > 0.5
+    assert chosen[: len(normal)].sum() / max(chosen.sum(), 1) < 0.4
+
+
+def test_a_stated_contamination_flags_that_share_of_the_training_rows():
+    rows = make_table(200, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(rows)
+    assert np.sum(fitted.predict(rows) == -1) == 20
+
+
+def test_reasons_name_the_odd_cell_and_a_likely_value(detector, normal, odd):
+    found = detector.explain(odd)
+    assert found.contributions.shape == odd.shape
+    assert np.all(found.contributions >= 0)
+    # First and second column contradict each other; either may be blamed, the others not.
+    assert np.mean(np.isin(found.top(1)[:, 0], [0, 1])) > 0.8
+    shift = odd[:, 1] - found.likely_values[:, 1]
+    assert np.median(shift) == pytest.approx(2.5, abs=0.7)
+    assert found.hidden_changes.shape == (len(odd),)
+
+
+def test_a_broken_rule_is_a_reason(detector, normal):
+    broken = normal[:3].copy()
+    broken[:, 3] = 7.0
+    found = detector.explain(broken)
+    drop = detector.score_samples(normal[:3]) - detector.score_samples(broken)
+    np.testing.assert_allclose(found.contributions[:, 3], drop, rtol=1e-2)
+    np.testing.assert_array_equal(found.likely_values[:, 3], 2.0)
+
+
+@pytest.mark.parametrize("score", ["energy", "gradient", "typicality"])
+def test_every_score_ranks_odd_rows_low(score, normal, odd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = AnomalyDetector(score=score, n_updates=600, **SMALL).fit(make_table(1000, 0))
+    assert np.median(fitted.score_samples(odd)) < np.quantile(fitted.score_samples(normal), 0.1)
+
+
+def test_pyod_signs(detector, normal, odd):
+    adapter = detector.as_pyod()
+    with pytest.raises(ValueError, match=r"predict_proba.*adopt"):
+        adapter.predict_proba(normal)
+    adapter.adopt(normal)
+    np.testing.assert_array_equal(adapter.decision_function(odd), -detector.score_samples(odd))
+    np.testing.assert_array_equal(adapter.predict(odd) == 1, detector.predict(odd) == -1)
+    np.testing.assert_array_equal(adapter.labels_, adapter.decision_scores_ > adapter.threshold_)
+    shares = adapter.predict_proba(odd)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert shares.min() >= 0
+
+
+def test_pipeline_and_grid_search():
+    rows = make_table(120, 3)[:, :3]
+    steps = make_pipeline(StandardScaler(), AnomalyDetector(n_updates=20, **SMALL))
+    assert steps.fit(rows).predict(rows).shape == (120,)
+    search = GridSearchCV(
+        AnomalyDetector(n_updates=20, **SMALL),
+        {"score": ["energy", "combined"]},
+        scoring=lambda estimator, rows, labels=None: float(np.mean(estimator.score_samples(rows))),
+        cv=2,
+    )
+    assert search.fit(rows).best_params_["score"] in ("energy", "combined")
+
+
+def test_files_bring_everything_back(detector, normal, tmp_path):
+    path = tmp_path / "detector.safetensors"
+    detector.save(path)
+    loaded = hm.load(path)
+    assert isinstance(loaded, AnomalyDetector)
+    np.testing.assert_array_equal(loaded.score_samples(normal), detector.score_samples(normal))
+    np.testing.assert_array_equal(loaded.p_values(normal), detector.p_values(normal))
+    np.testing.assert_array_equal(loaded.predict(normal), detector.predict(normal))
+    assert loaded.get_params() == detector.get_params()
+    assert loaded.verdict_ == detector.verdict_
+
+
+def test_same_seed_same_scores():
+    rows = make_table(100, 4)[:, :3]
+    first = AnomalyDetector(n_updates=20, **SMALL).fit(rows)
+    other = clone(first).set_params(random_state=1).fit(rows)
+    again = clone(first).fit(rows)
+    np.testing.assert_array_equal(first.score_samples(rows), again.score_samples(rows))
+    assert not np.allclose(first.score_samples(rows), other.score_samples(rows))
+
+
+def test_rows_far_out_stay_finite(detector, normal):
+    far = normal[:1].copy()
+    far[0, 0] = 1e80
+    assert np.isfinite(detector.score_samples(far)[0])
+    assert detector.score_samples(far)[0] < detector.score_samples(normal).min()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"contamination": 0.7}, "AnomalyDetector\\(contamination=.*0.5.*got 0.7"),
+        ({"contamination": "some"}, "contamination=.*auto"),
+        ({"score": "log"}, "score=.*'combined'"),
+        ({"n_repeats": 0}, "n_repeats=.*from 1"),
+        ({"calibration_fraction": 1.0}, "calibration_fraction=.*between 0 and 1"),
+        ({"calibration_fraction": 0.99}, "rows to train on"),
+        ({"learning_rate": -1}, "learning_rate=.*positive"),
+    ],
+)
+def test_wrong_parameters_are_named(parameters, words):
+    with pytest.raises(ValueError, match=words):
+        AnomalyDetector(**{"n_updates": 2, **parameters}).fit(make_table(20, 0))
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        run([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture
+def table(odd, normal, tmp_path):
+    path = tmp_path / "new.csv"
+    rows = np.concatenate([odd[:5], normal[:25]])
+    np.savetxt(path, rows, delimiter=",", header="x1,x2,x3,x4", comments="")
+    return path
+
+
+def test_detect_writes_scores_flags_and_reasons(detector, table, tmp_path, capsys):
+    detector.save(tmp_path / "detector.safetensors")
+    out = tmp_path / "out.csv"
+    arguments = ("detect", tmp_path, table, "--fdr", 0.2, "--explain", 2, "-o", out)
+    assert call(*arguments) == 0
+    assert "30 rows" in capsys.readouterr().out
+    lines = out.read_text().replace('"', "").splitlines()
+    assert lines[0].split(",")[:4] == ["score", "p_value", "flagged", "reason_1"]
+    assert len(lines) == 31
+    assert lines[1].split(",")[3] in ("x1", "x2")
+    assert call(*arguments) == 2  # the output exists
+    assert "--overwrite" in capsys.readouterr().err
+    assert call("detect", tmp_path, table, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == 30 and len(found["p_value"]) == 30
+
+
+def test_detect_says_what_is_missing(detector, table, tmp_path, capsys):
+    assert call("detect", tmp_path, table) == 2
+    assert "detector.safetensors" in capsys.readouterr().err
+    detector.save(tmp_path / "detector.safetensors")
+    assert call("detect", tmp_path, table, "--fdr", 2) == 2
+    assert "--fdr" in capsys.readouterr().err
+    assert call("score", tmp_path / "detector.safetensors", table) == 2
+    assert "not a density" in capsys.readouterr().err

@@ -119,7 +119,7 @@ def test_a_broken_rule_is_a_reason(detector, normal):
 def test_every_score_ranks_odd_rows_low(score, normal, odd):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = AnomalyDetector(score=score, n_updates=600, **SMALL).fit(make_table(1000, 0))
+        fitted = AnomalyDetector(score_kind=score, n_updates=600, **SMALL).fit(make_table(1000, 0))
     assert np.median(fitted.score_samples(odd)) < np.quantile(fitted.score_samples(normal), 0.1)
 
 
@@ -142,11 +142,11 @@ def test_pipeline_and_grid_search():
     assert steps.fit(rows).predict(rows).shape == (120,)
     search = GridSearchCV(
         AnomalyDetector(n_updates=20, **SMALL),
-        {"score": ["energy", "combined"]},
+        {"score_kind": ["energy", "combined"]},
         scoring=lambda estimator, rows, labels=None: float(np.mean(estimator.score_samples(rows))),
         cv=2,
     )
-    assert search.fit(rows).best_params_["score"] in ("energy", "combined")
+    assert search.fit(rows).best_params_["score_kind"] in ("energy", "combined")
 
 
 def test_files_bring_everything_back(detector, normal, tmp_path):
@@ -182,7 +182,7 @@ def test_rows_far_out_stay_finite(detector, normal):
     [
         ({"contamination": 0.7}, "AnomalyDetector\\(contamination=.*0.5.*got 0.7"),
         ({"contamination": "some"}, "contamination=.*auto"),
-        ({"score": "log"}, "score=.*'combined'"),
+        ({"score_kind": "log"}, "score_kind=.*'combined'"),
         ({"n_repeats": 0}, "n_repeats=.*from 1"),
         ({"calibration_fraction": 1.0}, "calibration_fraction=.*between 0 and 1"),
         ({"calibration_fraction": 0.99}, "rows to train on"),

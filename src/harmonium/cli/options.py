@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from harmonium.cli.runs import DETECTOR_FILE
 from harmonium.errors import InvalidInputError, describe
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+DETECTOR_FILE = "detector.safetensors"
 
 DataArgument = Annotated[
     Path, typer.Argument(help="A table: CSV, Parquet, NPY, or a folder of Parquet files.")

@@ -10,16 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harmonium.cli.options import DETECTOR_FILE
 from harmonium.errors import InvalidInputError
 from harmonium.learning.result import Record
 
-DETECTOR_FILE = "detector.safetensors"
 RUN_FILES = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
 EXTRA_FILES = {DETECTOR_FILE, "samples.png", "training.png"}
 TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
-
-
-DETECTOR_FILE = "detector.safetensors"
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         "auto" flags rows with a p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
         training rows are abnormal: that share of every batch is left out of the gradient, and that
         share of the training rows is flagged.
-    score : {"combined", "energy", "gradient", "typicality"}
+    score_kind : {"combined", "energy", "gradient", "typicality"}
         Mean of the free energies and the length of one gradient (default); the free energies alone; the gradient
         alone; or the distance of the energy from that of a typical training row.
     n_repeats : int
@@ -58,7 +58,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self,
         contamination: float | str = "auto",
         *,
-        score: str = "combined",
+        score_kind: str = "combined",
         n_repeats: int = 2,
         n_hidden: int = 128,
         width: int = 256,
@@ -69,7 +69,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.contamination = contamination
-        self.score = score
+        self.score_kind = score_kind
         self.n_repeats = n_repeats
         self.n_hidden = n_hidden
         self.width = width

@@ -143,7 +143,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         scale=np.ones(n_votes),
         quantiles=np.quantile(modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0),
         calibration=np.zeros(0),
-        score_kind=settings.score,
+        score_kind=settings.score_kind,
         verdict="",
     )
     return _calibrated(raw, modeled, split.calibration)

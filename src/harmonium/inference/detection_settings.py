@@ -36,7 +36,7 @@ MEMBERS = (
 class DetectorSettings:
     """What to fit and how long; `AnomalyDetector` documents each field."""
 
-    score: str = "combined"
+    score_kind: str = "combined"
     contamination: float | str = "auto"
     n_repeats: int = 2
     n_hidden: int = 128
@@ -49,7 +49,7 @@ class DetectorSettings:
 
     def __post_init__(self):
         checks = Checks("AnomalyDetector")
-        checks.choice("score", self.score, SCORES)
+        checks.choice("score_kind", self.score_kind, SCORES)
         for name in ("n_repeats", "n_hidden", "width", "n_updates", "batch_size"):
             checks.whole(name, getattr(self, name), 1, 2**31 - 1)
         checks.whole("random_state", self.seed, 0, MAX_SEED)

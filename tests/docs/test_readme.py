@@ -14,11 +14,12 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # What each Python example prints.
 OUTPUTS = [
     r"-?\d+\.\d\d nats per row; log Z is",
+    r"\[0\.\d+ .*\]\n\[\d\] \[",
     r"log Z in \[.*\], exactly .*\nlog Z is estimated",
 ]
 
 
-@pytest.mark.parametrize(("block", "printed"), zip(BLOCKS, OUTPUTS, strict=True), ids=[1, 2])
+@pytest.mark.parametrize(("block", "printed"), zip(BLOCKS, OUTPUTS, strict=True), ids=[1, 2, 3])
 def test_the_python_examples_run(block, printed, capsys):
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         exec(compile(block, "README.md", "exec"), {})

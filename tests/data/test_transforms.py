@@ -266,7 +266,11 @@ def test_nonsense_is_no_state(config, arrays, words):
     ("values", "settings", "words"),
     [
         (correlated(), {"tails": "log"}, "tails among ('auto', 'none', 'asinh'); got 'log'"),
-        (correlated(), {"whitening": "none"}, "whitening among ('full', 'diagonal'); got 'none'"),
+        (
+            correlated(),
+            {"whitening": "none"},
+            "whitening among ('full', 'partial', 'diagonal'); got 'none'",
+        ),
         (correlated(), {"floor": 0}, "a floor in (0, 1]; got 0"),
         (np.ones(3), {}, "a table (rows, columns); got shape (3,)"),
         (np.array([[1.0, 2], [2, 2]]), {}, "column 2 with a range of 0.0"),

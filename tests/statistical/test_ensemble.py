@@ -16,6 +16,9 @@ from harmonium.learning import DenoisingScoreMatching, NoiseContrastive
 from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble
 from harmonium.model import Harmonium, feature_maps
 
+# Optax itself relies on standard dtype promotion.
+pytestmark = pytest.mark.usefixtures("usual_promotion")
+
 SHORT = EnsembleSettings(n_updates=20, batch_size=16)
 LONG = EnsembleSettings(n_updates=500, batch_size=64, learning_rate=5e-3, averaging=0.98)
 

@@ -23,7 +23,8 @@ class DenoisingScoreMatching(AbstractObjective):
     (Vincent 2011, "A connection between score matching and denoising autoencoders", eq. 12). What is
     learned is the density of the data convolved with the kernel. `levels` (levels,) are
     standard deviations in model units, where a column has variance 1/2; with several of them the
-    kernel is their equal mixture, and each level weighs the same in the loss.
+    kernel is their equal mixture, and each level weighs the same in the loss, which moves the
+    minimizer off that density where the length of the noise does not tell its level.
     `per_column` (visible,) multiplies the noise of each column, for a noise rule of your own.
     """
 

@@ -136,6 +136,31 @@ def test_pyod_signs(detector, normal, odd):
     assert shares.min() >= 0
 
 
+def test_groups_are_greedy_and_their_drops_add_up(detector, odd):
+    found = detector.explain(odd, group_size=3)
+    first = found.contributions.argmax(axis=1)
+    np.testing.assert_array_equal(found.group[:, 0], first)
+    repaired = odd.copy()
+    rows = np.arange(len(odd))
+    repaired[rows, first] = found.likely_values[rows, first]
+    again = detector.explain(repaired)
+    second = found.group[:, 1]
+    np.testing.assert_allclose(
+        found.group_drops[:, 1] - found.group_drops[:, 0],
+        again.contributions[rows, second],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    assert np.all(np.diff(found.group_drops, axis=1) >= 0)
+    assert all(len(set(cells)) == 3 for cells in found.group)
+
+
+@pytest.mark.parametrize("size", [0, 9, 1.5])
+def test_bad_group_sizes_are_refused(detector, odd, size):
+    with pytest.raises(ValueError, match="group_size=.*from 1 to .*modeled columns"):
+        detector.explain(odd, group_size=size)
+
+
 def test_pipeline_and_grid_search():
     rows = make_table(120, 3)[:, :3]
     steps = make_pipeline(StandardScaler(), AnomalyDetector(n_updates=20, **SMALL))

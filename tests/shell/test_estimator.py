@@ -155,6 +155,15 @@ def test_every_combination_fits(objective, hidden_units, feature_map, rows):
     assert np.isfinite(estimator.log_partition_.value)
 
 
+@pytest.mark.parametrize(
+    "objective", ["warm-started-likelihood", "score-matching", "noise-contrastive"]
+)
+def test_every_objective_fits(objective, rows):
+    estimator = DensityEstimator(6, width=6, objective=objective, n_updates=20, random_state=0)
+    assert np.all(np.isfinite(estimator.fit(rows).score_samples(rows)))
+    assert estimator.verdict_
+
+
 def test_huge_outliers_score_finitely_and_low(fitted, rows):
     outlier = rows[:1].copy()
     outlier[0, :2] = 1e80

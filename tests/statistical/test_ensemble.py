@@ -11,9 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harmonium.errors import DivergedError
-from harmonium.learning import DenoisingScoreMatching, NoiseContrastive
-from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble
+from harmonium.errors import DivergedError, InvalidInputError
+from harmonium.learning import (
+    DenoisingScoreMatching,
+    EnsembleSettings,
+    NoiseContrastive,
+    fit,
+    fit_ensemble,
+    warm_start,
+)
 from harmonium.model import Harmonium, feature_maps
 
 # Optax itself relies on standard dtype promotion.
@@ -58,10 +64,13 @@ def leaves(fitted):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(fitted.models, eqx.is_array))]
 
 
-def free_energies(fitted, member, rows):
+def take(models, member):
     # Arrays are stacked; a feature map also holds its activation.
-    one = jax.tree.map(lambda leaf: leaf[member] if eqx.is_array(leaf) else leaf, fitted.models)
-    return np.asarray(jax.vmap(one.free_energy)(jnp.asarray(rows)))
+    return jax.tree.map(lambda leaf: leaf[member] if eqx.is_array(leaf) else leaf, models)
+
+
+def free_energies(fitted, member, rows):
+    return np.asarray(jax.vmap(take(fitted.models, member).free_energy)(jnp.asarray(rows)))
 
 
 @pytest.mark.parametrize(
@@ -153,3 +162,59 @@ def test_extreme_rows_are_an_error_in_words(bad):
         train(rows)
     for words in ("fit_ensemble", "member(s) [1]", "not finite", "learning_rate", "extreme values"):
         assert words in str(caught.value)
+
+
+def test_a_parameter_that_is_not_finite_is_an_error():
+    models = members(2)
+    bias = models.visible_bias.at[1, 1].set(jnp.nan)
+    broken = eqx.tree_at(lambda m: m.visible_bias, models, bias)
+    with pytest.raises(DivergedError, match=r"member\(s\) \[1\] is not finite"):
+        train(np.stack([mixture()] * 2), models=broken)
+
+
+@pytest.mark.parametrize("n_updates", [1, 7, 25])
+def test_as_many_updates_as_asked(n_updates):
+    seen = []
+
+    class Counting(DenoisingScoreMatching):
+        def ascend(self, key, model, batch, carry):
+            jax.debug.callback(lambda _: seen.append(1), batch[0, 0])
+            return super().ascend(key, model, batch, carry)
+
+    rows = mixture()[None]
+    settings = EnsembleSettings(n_updates=n_updates, batch_size=8)
+    train(rows, members(1), objective=Counting(jnp.asarray([0.3])), settings=settings)
+    jax.effects_barrier()
+    assert len(seen) == n_updates
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_updates", 0),
+        ("batch_size", 0),
+        ("learning_rate", -1.0),
+        ("averaging", 1.0),
+        ("trim", 1.0),
+        ("trim", float("nan")),
+    ],
+)
+def test_bad_settings_are_named(name, value):
+    with pytest.raises(InvalidInputError, match=rf"EnsembleSettings\({name}=.*got {value}"):
+        EnsembleSettings(**{name: value})
+
+
+def test_a_warm_start_helps_the_likelihood():
+    # Ten updates of the likelihood alone cannot find two modes; after score matching they need not.
+    rows, key = mixture(), jax.random.key(1)
+    model = take(members(1), 0)
+    warmed = warm_start(model, rows, DenoisingScoreMatching.between(0.2), key=key, settings=LONG)
+    fits = [fit(start, rows, n_updates=10, key=jax.random.key(2)) for start in (model, warmed)]
+    fresh = jnp.asarray(mixture(seed=1))
+    cold, warm = (
+        float(-jax.vmap(fitted.model.free_energy)(fresh).mean()) - fitted.log_partition.value
+        for fitted in fits
+    )
+    assert warm > cold + 0.3
+    with pytest.raises(InvalidInputError, match="data of shape"):
+        warm_start(model, rows[:, :1], DenoisingScoreMatching.between(0.2), key=key)

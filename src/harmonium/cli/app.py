@@ -60,8 +60,8 @@ def fit(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="likelihood, persistent, contrastive-divergence, score-matching or "
-            "noise-contrastive [likelihood]."
+            help="likelihood, warm-started-likelihood, persistent, contrastive-divergence, "
+            "score-matching or noise-contrastive [likelihood]."
         ),
     ] = None,
     tails: Annotated[str | None, typer.Option(help="auto, none or asinh [auto].")] = None,

@@ -48,10 +48,10 @@ class DensityEstimator(
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}
         Alphabet {0, 1} or {-1, +1}.
-    objective : {"likelihood", "persistent", "contrastive-divergence", "score-matching", "noise-contrastive"}
-        Maximum likelihood with a weighted population (default), with plain persistent chains, or with
-        data-started chains; denoising score matching; or noise-contrastive estimation. Only the
-        first and the last have a running log Z.
+    objective : {"likelihood", "warm-started-likelihood", "persistent", "contrastive-divergence", "score-matching", "noise-contrastive"}
+        Maximum likelihood with a weighted population (default), the same after score matching, with
+        plain persistent chains, or with data-started chains; denoising score matching; or
+        noise-contrastive estimation. The first two and the last have a running log Z.
     n_updates : int
         Parameter updates at most; training stops earlier when the held-out rows stop improving.
     time_budget : float or None

@@ -113,9 +113,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Rows flagged at this false-discovery rate (Benjamini-Hochberg), boolean (rows,)."""
         return benjamini_hochberg(self.p_values(X), fdr)
 
-    def explain(self, X: Any) -> Explanation:
-        """Which cells make each row unlikely, and what would be likely instead."""
-        return explain(self._fitted(), self._values("explain", X))
+    def explain(self, X: Any, group_size: int = 1) -> Explanation:
+        """Which cells make each row unlikely, and what would be likely instead.
+
+        `group_size` cells are also sought that explain a row together.
+        """
+        values = self._values("explain", X)
+        return explain(self._fitted(), values, group_size=group_size)
 
     def as_pyod(self) -> PyODAdapter:
         """A thin adapter with PyOD's signs: higher = more abnormal, labels 0 and 1."""

@@ -1,6 +1,7 @@
 """A fitted density in data units: column rules, transform, model and log Z in one object."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -136,15 +137,20 @@ def fit_density(
     shifts = _mean_log_dets(transform, training, validation)
     key = jax.random.key(settings.seed)
     key_model, key_fit = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+    rows = jnp.asarray(units, float)
+    model = eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled)
+    started = time.monotonic()
+    model = settings.warm_start(jax.random.fold_in(key, 2), model, rows)
+    budget = settings.time_budget
     result = fit(
-        eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled),
-        jnp.asarray(units, float),
+        model,
+        rows,
         key=key_fit,
         objective=settings.build_objective(),
         optimizer=settings.build_optimizer(),
         n_updates=settings.n_updates,
         validation=jnp.asarray(_bounded(transform.forward(validation)), float),
-        time_budget=settings.time_budget,
+        time_budget=None if budget is None else max(budget - (time.monotonic() - started), 1e-3),
         settings=settings.build_fit_settings(),
         report=None if report is None else lambda record: report(_in_data_units(record, shifts)),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.detection import N_CANDIDATES, Detector
 
 # Rows times columns times candidates per call, so that memory stays bounded.
@@ -18,7 +19,9 @@ class Explanation:
     likeliest value given the others, in units of the detector's energy; never negative, larger
     = more responsible. `likely_values` (rows, columns): that value, data units. `hidden_units`
     (rows, 2): member and index of the hidden unit that changes most when the first cell is
-    replaced, and `hidden_changes` (rows,): that change of P(h = 1|x).
+    replaced, and `hidden_changes` (rows,): that change of P(h = 1|x). `group` (rows, group size):
+    the cells that lower the energy most when set one after the other, each given those before it,
+    and `group_drops` (rows, group size): the drop up to and with each; it stays level once no cell helps.
     """
 
     names: tuple[str, ...]
@@ -26,20 +29,25 @@ class Explanation:
     likely_values: np.ndarray
     hidden_units: np.ndarray
     hidden_changes: np.ndarray
+    group: np.ndarray
+    group_drops: np.ndarray
 
     def top(self, n: int) -> np.ndarray:
         """Indices of the n most responsible columns of every row, (rows, n)."""
         return np.argsort(-self.contributions, axis=1, kind="stable")[:, :n]
 
 
-def explain(detector: Detector, values: np.ndarray) -> Explanation:
-    """Explain rows (rows, columns) by the energy drop of each cell.
+def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> Explanation:
+    """Explain rows (rows, columns) by the energy drop of each cell and of a group of cells.
 
     The energy drop is that of Takeishi and Kawahara (2020, "On anomaly interpretation via Shapley
     values") for single cells: no retraining, no gradient, so it sees how far a cell is off.
-    A cell that breaks the rule of a constant or duplicate column counts with the surprise of that rule.
+    A cell that breaks the rule of a constant or duplicate column counts with the surprise of that rule;
+    such cells are in no group. Raises `InvalidInputError` for a `group_size` that is not from 1 to the
+    number of columns that are modeled.
     """
     columns = detector.columns
+    _check_group_size(group_size, columns.n_modeled)
     modeled = columns.modeled(values)
     drops, likely = _cell_drops(detector, modeled)
     contributions = np.zeros(values.shape)
@@ -52,8 +60,17 @@ def explain(detector: Detector, values: np.ndarray) -> Explanation:
     broken[:, columns.modeled_index] = False
     share = surprise / np.maximum(broken.sum(axis=1), 1)
     contributions = np.where(broken, share[:, None], contributions)
-    units, changes = _hidden_changes(detector, modeled, drops, likely)
-    return Explanation(columns.names, contributions, likely_values, units, changes)
+    group, group_drops, repaired = _repair(detector, modeled, drops, likely, group_size)
+    units, changes = _hidden_changes(detector, modeled, repaired)
+    return Explanation(
+        names=columns.names,
+        contributions=contributions,
+        likely_values=likely_values,
+        hidden_units=units,
+        hidden_changes=changes,
+        group=np.asarray(columns.modeled_index)[group],
+        group_drops=group_drops,
+    )
 
 
 def _cell_drops(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,14 +99,42 @@ def _drops_of(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.n
     return np.maximum(drops, 0.0), np.where(drops > 0, grid[best, index], modeled)
 
 
+def _repair(
+    detector: Detector, modeled: np.ndarray, drops: np.ndarray, likely: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Greedy search: cells and total drops (rows, size), and the rows with the first cell replaced."""
+    rows, likely_first = np.arange(len(modeled)), likely
+    current, free = modeled.copy(), np.ones(modeled.shape, dtype=bool)
+    cells, falls = [], []
+    for step in range(size):
+        if step:
+            drops, likely = _cell_drops(detector, current)
+        cell = np.where(free, drops, -1.0).argmax(axis=1)
+        current[rows, cell] = likely[rows, cell]
+        free[rows, cell] = False
+        cells.append(cell)
+        falls.append(drops[rows, cell])
+    first = modeled.copy()
+    first[rows, cells[0]] = likely_first[rows, cells[0]]
+    return np.stack(cells, axis=1), np.cumsum(np.stack(falls, axis=1), axis=1), first
+
+
 def _hidden_changes(
-    detector: Detector, modeled: np.ndarray, drops: np.ndarray, likely: np.ndarray
+    detector: Detector, modeled: np.ndarray, repaired: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    first = drops.argmax(axis=1)
-    repaired = modeled.copy()
-    rows = np.arange(len(modeled))
-    repaired[rows, first] = likely[rows, first]
+    """Member and index of the unit that changes most, (rows, 2), and its change, (rows,)."""
     change = detector.hidden_means(modeled) - detector.hidden_means(repaired)
     flat = np.abs(change).reshape(len(modeled), -1).argmax(axis=1)
     units = np.stack(np.unravel_index(flat, change.shape[1:]), axis=1)
-    return units, change.reshape(len(modeled), -1)[rows, flat]
+    return units, change.reshape(len(modeled), -1)[np.arange(len(modeled)), flat]
+
+
+def _check_group_size(group_size: int, n_modeled: int) -> None:
+    if not isinstance(group_size, int | np.integer) or not 1 <= group_size <= n_modeled:
+        raise InvalidInputError(
+            describe(
+                "explain(X, group_size=...)",
+                expected=f"a whole number from 1 to {n_modeled}, the number of modeled columns",
+                got=f"{group_size!r}",
+            )
+        )

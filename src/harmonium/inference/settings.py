@@ -11,20 +11,23 @@ from harmonium.learning import (
     AbstractObjective,
     DataStartedChains,
     DenoisingScoreMatching,
+    EnsembleSettings,
     FitSettings,
     MaximumLikelihood,
     NoiseContrastive,
     PersistentChains,
     WeightedPopulation,
+    warm_start,
 )
 from harmonium.learning.trainer import default_optimizer
 from harmonium.model import Bernoulli, Harmonium, Spin, feature_maps
-from harmonium.typing import RandomKey
+from harmonium.typing import RandomKey, TrainingTable
 
 FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
 HIDDEN_UNITS = ("bernoulli", "spin")
 OBJECTIVES = (
     "likelihood",
+    "warm-started-likelihood",
     "persistent",
     "contrastive-divergence",
     "score-matching",
@@ -32,6 +35,9 @@ OBJECTIVES = (
 )
 # Of score matching: the noise, in model units, where a column has variance 1/2.
 NOISE = (0.07, 0.2)
+# Of a warm start: its share of the updates, and the learning rate after it over that before.
+WARM_SHARE = 0.3
+COOLED = 0.3
 MIN_ROWS = 8
 MAX_SEED = 2**32 - 1
 
@@ -93,14 +99,32 @@ class DensitySettings:
             return NoiseContrastive()
         sources: dict[str, AbstractNegatives] = {
             "likelihood": WeightedPopulation(),
+            "warm-started-likelihood": WeightedPopulation(),
             "persistent": PersistentChains(),
             "contrastive-divergence": DataStartedChains(),
         }
         return MaximumLikelihood(sources[self.objective])
 
+    @property
+    def warms_up(self) -> bool:
+        """Whether score matching comes before the likelihood."""
+        return self.objective == "warm-started-likelihood"
+
+    def warm_start(self, key: RandomKey, model: Harmonium, rows: TrainingTable) -> Harmonium:
+        """The model that `fit` starts from: after score matching, if the objective says so."""
+        if not self.warms_up:
+            return model
+        settings = EnsembleSettings(
+            n_updates=max(1, round(WARM_SHARE * self.n_updates)),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+        )
+        noise = DenoisingScoreMatching.between(*NOISE)
+        return warm_start(model, rows, noise, key=key, settings=settings)
+
     def build_optimizer(self) -> optax.GradientTransformation:
-        """AdamW with clipping."""
-        return default_optimizer(self.learning_rate)
+        """AdamW with clipping, slower after a warm start."""
+        return default_optimizer((COOLED if self.warms_up else 1.0) * self.learning_rate)
 
     def build_fit_settings(self) -> FitSettings:
         """The settings of the training loop."""

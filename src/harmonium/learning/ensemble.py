@@ -1,15 +1,17 @@
 """Training several models side by side with an objective that needs no chains: one compiled `vmap`."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from harmonium.errors import DivergedError
+from harmonium.errors import DivergedError, InvalidInputError, describe
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.trainer import cosine_decay
 from harmonium.model import Harmonium
@@ -34,6 +36,20 @@ class EnsembleSettings:
     learning_rate: float = 2e-3
     averaging: float = 0.995
     trim: float = 0.0
+
+    def __post_init__(self):
+        needs = {
+            "n_updates": (self.n_updates >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "a positive number"),
+            "averaging": (0 <= self.averaging < 1, "a share from 0 to below 1"),
+            "trim": (0 <= self.trim < 1, "a share from 0 to below 1"),
+        }
+        for name, (holds, expected) in needs.items():
+            if not holds:
+                call = f"EnsembleSettings({name}=...)"
+                got = f"{getattr(self, name)}"
+                raise InvalidInputError(describe(call, expected=expected, got=got))
 
 
 @dataclass(frozen=True)
@@ -68,12 +84,13 @@ def fit_ensemble(
     key_init, key_loop = jax.random.split(key)
     members = run.start(key_init, models)
     losses = []
-    length = max(1, settings.n_updates // CHUNKS)
-    for done in range(0, settings.n_updates, length):
+    longest = -(-settings.n_updates // CHUNKS)
+    for done in range(0, settings.n_updates, longest):
+        length = min(longest, settings.n_updates - done)
         key_chunk = jax.random.fold_in(key_loop, done)
         members, loss = run.advance(key_chunk, members, jnp.asarray(float(done)), length)
         losses.append(tuple(float(value) for value in loss))
-        _check_finite(losses[-1], done)
+        _check_finite(losses[-1], members.averaged, done + length)
     return EnsembleFit(eqx.combine(members.averaged, run.static), tuple(losses))
 
 
@@ -158,10 +175,14 @@ class _Run(eqx.Module):
         return batch[kept]
 
 
-def _check_finite(losses: tuple[float, ...], done: int) -> None:
-    bad = [index for index, loss in enumerate(losses) if not abs(loss) < float("inf")]
-    if bad:
+def _check_finite(losses: tuple[float, ...], parameters: Any, done: int) -> None:
+    finite = np.isfinite(losses)
+    for leaf in jax.tree.leaves(parameters):
+        values = np.asarray(leaf)
+        finite &= np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not finite.all():
         raise DivergedError(
-            f"fit_ensemble: the loss of member(s) {bad} is not finite after update {done}. Try: a "
-            "smaller learning_rate, or look for columns with extreme values."
+            f"fit_ensemble: a loss or a parameter of member(s) {np.flatnonzero(~finite).tolist()} is not "
+            f"finite within the first {done} updates. Try: a smaller learning_rate, or look for columns "
+            "with extreme values."
         )

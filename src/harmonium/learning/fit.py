@@ -256,9 +256,9 @@ def _check_settings(n_updates: int, time_budget: float | None) -> None:
 def _split(
     key: RandomKey, model: Harmonium, data: TrainingTable, validation: HeldOutTable | float
 ) -> tuple[Array, Array]:
-    data = _as_rows(model, "data", data)
+    data = as_rows(model, "data", data)
     if not isinstance(validation, int | float):
-        return data, _as_rows(model, "validation", validation)
+        return data, as_rows(model, "validation", validation)
     n_held_out = round(validation * data.shape[0])
     if not 0 < n_held_out < data.shape[0]:
         raise InvalidInputError(
@@ -272,7 +272,8 @@ def _split(
     return data[order[n_held_out:]], data[order[:n_held_out]]
 
 
-def _as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:
+def as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:
+    """The table as rows that the model takes, or `InvalidInputError`."""
     rows = jnp.asarray(table, model.visible_bias.dtype)
     if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != model.n_visible:
         raise InvalidInputError(

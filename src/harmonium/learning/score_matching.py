@@ -23,8 +23,9 @@ class DenoisingScoreMatching(AbstractObjective):
     (Vincent 2011, "A connection between score matching and denoising autoencoders", eq. 12). What is
     learned is the density of the data convolved with the kernel. `levels` (levels,) are
     standard deviations in model units, where a column has variance 1/2; with several of them the
-    kernel is their equal mixture, and each level weighs the same in the loss, which moves the
-    minimizer off that density where the length of the noise does not tell its level.
+    kernel is their equal mixture. The small ones would then drown the others, so a noised row weighs
+    1 / (|score|²/n + 1/largest²), a constant to the gradient: a weight that depends on the noised row
+    alone leaves the minimizer where it is, which a weight by level would not.
     `per_column` (visible,) multiplies the noise of each column, for a noise rule of your own.
     """
 
@@ -47,7 +48,10 @@ class DenoisingScoreMatching(AbstractObjective):
         return DenoisingScoreMatching(jnp.geomspace(lowest, highest, n_levels))
 
     def loss(self, key: RandomKey, model: Harmonium, batch: Batch) -> Scalar:
-        """Mean over rows of sd² · |score(x + noise) - score of the kernel|², with fresh noise."""
+        """Mean over rows of weight · |score(x + noise) - score of the kernel|², with fresh noise.
+
+        The weight is sd² with one level. Its own dependence on the model is no part of the gradient.
+        """
         keys = jax.random.split(key, batch.shape[0])
         return jnp.mean(jax.vmap(lambda key, x: self._row_loss(key, model, x))(keys, batch))
 
@@ -56,9 +60,15 @@ class DenoisingScoreMatching(AbstractObjective):
         sd = self.levels[jax.random.randint(key_level, (), 0, self.levels.shape[0])]
         factor = jnp.ones_like(x) if self.per_column is None else self.per_column
         noise = sd * jax.random.normal(key_noise, x.shape, x.dtype)
-        target = -self._precision(noise) * noise / factor
-        residual = sd * factor * (model.score(x + factor * noise) - target)
-        return residual @ residual
+        score = factor * model.score(x + factor * noise)
+        residual = score + self._precision(noise) * noise
+        return self._weight(jax.lax.stop_gradient(score)) * (residual @ residual)
+
+    def _weight(self, score: Visible) -> Scalar:
+        """About sd² where the score has the length that noise of this sd gives it."""
+        if self.levels.shape[0] == 1:
+            return self.levels[0] ** 2
+        return 1 / (score @ score / score.shape[0] + 1 / jnp.max(self.levels) ** 2)
 
     def _precision(self, noise: Visible) -> Scalar:
         """E[1/sd²] over the levels that may have made this noise: the kernel's score is minus it times noise."""

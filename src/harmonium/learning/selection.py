@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -48,8 +49,7 @@ def choose(
     states = states[:1] if late else states
     keys = jax.random.split(key, len(states))
     rated = [_rate(k, trainer, state) for k, state in zip(keys, states, strict=True)]
-    if not bool(jnp.any(candidates.start.averaged.weights != 0)):
-        rated.append(_rate_base(trainer, candidates.start))
+    rated.append(_rate_base(trainer, candidates.start))
     return max(rated, key=lambda chosen: (chosen.log_partition.trusted, chosen.log_likelihood))
 
 
@@ -61,7 +61,13 @@ def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
 
 
 def _rate_base(trainer: Trainer, state: State) -> Chosen:
-    """The Gaussian start, W = 0: its log Z is known, and no returned model may be worse."""
+    """The Gaussian fit, W = 0 and b twice the mean: its log Z is known, and no returned model may be worse."""
+    gaussian = eqx.tree_at(
+        lambda model: (model.weights, model.visible_bias),
+        state.averaged,
+        (jnp.zeros_like(state.averaged.weights), 2 * jnp.mean(trainer.training, axis=0)),
+    )
+    state = eqx.tree_at(lambda s: s.averaged, state, gaussian)
     value = float(base_log_partition(trainer.combine(state.averaged)))
     return _chosen(trainer, state, exact_result(value, "exact"))
 

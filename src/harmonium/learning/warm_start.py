@@ -1,0 +1,40 @@
+"""A schedule in two parts: an objective without chains first, then `fit` from where it ended."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble
+from harmonium.learning.fit import as_rows
+from harmonium.learning.objectives import AbstractObjective
+from harmonium.model import Harmonium
+from harmonium.typing import RandomKey, TrainingTable
+
+
+def warm_start(
+    model: Harmonium,
+    data: TrainingTable,
+    objective: AbstractObjective,
+    *,
+    key: RandomKey,
+    settings: EnsembleSettings | None = None,
+) -> Harmonium:
+    """The averaged model after training on rows in model units, (rows, visible), without chains.
+
+    For an objective that needs none, such as score matching: it finds the shape of a density fast,
+    but does not see how mass is shared between modes far apart (Wenliang et al. 2019, "Learning deep
+    kernels for exponential family densities", section 2). `fit` with the likelihood and a smaller
+    learning rate, started from the result, settles that. Raises `InvalidInputError` for unusable
+    data and `DivergedError` if training is not finite.
+    """
+    rows = as_rows(model, "data", data)
+    fitted = fit_ensemble(
+        _stacked(model), rows[None], _stacked(objective), key=key, settings=settings
+    )
+    return jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, fitted.models)
+
+
+def _stacked(tree: Any) -> Any:
+    """An ensemble of one."""
+    return jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, tree)

@@ -19,7 +19,9 @@ the same seed. Peak memory is the high-water mark of the process up to the end o
 import argparse
 import json
 import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import OneClassSVM
 
 import harmonium as hm
+from benchmarks.peers import peer_python
 from benchmarks.report import RESULTS, Row, publish
 from harmonium.inference.conformal import benjamini_hochberg, p_values
 
@@ -98,6 +101,30 @@ def ocsvm(X: Array, seed: int) -> Scorer:
     return OneClassSVM(gamma="auto", nu=0.5).fit(X).score_samples
 
 
+class PyOD:
+    """A PyOD detector with its defaults, fitted and run in the peers' environment."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, X: Array, seed: int) -> Scorer:
+        """Fitting waits until rows are scored: both happen in one process."""
+        return lambda rows: self.run(X, rows, seed)
+
+    def run(self, train: Array, test: Array, seed: int) -> Array:
+        """Scores with our sign. The time of a run includes the start of its process."""
+        script = Path(__file__).with_name("pyod_scores.py")
+        with tempfile.TemporaryDirectory() as folder:
+            split, scores = Path(folder) / "split.npz", Path(folder) / "scores.npz"
+            np.savez(split, train=train, test=test)
+            call = [peer_python(), script, self.name, str(seed), split, scores]
+            done = subprocess.run(call, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(done.stderr.strip().splitlines()[-1])
+            with np.load(scores) as stored:
+                return -stored["scores"]
+
+
 METHODS: dict[str, Callable[..., Scorer]] = {
     "harmonium": harmonium,
     "knn": knn,
@@ -106,6 +133,7 @@ METHODS: dict[str, Callable[..., Scorer]] = {
     "iforest": iforest,
     "gauss": gauss,
     "ocsvm": ocsvm,
+    **{f"pyod-{name}": PyOD(name) for name in ("inne", "cblof", "ecod", "lunar", "autoencoder")},
 }
 
 

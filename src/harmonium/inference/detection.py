@@ -22,8 +22,6 @@ from harmonium.typing import RandomKey
 # Share of the training rows beyond which the tail of F is measured.
 TAIL = 0.1
 MIN_DISTINCT = 0.5
-# A gradient is a weaker witness than an energy.
-SLOPE_WEIGHT = 0.5
 FIRST_BIAS = 0.5
 # Values of a column that an explanation tries.
 N_CANDIDATES = 24
@@ -35,7 +33,7 @@ class Detector:
     """Members over the same columns, each with its transform; scores are higher for normal rows.
 
     `models` holds the members stacked on the first axis. Each votes with its free energy, and those in
-    `slopes` (their indices) half as much with the length of its gradient, |∇F|. A vote v counts as
+    `slopes` (their indices) once more with the length of its gradient, |∇F|. A vote v counts as
     its surprise log(1 + exp((v - `location`) / `scale`)), arrays (votes,): beyond the median, one
     unit is about a factor e in how rarely a training row goes that far; below, votes level off, so that
     one content member cannot outvote an alarmed one. `quantiles` (candidates, modeled) are those of the training columns, for
@@ -86,8 +84,7 @@ class Detector:
             return surprise[:, :n].mean(axis=1)
         if self.score_kind == "gradient":
             return surprise[:, n:].mean(axis=1)
-        weights = np.repeat([1.0, SLOPE_WEIGHT], [n, len(self.slopes)])
-        return surprise @ weights / weights.sum()
+        return surprise.mean(axis=1)
 
     def votes(self, modeled: np.ndarray) -> np.ndarray:
         """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""

@@ -25,7 +25,7 @@ def seeded(seed: int) -> None:
     import torch  # pyright: ignore[reportMissingImports]
 
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - PyOD draws from the global generator
+    np.random.seed(seed)
     torch.manual_seed(seed)
 
 

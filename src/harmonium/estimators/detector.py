@@ -59,7 +59,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         contamination: float | str = "auto",
         *,
         score_kind: str = "combined",
-        n_repeats: int = 2,
+        n_repeats: int = 1,
         n_hidden: int = 128,
         width: int = 256,
         n_updates: int = 2000,

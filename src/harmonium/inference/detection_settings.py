@@ -37,7 +37,7 @@ class DetectorSettings:
 
     score_kind: str = "combined"
     contamination: float | str = "auto"
-    n_repeats: int = 2
+    n_repeats: int = 1
     n_hidden: int = 128
     width: int = 128
     n_updates: int = 2000

@@ -32,6 +32,9 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bimodal
 	$(BIN)/python -m benchmarks.pydeep
 	$(BIN)/python -m benchmarks.ais_peer
+	for protocol in clean dte contaminated reasons pvalues dagmm; do \
+		$(BIN)/python -m benchmarks.detection --protocol $$protocol || exit 1; done
+	$(BIN)/python -m benchmarks.objectives
 
 # A failed install leaves no stamp behind, so that the next call tries again.
 $(STAMP): requirements/dev.txt pyproject.toml

@@ -20,8 +20,8 @@ AUTO_LEVEL = 0.05
 class AnomalyDetector(OutlierMixin, BaseEstimator):
     """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
 
-    An ensemble of deep harmoniums, four kinds twice over, is trained by denoising score matching, with different noise and
-    whitening, in one compiled loop; their free energies are averaged. Rows set aside calibrate
+    An ensemble of deep harmoniums, three kinds twice over, is trained by denoising score matching, with different noise and
+    whitening, in one compiled loop; their free energies vote, and so does one gradient. Rows set aside calibrate
     the p-values.
 
     Parameters
@@ -59,11 +59,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         contamination: float | str = "auto",
         *,
         score_kind: str = "combined",
-        n_repeats: int = 1,
+        n_repeats: int = 2,
         n_hidden: int = 128,
         width: int = 256,
         n_updates: int = 2000,
-        batch_size: int = 256,
+        batch_size: int = 128,
         learning_rate: float = 2e-3,
         calibration_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = 0,

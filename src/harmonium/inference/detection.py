@@ -123,7 +123,9 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     data = np.stack([transform.forward(modeled) for transform in transforms])
     noise = [_objective(member) for member in members]
     fitted = fit_ensemble(
-        _build_models(key_models, len(members), columns.n_modeled, settings),
+        _build_models(
+            key_models, len(members), columns.n_modeled, settings.n_hidden, settings.width
+        ),
         jnp.asarray(data, float),
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *noise),
         key=key_fit,
@@ -210,15 +212,16 @@ def _fit_transforms(modeled: np.ndarray, whitenings: list[str]) -> tuple[Transfo
     return tuple(fitted[name] for name in whitenings)
 
 
+@eqx.filter_jit
 def _build_models(
-    key: RandomKey, n_members: int, n_visible: int, settings: DetectorSettings
+    key: RandomKey, n_members: int, n_visible: int, n_hidden: int, width: int
 ) -> Harmonium:
     """Untrained members, stacked on the first axis."""
 
     def build(key: RandomKey) -> Harmonium:
-        return build_member(key, n_visible, settings.n_hidden, settings.width)
+        return build_member(key, n_visible, n_hidden, width)
 
-    return eqx.filter_jit(eqx.filter_vmap(build))(jax.random.split(key, n_members))
+    return eqx.filter_vmap(build)(jax.random.split(key, n_members))
 
 
 def build_member(key: RandomKey, n_visible: int, n_hidden: int, width: int) -> Harmonium:

@@ -37,11 +37,11 @@ class DetectorSettings:
 
     score_kind: str = "combined"
     contamination: float | str = "auto"
-    n_repeats: int = 1
+    n_repeats: int = 2
     n_hidden: int = 128
     width: int = 128
     n_updates: int = 2000
-    batch_size: int = 256
+    batch_size: int = 128
     learning_rate: float = 2e-3
     calibration_fraction: float = 0.1
     seed: int = 0

@@ -32,7 +32,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bimodal
 	$(BIN)/python -m benchmarks.pydeep
 	$(BIN)/python -m benchmarks.ais_peer
-	for protocol in clean dte contaminated reasons pvalues dagmm; do \
+	for protocol in clean dte contaminated reasons pvalues speed dagmm; do \
 		$(BIN)/python -m benchmarks.detection --protocol $$protocol || exit 1; done
 	$(BIN)/python -m benchmarks.objectives
 

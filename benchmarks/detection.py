@@ -1,4 +1,4 @@
-"""Anomaly detection on labeled tables: six protocols, the classical detectors beside ours.
+"""Anomaly detection on labeled tables: seven protocols, the classical detectors beside ours.
 
 `python -m benchmarks.detection [--protocol clean] [--seeds 3] [--only glass ...] [--methods ...]`
 
@@ -7,9 +7,10 @@
     contaminated  the clean split, with anomalies among the training rows
     reasons       one cell corrupted: does the explanation name its column?
     pvalues       simulated rows: are p-values uniform, is the false discovery rate kept?
+    speed         rows fitted, scored and explained per second, after compilation
     dagmm         the table of the DAGMM paper (KDD Cup only with `--only kddcup`)
 
-Needs the ADBench files in ../shared/data/adbench (dagmm: also ../shared/data/dagmm; pvalues:
+Needs the ADBench files in ../shared/data/adbench (dagmm: also ../shared/data/dagmm; pvalues and speed:
 neither). Every result is one line of results/detection_runs.jsonl as soon as it is there, and is
 not computed again; `--summary` publishes the tables from that file alone. A run that ended in an
 exception stays in the table, counted as constant scores, and is tried again by the next call with
@@ -440,6 +441,30 @@ def measure_pvalues(method: str, name: str, seed: int) -> Row:
     return result
 
 
+SPEED_ROWS = 100_000
+
+
+def measure_speed(method: str, name: str, seed: int) -> Row:
+    """Seconds of a fit with compilation; scoring and explaining after it; columns as the name says."""
+    rng = np.random.default_rng(seed)
+    n_columns = int(name.split()[0])
+    mixing = rng.standard_normal((n_columns, n_columns))
+    rows = rng.standard_normal((SPEED_ROWS, n_columns)) @ mixing
+    started = time.monotonic()
+    fitted = detector(rows[:N_FIT], seed)
+    row: Row = {"outcome": "ok", "fit_seconds": time.monotonic() - started}
+    fitted.score_samples(rows)
+    started = time.monotonic()
+    fitted.score_samples(rows)
+    row["rows_per_second"] = SPEED_ROWS / (time.monotonic() - started)
+    fitted.explain(rows[:1])
+    started = time.monotonic()
+    for one in rows[1:6]:
+        fitted.explain(one[None])
+    row["explain_one_seconds"] = (time.monotonic() - started) / 5
+    return row | {"peak_mib": peak_mib()}
+
+
 ANOMALY_SHARES = {"thyroid": 0.025, "arrhythmia": 0.15, "kddcup": 0.20}
 KDDCUP_FITTED = 5000
 # F1 of Table 2 of the DAGMM paper (Zong et al., ICLR 2018), in percent.
@@ -638,6 +663,20 @@ def summarize_pvalues(runs: list[Row]) -> list[Row]:
     ]
 
 
+def summarize_speed(runs: list[Row]) -> list[Row]:
+    """A row per width of the table."""
+    return [
+        {
+            "table": run["set"],
+            "fit s, compilation included": run["fit_seconds"],
+            "rows scored per s": run["rows_per_second"],
+            "s to explain one row": run["explain_one_seconds"],
+            "peak MiB": run["peak_mib"],
+        }
+        for run in runs
+    ]
+
+
 def summarize_dagmm(runs: list[Row]) -> list[Row]:
     """F1 of every method beside the published ones."""
     sets = [name for name in ANOMALY_SHARES if name in unique(runs, "set")]
@@ -712,6 +751,14 @@ PROTOCOLS = {
         summarize_pvalues,
         1,
         ("mixture",),
+        OURS,
+    ),
+    "speed": Protocol(
+        f"Time of {N_FIT} rows fitted, {SPEED_ROWS} scored, one explained; the last two after compilation",
+        measure_speed,
+        summarize_speed,
+        1,
+        ("20 columns", "50 columns"),
         OURS,
     ),
     "dagmm": Protocol(
@@ -791,8 +838,8 @@ def summarize(label: str) -> None:
 
 def check(label: str, arguments: argparse.Namespace) -> None:
     """End with a clear message where data or names are missing."""
-    if label == "pvalues":
-        known = {"mixture"}
+    if label in ("pvalues", "speed"):
+        known = set(PROTOCOLS[label].sets or ())
     elif not adbench_sets():
         sys.exit(f"detection: the ADBench files are not at {FOLDER}; nothing was measured")
     else:

@@ -108,7 +108,7 @@ def weighed_loss(objective, key, model, rows, *, weigher):
     return jnp.mean(jax.vmap(one)(jax.random.split(key, len(rows)), rows))
 
 
-@each_objective
+@pytest.mark.parametrize("name", ["one level, per column", "levels, per column"])
 @each_alphabet
 def test_the_ascent_is_minus_the_slope_of_the_loss(name, alphabet):
     objective, key = OBJECTIVES[name], jax.random.key(3)

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.data import Columns, Table, Transform
-from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
-from harmonium.inference.settings import MIN_ROWS, DensitySettings
+from harmonium.inference.hold_out import hold_out
+from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
 from harmonium.learning.fit import Report
 from harmonium.learning.result import Record
@@ -125,9 +125,10 @@ def fit_density(
     The training curve scores single dequantized points; `held_out` scores rows as
     `log_density` does, averaged over their grid cells.
     """
-    _check_rows(table)
     rng = np.random.default_rng(settings.seed)
-    held_out, kept = _split(table, settings.validation_fraction, rng)
+    kept, held_out = hold_out(
+        table, settings.validation_fraction, rng, setting="validation_fraction"
+    )
     columns = Columns.fit(Table(kept, table.names), call="fit")
     training = _dequantized_copies(columns, columns.modeled(kept), rng)
     transform = Transform.fit(training, tails=settings.tails, whitening=settings.whitening)
@@ -236,36 +237,6 @@ def _mean_log_dets(
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:
     """The record with its log-likelihoods in data units: plus the mean log-determinant."""
     return record | {name: float(record[name]) + shift for name, shift in shifts.items()}
-
-
-def _split(
-    table: Table, validation_fraction: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Held-out and training rows, at random; only the training rows shape rules and transform."""
-    n_held_out = max(1, round(validation_fraction * table.n_rows))
-    if table.n_rows - n_held_out < MIN_ROWS // 2:
-        raise InvalidInputError(
-            describe(
-                "fit(X)",
-                expected=f"at least {MIN_ROWS // 2} rows to train on",
-                got=f"{table.n_rows} rows of which {n_held_out} are held out",
-                hint="a smaller validation_fraction",
-            )
-        )
-    order = rng.permutation(table.n_rows)
-    return table.values[order[:n_held_out]], table.values[order[n_held_out:]]
-
-
-def _check_rows(table: Table) -> None:
-    if table.n_rows < MIN_ROWS:
-        raise InvalidInputError(
-            describe(
-                "fit(X)",
-                expected=f"at least {MIN_ROWS} rows",
-                got=f"{table.n_rows} sample(s)",
-                hint="more rows; a density of few rows is no better than a guess",
-            )
-        )
 
 
 def _bounded(units: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """A fitted anomaly detector: an ensemble of harmoniums, calibrated on rows that no model has seen."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from harmonium.data import Columns, Table, Transform
-from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
 from harmonium.inference.conformal import p_values
-from harmonium.inference.detection_settings import MEMBERS, MIN_ROWS, DetectorSettings, Member
+from harmonium.inference.detection_settings import MEMBERS, DetectorSettings, Member
+from harmonium.inference.hold_out import hold_out
 from harmonium.learning.ensemble import fit_ensemble
 from harmonium.learning.score_matching import N_LEVELS, DenoisingScoreMatching
 from harmonium.model import Harmonium, feature_maps
@@ -103,18 +102,14 @@ class Detector:
         return np.clip(stacked, -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
 
 
-class _Split(NamedTuple):
-    training: np.ndarray
-    calibration: np.ndarray
-
-
 def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     """Fit an ensemble to a table of mostly normal rows; deterministic given `settings.seed`.
 
     A share of the rows is set aside before anything is fitted, for calibration. Raises
     `InvalidInputError` for too few rows and `DivergedError` if training is not finite.
     """
-    split = _split(table, settings)
+    rng = np.random.default_rng(settings.seed)
+    split = hold_out(table, settings.calibration_fraction, rng, setting="calibration_fraction")
     columns = Columns.fit(Table(split.training, table.names), call="fit")
     modeled = columns.modeled(split.training)
     members = MEMBERS * settings.n_repeats
@@ -145,7 +140,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         score_kind=settings.score_kind,
         verdict="",
     )
-    return _calibrated(raw, modeled, split.calibration)
+    return _calibrated(raw, modeled, split.held_out)
 
 
 def _calibrated(raw: Detector, training: np.ndarray, rows: np.ndarray) -> Detector:
@@ -176,27 +171,6 @@ def _judge(rows: np.ndarray, calibration: np.ndarray) -> str:
     if not np.all(np.isfinite(calibration)):
         words.append("Some scores are NOT finite; do not use them.")
     return " ".join(words)
-
-
-def _split(table: Table, settings: DetectorSettings) -> _Split:
-    if table.n_rows < MIN_ROWS:
-        raise InvalidInputError(
-            describe(
-                "fit(X)", expected=f"at least {MIN_ROWS} rows", got=f"{table.n_rows} sample(s)"
-            )
-        )
-    n_calibration = max(1, round(settings.calibration_fraction * table.n_rows))
-    if table.n_rows - n_calibration < MIN_ROWS // 2:
-        raise InvalidInputError(
-            describe(
-                "fit(X)",
-                expected=f"at least {MIN_ROWS // 2} rows to train on",
-                got=f"{table.n_rows} rows of which {n_calibration} are set aside for calibration",
-                hint="a smaller calibration_fraction",
-            )
-        )
-    order = np.random.default_rng(settings.seed).permutation(table.n_rows)
-    return _Split(table.values[order[n_calibration:]], table.values[order[:n_calibration]])
 
 
 def _objective(member: Member) -> DenoisingScoreMatching:

@@ -7,7 +7,6 @@ from harmonium.inference.checks import Checks
 from harmonium.inference.settings import MAX_SEED
 from harmonium.learning.ensemble import EnsembleSettings
 
-MIN_ROWS = 8
 SCORES = ("combined", "energy", "gradient", "typicality")
 
 

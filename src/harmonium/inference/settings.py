@@ -38,7 +38,6 @@ NOISE = (0.07, 0.2)
 # Of a warm start: its share of the updates, and the learning rate after it over that before.
 WARM_SHARE = 0.3
 COOLED = 0.3
-MIN_ROWS = 8
 MAX_SEED = 2**32 - 1
 
 # Up to this many columns, fine structure can be resolved by waves, and must be to be seen at all.

@@ -1,0 +1,45 @@
+"""Rows that are set aside before anything is fitted."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from harmonium.data import Table
+from harmonium.errors import InvalidInputError, describe
+
+MIN_ROWS = 8
+
+
+class Rows(NamedTuple):
+    """The two parts of a table: (rows, columns) each."""
+
+    training: np.ndarray
+    held_out: np.ndarray
+
+
+def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: str) -> Rows:
+    """Set this share of the rows aside at random, at least one.
+
+    Raises `InvalidInputError`, naming the `setting` that holds the share, where too few are left.
+    """
+    if table.n_rows < MIN_ROWS:
+        raise InvalidInputError(
+            describe(
+                "fit(X)",
+                expected=f"at least {MIN_ROWS} rows",
+                got=f"{table.n_rows} sample(s)",
+                hint="more rows; a fit to few rows is no better than a guess",
+            )
+        )
+    n_held_out = max(1, round(share * table.n_rows))
+    if table.n_rows - n_held_out < MIN_ROWS // 2:
+        raise InvalidInputError(
+            describe(
+                "fit(X)",
+                expected=f"at least {MIN_ROWS // 2} rows to train on",
+                got=f"{table.n_rows} rows of which {n_held_out} are set aside",
+                hint=f"a smaller {setting}",
+            )
+        )
+    order = rng.permutation(table.n_rows)
+    return Rows(table.values[order[n_held_out:]], table.values[order[:n_held_out]])

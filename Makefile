@@ -49,4 +49,4 @@ requirements:
 		--universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) demo-run dist build
+	rm -rf $(VENV) .cache demo-run dist build

@@ -7,7 +7,6 @@ checked at run time. All of it is set before harmonium or jax is imported by a t
 import gc
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -21,9 +20,10 @@ import jax
 import jaxtyping
 import pytest
 
-# Modules compile the same code anew after `compiled_code_is_dropped`; a cache of this run serves them.
-_cache = tempfile.TemporaryDirectory(prefix="harmonium-tests-")
-jax.config.update("jax_compilation_cache_dir", _cache.name)
+# Modules compile the same code anew after `compiled_code_is_dropped`, and so does every run: most of the
+# time of the suite. Entries are keyed by program, flags and versions; `make clean` drops them.
+_cache = Path(__file__).parents[1] / ".cache" / "jax"
+jax.config.update("jax_compilation_cache_dir", str(_cache))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 jax.config.update("jax_enable_x64", True)

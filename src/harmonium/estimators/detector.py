@@ -56,16 +56,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def __init__(
         self,
-        contamination: float | str = "auto",
+        contamination: float | str = DetectorSettings.contamination,
         *,
-        score_kind: str = "combined",
-        n_repeats: int = 2,
-        n_hidden: int = 128,
-        width: int = 256,
-        n_updates: int = 2000,
-        batch_size: int = 128,
-        learning_rate: float = 2e-3,
-        calibration_fraction: float = 0.1,
+        score_kind: str = DetectorSettings.score_kind,
+        n_repeats: int = DetectorSettings.n_repeats,
+        n_hidden: int = DetectorSettings.n_hidden,
+        width: int = DetectorSettings.width,
+        n_updates: int = DetectorSettings.n_updates,
+        batch_size: int = DetectorSettings.batch_size,
+        learning_rate: float = DetectorSettings.learning_rate,
+        calibration_fraction: float = DetectorSettings.calibration_fraction,
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.contamination = contamination

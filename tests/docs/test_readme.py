@@ -19,7 +19,14 @@ OUTPUTS = [
 ]
 
 
-@pytest.mark.parametrize(("block", "printed"), zip(BLOCKS, OUTPUTS, strict=True), ids=[1, 2, 3])
+# The first and the third fit a density and estimate log Z.
+EXAMPLES = [
+    pytest.param(block, printed, marks=[] if number == 2 else [pytest.mark.slow], id=str(number))
+    for number, (block, printed) in enumerate(zip(BLOCKS, OUTPUTS, strict=True), start=1)
+]
+
+
+@pytest.mark.parametrize(("block", "printed"), EXAMPLES)
 def test_the_python_examples_run(block, printed, capsys):
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         exec(compile(block, "README.md", "exec"), {})

@@ -240,7 +240,6 @@ def test_a_failure_inside_a_fit_leaves_nothing(table, tmp_path, monkeypatch, cap
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_demo_writes_pictures_and_beats_the_gaussian(tmp_path, capsys):
     assert call("demo", "-o", tmp_path / "demo", "--time-budget", "60s") == 0
     for name in ("samples.png", "training.png", "model.safetensors", "metrics.json"):

@@ -619,16 +619,12 @@ def summarize_contaminated(runs: list[Row]) -> list[Row]:
 
 def summarize_reasons(runs: list[Row]) -> list[Row]:
     """Shares of rows in which the corrupted column is found, by set and way."""
-    return [
+    columns = {"top 1": "top1", "|z| top 1": "z_top1", "top 3": "top3", "|z| top 3": "z_top3"}
+    rows: list[Row] = [
         {"set": name, "way": way}
         | {
             heading: mean(values(runs, f"{way}_{key}", set=name))
-            for heading, key in (
-                ("top 1", "top1"),
-                ("|z| top 1", "z_top1"),
-                ("top 3", "top3"),
-                ("|z| top 3", "z_top3"),
-            )
+            for heading, key in columns.items()
         }
         | {
             "seeds": len(values(runs, "seed", set=name)),
@@ -638,6 +634,11 @@ def summarize_reasons(runs: list[Row]) -> list[Row]:
         for name in sorted(unique(runs, "set"))
         for way in ("swap", "shift")
     ]
+    for way in ("swap", "shift"):
+        own = [row for row in rows if row["way"] == way]
+        closing: Row = {"set": "mean", "way": way}
+        rows.append(closing | {heading: mean([row[heading] for row in own]) for heading in columns})
+    return rows
 
 
 def summarize_pvalues(runs: list[Row]) -> list[Row]:

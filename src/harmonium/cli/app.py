@@ -1,11 +1,9 @@
 """The commands: parse, call, print, exit code (0 success, 1 failed work, 2 wrong usage)."""
 
 import csv
-import json
 import sys
 import traceback
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +19,13 @@ from harmonium.cli.options import (
     TimeBudgetOption,
     find_model,
     parse_duration,
+)
+from harmonium.cli.output import (
+    draw_figures,
+    evaluation_figures,
+    print_csv,
+    print_json,
+    write_columns_of,
 )
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
 
@@ -106,7 +111,7 @@ def fit(
         detector=make_detector(estimator) if detector else None,
     )
     if as_json:
-        _print_json({"run": str(output), **metrics})
+        print_json({"run": str(output), **metrics})
         return
     held_out = metrics["held_out"]
     print(f"{table.n_rows} rows x {table.n_columns} columns -> {output}")
@@ -136,11 +141,11 @@ def score(
     log_density = estimator.score_samples(table)
     free_energy = estimator.free_energy(table)
     if output is not None:
-        _write(output, ["log_density", "free_energy"], [log_density, free_energy])
+        write_columns_of(output, ["log_density", "free_energy"], [log_density, free_energy])
     if as_json:
         summary = {"rows": len(log_density), "mean_log_density": float(log_density.mean())}
         rows = {} if output is not None else {"log_density": log_density.tolist()}
-        _print_json({**summary, "verdict": estimator.verdict_, **rows})
+        print_json({**summary, "verdict": estimator.verdict_, **rows})
     elif output is None:
         sys.stdout.write("log_density\n" + "".join(f"{value:.6g}\n" for value in log_density))
     else:
@@ -182,7 +187,7 @@ def detect(
     summary = {"rows": found.n_rows, "flagged": n_flagged, "fdr": fdr, "verdict": found.verdict}
     if as_json:
         rows = {} if output is not None else {n: list(v) for n, v in found.columns.items()}
-        _print_json({**summary, **rows})
+        print_json({**summary, **rows})
         return
     if output is None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -216,9 +221,9 @@ def evaluate(
     found = evaluate_density(estimator.density_, table.values, seed=seed)
     if output is not None:
         columns = [found.log_density, found.row_low, found.row_high]
-        _write(output, ["log_density", "low", "high"], columns)
+        write_columns_of(output, ["log_density", "low", "high"], columns)
     if as_json:
-        _print_json(_evaluation_figures(found))
+        print_json(evaluation_figures(found))
         return
     log_partition = found.log_partition
     gain = found.log_likelihood - found.gaussian
@@ -254,13 +259,13 @@ def sample(
     names = list(estimator.density_.columns.names)
     integer = estimator.density_.columns.is_integer.tolist()
     if output is not None:
-        _write(output, names, list(rows.T), integer)
+        write_columns_of(output, names, list(rows.T), integer)
     if as_json:
         drawn = {} if output is not None else {"columns": names, "rows": rows.tolist()}
-        _print_json({"n": n, **_draw_figures(diagnostics), "verdict": estimator.verdict_, **drawn})
+        print_json({"n": n, **draw_figures(diagnostics), "verdict": estimator.verdict_, **drawn})
         return
     if output is None:
-        _print_csv(names, rows, integer)
+        print_csv(names, rows, integer)
     else:
         print(f"{n} rows -> {output}")
     errors.print(
@@ -342,49 +347,3 @@ def _load_with_data(
         )
     columns = estimator.density_.columns.names
     return estimator, None if data is None else read_table(data, columns=columns)
-
-
-def _draw_figures(diagnostics: Any) -> dict[str, Any]:
-    """Those of the draws, under names that cannot be taken for those of the fit."""
-    figures = asdict(diagnostics)
-    own = {f"draws_{name}": figures.pop(name) for name in ("trusted", "verdict")}
-    return figures | own
-
-
-def _evaluation_figures(found: Any) -> dict[str, Any]:
-    return {
-        "rows": found.n_rows,
-        "log_likelihood": found.log_likelihood,
-        "low": found.low,
-        "high": found.high,
-        "sampling_error": found.sampling_error,
-        "gaussian": found.gaussian,
-        "log_partition": asdict(found.log_partition),
-        "diagnostics": asdict(found.diagnostics),
-        "trusted": found.trusted,
-        "verdict": found.verdict,
-    }
-
-
-def _write(
-    output: Path, names: list[str], values: list[Any], integer: list[bool] | None = None
-) -> None:
-    import numpy as np
-
-    from harmonium.data import write_table
-
-    write_table(output, names, np.stack(values, axis=1), integer=integer)
-
-
-def _print_csv(names: list[str], rows: Any, integer: list[bool]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows.tolist():
-        cells = zip(row, integer, strict=True)
-        writer.writerow([int(value) if whole else value for value, whole in cells])
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    from harmonium.cli.runs import to_json
-
-    print(json.dumps(to_json(value)))

@@ -13,7 +13,7 @@ from harmonium.inference.batches import map_rows
 from harmonium.inference.conformal import p_values
 from harmonium.inference.detection_settings import MEMBERS, DetectorSettings, Member
 from harmonium.inference.hold_out import hold_out
-from harmonium.learning.ensemble import fit_ensemble
+from harmonium.learning.ensemble import fit_ensemble, stack_members, take_member
 from harmonium.learning.score_matching import N_LEVELS, DenoisingScoreMatching
 from harmonium.model import Harmonium, feature_maps
 from harmonium.typing import RandomKey
@@ -122,7 +122,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
             key_models, len(members), columns.n_modeled, settings.n_hidden, settings.width
         ),
         jnp.asarray(data, float),
-        jax.tree.map(lambda *leaves: jnp.stack(leaves), *noise),
+        stack_members(noise),
         key=key_fit,
         settings=settings.build_ensemble_settings(),
     )
@@ -216,18 +216,6 @@ def build_member(key: RandomKey, n_visible: int, n_hidden: int, width: int) -> H
         [3**0.5 * layer.weight for layer in layers] + biases,
     )
     return Harmonium(n_visible, n_hidden, feature_map=feature_map, key=key_model)
-
-
-def stack_members(models: list[Harmonium]) -> Harmonium:
-    """Models of one structure as one with a leading axis of members."""
-    return jax.tree.map(
-        lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *models
-    )
-
-
-def take_member(models: Harmonium, index: int | Array) -> Harmonium:
-    """The member, or members, at an index of stacked models."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, models)
 
 
 MemberRows = Float[Array, "batch members visible"]

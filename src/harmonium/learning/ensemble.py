@@ -94,6 +94,18 @@ def fit_ensemble(
     return EnsembleFit(eqx.combine(members.averaged, run.static), tuple(losses))
 
 
+def stack_members(models: list[Any]) -> Any:
+    """Models, or objectives, of one structure as one with a leading axis of members."""
+    return jax.tree.map(
+        lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *models
+    )
+
+
+def take_member(models: Harmonium, index: int | Array) -> Harmonium:
+    """The member, or members, at an index of stacked models."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, models)
+
+
 class _Run(eqx.Module):
     settings: EnsembleSettings = eqx.field(static=True)
     static: Harmonium

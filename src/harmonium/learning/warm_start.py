@@ -1,11 +1,6 @@
 """A schedule in two parts: an objective without chains first, then `fit` from where it ended."""
 
-from typing import Any
-
-import equinox as eqx
-import jax
-
-from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble
+from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble, stack_members, take_member
 from harmonium.learning.fit import as_rows
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.model import Harmonium
@@ -29,12 +24,6 @@ def warm_start(
     data and `DivergedError` if training is not finite.
     """
     rows = as_rows(model, "data", data)
-    fitted = fit_ensemble(
-        _stacked(model), rows[None], _stacked(objective), key=key, settings=settings
-    )
-    return jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, fitted.models)
-
-
-def _stacked(tree: Any) -> Any:
-    """An ensemble of one."""
-    return jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, tree)
+    one = stack_members([model])
+    fitted = fit_ensemble(one, rows[None], stack_members([objective]), key=key, settings=settings)
+    return take_member(fitted.models, 0)

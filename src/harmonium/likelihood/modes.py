@@ -23,8 +23,9 @@ HIDDEN_DRAWS = 8
 # Hidden units of which the states drawn cover what has mass.
 MAX_COVERED_HIDDEN = 16
 # A chain is elsewhere if its nearest neighbors, among draws and chains found, are chains: so many that in one mode
-# this would happen to a chain with this probability.
-CHANCE = 1e-4
+# this would happen to a chain with this probability. A small one: there are hundreds of chains, and they fall into modes
+# by other shares than the draws.
+CHANCE = 1e-5
 # Nats above the median F of the draws up to which a neighborhood elsewhere matters.
 NEGLIGIBLE = 1.0
 # Two chains could be on their way still.
@@ -82,7 +83,9 @@ def _count_elsewhere(
     found, draws = (rows[np.all(np.isfinite(rows), axis=1)] for rows in (found, draws))
     if len(draws) == 0 or len(found) == 0:
         return 0
-    n_neighbors = math.ceil(math.log(CHANCE) / math.log(len(found) / (len(found) + len(draws))))
+    # Resampling repeats draws; a repeated one is still one place.
+    n_places = len(np.unique(draws, axis=0))
+    n_neighbors = math.ceil(math.log(CHANCE) / math.log(len(found) / (len(found) + n_places)))
     if n_neighbors >= len(found):
         return 0
     to_draws = KDTree(draws).query(found)[0]

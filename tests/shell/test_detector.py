@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -93,6 +94,27 @@ def test_a_stated_contamination_flags_that_share_of_the_training_rows():
         warnings.simplefilter("ignore")
         fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(rows)
     assert np.sum(fitted.predict(rows) == -1) == 20
+
+
+def test_a_group_of_abnormal_rows_is_not_learned_where_their_share_is_stated():
+    rng = np.random.default_rng(0)
+    group = rng.normal(size=(50, 4)) * 0.1 + np.array([3.0, -3.0, 3.0, 3.0])
+    rows = np.concatenate([rng.normal(size=(450, 4)), group])
+    fresh = np.concatenate([rng.normal(size=(200, 4)), group + 0.05 * rng.normal(size=(50, 4))])
+    odd = np.arange(250) >= 200
+    found = {}
+    for share in ("auto", 0.1):
+        fitted = AnomalyDetector(share, n_updates=400, **SMALL).fit(rows)
+        found[share] = roc_auc_score(odd, -fitted.score_samples(fresh))
+    assert found[0.1] > 0.99
+    assert found["auto"] < 0.9
+
+
+def test_a_column_that_is_constant_without_suspects_does_not_stop_a_fit():
+    rows = make_table(300, 2)
+    rows[:, 2] = np.where(np.arange(300) < 15, 50.0, 0.0)
+    fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(rows)
+    assert np.all(np.isfinite(fitted.score_samples(rows)))
 
 
 def test_reasons_name_the_odd_cell_and_a_likely_value(detector, normal, odd):

@@ -28,8 +28,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     ----------
     contamination : "auto" or float
         "auto" flags rows with a p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
-        training rows are abnormal: that share of every batch is left out of the gradient, and that
-        share of the training rows is flagged.
+        training rows are abnormal: twice as many, those that an isolation forest separates first, shape nothing
+        (half of the rows at most), that share of every batch is left out of the gradient besides, and that share
+        of the training rows is flagged.
     score_kind : {"combined", "energy", "gradient", "typicality"}
         Mean of the free energies and the length of one gradient (default); the free energies alone; the gradient
         alone; or the distance of the energy from that of a typical training row.

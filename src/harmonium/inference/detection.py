@@ -13,6 +13,7 @@ from harmonium.inference.batches import map_rows
 from harmonium.inference.conformal import p_values
 from harmonium.inference.detection_settings import MEMBERS, DetectorSettings, Member
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.suspects import with_least_spread, without_suspects
 from harmonium.learning.ensemble import fit_ensemble, stack_members, take_member
 from harmonium.learning.score_matching import N_LEVELS, DenoisingScoreMatching
 from harmonium.model import Harmonium, feature_maps
@@ -113,9 +114,13 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     columns = Columns.fit(Table(split.training, table.names), call="fit")
     modeled = columns.modeled(split.training)
     members = MEMBERS * settings.n_repeats
-    transforms = _fit_transforms(modeled, [member.whitening for member in members])
+    shaping, spread = modeled, modeled
+    if settings.share_abnormal:
+        shaping = without_suspects(modeled, settings.share_abnormal, settings.seed)
+        spread = with_least_spread(shaping, modeled, rng)
+    transforms = _fit_transforms(spread, [member.whitening for member in members])
     key_models, key_fit = jax.random.split(jax.random.key(settings.seed))
-    data = np.stack([transform.forward(modeled) for transform in transforms])
+    data = np.stack([transform.forward(shaping) for transform in transforms])
     noise = [_objective(member) for member in members]
     fitted = fit_ensemble(
         _build_models(
@@ -135,12 +140,12 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         slopes=slopes,
         location=np.zeros(n_votes),
         scale=np.ones(n_votes),
-        quantiles=np.quantile(modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0),
+        quantiles=np.quantile(shaping, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0),
         calibration=np.zeros(0),
         score_kind=settings.score_kind,
         verdict="",
     )
-    return _calibrated(raw, modeled, split.held_out)
+    return _calibrated(raw, shaping, split.held_out)
 
 
 def _calibrated(raw: Detector, training: np.ndarray, rows: np.ndarray) -> Detector:

@@ -59,12 +59,16 @@ class DetectorSettings:
             raise checks.error("contamination", self.contamination, '"auto" or a share up to 0.5')
         checks.share("contamination", self.contamination, 0.5 + 1e-9)
 
+    @property
+    def share_abnormal(self) -> float:
+        """Stated share of abnormal training rows; 0 where none is stated."""
+        return 0.0 if isinstance(self.contamination, str) else float(self.contamination)
+
     def build_ensemble_settings(self) -> EnsembleSettings:
         """How the members are trained; a stated contamination is trimmed from every batch."""
-        trim = 0.0 if isinstance(self.contamination, str) else float(self.contamination)
         return EnsembleSettings(
             n_updates=self.n_updates,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            trim=trim,
+            trim=self.share_abnormal,
         )

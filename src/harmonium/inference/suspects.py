@@ -1,0 +1,39 @@
+"""Training rows that had better shape nothing, where the table is said to hold abnormal rows."""
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.ensemble import IsolationForest
+
+N_TREES = 300
+# Some abnormal rows look more normal than some normal ones: this share of the rows is left out beside the stated one.
+MARGIN = 0.1
+# Never more than this share of the rows.
+MOST = 0.5
+# Of the spread over all rows: what varied only in rows left out still has a unit of this size.
+LEAST_SPREAD = 0.1
+
+Rows = Float[np.ndarray, "rows modeled"]
+
+
+def without_suspects(modeled: Rows, share: float, seed: int) -> Float[np.ndarray, "kept modeled"]:
+    """The rows less those that an isolation forest separates first; their order is kept.
+
+    A flexible model learns abnormal rows that resemble each other as one more group of normal ones, and then
+    calls them likely (docs/decisions.md). Trees on a few hundred rows, cut at random, cannot: Liu, Ting and
+    Zhou, "Isolation forest", ICDM 2008.
+    """
+    forest = IsolationForest(n_estimators=N_TREES, random_state=seed).fit(modeled)
+    n_kept = len(modeled) - int(min(share + MARGIN, MOST) * len(modeled))
+    order = np.argsort(-forest.score_samples(modeled), kind="stable")
+    return modeled[np.sort(order[:n_kept])]
+
+
+def with_least_spread(
+    kept: Float[np.ndarray, "kept modeled"], modeled: Rows, rng: np.random.Generator
+) -> Float[np.ndarray, "kept modeled"]:
+    """The kept rows with a little noise, so that every column varies.
+
+    A column with rare values may be constant where they are left out. Units from such rows would make every
+    new row that has one look absurd, and units from all rows would be those of the abnormal ones.
+    """
+    return kept + LEAST_SPREAD * modeled.std(axis=0) * rng.standard_normal(kept.shape)

@@ -1,0 +1,40 @@
+"""Kind of truth: statistical. Rows left out where abnormal ones are among the training rows. Seeds: NumPy 0."""
+
+import numpy as np
+import pytest
+
+from harmonium.inference.suspects import with_least_spread, without_suspects
+
+RNG = np.random.default_rng(0)
+NORMAL = RNG.normal(size=(450, 4))
+# All alike: a density of the rows has a mode here.
+GROUP = RNG.normal(size=(50, 4)) * 0.2 + np.array([5.0, -5.0, 5.0, 5.0])
+MIXED = np.concatenate([NORMAL, GROUP])[RNG.permutation(500)]
+
+
+def test_a_group_of_like_rows_is_left_out_and_the_order_kept():
+    kept = without_suspects(MIXED, 0.1, seed=0)
+    assert len(kept) == 400
+    assert np.all(np.abs(kept) < 4.5)
+    places = [int(np.flatnonzero(np.all(MIXED == row, axis=1))[0]) for row in kept]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("share", "n_kept"), [(0.2, 350), (0.5, 250)])
+def test_at_most_half_of_the_rows_are_left_out(share, n_kept):
+    assert len(without_suspects(MIXED, share, seed=0)) == n_kept
+
+
+def test_the_same_seed_leaves_the_same_rows_out():
+    once, again = (without_suspects(NORMAL, 0.1, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, without_suspects(NORMAL, 0.1, seed=4))
+
+
+def test_a_column_that_varies_only_in_rows_left_out_has_a_unit():
+    rare = np.where(np.arange(500) < 25, 1.0, 0.0)
+    rows = np.column_stack([RNG.normal(size=500), rare])
+    units = with_least_spread(rows[25:], rows, np.random.default_rng(1))
+    # Five standard errors of a standard deviation of 475 rows.
+    assert units.std(axis=0)[1] == pytest.approx(0.1 * rare.std(), rel=5 / np.sqrt(2 * 475))
+    assert units.std(axis=0)[0] == pytest.approx(1, rel=5 / np.sqrt(2 * 475))

@@ -16,7 +16,7 @@ def test_a_group_of_like_rows_is_left_out_and_the_order_kept():
     kept = without_suspects(MIXED, 0.1, seed=0)
     assert len(kept) == 400
     assert np.all(np.abs(kept) < 4.5)
-    places = [int(np.flatnonzero(np.all(MIXED == row, axis=1))[0]) for row in kept]
+    places = [int(np.flatnonzero(np.all(row == MIXED, axis=1))[0]) for row in kept]
     assert places == sorted(places)
 
 

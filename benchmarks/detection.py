@@ -313,6 +313,7 @@ def measure_contaminated(method: str, name: str, seed: int) -> Row:
 
 CORRUPTED_ROWS = 100
 SHIFT = 4.0  # standard deviations
+FAR = 1.0  # standard deviations
 
 
 def corrupted(
@@ -362,6 +363,11 @@ def measure_reasons(method: str, name: str, seed: int) -> Row:
         row["explain_seconds"] += time.monotonic() - started
         row[f"{way}_top1"], row[f"{way}_top3"] = top_shares(blame, columns)
         row[f"{way}_z_top1"], row[f"{way}_z_top3"] = top_shares(np.abs(wrong), columns)
+        # A swap for nearly the same value leaves nothing to be found.
+        far = np.max(np.abs(wrong - rows), axis=1) >= FAR
+        own = [column for column, is_far in zip(columns, far, strict=True) if is_far]
+        row[f"{way}_far"] = float(np.mean(far))
+        row[f"{way}_far_top1"], row[f"{way}_far_top3"] = top_shares(blame[far], own)
         if not np.isfinite(blame).all():
             row["outcome"] = "not finite"
     return row | {"peak_mib": peak_mib()}
@@ -619,7 +625,15 @@ def summarize_contaminated(runs: list[Row]) -> list[Row]:
 
 def summarize_reasons(runs: list[Row]) -> list[Row]:
     """Shares of rows in which the corrupted column is found, by set and way."""
-    columns = {"top 1": "top1", "|z| top 1": "z_top1", "top 3": "top3", "|z| top 3": "z_top3"}
+    columns = {
+        "top 1": "top1",
+        "|z| top 1": "z_top1",
+        "top 3": "top3",
+        "|z| top 3": "z_top3",
+        "moved 1 sd or more": "far",
+        "of those top 1": "far_top1",
+        "of those top 3": "far_top3",
+    }
     rows: list[Row] = [
         {"set": name, "way": way}
         | {
@@ -634,8 +648,8 @@ def summarize_reasons(runs: list[Row]) -> list[Row]:
         for name in sorted(unique(runs, "set"))
         for way in ("swap", "shift")
     ]
-    for way in ("swap", "shift"):
-        own = [row for row in rows if row["way"] == way]
+    for way in ("swap", "shift", "both"):
+        own = [row for row in rows if way in ("both", row["way"]) and row["set"] != "mean"]
         closing: Row = {"set": "mean", "way": way}
         rows.append(closing | {heading: mean([row[heading] for row in own]) for heading in columns})
     return rows

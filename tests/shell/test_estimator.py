@@ -27,7 +27,7 @@ def test_an_untrained_model_is_the_gaussian_fit():
         [[2.0, 0.0, 0.0], [0.5, 1.0, 0.0], [-1.0, 0.3, 0.1]]
     )
     estimator = DensityEstimator(
-        4, "mlp", width=4, n_updates=1, learning_rate=1e-12, tails="none", random_state=0
+        4, "identity", n_updates=1, learning_rate=1e-12, tails="none", random_state=0
     ).fit(rows)
     kept = rows[np.random.default_rng(0).permutation(300)[30:]]
     gaussian = multivariate_normal(kept.mean(axis=0), np.cov(kept.T, bias=True))
@@ -138,9 +138,14 @@ def test_wrong_tables_are_explained(table, words):
         DensityEstimator(n_updates=2).fit(table)
 
 
-@pytest.mark.parametrize("objective", ["persistent", "contrastive-divergence"])
-@pytest.mark.parametrize("hidden_units", ["bernoulli", "spin"])
-@pytest.mark.parametrize("feature_map", ["identity", "residual", "fourier"])
+def or_slow(usual, others):
+    """Parameters of which only the usual one runs in the default suite: each compiles for seconds."""
+    return [usual, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
+
+
+@pytest.mark.parametrize("objective", or_slow("persistent", ["contrastive-divergence"]))
+@pytest.mark.parametrize("hidden_units", or_slow("bernoulli", ["spin"]))
+@pytest.mark.parametrize("feature_map", or_slow("residual", ["identity", "fourier"]))
 def test_every_combination_fits(objective, hidden_units, feature_map, rows):
     estimator = DensityEstimator(
         6,
@@ -156,7 +161,7 @@ def test_every_combination_fits(objective, hidden_units, feature_map, rows):
 
 
 @pytest.mark.parametrize(
-    "objective", ["warm-started-likelihood", "score-matching", "noise-contrastive"]
+    "objective", or_slow("noise-contrastive", ["warm-started-likelihood", "score-matching"])
 )
 def test_every_objective_fits(objective, rows):
     estimator = DensityEstimator(6, width=6, objective=objective, n_updates=20, random_state=0)

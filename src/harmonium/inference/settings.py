@@ -33,8 +33,9 @@ OBJECTIVES = (
     "score-matching",
     "noise-contrastive",
 )
-# Of score matching: the noise, in model units, where a column has variance 1/2.
-NOISE = (0.07, 0.2)
+# Of score matching: the noise, in model units, where a column has variance 1/2. Less of it leaves the energy far
+# from the rows undetermined, and then log Z cannot be trusted, nor does the likelihood repair it (docs/decisions.md).
+NOISE = (0.2, 0.7)
 # Of a warm start: its share of the updates, and the learning rate after it over that before.
 WARM_SHARE = 0.3
 COOLED = 0.3

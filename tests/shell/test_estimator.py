@@ -8,14 +8,38 @@ import polars as pl
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import harmonium as hm
 from harmonium.estimators import DensityEstimator
 
+# These fit tables of shapes or types of their own, and each compiles anew.
+SLOW_CHECKS = {
+    "check_dict_unchanged",
+    "check_dont_overwrite_parameters",
+    "check_dtype_object",
+    "check_estimators_dtypes",
+    "check_estimators_overwrite_params",
+    "check_fit2d_1feature",
+    "check_fit_score_takes_y",
+    "check_n_features_in_after_fitting",
+    "check_positive_only_tag_during_fit",
+}
+
+
+def contract(estimator):
+    """scikit-learn's checks, the slow ones marked."""
+    for checked, check in estimator_checks_generator(estimator):
+        slow = check.func.__name__ in SLOW_CHECKS
+        yield pytest.param(checked, check, marks=[pytest.mark.slow] if slow else [])
+
 
 # An affine map with few hidden units has an exact log Z: the contract needs no estimate of it.
-@parametrize_with_checks([DensityEstimator(4, "identity", n_updates=2, random_state=0)])
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    contract(DensityEstimator(4, "identity", n_updates=2, random_state=0)),
+    ids=lambda value: getattr(getattr(value, "func", None), "__name__", "estimator"),
+)
 @pytest.mark.filterwarnings("ignore")
 def test_sklearn_contract(estimator, check):
     check(estimator)

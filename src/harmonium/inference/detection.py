@@ -119,24 +119,13 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         shaping = without_suspects(modeled, settings.share_abnormal, settings.seed)
         spread = with_least_spread(shaping, modeled, rng)
     transforms = _fit_transforms(spread, [member.whitening for member in members])
-    key_models, key_fit = jax.random.split(jax.random.key(settings.seed))
     data = np.stack([transform.forward(shaping) for transform in transforms])
-    noise = [_objective(member) for member in members]
-    fitted = fit_ensemble(
-        _build_models(
-            key_models, len(members), columns.n_modeled, settings.n_hidden, settings.width
-        ),
-        jnp.asarray(data, float),
-        stack_members(noise),
-        key=key_fit,
-        settings=settings.build_ensemble_settings(),
-    )
     slopes = tuple(index for index, member in enumerate(members) if member.slope)
     n_votes = len(members) + len(slopes)
     raw = Detector(
         columns=columns,
         transforms=transforms,
-        models=fitted.models,
+        models=_train(jnp.asarray(data, float), members, settings),
         slopes=slopes,
         location=np.zeros(n_votes),
         scale=np.ones(n_votes),
@@ -146,6 +135,23 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         verdict="",
     )
     return _calibrated(raw, shaping, split.held_out)
+
+
+def _train(
+    data: Float[Array, "members training visible"],
+    members: tuple[Member, ...],
+    settings: DetectorSettings,
+) -> Harmonium:
+    """The trained members, stacked on the first axis; `data` holds the rows as each sees them."""
+    key_models, key_fit = jax.random.split(jax.random.key(settings.seed))
+    untrained = _build_models(
+        key_models, len(members), data.shape[2], settings.n_hidden, settings.width
+    )
+    noise = stack_members([_objective(member) for member in members])
+    fitted = fit_ensemble(
+        untrained, data, noise, key=key_fit, settings=settings.build_ensemble_settings()
+    )
+    return fitted.models
 
 
 def _calibrated(raw: Detector, training: np.ndarray, rows: np.ndarray) -> Detector:

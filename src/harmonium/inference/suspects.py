@@ -5,8 +5,8 @@ from jaxtyping import Float
 from sklearn.ensemble import IsolationForest
 
 N_TREES = 300
-# Some abnormal rows look more normal than some normal ones: this share of the rows is left out beside the stated one.
-MARGIN = 0.1
+# Some abnormal rows look more normal than some normal ones: so many times the stated share is left out.
+CAUTION = 2.0
 # Never more than this share of the rows.
 MOST = 0.5
 # Of the spread over all rows: what varied only in rows left out still has a unit of this size.
@@ -23,7 +23,7 @@ def without_suspects(modeled: Rows, share: float, seed: int) -> Float[np.ndarray
     Zhou, "Isolation forest", ICDM 2008.
     """
     forest = IsolationForest(n_estimators=N_TREES, random_state=seed).fit(modeled)
-    n_kept = len(modeled) - int(min(share + MARGIN, MOST) * len(modeled))
+    n_kept = len(modeled) - int(min(CAUTION * share, MOST) * len(modeled))
     order = np.argsort(-forest.score_samples(modeled), kind="stable")
     return modeled[np.sort(order[:n_kept])]
 

@@ -12,7 +12,7 @@
 
 Needs the ADBench files in ../shared/data/adbench (dagmm: also ../shared/data/dagmm; pvalues and speed:
 neither). Every result is one line of results/detection_runs.jsonl as soon as it is there, and is
-not computed again; `--summary` publishes the tables from that file alone. A run that ended in an
+not computed again: remove the lines of a protocol after a change of the detector. `--summary` publishes the tables from that file alone. A run that ended in an
 exception stays in the table, counted as constant scores, and is tried again by the next call with
 the same seed. Peak memory is the high-water mark of the process up to the end of that run.
 """
@@ -534,8 +534,9 @@ def unique(runs: list[Row], key: str) -> list[Any]:
 
 
 def mean(numbers: list[float]) -> float | str:
-    """The mean, or nothing where there is none."""
-    return float(np.mean(numbers)) if numbers else ""
+    """The mean of what there is, or nothing where there is none."""
+    found = [number for number in numbers if number != ""]
+    return float(np.mean(found)) if found else ""
 
 
 def means_over_sets(runs: list[Row], key: str) -> list[float]:
@@ -863,8 +864,8 @@ def check(label: str, arguments: argparse.Namespace) -> None:
         sys.exit(f"detection: no files at {FOLDER.parent / 'dagmm'}; nothing was measured")
     if unknown := set(arguments.only or ()) - known:
         sys.exit(f"detection: no set {sorted(unknown)}; there are {sorted(known)}")
-    if label == "reasons" and set(arguments.methods or OURS) != set(OURS):
-        sys.exit("detection: only harmonium gives reasons; |z| is always beside it")
+    if label in ("reasons", "speed") and set(arguments.methods or OURS) != set(OURS):
+        sys.exit(f"detection: protocol {label} is of harmonium only")
 
 
 def main() -> None:

@@ -239,7 +239,7 @@ def test_nonsense_is_no_state(config, arrays, words):
         Columns.from_state({**good_config, **config}, {**good_arrays, **arrays})
 
 
-@pytest.mark.parametrize("method", ["modeled", "restore", "log_rule"])
+@pytest.mark.parametrize("method", ["modeled", "restore", "log_rule", "breaks_rule"])
 def test_wrong_widths(method):
     columns, _, _ = fitted()
     with pytest.raises(

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from harmonium.errors import InvalidInputError
-from harmonium.inference.conformal import benjamini_hochberg, fewest_calibration_rows, p_values
+from harmonium.inference.conformal import (
+    benjamini_hochberg,
+    fewest_calibration_rows,
+    lack_of_calibration,
+    p_values,
+)
 
 INF = np.inf
 
@@ -207,3 +212,18 @@ ONES = np.ones(3)
 def test_errors_say_what_was_expected_and_got(call, words):
     with pytest.raises(InvalidInputError, match=words):
         call()
+
+
+@pytest.mark.parametrize(("n_calibration", "n_below"), [(50, 1), (50, 3), (198, 1), (199, 1)])
+def test_a_lack_of_calibration_rows_is_told_exactly_where_the_list_must_stay_empty(
+    n_calibration, n_below
+):
+    calibration = np.arange(n_calibration, dtype=float)
+    scores = np.concatenate([np.full(n_below, -1.0), np.full(20 - n_below, 1e6)])
+    p = p_values(calibration, scores)
+    told = lack_of_calibration(p, n_calibration, 0.1)
+    assert bool(told) == (not benjamini_hochberg(p, 0.1).any())
+    if told:
+        needed = fewest_calibration_rows(n_below, 20, 0.1)
+        assert f"{n_below} of 20 rows" in told and f"fewer than {needed} calibration" in told
+    assert lack_of_calibration(np.ones(20), n_calibration, 0.1) == ""

@@ -1,12 +1,10 @@
 """Saving and loading: exact round trips, and words for everything that is not a model file."""
 
-import json
-
 import equinox as eqx
 import jax
 import numpy as np
 import pytest
-from safetensors import safe_open
+from rewriting import rewrite
 from safetensors.numpy import save_file
 
 import harmonium as hm
@@ -86,18 +84,6 @@ def _saved(fitted, folder):
     return path
 
 
-def _rewrite(path, *, header=None, arrays=None):
-    """The same file with some header entries or arrays replaced; a value of None drops an entry."""
-    with safe_open(path, framework="numpy") as file:
-        stored = json.loads(file.metadata()["harmonium"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    stored.update(header or {})
-    tensors.update(arrays or {})
-    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    stored = {name: value for name, value in stored.items() if value is not None}
-    save_file(kept, path, {"harmonium": json.dumps(stored)})
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -117,7 +103,7 @@ def _rewrite(path, *, header=None, arrays=None):
 )
 def test_damaged_models_are_refused_in_words(change, words, fitted, tmp_path):
     path = _saved(fitted, tmp_path)
-    _rewrite(path, **change)
+    rewrite(path, **change)
     with pytest.raises(ArtifactError, match=words):
         hm.load(path)
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -45,7 +46,8 @@ def test_fit_writes_a_complete_run(fitted_run):
         "history.parquet",
         "metrics.json",
     }
-    assert 'tails = "auto"' in (fitted_run / "config.toml").read_text()
+    config = tomllib.loads((fitted_run / "config.toml").read_text())
+    assert config["tails"] == "auto" and config["detector"]["score_kind"] == "combined"
     metrics = json.loads((fitted_run / "metrics.json").read_text())
     assert metrics["updates"] == 6
     assert 0 <= metrics["kept_update"] <= 6

@@ -2,9 +2,11 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from rewriting import rewrite
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -14,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import harmonium as hm
 from harmonium.cli.app import run
+from harmonium.errors import ArtifactError, HarmoniumWarning
 from harmonium.estimators import AnomalyDetector
 
 SMALL = {"n_repeats": 1, "n_hidden": 8, "width": 16, "batch_size": 64}
@@ -75,11 +78,88 @@ def test_p_values_of_normal_rows_are_valid(detector, normal):
         assert abs(np.mean(p_values <= level) - level) < 5 * error + 1 / n
 
 
+def test_calibration_on_rows_of_ones_own_makes_their_p_values(normal):
+    fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(make_table(300, 2))
+    assert "share of 0.1 of them is abnormal" in fitted.verdict_
+    assert "Trained for 40 updates" in fitted.verdict_
+    offset = fitted.offset_
+    assert fitted.calibrate(normal) is fitted
+    assert fitted.p_values(normal).min() == pytest.approx(2 / (len(normal) + 1))
+    assert (
+        f"{len(normal)} calibration rows" in fitted.verdict_ and "abnormal" not in fitted.verdict_
+    )
+    assert fitted.offset_ == offset  # a stated share keeps its decisions
+    auto = AnomalyDetector(n_updates=40, **SMALL).fit(make_table(300, 2)).calibrate(normal)
+    assert np.mean(auto.predict(normal) == -1) == pytest.approx(0.05, abs=0.01)
+
+
+def test_decisions_on_a_small_table_are_those_below_all_calibration_rows():
+    rows = make_table(100, 2)
+    fitted = AnomalyDetector(n_updates=40, **SMALL).fit(rows)
+    flagged = fitted.predict(rows) == -1
+    np.testing.assert_array_equal(flagged, fitted.p_values(rows) == 1 / 11)
+    with pytest.warns(HarmoniumWarning, match="below all 10 calibration rows.*fewer than"):
+        assert not fitted.select(np.concatenate([rows, rows[:1] + 50]), fdr=0.01).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"location": np.full(4, 1e30)}, "COLLAPSED"),
+        ({"location": np.full(4, np.nan)}, "NOT finite"),
+    ],
+)
+def test_scores_that_cannot_be_used_are_told(change, words, detector, normal):
+    broken = AnomalyDetector(**detector.get_params())
+    found = replace(detector.detector_, **change)
+    broken.adopt(found, detector.settings_, detector.offset_)
+    with pytest.warns(HarmoniumWarning, match=words):
+        broken.calibrate(normal)
+    assert not broken.detector_.trusted and detector.detector_.trusted
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    rows = make_table(100, 2)
+    sizes = {name: np.int64(value) for name, value in SMALL.items()}
+    fitted = AnomalyDetector(np.float32(0.25), n_updates=np.int64(20), **sizes).fit(rows)
+    fitted.save(tmp_path / "detector.safetensors")
+    loaded = hm.load(tmp_path / "detector.safetensors")
+    np.testing.assert_array_equal(loaded.score_samples(rows), fitted.score_samples(rows))
+
+
+@pytest.mark.parametrize(
+    ("header", "arrays", "words"),
+    [
+        ({"offset": float("nan")}, {}, "offset"),
+        ({"slopes": [9]}, {}, "slopes"),
+        ({"transforms": []}, {}, "one transform"),
+        ({"trusted": None}, {}, "damaged"),
+        ({"settings": {"score_kind": "odd"}}, {}, "damaged"),
+        ({}, {"detector/calibration": np.zeros(0)}, "calibration"),
+        ({}, {"detector/scale": np.zeros(4)}, "scale"),
+        ({}, {"detector/location": np.zeros(3)}, "location"),
+        ({}, {"detector/quantiles": np.zeros((24, 2))}, "width"),
+    ],
+)
+def test_damaged_detectors_are_refused_in_words(header, arrays, words, detector, tmp_path):
+    path = tmp_path / "detector.safetensors"
+    detector.save(path)
+    rewrite(path, header=header, arrays=arrays)
+    with pytest.raises(ArtifactError, match=words):
+        hm.load(path)
+
+
+def test_a_detector_takes_no_feature_map(detector, tmp_path):
+    detector.save(tmp_path / "detector.safetensors")
+    with pytest.raises(ArtifactError, match="no feature_map"):
+        hm.load(tmp_path / "detector.safetensors", feature_map=hm.feature_maps.Identity(3))
+
+
 def test_auto_contamination_flags_by_p_values(detector, normal):
     flagged = detector.predict(normal) == -1
     # The decision is strict, p-values count ties.
     assert np.all(detector.p_values(normal)[flagged] <= 0.05)
-    assert np.all(detector.p_values(normal)[~flagged] > 0.05 - 1e-12) or flagged.any()
+    assert np.all(detector.p_values(normal)[~flagged] > 0.05 - 1e-12)
 
 
 def test_selection_keeps_the_false_discovery_rate(detector, normal, odd):
@@ -262,7 +342,8 @@ def test_detect_writes_scores_flags_and_reasons(detector, table, tmp_path, capsy
     assert call(*arguments) == 0
     assert "30 rows" in capsys.readouterr().out
     lines = out.read_text().replace('"', "").splitlines()
-    assert lines[0].split(",")[:4] == ["score", "p_value", "flagged", "reason_1"]
+    names = ["score", "p_value", "flagged", "reason_1", "reason_1_value", "reason_1_likely"]
+    assert lines[0].split(",")[:6] == names
     assert len(lines) == 31
     assert lines[1].split(",")[3] in ("x1", "x2")
     assert call(*arguments) == 2  # the output exists
@@ -278,5 +359,7 @@ def test_detect_says_what_is_missing(detector, table, tmp_path, capsys):
     detector.save(tmp_path / "detector.safetensors")
     assert call("detect", tmp_path, table, "--fdr", 2) == 2
     assert "--fdr" in capsys.readouterr().err
+    assert call("detect", tmp_path, table, "-o", tmp_path / "out.npy") == 2
+    assert ".csv, .parquet; got '.npy'" in capsys.readouterr().err
     assert call("score", tmp_path / "detector.safetensors", table) == 2
     assert "not a density" in capsys.readouterr().err

@@ -115,9 +115,11 @@ KEPT = {"update": 10.0, "event": "", "dead_hidden": 0.0, "running_log_partition"
 def test_the_verdict_says_what_the_chains_say(record, diagnostics, words):
     history = ({**KEPT, **record},)
     found = dataclasses.replace(AGREED, **diagnostics)
-    verdict = judge(history, ESTIMATE, found, kept_update=10)
+    verdict = judge(history, ESTIMATE, found, kept_update=10, is_gaussian=False)
     assert words in verdict
-    assert (words in judge((KEPT,), ESTIMATE, AGREED, kept_update=10)) == (words[:4] == "MALA")
+    assert (words in judge((KEPT,), ESTIMATE, AGREED, kept_update=10, is_gaussian=False)) == (
+        words[:4] == "MALA"
+    )
 
 
 def bent_rows(n=400):

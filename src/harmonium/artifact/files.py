@@ -90,8 +90,8 @@ def save_detector(
         "transforms": transforms,
         "models": models,
         "slopes": list(detector.slopes),
-        "score_kind": detector.score_kind,
         "verdict": detector.verdict,
+        "trusted": detector.trusted,
         "offset": offset,
         "settings": asdict(settings),
     }
@@ -110,7 +110,8 @@ def load_artifact(
     path = Path(path)
     header, arrays = _read(path)
     try:
-        if header.get("kind", "density") == "detector":
+        if header["kind"] == "detector":
+            _refuse_feature_map(feature_map)
             return _build_detector(header, arrays)
         density = _build_density(header, arrays, feature_map)
         return StoredDensity(density, DensitySettings(**header["settings"]))
@@ -134,6 +135,11 @@ def _build_density(header: Config, arrays: Arrays, feature_map: Any) -> Density:
     )
 
 
+def _refuse_feature_map(feature_map: Any) -> None:
+    if feature_map is not None:
+        raise ArtifactError("the file holds a detector, which takes no feature_map.")
+
+
 def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     n_members = len(header["models"])
     if n_members < 1 or len(header["transforms"]) != n_members:
@@ -150,6 +156,7 @@ def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     if not all(0 <= index < n_members for index in slopes):
         raise ArtifactError(f"slopes: expected indices below {n_members}; got {slopes}.")
     offset = float(header["offset"])
+    settings = DetectorSettings(**header["settings"])
     own = _taken("detector", arrays)
     n_votes = n_members + len(slopes)
     columns = Columns.from_state(header["columns"], _taken("columns", arrays))
@@ -157,18 +164,24 @@ def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     for name, array in own.items():
         if array.shape != shapes.get(name, array.shape) or not np.all(np.isfinite(array)):
             raise ArtifactError(f"{name}: expected finite numbers of the right shape.")
-    if own["calibration"].ndim != 1 or own["quantiles"].shape[1:] != (columns.n_modeled,):
-        raise ArtifactError("calibration or quantiles: wrong shape.")
+    widths = {columns.n_modeled, *(t.n_columns for t in transforms), *(m.n_visible for m in models)}
+    if len(widths) > 1 or own["quantiles"].shape[1:] != (columns.n_modeled,):
+        raise ArtifactError(f"columns, transforms and models differ in width: {sorted(widths)}.")
+    if own["calibration"].ndim != 1 or not len(own["calibration"]):
+        raise ArtifactError("calibration: expected one or more scores.")
+    if not np.all(own["scale"] > 0) or not math.isfinite(offset):
+        raise ArtifactError("scale and offset: expected positive and finite numbers.")
     detector = Detector(
         columns=columns,
         transforms=transforms,
         models=stack_members(models),
         slopes=slopes,
-        score_kind=str(header["score_kind"]),
+        score_kind=settings.score_kind,
         verdict=str(header["verdict"]),
+        trusted=bool(header["trusted"]),
         **{name: own[name] for name in _DETECTOR_ARRAYS},
     )
-    return StoredDetector(detector, DetectorSettings(**header["settings"]), offset)
+    return StoredDetector(detector, settings, offset)
 
 
 def _save(path: str | Path, header: Config, arrays: Arrays) -> None:

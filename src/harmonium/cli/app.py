@@ -24,6 +24,7 @@ from harmonium.cli.output import (
     draw_figures,
     evaluation_figures,
     print_csv,
+    print_fit,
     print_json,
     write_columns_of,
 )
@@ -95,6 +96,7 @@ def fit(
         "whitening": whitening,
     }
     settings = {} if config is None else read_config(config)
+    of_detector = settings.pop("detector", {})
     settings |= {name: value for name, value in given.items() if value is not None}
 
     from harmonium.cli.work import fit_run, make_detector, make_estimator
@@ -108,19 +110,13 @@ def fit(
         output,
         errors,
         overwrite=overwrite,
-        detector=make_detector(estimator) if detector else None,
+        detector=make_detector(estimator, of_detector) if detector else None,
     )
     if as_json:
         print_json({"run": str(output), **metrics})
         return
-    held_out = metrics["held_out"]
     print(f"{table.n_rows} rows x {table.n_columns} columns -> {output}")
-    print(
-        f"log-likelihood of the {held_out['n_rows']} rows that chose the state: "
-        f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
-        f"of the Gaussian start: {held_out['gaussian']:.3f}"
-    )
-    print(metrics["verdict"])
+    print_fit(metrics)
 
 
 @app.command()
@@ -172,10 +168,10 @@ def detect(
 
     Rows are flagged at the false-discovery rate. Example: harmonium detect run new.csv --explain 3 -o out.csv
     """
-    from harmonium.cli.runs import check_table_output
+    from harmonium.cli.runs import MIXED_SUFFIXES, check_table_output
 
     if output is not None:
-        check_table_output(output, overwrite=overwrite)
+        check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
     from harmonium.cli.detect import Detection, detect_rows
 
     found: Detection = detect_rows(model, data, fdr=fdr, n_reasons=explain)

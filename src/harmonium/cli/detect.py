@@ -9,7 +9,7 @@ from harmonium.cli.options import find_detector
 from harmonium.data import Table, read_table
 from harmonium.errors import ArtifactError, InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
-from harmonium.inference.conformal import benjamini_hochberg, fewest_calibration_rows
+from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 
 Columns = dict[str, list[float] | list[int] | list[str]]
 
@@ -44,49 +44,42 @@ def detect_rows(model: Path, data: Path, *, fdr: float, n_reasons: int) -> Detec
     flagged = benjamini_hochberg(p_values, fdr)
     columns: Columns = {"score": scores.tolist()}
     verdict = [detector.verdict_]
-    if (density := _density_beside(model)) is not None:
+    if (density := _density_beside(model, detector)) is not None:
         columns["log_density"] = density.density_.log_density(table.values).tolist()
         verdict.append(f"Of log_density: {density.verdict_}")
     columns |= {"p_value": p_values.tolist(), "flagged": flagged.astype(int).tolist()}
     if n_reasons:
         columns |= _reasons(detector, table, n_reasons)
-    return Detection(columns, flagged, " ".join([*verdict, *_power(detector, table, fdr)]))
+    n_calibration = len(detector.detector_.calibration)
+    if concern := lack_of_calibration(p_values, n_calibration, fdr):
+        verdict.append(concern)
+    return Detection(columns, flagged, " ".join(verdict))
 
 
-def _density_beside(model: Path) -> DensityEstimator | None:
-    """The density of the run folder, if there is one."""
+def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator | None:
+    """The density of the run folder, if there is one and it is of the same columns."""
     path = (model if model.is_dir() else model.parent) / "model.safetensors"
     loaded = load(path) if path.is_file() else None
-    return loaded if isinstance(loaded, DensityEstimator) else None
-
-
-def _power(detector: AnomalyDetector, table: Table, fdr: float) -> list[str]:
-    """A warning where so few calibration rows could never flag a single row."""
-    n = len(detector.detector_.calibration)
-    needed = fewest_calibration_rows(1, table.n_rows, fdr)
-    fewest = next(
-        (
-            r
-            for r in range(1, table.n_rows + 1)
-            if fewest_calibration_rows(r, table.n_rows, fdr) <= n
-        ),
-        None,
-    )
-    if n >= needed:
-        return []
-    if fewest is None:
-        return [f"With {n} calibration rows no row can be flagged at FDR {fdr:g}."]
-    return [f"With {n} calibration rows fewer than {fewest} rows cannot be flagged at FDR {fdr:g}."]
+    if not isinstance(loaded, DensityEstimator):
+        return None
+    same = loaded.density_.columns.names == detector.detector_.columns.names
+    return loaded if same else None
 
 
 def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns:
-    """Per reason: the column, its value, what would be likely, and how much the energy drops."""
+    """Per reason: the column, its value, what would be likely, and how much the score rises.
+
+    Empty where no change of a further cell makes the row more likely.
+    """
     found = detector.explain(table)
     top = found.top(min(n_reasons, table.n_columns))
     rows = np.arange(table.n_rows)
     columns: Columns = {}
     for rank, index in enumerate(top.T, start=1):
-        columns[f"reason_{rank}"] = [found.names[i] for i in index]
+        rise = found.contributions[rows, index]
+        names = [found.names[i] if r > 0 else "" for i, r in zip(index, rise, strict=True)]
+        columns[f"reason_{rank}"] = names
+        columns[f"reason_{rank}_value"] = table.values[rows, index].tolist()
         columns[f"reason_{rank}_likely"] = found.likely_values[rows, index].tolist()
-        columns[f"reason_{rank}_drop"] = found.contributions[rows, index].tolist()
+        columns[f"reason_{rank}_drop"] = rise.tolist()
     return columns

@@ -56,3 +56,16 @@ def print_json(value: dict[str, Any]) -> None:
     from harmonium.cli.runs import to_json
 
     print(json.dumps(to_json(value)))
+
+
+def print_fit(metrics: dict[str, Any]) -> None:
+    """What a fit came to: its held-out rows, its verdict and that of the detector."""
+    held_out = metrics["held_out"]
+    print(
+        f"log-likelihood of the {held_out['n_rows']} rows that chose the state: "
+        f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
+        f"of the Gaussian start: {held_out['gaussian']:.3f}"
+    )
+    print(metrics["verdict"])
+    if "detector" in metrics:
+        print(f"Detector: {metrics['detector']}")

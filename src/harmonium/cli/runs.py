@@ -17,6 +17,8 @@ from harmonium.learning.result import Record
 RUN_FILES = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
 EXTRA_FILES = {DETECTOR_FILE, "samples.png", "training.png"}
 TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
+# Of tables with words in them.
+MIXED_SUFFIXES = (".csv", ".parquet")
 
 
 @contextmanager
@@ -60,11 +62,13 @@ def check_run_output(path: Path, *, overwrite: bool) -> None:
     check_parent(path)
 
 
-def check_table_output(path: Path, *, overwrite: bool) -> None:
+def check_table_output(
+    path: Path, *, overwrite: bool, suffixes: tuple[str, ...] = TABLE_SUFFIXES
+) -> None:
     """Raise before any work is done if a table cannot or must not be written here."""
-    if path.suffix.lower() not in TABLE_SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise InvalidInputError(
-            f"{path}: expected a name that ends in {', '.join(TABLE_SUFFIXES)}; "
+            f"{path}: expected a name that ends in {', '.join(suffixes)}; "
             f"got {path.suffix or 'no extension'!r}."
         )
     if path.is_dir():

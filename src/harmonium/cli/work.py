@@ -22,7 +22,7 @@ from harmonium.cli.runs import (
 from harmonium.data import Table
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator
-from harmonium.inference import DensitySettings
+from harmonium.inference import DensitySettings, DetectorSettings
 
 Metrics = dict[str, Any]
 
@@ -57,7 +57,7 @@ def fit_run(
 
     A detector is fitted first, and its time comes off the budget of the density.
     """
-    started = time.monotonic()
+    started, budget = time.monotonic(), estimator.time_budget
     with stop_on_interrupt(console), fit_progress(console, estimator.n_updates) as report:
         if detector is not None:
             detector.fit(table)
@@ -70,7 +70,7 @@ def fit_run(
         estimator.save(folder / "model.safetensors")
         if detector is not None:
             detector.save(folder / DETECTOR_FILE)
-        write_config(folder, asdict(estimator.settings_))
+        write_config(folder, _resolved(estimator, budget, detector))
         write_history(folder, estimator.history_)
         if finish is not None:
             finish(folder, metrics)
@@ -78,8 +78,30 @@ def fit_run(
     return metrics
 
 
-def make_detector(estimator: DensityEstimator) -> AnomalyDetector:
-    """The detector that goes with a density: its seed, and no more updates or time than it has."""
+def _resolved(
+    estimator: DensityEstimator, budget: float | None, detector: AnomalyDetector | None
+) -> dict[str, Any]:
+    """All settings of a run; the budget is the one that was asked for."""
+    resolved = asdict(estimator.settings_) | {"time_budget": budget}
+    return resolved if detector is None else resolved | {"detector": asdict(detector.settings_)}
+
+
+def make_detector(
+    estimator: DensityEstimator, settings: dict[str, Any] | None = None
+) -> AnomalyDetector:
+    """The detector that goes with a density, with these settings or with its seed and no more updates or time than it has."""
+    if settings:
+        known = {field.name for field in fields(DetectorSettings)}
+        if unknown := sorted(set(settings) - known):
+            raise InvalidInputError(
+                describe(
+                    "--config, [detector]",
+                    expected=f"settings among {sorted(known)}",
+                    got=str(unknown),
+                )
+            )
+        checked = asdict(DetectorSettings(**settings))
+        return AnomalyDetector(random_state=checked.pop("seed"), **checked)
     detector = AnomalyDetector(random_state=estimator.random_state)
     n_updates = min(detector.n_updates, estimator.n_updates)
     if estimator.time_budget is not None:

@@ -137,15 +137,19 @@ class Columns:
         (to a relative 1e-9) and log(1/(n + 2)) to one that breaks it, n training rows.
         """
         self._check_width(values, len(self.names), "log_rule")
-        constants, twins = self._indices("constant"), self._indices("duplicate")
-        kept = np.hstack(
-            [
-                _close(values[:, constants], self.constant[constants], _KEEPS_RULE),
-                _close(values[:, twins], values[:, self.source[twins]], _KEEPS_RULE),
-            ]
-        )
+        is_rule = [kind in ("constant", "duplicate") for kind in self.kinds]
+        kept = ~self.breaks_rule(values)[:, is_rule]
         n = self.n_rows
         return np.where(kept, np.log((n + 1) / (n + 2)), -np.log(n + 2)).sum(axis=1)
+
+    def breaks_rule(self, values: np.ndarray) -> np.ndarray:
+        """Which cells break the rule of a constant or duplicate column, boolean (rows, columns)."""
+        self._check_width(values, len(self.names), "breaks_rule")
+        constants, twins = self._indices("constant"), self._indices("duplicate")
+        broken = np.zeros(values.shape, dtype=bool)
+        broken[:, constants] = ~_close(values[:, constants], self.constant[constants], _KEEPS_RULE)
+        broken[:, twins] = ~_close(values[:, twins], values[:, self.source[twins]], _KEEPS_RULE)
+        return broken
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON-able settings and arrays from which `from_state` builds these columns again."""

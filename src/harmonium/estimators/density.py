@@ -86,7 +86,7 @@ class DensityEstimator(
         Chains of the fitted model from data, population and base: R-hat, effective sample size,
         autocorrelation time. Not stored.
     kept_update_ : int
-        The update after which the kept state stood; 0 is the untrained start. Not stored.
+        The update after which the kept state stood; 0 is the start, or the Gaussian fit. Not stored.
     n_features_in_ : int
         Number of columns of the table.
     """

@@ -1,5 +1,6 @@
 """`AnomalyDetector`: the scikit-learn face of a fitted detector."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import save_detector
 from harmonium.data import Table, as_table
+from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
-from harmonium.inference.conformal import benjamini_hochberg
+from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 
 AUTO_LEVEL = 0.05
 
@@ -27,7 +29,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     Parameters
     ----------
     contamination : "auto" or float
-        "auto" flags rows with a p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
+        "auto" flags rows with a p-value of at most 0.05 (those below all calibration rows, where fewer than 19
+        allow no such p-value) and trains on all rows. A share (0, 0.5] says how many
         training rows are abnormal: twice as many, those that an isolation forest separates first, shape nothing
         (half of the rows at most), that share of every batch is left out of the gradient besides, and that share
         of the training rows is flagged.
@@ -48,7 +51,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     offset_ : float
         decision_function = score_samples - offset_.
     verdict_ : str
-        What the scores and p-values are good for.
+        What the scores and p-values are good for; a detector with collapsed scores warns when it is fitted.
     detector_ : Detector
         The fitted ensemble.
     n_features_in_ : int
@@ -92,6 +95,20 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.detector_ = fit_detector(table, self.settings_)
         self.offset_ = self._find_offset(table)
         name_features(self, table.names)
+        self._warn_if_untrusted()
+        return self
+
+    def calibrate(self, X: Any) -> "AnomalyDetector":
+        """Take X (rows, columns), normal rows that training has not seen, for the p-values from now on.
+
+        For training tables with abnormal rows, whose calibration rows are contaminated too, or where normal
+        rows have changed. With `contamination="auto"` decisions follow.
+        """
+        values = self._values("calibrate", X)
+        self.detector_ = self._fitted().calibrated_on(values)
+        if isinstance(self.settings_.contamination, str):
+            self.offset_ = self._auto_offset()
+        self._warn_if_untrusted()
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -111,8 +128,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return self._fitted().p_values(self._values("p_values", X))
 
     def select(self, X: Any, fdr: float = 0.05) -> np.ndarray:
-        """Rows flagged at this false-discovery rate (Benjamini-Hochberg), boolean (rows,)."""
-        return benjamini_hochberg(self.p_values(X), fdr)
+        """Rows flagged at this false-discovery rate (Benjamini-Hochberg), boolean (rows,).
+
+        Warns where more calibration rows are needed to list the rows that score below all of them.
+        """
+        p_values = self.p_values(X)
+        listed = benjamini_hochberg(p_values, fdr)
+        concern = lack_of_calibration(p_values, len(self.detector_.calibration), fdr)
+        if concern and not listed.any():
+            warnings.warn(concern, HarmoniumWarning, stacklevel=2)
+        return listed
 
     def explain(self, X: Any, group_size: int = 1) -> Explanation:
         """Which cells make each row unlikely, and what would be likely instead.
@@ -147,10 +172,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if not isinstance(self.settings_.contamination, str):
             scores = self.detector_.scores(table.values)
             return float(np.percentile(scores, 100 * self.settings_.contamination))
+        return self._auto_offset()
+
+    def _auto_offset(self) -> float:
         calibration = self.detector_.calibration
         # p <= level if fewer than level (n + 1) calibration scores are at most the score.
         n_below = int(AUTO_LEVEL * (len(calibration) + 1))
         return float(calibration[max(n_below - 1, 0)])
+
+    def _warn_if_untrusted(self) -> None:
+        if not self.detector_.trusted:
+            warnings.warn(self.detector_.verdict, HarmoniumWarning, stacklevel=3)
 
     def _fitted(self) -> Detector:
         check_is_fitted(self, "detector_")

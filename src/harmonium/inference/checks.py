@@ -1,9 +1,20 @@
 """Checks of plain settings, worded with the estimator that they belong to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
+
+
+def plain_numbers(settings: Any) -> None:
+    """Turn NumPy's scalars among the fields of frozen settings into Python's, which JSON and compiled code take."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(settings, field.name, value.item())
 
 
 @dataclass(frozen=True)

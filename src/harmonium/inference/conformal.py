@@ -116,6 +116,21 @@ def fewest_calibration_rows(n_rejected: int, n_rows: int, level: float) -> int:
     return max(1, math.ceil(n_rows / (level * n_rejected) / SLACK) - 1)
 
 
+def lack_of_calibration(p_values: np.ndarray, n_calibration: int, level: float) -> str:
+    """In words, if rows below all calibration rows are too few to be listed; else empty.
+
+    `p_values` (m,) of `p_values`, unweighted, from `n_calibration` scores.
+    """
+    n_below = int(np.sum(p_values <= SLACK / (n_calibration + 1)))
+    if not n_below or n_calibration >= fewest_calibration_rows(n_below, len(p_values), level):
+        return ""
+    needed = fewest_calibration_rows(n_below, len(p_values), level)
+    return (
+        f"{n_below} of {len(p_values)} rows score below all {n_calibration} calibration rows, but cannot be listed at a "
+        f"false-discovery rate of {level:g} with fewer than {needed} calibration rows. Try: more calibration rows, or a higher rate."
+    )
+
+
 def _vector(call: str, name: str, values: np.ndarray) -> np.ndarray:
     """`values` as a vector of floats without NaN."""
     values = np.asarray(values, dtype=float)

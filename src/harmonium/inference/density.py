@@ -107,7 +107,7 @@ class DensityFit:
     """A fitted density, its training curve (data units, nats per row) and its held-out score.
 
     `diagnostics` tells whether chains of the kept model agree, and `kept_update` after which update
-    that model stood; 0 is the untrained start.
+    that model stood; 0 is the start, or the Gaussian fit.
     """
 
     density: Density

@@ -38,7 +38,7 @@ class Detector:
     unit is about a factor e in how rarely a training row goes that far; below, votes level off, so that
     one content member cannot outvote an alarmed one. `quantiles` (candidates, modeled) are those of the training columns, for
     explanations. `calibration` (rows,) are the sorted scores, by `score_kind`, of normal rows that
-    shaped nothing.
+    shaped nothing; `verdict` says what scores and p-values are good for, `trusted` says it to programs.
     """
 
     columns: Columns
@@ -51,6 +51,7 @@ class Detector:
     calibration: np.ndarray
     score_kind: str
     verdict: str
+    trusted: bool
 
     @property
     def n_members(self) -> int:
@@ -73,6 +74,17 @@ class Detector:
         """Split-conformal p-values of rows (rows, columns), shape (rows,); small is abnormal."""
         return p_values(self.calibration, self.scores(values))
 
+    def calibrated_on(self, values: np.ndarray, remarks: tuple[str, ...] = ()) -> "Detector":
+        """The same detector with p-values from these rows (rows, columns), which no model has seen.
+
+        `remarks` are added to the verdict.
+        """
+        calibration = np.sort(self.scores(values))
+        problems = _problems(values, calibration)
+        words = [_guarantee(len(calibration)), *problems, *remarks]
+        verdict = " ".join(words)
+        return replace(self, calibration=calibration, verdict=verdict, trusted=not problems)
+
     def modeled_abnormality(self, modeled: np.ndarray) -> np.ndarray:
         """How abnormal points of the modeled columns are, (rows,), before rules are seen to."""
         standard = (self.votes(modeled) - self.location) / self.scale
@@ -88,13 +100,13 @@ class Detector:
 
     def votes(self, modeled: np.ndarray) -> np.ndarray:
         """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""
-        units = self.in_model_units(modeled)
-        return map_rows(lambda rows: _votes(self.models, self.slopes, rows), units)
+        function = lambda rows: _votes(self.models, self.slopes, rows)  # noqa: E731
+        return map_rows(function, modeled, self.in_model_units)
 
     def hidden_means(self, modeled: np.ndarray) -> np.ndarray:
         """E[h|x] of every member at points of the modeled columns, (rows, members, hidden)."""
-        units = self.in_model_units(modeled)
-        return map_rows(lambda rows: _hidden_means(self.models, rows), units)
+        function = lambda rows: _hidden_means(self.models, rows)  # noqa: E731
+        return map_rows(function, modeled, self.in_model_units)
 
     def in_model_units(self, modeled: np.ndarray) -> np.ndarray:
         """Rows of the modeled columns as each member sees them, (rows, members, visible)."""
@@ -133,8 +145,9 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         calibration=np.zeros(0),
         score_kind=settings.score_kind,
         verdict="",
+        trusted=False,
     )
-    return _calibrated(raw, shaping, split.held_out)
+    return _with_vote_units(raw, shaping).calibrated_on(split.held_out, _remarks(settings))
 
 
 def _train(
@@ -154,26 +167,27 @@ def _train(
     return fitted.models
 
 
-def _calibrated(raw: Detector, training: np.ndarray, rows: np.ndarray) -> Detector:
-    """The detector with the units of its votes and the scores of the calibration rows."""
+def _with_vote_units(raw: Detector, training: np.ndarray) -> Detector:
+    """The detector with the median and the tail of every vote over the training rows."""
     votes = raw.votes(training)
     edge = np.quantile(votes, 1 - TAIL, axis=0)
     excess = np.maximum(votes - edge, 0).sum(axis=0) / np.maximum((votes > edge).sum(axis=0), 1)
     scale = np.maximum(excess, 1e-6 * np.maximum(1.0, np.abs(edge)))
-    detector = replace(raw, location=np.median(votes, axis=0), scale=scale)
-    calibration = np.sort(detector.scores(rows))
-    return replace(detector, calibration=calibration, verdict=_judge(rows, calibration))
+    return replace(raw, location=np.median(votes, axis=0), scale=scale)
 
 
-def _judge(rows: np.ndarray, calibration: np.ndarray) -> str:
-    """What the scores are good for, in words."""
-    n = len(calibration)
-    distinct_rows = len(np.unique(rows, axis=0))
-    distinct = len(np.unique(calibration))
-    words = [
+def _guarantee(n: int) -> str:
+    return (
         f"p-values are valid for rows exchangeable with the {n} calibration rows; the smallest is "
         f"1/{n + 1}."
-    ]
+    )
+
+
+def _problems(rows: np.ndarray, calibration: np.ndarray) -> list[str]:
+    """What forbids the use of the scores, in words."""
+    words = []
+    distinct_rows = len(np.unique(rows, axis=0))
+    distinct = len(np.unique(calibration))
     if distinct < MIN_DISTINCT * distinct_rows:
         words.append(
             f"The scores have COLLAPSED: {distinct} distinct values for {distinct_rows} distinct rows; "
@@ -181,11 +195,29 @@ def _judge(rows: np.ndarray, calibration: np.ndarray) -> str:
         )
     if not np.all(np.isfinite(calibration)):
         words.append("Some scores are NOT finite; do not use them.")
-    return " ".join(words)
+    return words
+
+
+def _remarks(settings: DetectorSettings) -> tuple[str, ...]:
+    """What else a user has to know of a detector made by these settings."""
+    remarks = []
+    if settings.share_abnormal:
+        remarks.append(
+            f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too cautious, "
+            "and few rows or none are listed at a false-discovery rate. Try: calibrate(X) with normal rows."
+        )
+    if settings.n_updates < DetectorSettings.n_updates:
+        remarks.append(
+            f"Trained for {settings.n_updates} updates, fewer than the usual {DetectorSettings.n_updates}."
+        )
+    return tuple(remarks)
 
 
 def _objective(member: Member) -> DenoisingScoreMatching:
-    """Model units have variance 1/2 where the noise of a member counts in standard deviations."""
+    """Model units have variance 1/2 where the noise of a member counts in standard deviations.
+
+    Also of one noise there are several, equal, levels: the members were chosen with the weight that goes with these.
+    """
     lowest, highest = (value * 0.5**0.5 for value in member.noise)
     return DenoisingScoreMatching(jnp.geomspace(lowest, highest, N_LEVELS))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harmonium.inference.checks import Checks
+from harmonium.inference.checks import Checks, plain_numbers
 from harmonium.inference.settings import MAX_SEED
 from harmonium.learning.ensemble import EnsembleSettings
 
@@ -46,6 +46,7 @@ class DetectorSettings:
     seed: int = 0
 
     def __post_init__(self):
+        plain_numbers(self)
         checks = Checks("AnomalyDetector")
         checks.choice("score_kind", self.score_kind, SCORES)
         for name in ("n_repeats", "n_hidden", "width", "n_updates", "batch_size"):

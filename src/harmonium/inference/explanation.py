@@ -7,16 +7,16 @@ import numpy as np
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.detection import N_CANDIDATES, Detector
 
-# Rows times columns times candidates per call, so that memory stays bounded.
-MAX_POINTS = 200_000
+# Numbers per call, so that memory stays bounded: each cell of a row, with each candidate, is a row for each member.
+MAX_NUMBERS = 20_000_000
 
 
 @dataclass(frozen=True)
 class Explanation:
     """Reasons for a table of rows.
 
-    `contributions` (rows, columns): by how much the energy drops when that cell alone is set to its
-    likeliest value given the others, in units of the detector's energy; never negative, larger
+    `contributions` (rows, columns): by how much the score rises when that cell alone is set to its
+    likeliest value given the others, in units of the detector's score; never negative, larger
     = more responsible. `likely_values` (rows, columns): that value, data units. `hidden_units`
     (rows, 2): member and index of the hidden unit that changes most when the first cell is
     replaced, and `hidden_changes` (rows,): that change of P(h = 1|x). `group` (rows, group size):
@@ -52,12 +52,10 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     drops, likely = _cell_drops(detector, modeled)
     contributions = np.zeros(values.shape)
     contributions[:, columns.modeled_index] = drops
-    restored = columns.restore(modeled)
-    likely_values = np.array(restored)
+    likely_values = columns.restore(modeled)
     likely_values[:, columns.modeled_index] = likely
     surprise = -columns.log_rule(values)
-    broken = ~np.isclose(restored, values, rtol=1e-9, atol=0.0)
-    broken[:, columns.modeled_index] = False
+    broken = columns.breaks_rule(values)
     share = surprise / np.maximum(broken.sum(axis=1), 1)
     contributions = np.where(broken, share[:, None], contributions)
     group, group_drops, repaired = _repair(detector, modeled, drops, likely, group_size)
@@ -76,7 +74,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 def _cell_drops(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest drop of energy for each cell, and the value that gives it, (rows, modeled) both."""
     n_columns = modeled.shape[1]
-    size = max(1, MAX_POINTS // (n_columns * N_CANDIDATES))
+    size = max(1, MAX_NUMBERS // (n_columns**2 * N_CANDIDATES))
     parts = [
         _drops_of(detector, modeled[start : start + size]) for start in range(0, len(modeled), size)
     ]

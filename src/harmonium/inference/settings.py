@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import optax
 
-from harmonium.inference.checks import Checks
+from harmonium.inference.checks import Checks, plain_numbers
 from harmonium.learning import (
     AbstractNegatives,
     AbstractObjective,
@@ -68,6 +68,7 @@ class DensitySettings:
     seed: int = 0
 
     def __post_init__(self):
+        plain_numbers(self)
         checks = Checks("DensityEstimator")
         checks.choice("feature_map", self.feature_map, FEATURE_MAPS)
         checks.choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
@@ -120,7 +121,8 @@ class DensitySettings:
             learning_rate=self.learning_rate,
         )
         noise = DenoisingScoreMatching.between(*NOISE)
-        return warm_start(model, rows, noise, key=key, settings=settings)
+        budget = None if self.time_budget is None else WARM_SHARE * self.time_budget
+        return warm_start(model, rows, noise, key=key, settings=settings, time_budget=budget)
 
     def build_optimizer(self) -> optax.GradientTransformation:
         """AdamW with clipping, slower after a warm start."""

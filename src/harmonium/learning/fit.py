@@ -77,7 +77,9 @@ def fit(
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
     diagnostics = trainer.check(jax.random.fold_in(key_check, 0), chosen.state)
-    verdict = judge(history, log_partition, diagnostics, kept_update=kept)
+    verdict = judge(
+        history, log_partition, diagnostics, kept_update=kept, is_gaussian=chosen.is_gaussian
+    )
     return FitResult(
         model=fitted,
         history=history,

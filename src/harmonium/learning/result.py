@@ -15,8 +15,12 @@ LOWEST_ACCEPTANCE = 0.15
 SMALLEST_STEP = 1e-6
 # Updates. Chains are persistent: what they remember of some updates ago does no harm.
 SLOW_CHAINS = 50.0
-UNTRAINED = (
-    "Nothing was learned: the starting model was kept, because no trained state that could be "
+GAUSSIAN_KEPT = (
+    "Nothing was learned: the Gaussian fit was kept, because no trained state that could be "
+    "trusted scored the held-out rows better"
+)
+START_KEPT = (
+    "The model that training started from was kept, because no later state that could be "
     "trusted scored the held-out rows better"
 )
 
@@ -38,7 +42,7 @@ class FitResult:
     diagnostics: ChainDiagnostics
     """Chains of the returned model, parameters frozen: do starts from data, population and base agree?"""
     kept_update: int
-    """The update after which the returned state stood; 0 is the untrained start."""
+    """The update after which the returned state stood; 0 is the start, or the Gaussian fit."""
     carry: Any
     """The state of the objective at the best evaluation, for example its chains."""
 
@@ -49,10 +53,11 @@ def judge(
     diagnostics: ChainDiagnostics,
     *,
     kept_update: int,
+    is_gaussian: bool,
 ) -> str:
     """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the way.
 
-    `kept_update` tells which state is returned; 0 is the untrained start.
+    `kept_update` tells which state is returned, 0 being the start, and `is_gaussian` that the Gaussian fit is.
     """
     kept = _record_of(history, kept_update)
     concerns = _chain_concerns(kept, diagnostics) if kept_update > 0 else []
@@ -62,7 +67,8 @@ def judge(
         equilibrium += " log Z does not rest on these chains."
     events = [str(record["event"]) for record in history if record["event"]]
     notes = [f"{len(events)} repair(s) in training; the last: {events[-1]}"] if events else []
-    first = [f"{UNTRAINED}."] if kept_update == 0 else []
+    first = [f"{START_KEPT}."] if kept_update == 0 else []
+    first = [f"{GAUSSIAN_KEPT}."] if is_gaussian else first
     remarks = [f"{text}." for text in concerns + notes]
     return " ".join([*first, log_partition.verdict, equilibrium, *remarks])
 

@@ -27,11 +27,12 @@ class Candidates(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A state with its log Z and its validation log-likelihood."""
+    """A state with its log Z and its validation log-likelihood; `is_gaussian` if W = 0 was put in."""
 
     state: State
     log_partition: LogPartition
     log_likelihood: float
+    is_gaussian: bool = False
 
 
 def choose(
@@ -69,7 +70,7 @@ def _rate_base(trainer: Trainer, state: State) -> Chosen:
     )
     state = eqx.tree_at(lambda s: s.averaged, state, gaussian)
     value = float(base_log_partition(trainer.combine(state.averaged)))
-    return _chosen(trainer, state, exact_result(value, "exact"))
+    return _chosen(trainer, state, exact_result(value, "exact"))._replace(is_gaussian=True)
 
 
 def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chosen:

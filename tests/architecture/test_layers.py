@@ -103,3 +103,16 @@ def test_packages_of_one_layer_do_not_meet():
                 if layer(module) == one:
                     met = [name for name in GRAPH[module] if layer(name) == other]
                     assert not met, f"{module} imports {met}"
+
+
+# docs/decisions.md: two plain models of scikit-learn serve the inference layer; its interface stays in the shell.
+MAY_USE_SKLEARN = {"harmonium.inference.suspects", "harmonium.inference.yardsticks"}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_scikit_learn_stays_in_the_shell(module):
+    if RANK[layer(module)] >= RANK["estimators"] or module in MAY_USE_SKLEARN:
+        return
+    tree = ast.parse(MODULES[module].read_text())
+    names = {name for node in ast.walk(tree) for name in targets(node, module)}
+    assert not any(name.split(".")[0] == "sklearn" for name in names)

@@ -607,12 +607,13 @@ def summarize_dte(runs: list[Row]) -> list[Row]:
 
 
 def summarize_contaminated(runs: list[Row]) -> list[Row]:
-    """AUROC on the same test rows, by what was in the training table."""
+    """AUROC and AUPR on the same test rows, by what was in the training table."""
     columns = {
-        f"{method} {variant}": (method, f"auroc_{variant}")
+        f"{method} {variant} {key.upper()}": (method, f"{key}_{variant}")
         for method in METHODS
+        for key in ("auroc", "aupr")
         for variant in ("clean", "contaminated", "told")
-        if values(runs, f"auroc_{variant}", method=method)
+        if values(runs, f"{key}_{variant}", method=method)
     }
     rows: list[Row] = []
     for name in sorted(unique(runs, "set")):
@@ -745,7 +746,7 @@ PROTOCOLS = {
         5,
     ),
     "contaminated": Protocol(
-        "AUROC in percent on the same test rows: training clean, contaminated, and told the share",
+        "AUROC and AUPR in percent on the same test rows: training clean, contaminated, and told the share",
         measure_contaminated,
         summarize_contaminated,
         3,

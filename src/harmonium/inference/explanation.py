@@ -20,7 +20,7 @@ class Explanation:
     = more responsible. `likely_values` (rows, columns): that value, data units. `hidden_units`
     (rows, 2): member and index of the hidden unit that changes most when the first cell is
     replaced, and `hidden_changes` (rows,): that change of P(h = 1|x). `group` (rows, group size):
-    the cells that lower the energy most when set one after the other, each given those before it,
+    the cells that raise the score most when set one after the other, each given those before it,
     and `group_drops` (rows, group size): the drop up to and with each; it stays level once no cell helps.
     """
 
@@ -38,10 +38,10 @@ class Explanation:
 
 
 def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> Explanation:
-    """Explain rows (rows, columns) by the energy drop of each cell and of a group of cells.
+    """Explain rows (rows, columns) by how much the score rises with each cell, and with a group of cells, replaced.
 
-    The energy drop is that of Takeishi and Kawahara (2020, "On anomaly interpretation via Shapley
-    values") for single cells: no retraining, no gradient, so it sees how far a cell is off.
+    For single cells this is the energy drop of Takeishi and Kawahara (2020, "On anomaly interpretation via
+    Shapley values") in the units of the score: no retraining, no gradient, so it sees how far a cell is off.
     A cell that breaks the rule of a constant or duplicate column counts with the surprise of that rule;
     such cells are in no group. Raises `InvalidInputError` for a `group_size` that is not from 1 to the
     number of columns that are modeled.
@@ -72,7 +72,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 
 
 def _cell_drops(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest drop of energy for each cell, and the value that gives it, (rows, modeled) both."""
+    """The largest rise of the score for each cell, and the value that gives it, (rows, modeled) both."""
     n_columns = modeled.shape[1]
     size = max(1, MAX_NUMBERS // (n_columns**2 * N_CANDIDATES))
     parts = [

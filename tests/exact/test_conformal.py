@@ -221,9 +221,11 @@ def test_a_lack_of_calibration_rows_is_told_exactly_where_the_list_must_stay_emp
     calibration = np.arange(n_calibration, dtype=float)
     scores = np.concatenate([np.full(n_below, -1.0), np.full(20 - n_below, 1e6)])
     p = p_values(calibration, scores)
-    told = lack_of_calibration(p, n_calibration, 0.1)
-    assert bool(told) == (not benjamini_hochberg(p, 0.1).any())
+    listed = benjamini_hochberg(p, 0.1)
+    told = lack_of_calibration(p, listed, n_calibration, 0.1)
+    needed = fewest_calibration_rows(n_below, 20, 0.1)
+    # The formula for the rows needed and the procedure itself must agree.
+    assert bool(told) == (n_calibration < needed)
     if told:
-        needed = fewest_calibration_rows(n_below, 20, 0.1)
         assert f"{n_below} of 20 rows" in told and f"fewer than {needed} calibration" in told
-    assert lack_of_calibration(np.ones(20), n_calibration, 0.1) == ""
+    assert lack_of_calibration(np.ones(20), np.zeros(20, bool), n_calibration, 0.1) == ""

@@ -88,6 +88,7 @@ def test_calibration_on_rows_of_ones_own_makes_their_p_values(normal):
     assert (
         f"{len(normal)} calibration rows" in fitted.verdict_ and "abnormal" not in fitted.verdict_
     )
+    assert "Trained for 40 updates" in fitted.verdict_
     assert fitted.offset_ == offset  # a stated share keeps its decisions
     auto = AnomalyDetector(n_updates=40, **SMALL).fit(make_table(300, 2)).calibrate(normal)
     assert np.mean(auto.predict(normal) == -1) == pytest.approx(0.05, abs=0.01)

@@ -51,7 +51,7 @@ def detect_rows(model: Path, data: Path, *, fdr: float, n_reasons: int) -> Detec
     if n_reasons:
         columns |= _reasons(detector, table, n_reasons)
     n_calibration = len(detector.detector_.calibration)
-    if concern := lack_of_calibration(p_values, n_calibration, fdr):
+    if concern := lack_of_calibration(p_values, flagged, n_calibration, fdr):
         verdict.append(concern)
     return Detection(columns, flagged, " ".join(verdict))
 

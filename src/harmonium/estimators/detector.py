@@ -15,6 +15,7 @@ from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
+from harmonium.inference.detection import training_remarks
 
 AUTO_LEVEL = 0.05
 
@@ -105,7 +106,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         rows have changed. With `contamination="auto"` decisions follow.
         """
         values = self._values("calibrate", X)
-        self.detector_ = self._fitted().calibrated_on(values)
+        self.detector_ = self._fitted().calibrated_on(values, training_remarks(self.settings_))
         if isinstance(self.settings_.contamination, str):
             self.offset_ = self._auto_offset()
         self._warn_if_untrusted()
@@ -134,8 +135,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         p_values = self.p_values(X)
         listed = benjamini_hochberg(p_values, fdr)
-        concern = lack_of_calibration(p_values, len(self.detector_.calibration), fdr)
-        if concern and not listed.any():
+        concern = lack_of_calibration(p_values, listed, len(self.detector_.calibration), fdr)
+        if concern:
             warnings.warn(concern, HarmoniumWarning, stacklevel=2)
         return listed
 

@@ -116,13 +116,15 @@ def fewest_calibration_rows(n_rejected: int, n_rows: int, level: float) -> int:
     return max(1, math.ceil(n_rows / (level * n_rejected) / SLACK) - 1)
 
 
-def lack_of_calibration(p_values: np.ndarray, n_calibration: int, level: float) -> str:
-    """In words, if rows below all calibration rows are too few to be listed; else empty.
+def lack_of_calibration(
+    p_values: np.ndarray, listed: np.ndarray, n_calibration: int, level: float
+) -> str:
+    """In words, if nothing is listed though some rows score below all calibration rows; else empty.
 
-    `p_values` (m,) of `p_values`, unweighted, from `n_calibration` scores.
+    `p_values` (m,) of `p_values`, unweighted, from `n_calibration` scores, and `listed` (m,) of `benjamini_hochberg`.
     """
     n_below = int(np.sum(p_values <= SLACK / (n_calibration + 1)))
-    if not n_below or n_calibration >= fewest_calibration_rows(n_below, len(p_values), level):
+    if not n_below or listed.any():
         return ""
     needed = fewest_calibration_rows(n_below, len(p_values), level)
     return (

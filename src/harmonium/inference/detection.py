@@ -147,7 +147,8 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         verdict="",
         trusted=False,
     )
-    return _with_vote_units(raw, shaping).calibrated_on(split.held_out, _remarks(settings))
+    remarks = (*_calibration_remarks(settings), *training_remarks(settings))
+    return _with_vote_units(raw, shaping).calibrated_on(split.held_out, remarks)
 
 
 def _train(
@@ -198,19 +199,22 @@ def _problems(rows: np.ndarray, calibration: np.ndarray) -> list[str]:
     return words
 
 
-def _remarks(settings: DetectorSettings) -> tuple[str, ...]:
-    """What else a user has to know of a detector made by these settings."""
-    remarks = []
-    if settings.share_abnormal:
-        remarks.append(
-            f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too cautious, "
-            "and few rows or none are listed at a false-discovery rate. Try: calibrate(X) with normal rows."
-        )
-    if settings.n_updates < DetectorSettings.n_updates:
-        remarks.append(
-            f"Trained for {settings.n_updates} updates, fewer than the usual {DetectorSettings.n_updates}."
-        )
-    return tuple(remarks)
+def training_remarks(settings: DetectorSettings) -> tuple[str, ...]:
+    """What a user has to know of the training by these settings, whatever the calibration."""
+    if settings.n_updates >= DetectorSettings.n_updates:
+        return ()
+    usual = DetectorSettings.n_updates
+    return (f"Trained for {settings.n_updates} updates, fewer than the usual {usual}.",)
+
+
+def _calibration_remarks(settings: DetectorSettings) -> tuple[str, ...]:
+    """What a user has to know of calibration rows that come from the training table."""
+    if not settings.share_abnormal:
+        return ()
+    return (
+        f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too cautious, "
+        "and few rows or none are listed at a false-discovery rate. Try: calibrate(X) with normal rows.",
+    )
 
 
 def _objective(member: Member) -> DenoisingScoreMatching:

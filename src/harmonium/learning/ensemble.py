@@ -79,7 +79,8 @@ def fit_ensemble(
 ) -> EnsembleFit:
     """Train members with their own rows and objectives, all stacked on the first axis.
 
-    `time_budget` (seconds) ends training at the first tenth of the updates that is made after it. Raises `DivergedError` if a loss or a parameter is not finite: nothing half-trained is returned.
+    `time_budget` (seconds) ends training with the tenth of the updates in which it runs out. Raises
+    `DivergedError` if a loss or a parameter is not finite: nothing half-trained is returned.
     """
     started = time.monotonic()
     settings = EnsembleSettings() if settings is None else settings

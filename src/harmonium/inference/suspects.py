@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.ensemble import IsolationForest
 
 N_TREES = 300
 # Some abnormal rows look more normal than some normal ones: so many times the stated share is left out.
@@ -22,6 +21,9 @@ def without_suspects(modeled: Rows, share: float, seed: int) -> Float[np.ndarray
     calls them likely (docs/decisions.md). Trees on a few hundred rows, cut at random, cannot: Liu, Ting and
     Zhou, "Isolation forest", ICDM 2008.
     """
+    # A third of a second that a command which fits no detector need not wait for.
+    from sklearn.ensemble import IsolationForest
+
     forest = IsolationForest(n_estimators=N_TREES, random_state=seed).fit(modeled)
     n_kept = len(modeled) - int(min(CAUTION * share, MOST) * len(modeled))
     order = np.argsort(-forest.score_samples(modeled), kind="stable")

@@ -154,6 +154,14 @@ def test_rules_of_succession():
     np.testing.assert_allclose(columns.log_rule(rows), expected, rtol=1e-12)
 
 
+def test_cells_that_break_a_rule_are_named_before_rounding():
+    columns, _, _ = fitted()
+    # The third column is a grid and the fifth repeats it: equal values off the grid still agree.
+    rows = np.array([[3.5, 0.1, 2.5, 0.1, 2.5, 0.0], [3.6, 0.1, 4.0, 0.2, 5.0, 1.0]])
+    expected = [[False] * 6, [True, False, False, True, True, True]]
+    np.testing.assert_array_equal(columns.breaks_rule(rows), expected)
+
+
 def test_rules_are_a_probability():
     columns, _, _ = fitted()
     keep, break_ = np.array([[3.5, 1, 2, 1, 2, 0]]), np.array([[3.0, 1, 2, 1, 2, 0]])

@@ -172,6 +172,17 @@ def test_a_parameter_that_is_not_finite_is_an_error():
         train(np.stack([mixture()] * 2), models=broken)
 
 
+def test_a_time_budget_ends_training_early():
+    rows, key = jnp.asarray(mixture()[None]), jax.random.key(1)
+    objective = stacked(DenoisingScoreMatching.between(0.3), 1)
+    budgets = (None, 1e-9)
+    whole, cut = (
+        fit_ensemble(members(1), rows, objective, key=key, settings=SHORT, time_budget=budget)
+        for budget in budgets
+    )
+    assert len(whole.losses) == 10 and cut.losses == whole.losses[:1]
+
+
 @pytest.mark.parametrize("n_updates", [1, 7, 25])
 def test_as_many_updates_as_asked(n_updates):
     seen = []

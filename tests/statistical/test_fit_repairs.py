@@ -122,6 +122,14 @@ def test_the_verdict_says_what_the_chains_say(record, diagnostics, words):
     )
 
 
+def test_the_verdict_tells_the_start_from_the_gaussian_fit():
+    history = ({**KEPT, "update": 0.0},)
+    start = judge(history, ESTIMATE, AGREED, kept_update=0, is_gaussian=False)
+    gaussian = judge(history, ESTIMATE, AGREED, kept_update=0, is_gaussian=True)
+    assert start.startswith("The model that training started from was kept")
+    assert gaussian.startswith("Nothing was learned: the Gaussian fit was kept")
+
+
 def bent_rows(n=400):
     rng = np.random.default_rng(5)
     first = rng.normal(size=n)

@@ -1,47 +1,52 @@
-"""What each column is: continuous, on a grid, constant, or a duplicate of an earlier one.
+"""What each column is: continuous, on a grid, of categories, constant, a duplicate, or left out.
 
 Constant and duplicate columns have no density; they are rules. A rule that held in all n training
-rows is kept by the next row with probability (n + 1)/(n + 2) (Laplace's rule of succession). Grid
-columns have no finite density maximum; uniform noise of one step gives them one.
+rows is kept by the next row with probability (n + 1)/(n + 2) (Laplace's rule of succession); that a category
+has been seen before is such a rule too. Grid columns have no finite density maximum; uniform noise of one step gives
+them one. Categories become intervals of a standard normal (`levels`). Missing cells are NaN throughout.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harmonium.data.columns_state import build_state, check_state
+from harmonium.data.fields import Field
 from harmonium.data.grids import find_grid
+from harmonium.data.levels import Levels, fit_levels, standardized
 from harmonium.data.problems import problem, quote
-from harmonium.data.state import check_keys, state_error, take_arrays
 from harmonium.data.table import Table
 from harmonium.errors import HarmoniumWarning
-
-KINDS = ("continuous", "grid", "constant", "duplicate")
 
 # A row keeps a rule up to rounding. A rule is only made where rounding alone is left to explain
 # a difference, so that large numbers that differ a little (time stamps) stay columns.
 _KEEPS_RULE = 1e-9
 _MAKES_RULE = 1e-13
+_MODELED = ("continuous", "grid", "binary", "categorical")
+_CODED = ("binary", "categorical")
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
     """Fitted column rules of a table.
 
-    All fields have one entry per column of the table: `names`; `kinds`, of "continuous", "grid",
-    "constant", "duplicate"; `constant`, the value of a constant column; `source`, the index of the
-    column that a duplicate repeats; `offset` and `step`, the lattice offset + step·Z of a grid
-    column (in data units). Entries that do not apply are 0. `n_rows` counts the training rows.
+    All fields but `n_rows` have one entry per column of the table: `fields`, what the columns are outside; `kinds`, of
+    "continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored"; `constant`, the value of a
+    constant column; `source`, the index of the column that a duplicate repeats; `offset` and `step`, the lattice
+    offset + step·Z of a grid column (in data units); `levels`, the categories of a binary or categorical column, else
+    None. Numbers that do not apply are 0. `n_rows` counts the training rows.
     """
 
-    names: tuple[str, ...]
+    fields: tuple[Field, ...]
     kinds: tuple[str, ...]
     constant: np.ndarray
     source: np.ndarray
     offset: np.ndarray
     step: np.ndarray
+    levels: tuple[Levels | None, ...]
     n_rows: int
 
     @staticmethod
@@ -56,26 +61,41 @@ class Columns:
         constant, offset, step = (np.zeros(n_columns) for _ in range(3))
         source = np.zeros(n_columns, dtype=np.int64)
         modeled: list[int] = []
-        for i in range(n_columns):
+        for i, field in enumerate(table.fields):
             column = table.values[:, i]
-            if np.all(_close(column, column[:1], _MAKES_RULE)):
-                kinds[i], constant[i] = "constant", column[0]
-            elif (twin := _find_twin(table.values, i, modeled)) is not None:
+            seen = column[~np.isnan(column)]
+            if field.kind == "identifier" or not len(seen):
+                kinds[i] = "ignored"
+            elif np.all(_close(seen, seen[:1], _MAKES_RULE)):
+                kinds[i], constant[i] = "constant", seen[0]
+            elif (twin := _find_twin(table, i, modeled)) is not None:
                 kinds[i], source[i] = "duplicate", twin
             else:
                 modeled.append(i)
-                if (grid := find_grid(column)) is not None:
-                    kinds[i], (offset[i], step[i]) = "grid", grid
-        columns = Columns(table.names, tuple(kinds), constant, source, offset, step, table.n_rows)
+                kinds[i], offset[i], step[i] = _classify(field, seen)
+        columns = Columns(
+            fields=table.fields,
+            kinds=tuple(kinds),
+            constant=constant,
+            source=source,
+            offset=offset,
+            step=step,
+            levels=_fit_levels(table.values, kinds, modeled),
+            n_rows=table.n_rows,
+        )
         _check_modeled(columns, call)
         _warn_dropped(columns, call)
         return columns
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns of the table."""
+        return tuple(field.name for field in self.fields)
+
+    @property
     def modeled_index(self) -> np.ndarray:
         """Positions of the modeled columns in the table, shape (modeled,)."""
-        kept = [kind in ("continuous", "grid") for kind in self.kinds]
-        return np.flatnonzero(kept)
+        return np.flatnonzero([kind in _MODELED for kind in self.kinds])
 
     @property
     def modeled_names(self) -> tuple[str, ...]:
@@ -93,9 +113,19 @@ class Columns:
         return np.array([self.kinds[i] == "grid" for i in self.modeled_index], dtype=bool)
 
     @property
+    def is_coded(self) -> np.ndarray:
+        """Whether each modeled column has categories, boolean of shape (modeled,)."""
+        return np.array([self.kinds[i] in _CODED for i in self.modeled_index], dtype=bool)
+
+    @property
+    def is_discrete(self) -> np.ndarray:
+        """Whether each modeled column has cells of more than a point, boolean of shape (modeled,)."""
+        return self.is_grid | self.is_coded
+
+    @property
     def is_integer(self) -> np.ndarray:
         """Whether every column of the table holds whole numbers, boolean of shape (columns,)."""
-        own = np.array([kind in ("grid", "constant") for kind in self.kinds], dtype=bool)
+        own = np.array([kind in ("grid", "binary", "constant") for kind in self.kinds], dtype=bool)
         whole = (self.constant % 1 == 0) & (self.offset % 1 == 0) & (self.step % 1 == 0)
         integer = own & whole
         twins = self._indices("duplicate")
@@ -103,29 +133,70 @@ class Columns:
         return integer
 
     def modeled(self, values: np.ndarray) -> np.ndarray:
-        """The modeled columns of values of shape (rows, columns): shape (rows, modeled)."""
-        self._check_width(values, len(self.names), "modeled")
-        return values[:, self.modeled_index]
+        """The modeled columns of values of shape (rows, columns): shape (rows, modeled).
+
+        Categories stand at the median of their interval; missing cells and unseen categories are NaN.
+        """
+        return self.spread(values, np.zeros(self.n_modeled))
+
+    def spread(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Points in the cells of values (rows, columns), (rows, modeled).
+
+        `place`, in [-1/2, 1/2) and of a shape that fits (rows, modeled), says where: in the cell of a grid column by
+        length, in the interval of a category by mass. Continuous columns are as they are.
+        """
+        self._check_width(values, len(self.names), "spread")
+        points = np.array(values[:, self.modeled_index], dtype=np.float64)
+        place = np.broadcast_to(place, points.shape)
+        points += place * self.step[self.modeled_index]
+        for j, levels in self._coded():
+            points[:, j] = levels.spread(points[:, j], place[:, j] + 0.5)
+        return points
+
+    def log_weight(self, values: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """What turns the density at `points` of `spread` into that of the cells, averaged over places, (rows,), nats.
+
+        A grid column has the mass of its cell over the step, a category the mass of its interval.
+        """
+        cells = values[:, self.modeled_index]
+        parts = [levels.log_weight(cells[:, j], points[:, j]) for j, levels in self._coded()]
+        return np.sum(parts, axis=0) if parts else np.zeros(len(values))
+
+    def bounds(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The two ends, (rows, modeled) each, of the cells of values (rows, columns), as points of `spread`.
+
+        Equal in continuous columns; from -inf to inf where a cell is missing or its category unseen.
+        """
+        self._check_width(values, len(self.names), "bounds")
+        cells = values[:, self.modeled_index]
+        half = self.step[self.modeled_index] / 2
+        low, high = cells - half, cells + half
+        for j, levels in self._coded():
+            low[:, j], high[:, j] = levels.bounds(cells[:, j])
+        return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
 
     def dequantize(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Modeled values plus, in grid columns, uniform noise on [-step/2, step/2)."""
-        self._check_width(values, self.n_modeled, "dequantize")
-        noise = rng.uniform(-0.5, 0.5, size=(len(values), int(self.is_grid.sum())))
-        noisy = np.array(values, dtype=np.float64)
-        noisy[:, self.is_grid] += noise * self.step[self.modeled_index][self.is_grid]
-        return noisy
+        """Modeled columns of values (rows, columns), each at a random place of its cell, (rows, modeled)."""
+        discrete = self.is_discrete
+        place = np.zeros((len(values), self.n_modeled))
+        place[:, discrete] = rng.uniform(-0.5, 0.5, size=(len(values), int(discrete.sum())))
+        return self.spread(values, place)
 
-    def restore(self, values: np.ndarray) -> np.ndarray:
-        """All columns, shape (rows, columns), from modeled values of shape (rows, modeled).
+    def restore(self, points: np.ndarray) -> np.ndarray:
+        """All columns, shape (rows, columns), from points of the modeled ones (rows, modeled).
 
-        Grid columns are rounded to their lattice, constants filled in, duplicates copied.
+        Grid columns are rounded to their lattice, categories decoded, constants filled in, duplicates copied;
+        columns that are left out are NaN.
         """
-        self._check_width(values, self.n_modeled, "restore")
-        full = np.tile(self.constant, (len(values), 1))
-        full[:, self.modeled_index] = values
+        self._check_width(points, self.n_modeled, "restore")
+        full = np.tile(self.constant, (len(points), 1))
+        full[:, self._indices("ignored")] = np.nan
+        full[:, self.modeled_index] = points
         grid = np.flatnonzero(self.step)
         offset, step = self.offset[grid], self.step[grid]
         full[:, grid] = offset + step * np.round((full[:, grid] - offset) / step)
+        for j, levels in self._coded():
+            full[:, self.modeled_index[j]] = levels.decode(points[:, j])
         twins = self._indices("duplicate")
         full[:, twins] = full[:, self.source[twins]]
         return full
@@ -134,53 +205,59 @@ class Columns:
         """What the rules add to the log-density of each row, in nats, shape (rows,).
 
         Each constant or duplicate column adds log((n + 1)/(n + 2)) to a row that keeps its rule
-        (to a relative 1e-9) and log(1/(n + 2)) to one that breaks it, n training rows.
+        (to a relative 1e-9) and log(1/(n + 2)) to one that breaks it, n training rows; so does each column of
+        categories, which a category that was not seen in training breaks. A missing cell adds nothing.
         """
         self._check_width(values, len(self.names), "log_rule")
-        is_rule = [kind in ("constant", "duplicate") for kind in self.kinds]
-        kept = ~self.breaks_rule(values)[:, is_rule]
+        is_rule = [kind in ("constant", "duplicate", *_CODED) for kind in self.kinds]
+        known = ~np.isnan(values[:, is_rule])
+        broken = self.breaks_rule(values)[:, is_rule]
         n = self.n_rows
-        return np.where(kept, np.log((n + 1) / (n + 2)), -np.log(n + 2)).sum(axis=1)
+        kept = np.where(known, np.log((n + 1) / (n + 2)), 0.0)
+        return np.where(broken, -np.log(n + 2), kept).sum(axis=1)
 
     def breaks_rule(self, values: np.ndarray) -> np.ndarray:
-        """Which cells break the rule of a constant or duplicate column, boolean (rows, columns)."""
+        """Which cells break a rule, boolean (rows, columns): constants, duplicates, unseen categories."""
         self._check_width(values, len(self.names), "breaks_rule")
         constants, twins = self._indices("constant"), self._indices("duplicate")
         broken = np.zeros(values.shape, dtype=bool)
         broken[:, constants] = ~_close(values[:, constants], self.constant[constants], _KEEPS_RULE)
-        broken[:, twins] = ~_close(values[:, twins], values[:, self.source[twins]], _KEEPS_RULE)
-        return broken
+        sources = values[:, self.source[twins]]
+        broken[:, twins] = ~_close(values[:, twins], sources, _KEEPS_RULE) & ~np.isnan(sources)
+        for j, levels in self._coded():
+            column = self.modeled_index[j]
+            broken[:, column] = levels.index(values[:, column]) < 0
+        return broken & ~np.isnan(values)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON-able settings and arrays from which `from_state` builds these columns again."""
-        config = {"names": list(self.names), "kinds": list(self.kinds), "n_rows": self.n_rows}
+        config = {
+            "fields": [field.to_config() for field in self.fields],
+            "kinds": list(self.kinds),
+            "n_rows": self.n_rows,
+        }
         arrays = {name: getattr(self, name) for name in ("constant", "source", "offset", "step")}
+        parts = [(np.zeros(0),) * 2 if own is None else (own.codes, own.counts) for own in self.levels]
+        arrays["n_levels"] = np.array([len(codes) for codes, _ in parts], dtype=np.int64)
+        arrays["codes"] = np.concatenate([codes for codes, _ in parts])
+        arrays["counts"] = np.concatenate([counts for _, counts in parts])
         return config, arrays
 
     @staticmethod
     def from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Columns":
         """Columns from what `to_state` returned; `InvalidInputError` on anything else."""
         call = "Columns.from_state(config, arrays)"
-        check_keys(config, ("names", "kinds", "n_rows"), "config", call)
-        names, kinds, n_rows = config["names"], config["kinds"], config["n_rows"]
-        _check_lists(names, kinds, n_rows, call)
-        shape = (len(names),)
-        taken = take_arrays(
-            arrays, dict.fromkeys(("constant", "source", "offset", "step"), shape), call
-        )
-        source = taken["source"].astype(np.int64)
-        _check_rules(kinds, source, taken["step"], call)
-        columns = Columns(
-            tuple(names),
-            tuple(kinds),
-            taken["constant"],
-            source,
-            taken["offset"],
-            taken["step"],
-            n_rows,
-        )
+        columns = Columns(**build_state(config, arrays, call))
+        check_state(columns, call)
         _check_modeled(columns, call)
         return columns
+
+    def _coded(self) -> Iterator[tuple[int, Levels]]:
+        """Position among the modeled columns, and levels, of each column of categories."""
+        for j, i in enumerate(self.modeled_index):
+            levels = self.levels[i]
+            if levels is not None:
+                yield j, levels
 
     def _indices(self, kind: str) -> np.ndarray:
         return np.flatnonzero([own == kind for own in self.kinds])
@@ -191,68 +268,78 @@ class Columns:
             raise problem(f"Columns.{method}(values)", expected, f"shape {values.shape}")
 
 
+def _classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
+    """Kind, offset and step of a column whose observed cells differ."""
+    if field.kind == "categorical":
+        return "categorical", 0.0, 0.0
+    if field.kind == "continuous":
+        return "continuous", 0.0, 0.0
+    if field.kind == "auto" and np.isin(seen, (0.0, 1.0)).all():
+        return "binary", 0.0, 0.0
+    grid = find_grid(seen)
+    return ("continuous", 0.0, 0.0) if grid is None else ("grid", *grid)
+
+
+def _fit_levels(
+    values: np.ndarray, kinds: list[str], modeled: list[int]
+) -> tuple[Levels | None, ...]:
+    coded = [kinds[i] in _CODED for i in modeled]
+    if not any(coded):
+        return (None,) * len(kinds)
+    # An unseen code, -1, is no category of the training rows.
+    cells = [np.where(values[:, i] < 0, np.nan, values[:, i]) if c else values[:, i] for i, c in zip(modeled, coded, strict=True)]
+    parts = standardized(cells, coded)
+    levels: list[Levels | None] = [None] * len(kinds)
+    for j, i in enumerate(modeled):
+        if coded[j]:
+            others = [part for other, part in enumerate(parts) if other != j]
+            empty = np.zeros((len(values), 0))
+            levels[i] = fit_levels(cells[j], np.concatenate([empty, *others], axis=1))
+    return tuple(levels)
+
+
 def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
     """Whether a and b agree to a relative tolerance, cell by cell."""
     return np.abs(a - b) <= tolerance * np.maximum(np.abs(a), np.abs(b))
 
 
-def _find_twin(values: np.ndarray, column: int, candidates: list[int]) -> int | None:
-    """The first of the candidate columns that equals this one in every row."""
+def _find_twin(table: Table, column: int, candidates: list[int]) -> int | None:
+    """The first of the candidate columns that equals this one in every row, missing cells included."""
+    values = table.values
     # A look at some rows spares most of the full comparisons.
     probe = values[:: max(1, len(values) // 256)]
     for i in candidates:
-        if all(np.all(_close(v[:, i], v[:, column], _MAKES_RULE)) for v in (probe, values)):
+        same_cells = table.fields[i].same_cells(table.fields[column])
+        if same_cells and all(_equal(v[:, i], v[:, column]) for v in (probe, values)):
             return i
     return None
 
 
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.all(_close(a, b, _MAKES_RULE) | (np.isnan(a) & np.isnan(b))))
+
+
 def _check_modeled(columns: Columns, call: str) -> None:
-    """Raise if every column is constant."""
+    """Raise if no column is left to model."""
     if columns.n_modeled == 0:
         raise problem(
             call,
             "at least one column whose values differ",
-            f"only constant columns in {columns.n_rows} sample(s)",
+            f"only constant, empty or identifier columns in {columns.n_rows} sample(s)",
             "give more rows, or other columns",
         )
 
 
 def _warn_dropped(columns: Columns, call: str) -> None:
     """One warning that names the columns that are not modeled."""
-    parts = []
-    for kind in ("constant", "duplicate"):
-        names = [columns.names[i] for i in columns._indices(kind)]
-        if names:
-            parts.append(f"{kind}: {quote(names)}")
+    rules = [
+        f"{kind}: {quote([columns.names[i] for i in columns._indices(kind)])}"
+        for kind in ("constant", "duplicate")
+        if kind in columns.kinds
+    ]
+    ignored = [columns.names[i] for i in columns._indices("ignored")]
+    parts = [f"only checked in every row ({'; '.join(rules)})"] if rules else []
+    parts += [f"left out, being empty or like an identifier: {quote(ignored)}"] if ignored else []
     if parts:
-        text = f"{call}: columns not modeled, only checked in every row ({'; '.join(parts)})."
+        text = f"{call}: columns not modeled, {'; '.join(parts)}."
         warnings.warn(text, HarmoniumWarning, stacklevel=3)
-
-
-def _check_lists(names: Any, kinds: Any, n_rows: Any, call: str) -> None:
-    """Raise unless names, kinds and n_rows are what `to_state` writes."""
-    texts = all(
-        isinstance(x, list | tuple) and all(isinstance(s, str) for s in x) for x in (names, kinds)
-    )
-    if not texts or len(names) != len(kinds):
-        raise state_error(call, "one name and one kind per column", f"{names} and {kinds}")
-    unknown = sorted(set(kinds) - set(KINDS))
-    if unknown:
-        raise state_error(call, f"kinds among {KINDS}", f"{unknown}")
-    if not isinstance(n_rows, int) or isinstance(n_rows, bool) or n_rows < 1:
-        raise state_error(call, "n_rows of at least 1", f"{n_rows!r}")
-
-
-def _check_rules(kinds: list[str], source: np.ndarray, step: np.ndarray, call: str) -> None:
-    """Raise unless every grid has a step and every duplicate an earlier, modeled source."""
-    for i, kind in enumerate(kinds):
-        if (step[i] > 0) != (kind == "grid") or step[i] < 0:
-            raise state_error(
-                call, "a positive step in grid columns only", f"{step[i]} in column {i + 1}"
-            )
-        if kind == "duplicate" and not (
-            0 <= source[i] < i and kinds[source[i]] in ("continuous", "grid")
-        ):
-            raise state_error(
-                call, "duplicates of earlier columns", f"column {i + 1} of {source[i] + 1}"
-            )

@@ -24,7 +24,8 @@ def fit_tails(values: np.ndarray, tails: str) -> tuple[np.ndarray, np.ndarray, n
     median, robust = _median_and_scale(values, scale)
     linear = -np.log(scale)
     for i in range(len(location)):
-        u = (values[:, i] - median[i]) / robust[i]
+        column = values[:, i]
+        u = (column[~np.isnan(column)] - median[i]) / robust[i]
         gains = [_asinh_fit(u, t) - np.log(robust[i]) - linear[i] for t in _TAIL_GRID]
         best = int(np.argmax(gains))
         if tails == "asinh" or gains[best] >= _LEAST_GAIN:
@@ -33,17 +34,17 @@ def fit_tails(values: np.ndarray, tails: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 def mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and maximum-likelihood standard deviation of every column, safe from underflow."""
-    mean = values.mean(axis=0)
+    """Mean and maximum-likelihood standard deviation of the observed cells of every column, safe from underflow."""
+    mean = np.nanmean(values, axis=0)
     centered = values - mean
-    peak = np.abs(centered).max(axis=0)
-    return mean, peak * np.sqrt(np.mean((centered / peak) ** 2, axis=0))
+    peak = np.nanmax(np.abs(centered), axis=0)
+    return mean, peak * np.sqrt(np.nanmean((centered / peak) ** 2, axis=0))
 
 
 def _median_and_scale(values: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median and MAD-based standard deviation; the ordinary one where more than half are equal."""
-    median = np.median(values, axis=0)
-    robust = _SD_PER_MAD * np.median(np.abs(values - median), axis=0)
+    median = np.nanmedian(values, axis=0)
+    robust = _SD_PER_MAD * np.nanmedian(np.abs(values - median), axis=0)
     return median, np.where(robust > 0, robust, sd)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harmonium.data.gaussian import Moments, draw_missing, fit_moments
 from harmonium.data.problems import problem
 from harmonium.data.state import check_keys, state_error, take_arrays
 from harmonium.data.table import LARGEST
@@ -47,7 +48,9 @@ class Transform:
     def fit(
         values: np.ndarray, *, tails: str = "auto", whitening: str = "full", floor: float = 1e-3
     ) -> "Transform":
-        """Fit to values of shape (rows, columns), finite, with no constant column.
+        """Fit to values of shape (rows, columns), NaN for missing, otherwise finite, with no constant column.
+
+        Where cells are missing, means and correlations are those of expectation-maximization (`fit_moments`).
 
         `tails` is "none", "asinh" or "auto": asinh in the columns where it raises the Gaussian
         log-likelihood by at least 0.05 nats per row. `whitening` is "full", "diagonal" (columns
@@ -59,11 +62,13 @@ class Transform:
         location, scale, tail = fit_tails(values, tails)
         compressed = _compress((values - location) / scale, tail)
         center, spread = mean_and_sd(compressed)
+        moments = fit_moments((compressed - center) / spread)
+        if np.isnan(values).any():
+            center, spread, moments = _corrected(center, spread, moments)
         n_columns = values.shape[1]
         eigenvalues, eigenvectors = np.ones(n_columns), np.eye(n_columns)
         if whitening != "diagonal":
-            standard = (compressed - center) / spread
-            eigenvalues, eigenvectors = np.linalg.eigh(standard.T @ standard / len(values))
+            eigenvalues, eigenvectors = np.linalg.eigh(moments.covariance)
             eigenvalues = np.maximum(eigenvalues, 0.0)  # rounding leaves -1e-17
         if whitening == "partial":
             root = np.sqrt(np.maximum(eigenvalues, floor))
@@ -96,29 +101,65 @@ class Transform:
         precision = self.eigenvectors**2 @ (1 / self._floored())
         return self.scale * self.spread / np.sqrt(precision)
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """The symmetric matrix A of z = A w, (columns, columns)."""
+        return self._matrix(-0.5)
+
+    @property
+    def standard_moments(self) -> Moments:
+        """Mean 0 and covariance, floored, of w under the base: the Gaussian fit of the compressed columns."""
+        covariance = self._matrix(1.0) / 2
+        return Moments(np.zeros(self.n_columns), covariance)
+
     def forward(self, values: np.ndarray) -> np.ndarray:
         """Model units of values in data units, (rows, columns) both."""
-        self._check_width(values, "forward")
-        compressed = _compress((values - self.location) / self.scale, self.tail)
-        return (compressed - self.center) / self.spread @ self._matrix(-0.5)
+        return self.standardize(values) @ self.matrix
 
     def inverse(self, model_values: np.ndarray) -> np.ndarray:
         """Data units of values in model units, (rows, columns) both; kept within ±1e100."""
         self._check_width(model_values, "inverse")
-        bounded = np.clip(model_values, -LARGEST, LARGEST)
-        compressed = self.center + self.spread * (bounded @ self._matrix(0.5))
+        return self.from_standard(np.clip(model_values, -LARGEST, LARGEST) @ self._matrix(0.5))
+
+    def standardize(self, values: np.ndarray) -> np.ndarray:
+        """The columns w, compressed and standardized one by one, of values in data units; NaN stays NaN.
+
+        Every column is an increasing function of its own cells alone, so missing and given cells stay so.
+        """
+        self._check_width(values, "standardize")
+        compressed = _compress((values - self.location) / self.scale, self.tail)
+        return (compressed - self.center) / self.spread
+
+    def from_standard(self, standard: np.ndarray) -> np.ndarray:
+        """Data units of standardized columns w, (rows, columns) both; kept within ±1e100."""
+        self._check_width(standard, "from_standard")
         with np.errstate(over="ignore"):
-            values = self.location + self.scale * _expand(compressed, self.tail)
+            expanded = _expand(self.center + self.spread * standard, self.tail)
+            values = self.location + self.scale * expanded
         return np.clip(values, -LARGEST, LARGEST)
 
+    def draw_missing(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Values in data units with every missing cell (NaN) drawn from the base given the others of its row."""
+        if not np.isnan(values).any():
+            return values
+        drawn = self.from_standard(
+            draw_missing(self.standardize(values), self.standard_moments, rng)
+        )
+        return np.where(np.isnan(values), drawn, values)
+
     def log_det(self, values: np.ndarray) -> np.ndarray:
-        """log|det dz/dx| of each row of values in data units, shape (rows,), in nats."""
+        """log|det dz/dx| of each row of values in data units, shape (rows,), in nats.
+
+        Of a row with missing cells (NaN): the slopes of its observed columns and log|det A|, which turn a mass in
+        standardized columns into a density of the observed cells.
+        """
         self._check_width(values, "log_det")
-        constant = -np.log(self.scale).sum() - np.log(self.spread).sum()
-        constant -= 0.5 * np.log(2 * self._floored()).sum()
+        slopes = np.tile(-np.log(self.scale) - np.log(self.spread), (len(values), 1))
         curved = self.is_asinh
         ratio = (values[:, curved] - self.location[curved]) / self.scale[curved] / self.tail[curved]
-        return constant - np.log(np.hypot(1.0, ratio)).sum(axis=1)
+        slopes[:, curved] -= np.log(np.hypot(1.0, ratio))
+        observed = np.where(np.isnan(values), 0.0, slopes)
+        return observed.sum(axis=1) - 0.5 * np.log(2 * self._floored()).sum()
 
     def noise_factor(self) -> np.ndarray:
         """Rows that turn standard normals into the noise of `null_noise`, (n_floored, columns)."""
@@ -165,6 +206,19 @@ class Transform:
             raise problem(f"Transform.{method}(values)", expected, f"shape {values.shape}")
 
 
+def _corrected(
+    center: np.ndarray, spread: np.ndarray, moments: Moments
+) -> tuple[np.ndarray, np.ndarray, Moments]:
+    """Center and spread that give the columns mean 0 and variance 1 in expectation over missing cells."""
+    sd = np.sqrt(np.diag(moments.covariance))
+    correlations = moments.covariance / np.outer(sd, sd)
+    return (
+        center + spread * moments.mean,
+        spread * sd,
+        Moments(np.zeros_like(center), correlations),
+    )
+
+
 def _compress(u: np.ndarray, tail: np.ndarray) -> np.ndarray:
     """tail·asinh(u/tail) in the columns with a tail, u in the others."""
     v, curved = np.array(u), tail > 0
@@ -195,7 +249,11 @@ def _check_fit(values: np.ndarray, tails: str, whitening: str, floor: float) -> 
     for wrong, expected, got in problems:
         if wrong:
             raise problem(call, expected, got)
-    spread = np.ptp(values, axis=0)
+    empty = np.isnan(values).all(axis=0)
+    if empty.any():
+        column = int(np.argmax(empty)) + 1
+        raise problem(call, "an observed cell in every column", f"column {column} without one")
+    spread = np.nanmax(values, axis=0) - np.nanmin(values, axis=0)
     if not np.all((spread > 0) & np.isfinite(spread)):
         column = int(np.argmin((spread > 0) & np.isfinite(spread))) + 1
         raise problem(

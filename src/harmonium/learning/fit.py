@@ -13,6 +13,7 @@ from jaxtyping import Array
 from harmonium.errors import DivergedError, InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
+from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.result import FitResult, Record, judge
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
@@ -35,20 +36,20 @@ LARGEST_FALL = 2.0
 
 def fit(
     model: Harmonium,
-    data: TrainingTable,
+    data: TrainingTable | AbstractRows,
     *,
     key: RandomKey,
     objective: AbstractObjective | None = None,
     optimizer: optax.GradientTransformation | None = None,
     n_updates: int = 4000,
-    validation: HeldOutTable | float = 0.1,
+    validation: HeldOutTable | AbstractRows | float = 0.1,
     time_budget: float | None = None,
     settings: FitSettings | None = None,
     report: Report | None = None,
 ) -> FitResult:
     """Train a model on rows in model units, shape (rows, visible), and estimate its log Z.
 
-    `validation` is a table of rows held out from the gradient, or the share of `data` to hold
+    `data` may be `IncompleteRows`, with `validation` rows of their own. `validation` is a table of rows held out from the gradient, or the share of `data` to hold
     out. The state with the best validation log-likelihood is kept. `time_budget` (seconds) is
     the time to aim for, training and final estimate together; compilation cannot be cut short. With it, results depend on the machine's speed.
     `report` receives each record of the history as it is made. Raises `InvalidInputError` for
@@ -256,11 +257,22 @@ def _check_settings(n_updates: int, time_budget: float | None) -> None:
 
 
 def _split(
-    key: RandomKey, model: Harmonium, data: TrainingTable, validation: HeldOutTable | float
-) -> tuple[Array, Array]:
-    data = as_rows(model, "data", data)
+    key: RandomKey,
+    model: Harmonium,
+    data: TrainingTable | AbstractRows,
+    validation: HeldOutTable | AbstractRows | float,
+) -> tuple[AbstractRows, AbstractRows]:
     if not isinstance(validation, int | float):
-        return data, as_rows(model, "validation", validation)
+        return _as_source(model, "data", data), _as_source(model, "validation", validation)
+    if isinstance(data, AbstractRows):
+        raise InvalidInputError(
+            describe(
+                "fit(data=..., validation=...)",
+                expected="held-out rows of their own beside incomplete rows",
+                got=f"validation={validation}",
+            )
+        )
+    data = as_rows(model, "data", data)
     n_held_out = round(validation * data.shape[0])
     if not 0 < n_held_out < data.shape[0]:
         raise InvalidInputError(
@@ -271,7 +283,14 @@ def _split(
             )
         )
     order = jax.random.permutation(key, data.shape[0])
-    return data[order[n_held_out:]], data[order[:n_held_out]]
+    return CompleteRows(data[order[n_held_out:]]), CompleteRows(data[order[:n_held_out]])
+
+
+def _as_source(model: Harmonium, name: str, rows: HeldOutTable | AbstractRows) -> AbstractRows:
+    if not isinstance(rows, AbstractRows):
+        return CompleteRows(as_rows(model, name, rows))
+    as_rows(model, name, rows.completed)
+    return rows
 
 
 def as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:

@@ -56,7 +56,7 @@ def choose(
 
 def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
     log_partition = estimate_log_partition(
-        trainer.combine(state.averaged), key=key, starts=trainer.held_out[:MAX_STARTS]
+        trainer.combine(state.averaged), key=key, starts=trainer.held_out.completed[:MAX_STARTS]
     )
     return _chosen(trainer, state, log_partition)
 
@@ -66,7 +66,7 @@ def _rate_base(trainer: Trainer, state: State) -> Chosen:
     gaussian = eqx.tree_at(
         lambda model: (model.weights, model.visible_bias),
         state.averaged,
-        (jnp.zeros_like(state.averaged.weights), 2 * jnp.mean(trainer.training, axis=0)),
+        (jnp.zeros_like(state.averaged.weights), 2 * jnp.mean(trainer.training.completed, axis=0)),
     )
     state = eqx.tree_at(lambda s: s.averaged, state, gaussian)
     value = float(base_log_partition(trainer.combine(state.averaged)))

@@ -12,15 +12,13 @@ import optax
 from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective, energy_gap
+from harmonium.learning.rows import AbstractRows
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import Harmonium
 from harmonium.sampling import ChainDiagnostics
 from harmonium.sampling.equilibrium import check_equilibrium
 from harmonium.sampling.population import systematic_indices
-from harmonium.typing import HeldOut, RandomKey, Scalar, Training
-
-MAX_EVALUATION_ROWS = 4096
-
+from harmonium.typing import RandomKey, Scalar
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -59,6 +57,7 @@ class State(eqx.Module):
     averaged: Harmonium
     optimizer_state: Any
     carry: Any
+    rows: Any
     key: RandomKey
     update: Scalar
 
@@ -86,8 +85,8 @@ class Trainer(eqx.Module):
     objective: AbstractObjective
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     settings: FitSettings = eqx.field(static=True)
-    training: Training
-    held_out: HeldOut
+    training: AbstractRows
+    held_out: AbstractRows
     static: Harmonium
     updates_per_evaluation: int = eqx.field(static=True)
 
@@ -102,7 +101,8 @@ class Trainer(eqx.Module):
             parameters=parameters,
             averaged=parameters,
             optimizer_state=self.optimizer.init(cast(optax.Params, parameters)),
-            carry=self.objective.init(key_init, model, self.training),
+            carry=self.objective.init(key_init, model, self.training.completed),
+            rows=self.training.start(),
             key=key_loop,
             update=jnp.zeros(()),
         )
@@ -120,9 +120,7 @@ class Trainer(eqx.Module):
     def _update(self, state: State, control: Control) -> tuple[State, Metrics]:
         key, key_batch, key_ascend = jax.random.split(state.key, 3)
         model = self.combine(state.parameters)
-        n_rows = self.training.shape[0]
-        rows = jax.random.randint(key_batch, (self.settings.batch_size,), 0, n_rows)
-        batch = self.training[rows]
+        batch, rows = self.training.draw(key_batch, model, state.rows, self.settings.batch_size)
         ascent = self.objective.ascend(key_ascend, model, batch, state.carry)
         descent = jax.tree.map(jnp.negative, ascent.gradient)
         update, optimizer_state = self.optimizer.update(
@@ -145,7 +143,15 @@ class Trainer(eqx.Module):
             state.averaged,
             parameters,
         )
-        advanced = State(parameters, averaged, optimizer_state, ascent.carry, key, state.update + 1)
+        advanced = State(
+            parameters=parameters,
+            averaged=averaged,
+            optimizer_state=optimizer_state,
+            carry=ascent.carry,
+            rows=rows,
+            key=key,
+            update=state.update + 1,
+        )
         return advanced, metrics
 
     @eqx.filter_jit
@@ -153,13 +159,11 @@ class Trainer(eqx.Module):
         """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden units."""
         model = self.combine(state.averaged)
         log_partition, ess = self.objective.log_partition(model, state.carry)
-        free_energy = jax.vmap(model.free_energy)
-        held_out = jnp.mean(free_energy(self.held_out))
-        hidden_mean = jax.vmap(model.hidden_mean)(self.held_out)
+        held_out = self.held_out.mean_free_energy(model)
+        hidden_mean = jax.vmap(model.hidden_mean)(self.held_out.completed)
         leaves = jax.tree.leaves(state.parameters)
         return {
-            "train_log_likelihood": -jnp.mean(free_energy(self.training[:MAX_EVALUATION_ROWS]))
-            - log_partition,
+            "train_log_likelihood": -self.training.mean_free_energy(model) - log_partition,
             "validation_log_likelihood": -held_out - log_partition,
             "validation_free_energy": held_out,
             "running_log_partition": log_partition,
@@ -173,7 +177,7 @@ class Trainer(eqx.Module):
         key_pick, key_run = jax.random.split(key)
         model = self.combine(state.averaged)
         chains = self.objective.chains(model, state.carry)
-        starts = {"the data": self.held_out}
+        starts = {"the data": self.held_out.completed}
         if chains.negatives is not None:
             positions, log_weights = chains.negatives
             starts["the training chains"] = positions[systematic_indices(key_pick, log_weights)]
@@ -182,7 +186,7 @@ class Trainer(eqx.Module):
     @property
     def gap_limit(self) -> float:
         """Energy gap, in nats, beyond which the model has outrun its chains."""
-        return 10.0 + self.training.shape[1]
+        return 10.0 + self.training.completed.shape[1]
 
 
 def cosine_decay(progress: Scalar) -> Scalar:

@@ -1,0 +1,79 @@
+"""Checks of stored column rules: whatever a file says, `Columns` made from it are consistent."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harmonium.data.fields import fields_from_config
+from harmonium.data.levels import Levels
+from harmonium.data.state import check_keys, state_error, take_arrays
+
+KINDS = ("continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored")
+_CODED = ("binary", "categorical")
+_PER_COLUMN = ("constant", "source", "offset", "step", "n_levels")
+
+
+def build_state(
+    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], call: str
+) -> dict[str, Any]:
+    """The fields of `Columns`, of the right types and shapes; `InvalidInputError` on anything else."""
+    check_keys(config, ("fields", "kinds", "n_rows"), "config", call)
+    fields = fields_from_config(config["fields"], call=call)
+    kinds, n_rows = config["kinds"], config["n_rows"]
+    if not isinstance(kinds, list | tuple) or len(kinds) != len(fields):
+        raise state_error(call, "one kind per column", f"{kinds}")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise state_error(call, f"kinds among {KINDS}", f"{unknown}")
+    if not isinstance(n_rows, int) or isinstance(n_rows, bool) or n_rows < 1:
+        raise state_error(call, "n_rows of at least 1", f"{n_rows!r}")
+    total = int(np.asarray(arrays.get("codes", ())).size)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_PER_COLUMN, (len(fields),))
+    taken = take_arrays(arrays, {**shapes, "codes": (total,), "counts": (total,)}, call)
+    return {
+        "fields": fields,
+        "kinds": tuple(kinds),
+        "source": taken["source"].astype(np.int64),
+        **{name: taken[name] for name in ("constant", "offset", "step")},
+        "levels": _build_levels(kinds, taken, call),
+        "n_rows": n_rows,
+    }
+
+
+def check_state(columns: Any, call: str) -> None:
+    """Raise unless every grid has a step, every duplicate an earlier, modeled source, every category a code."""
+    for i, kind in enumerate(columns.kinds):
+        step, source = columns.step[i], columns.source[i]
+        if (step > 0) != (kind == "grid") or step < 0:
+            got = f"{step} in column {i + 1}"
+            raise state_error(call, "a positive step in grid columns only", got)
+        known = kind != "duplicate" or (
+            0 <= source < i and columns.kinds[source] not in ("constant", "duplicate", "ignored")
+        )
+        if not known:
+            got = f"column {i + 1} of {source + 1}"
+            raise state_error(call, "duplicates of earlier columns", got)
+        n_categories = len(columns.fields[i].categories)
+        codes = columns.levels[i].codes if columns.levels[i] else np.zeros(0)
+        if kind == "categorical" and not np.isin(codes, np.arange(n_categories)).all():
+            raise state_error(call, f"codes below {n_categories}", f"others in column {i + 1}")
+        if kind == "binary" and not np.isin(codes, (0, 1)).all():
+            raise state_error(call, "the codes 0 and 1", f"others in column {i + 1}")
+
+
+def _build_levels(
+    kinds: list[str], taken: Mapping[str, np.ndarray], call: str
+) -> tuple[Levels | None, ...]:
+    lengths, codes, counts = taken["n_levels"], taken["codes"], taken["counts"]
+    coded = np.array([kind in _CODED for kind in kinds])
+    whole = np.all(lengths % 1 == 0) and np.all(np.where(coded, lengths >= 2, lengths == 0))
+    if not whole or lengths.sum() != len(codes) or not np.all(counts > 0):
+        raise state_error(call, "two or more counted levels per column of categories", "others")
+    ends = np.cumsum(lengths.astype(np.int64))
+    levels: list[Levels | None] = []
+    for start, end, own in zip(np.append(0, ends[:-1]), ends, coded, strict=True):
+        part = codes[start:end]
+        if len(np.unique(part)) < len(part):
+            raise state_error(call, "different codes", "repeated ones")
+        levels.append(Levels(part, counts[start:end]) if own else None)
+    return tuple(levels)

@@ -1,0 +1,120 @@
+"""Categories as intervals of a standard normal: every model of the line then gives valid categories.
+
+The line is cut, in an order of the categories, into intervals whose mass under N(0, 1) is the share of each
+category. A cell stands for a point of its interval drawn from N(0, 1) restricted to it, so that the coded column
+is standard normal whatever the shares are, and the Gaussian start of a model has exactly the observed shares. The
+probability of a category is the mass of its interval, and these masses add up to 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import ndtr, ndtri
+
+# Beyond this share of the normal distribution its quantiles lose their digits.
+_LEAST = 1e-12
+# Rows and categories of another column beyond these tell the order no better.
+_MAX_ROWS = 20_000
+_MAX_CATEGORIES = 20
+
+Column = Float[np.ndarray, "rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The categories of one column in their order on the line: `codes` (levels,) with `counts` (levels,) of cells."""
+
+    codes: Float[np.ndarray, "levels"]
+    counts: Float[np.ndarray, "levels"]
+
+    @cached_property
+    def shares(self) -> Float[np.ndarray, "levels"]:
+        """The share of each level, which add up to 1."""
+        return self.counts / self.counts.sum()
+
+    @cached_property
+    def edges(self) -> Float[np.ndarray, "edges"]:
+        """Cumulative shares from 0 to 1, (levels + 1,)."""
+        return np.append(0.0, np.cumsum(self.shares)).clip(0.0, 1.0)
+
+    def index(self, cells: Column) -> Int[np.ndarray, "rows"]:
+        """Positions of the cells' codes among the levels; -1 for missing and unseen ones."""
+        order = np.argsort(self.codes)
+        place = np.searchsorted(self.codes[order], cells).clip(max=len(order) - 1)
+        found = order[place]
+        return np.where(self.codes[found] == cells, found, -1)
+
+    def spread(self, cells: Column, fraction: Column | float) -> Column:
+        """Points of the line at a fraction, in [0, 1], of the mass of each cell's interval; NaN where it has none."""
+        index = self.index(cells)
+        share = self.edges[index] + fraction * self.shares[index]
+        return np.where(index < 0, np.nan, ndtri(np.clip(share, _LEAST, 1 - _LEAST)))
+
+    def bounds(self, cells: Column) -> tuple[Column, Column]:
+        """The interval of each cell; the outer ones reach to infinity. NaN where it has none."""
+        index = self.index(cells)
+        cuts = ndtri(self.edges)
+        cuts[0], cuts[-1] = -np.inf, np.inf
+        return tuple(np.where(index < 0, np.nan, cuts[index + end]) for end in (0, 1))  # pyright: ignore[reportReturnType]
+
+    def decode(self, points: Column) -> Column:
+        """The code of the interval that each point lies in; NaN stays NaN."""
+        index = np.searchsorted(self.edges[1:-1], ndtr(points), side="right")
+        return np.where(np.isnan(points), np.nan, self.codes[index])
+
+    def log_weight(self, cells: Column, points: Column) -> Column:
+        """What turns a density at points drawn by `spread` into the mass of the interval, on average, in nats.
+
+        The log of the share less the standard normal log-density; 0 where the cell has no interval.
+        """
+        index = self.index(cells)
+        weight = np.log(self.shares[index]) + points**2 / 2 + 0.5 * np.log(2 * np.pi)
+        return np.where(index < 0, 0.0, weight)
+
+
+def fit_levels(cells: Column, others: Float[np.ndarray, "rows other"]) -> Levels:
+    """The levels of a column of codes (NaN for missing), ordered by what goes with them in the other columns.
+
+    `others` holds standardized columns, 0 where missing. The order is that of the first principal axis of the
+    categories' means, so that neighbors on the line resemble each other; without other columns, that of the codes.
+    """
+    seen = ~np.isnan(cells)
+    codes, index, counts = np.unique(cells[seen], return_inverse=True, return_counts=True)
+    counts = counts.astype(np.float64)
+    if others.shape[1] and len(codes) > 2:
+        index, rows = index[:_MAX_ROWS], others[seen][:_MAX_ROWS]
+        means = np.zeros((len(codes), others.shape[1]))
+        np.add.at(means, index, rows)
+        means /= np.maximum(np.bincount(index, minlength=len(codes)), 1)[:, None]
+        axis = np.linalg.svd(np.sqrt(counts)[:, None] * means, full_matrices=False)[2][0]
+        # Of the two directions the one that keeps the codes rising, so that the order is no matter of rounding.
+        place = means @ axis
+        falls = np.sum(counts * place * (codes - np.average(codes, weights=counts))) < 0
+        order = np.argsort(-place if falls else place, kind="stable")
+        codes, counts = codes[order], counts[order]
+    return Levels(codes, counts)
+
+
+def standardized(
+    columns: Sequence[Column], is_coded: Sequence[bool]
+) -> list[Float[np.ndarray, "rows parts"]]:
+    """Each column as standardized parts, 0 where missing: one of a number, one per frequent category of codes."""
+    return [
+        _indicators(column) if coded else _standard(column)
+        for column, coded in zip(columns, is_coded, strict=True)
+    ]
+
+
+def _standard(column: Column) -> Float[np.ndarray, "rows one"]:
+    mean, sd = np.nanmean(column), np.nanstd(column)
+    return np.nan_to_num((column - mean) / (sd if sd > 0 else 1.0))[:, None]
+
+
+def _indicators(column: Column) -> Float[np.ndarray, "rows categories"]:
+    codes, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+    frequent = codes[np.argsort(-counts, kind="stable")][:_MAX_CATEGORIES]
+    share = np.array([np.mean(column == code) for code in frequent])
+    return ((column[:, None] == frequent) - share) / np.sqrt(share)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harmonium.data.fields import Field, fields_from_config
 from harmonium.data.grids import find_grid
 from harmonium.data.problems import problem, quote
 from harmonium.data.state import check_keys, state_error, take_arrays
@@ -30,13 +31,13 @@ _MAKES_RULE = 1e-13
 class Columns:
     """Fitted column rules of a table.
 
-    All fields have one entry per column of the table: `names`; `kinds`, of "continuous", "grid",
+    All fields have one entry per column of the table: `fields`; `kinds`, of "continuous", "grid",
     "constant", "duplicate"; `constant`, the value of a constant column; `source`, the index of the
     column that a duplicate repeats; `offset` and `step`, the lattice offset + step·Z of a grid
     column (in data units). Entries that do not apply are 0. `n_rows` counts the training rows.
     """
 
-    names: tuple[str, ...]
+    fields: tuple[Field, ...]
     kinds: tuple[str, ...]
     constant: np.ndarray
     source: np.ndarray
@@ -66,10 +67,15 @@ class Columns:
                 modeled.append(i)
                 if (grid := find_grid(column)) is not None:
                     kinds[i], (offset[i], step[i]) = "grid", grid
-        columns = Columns(table.names, tuple(kinds), constant, source, offset, step, table.n_rows)
+        columns = Columns(table.fields, tuple(kinds), constant, source, offset, step, table.n_rows)
         _check_modeled(columns, call)
         _warn_dropped(columns, call)
         return columns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns of the table."""
+        return tuple(field.name for field in self.fields)
 
     @property
     def modeled_index(self) -> np.ndarray:
@@ -153,7 +159,8 @@ class Columns:
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON-able settings and arrays from which `from_state` builds these columns again."""
-        config = {"names": list(self.names), "kinds": list(self.kinds), "n_rows": self.n_rows}
+        fields = [field.to_config() for field in self.fields]
+        config = {"fields": fields, "kinds": list(self.kinds), "n_rows": self.n_rows}
         arrays = {name: getattr(self, name) for name in ("constant", "source", "offset", "step")}
         return config, arrays
 
@@ -161,17 +168,18 @@ class Columns:
     def from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Columns":
         """Columns from what `to_state` returned; `InvalidInputError` on anything else."""
         call = "Columns.from_state(config, arrays)"
-        check_keys(config, ("names", "kinds", "n_rows"), "config", call)
-        names, kinds, n_rows = config["names"], config["kinds"], config["n_rows"]
-        _check_lists(names, kinds, n_rows, call)
-        shape = (len(names),)
+        check_keys(config, ("fields", "kinds", "n_rows"), "config", call)
+        fields = fields_from_config(config["fields"], call=call)
+        kinds, n_rows = config["kinds"], config["n_rows"]
+        _check_lists(fields, kinds, n_rows, call)
+        shape = (len(fields),)
         taken = take_arrays(
             arrays, dict.fromkeys(("constant", "source", "offset", "step"), shape), call
         )
         source = taken["source"].astype(np.int64)
         _check_rules(kinds, source, taken["step"], call)
         columns = Columns(
-            tuple(names),
+            fields,
             tuple(kinds),
             taken["constant"],
             source,
@@ -229,13 +237,11 @@ def _warn_dropped(columns: Columns, call: str) -> None:
         warnings.warn(text, HarmoniumWarning, stacklevel=3)
 
 
-def _check_lists(names: Any, kinds: Any, n_rows: Any, call: str) -> None:
-    """Raise unless names, kinds and n_rows are what `to_state` writes."""
-    texts = all(
-        isinstance(x, list | tuple) and all(isinstance(s, str) for s in x) for x in (names, kinds)
-    )
-    if not texts or len(names) != len(kinds):
-        raise state_error(call, "one name and one kind per column", f"{names} and {kinds}")
+def _check_lists(fields: tuple[Field, ...], kinds: Any, n_rows: Any, call: str) -> None:
+    """Raise unless kinds and n_rows are what `to_state` writes."""
+    texts = isinstance(kinds, list | tuple) and all(isinstance(kind, str) for kind in kinds)
+    if not texts or len(fields) != len(kinds):
+        raise state_error(call, "one field and one kind per column", f"{len(fields)} and {kinds}")
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise state_error(call, f"kinds among {KINDS}", f"{unknown}")

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from harmonium.data import Columns, Table
+from harmonium.data import Columns, Field, Table
 from harmonium.data.grids import find_grid
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 
@@ -212,8 +212,8 @@ def test_state_survives_json():
     columns, _, _ = fitted()
     config, arrays = columns.to_state()
     again = Columns.from_state(json.loads(json.dumps(config)), arrays)
-    assert (again.names, again.kinds, again.n_rows) == (
-        columns.names,
+    assert (again.fields, again.kinds, again.n_rows) == (
+        columns.fields,
         columns.kinds,
         columns.n_rows,
     )
@@ -225,8 +225,10 @@ def test_state_survives_json():
 @pytest.mark.parametrize(
     ("config", "arrays", "words"),
     [
-        ({"kinds": None}, {}, "one name and one kind per column"),
-        ({"names": ["a"]}, {}, "one name and one kind per column"),
+        ({"kinds": None}, {}, "one field and one kind per column"),
+        ({"fields": [Field("a").to_config()]}, {}, "one field and one kind per column"),
+        ({"fields": [Field("a").to_config()] * 3}, {}, "a different name for every field"),
+        ({"fields": "abc"}, {}, "a list of fields; got str"),
         ({"kinds": ["continuous", "odd", "duplicate"]}, {}, "got ['odd']"),
         ({"n_rows": 0}, {}, "n_rows of at least 1; got 0"),
         ({"n_rows": "many"}, {}, "n_rows of at least 1; got 'many'"),

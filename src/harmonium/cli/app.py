@@ -21,11 +21,13 @@ from harmonium.cli.options import (
     parse_duration,
 )
 from harmonium.cli.output import (
+    decoded_rows,
     draw_figures,
     evaluation_figures,
     print_csv,
     print_fit,
     print_json,
+    sample_fields,
     write_columns_of,
 )
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
@@ -252,16 +254,18 @@ def sample(
     """
     estimator, _ = _load_with_data(model, None, output, overwrite=overwrite)
     rows, diagnostics = estimator.density_.sample(n, seed=seed)
-    names = list(estimator.density_.columns.names)
-    integer = estimator.density_.columns.is_integer.tolist()
+    fields = sample_fields(estimator.density_.columns)
     if output is not None:
-        write_columns_of(output, names, list(rows.T), integer)
+        from harmonium.data import write_table
+
+        write_table(output, rows, fields)
     if as_json:
-        drawn = {} if output is not None else {"columns": names, "rows": rows.tolist()}
+        names = [field.name for field in fields]
+        drawn = {} if output is not None else {"columns": names, "rows": decoded_rows(rows, fields)}
         print_json({"n": n, **draw_figures(diagnostics), "verdict": estimator.verdict_, **drawn})
         return
     if output is None:
-        print_csv(names, rows, integer)
+        print_csv(rows, fields)
     else:
         print(f"{n} rows -> {output}")
     errors.print(
@@ -341,5 +345,5 @@ def _load_with_data(
         raise InvalidInputError(
             f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
         )
-    columns = estimator.density_.columns.names
-    return estimator, None if data is None else read_table(data, columns=columns)
+    fields = estimator.density_.columns.fields
+    return estimator, None if data is None else read_table(data, fields=fields)

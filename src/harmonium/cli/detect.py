@@ -39,7 +39,7 @@ def detect_rows(model: Path, data: Path, *, fdr: float, n_reasons: int) -> Detec
         raise ArtifactError(
             f"{model} holds a density, not a detector. Try: a run folder of `harmonium fit`."
         )
-    table = read_table(data, columns=detector.detector_.columns.names)
+    table = read_table(data, fields=detector.detector_.columns.fields)
     scores, p_values = detector.score_samples(table), detector.p_values(table)
     flagged = benjamini_hochberg(p_values, fdr)
     columns: Columns = {"score": scores.tolist()}

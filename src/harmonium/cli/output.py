@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,42 @@ def evaluation_figures(found: Any) -> dict[str, Any]:
     }
 
 
-def write_columns_of(
-    output: Path, names: list[str], values: list[Any], integer: list[bool] | None = None
-) -> None:
+def write_columns_of(output: Path, names: list[str], values: list[Any]) -> None:
     """Columns of numbers as a table file."""
     import numpy as np
 
-    from harmonium.data import write_table
+    from harmonium.data import number_fields, write_table
 
-    write_table(output, names, np.stack(values, axis=1), integer=integer)
+    write_table(output, np.stack(values, axis=1), number_fields(names))
 
 
-def print_csv(names: list[str], rows: Any, integer: list[bool]) -> None:
-    """Rows on standard output, whole numbers as such."""
+def sample_fields(columns: Any) -> list[Any]:
+    """Fields of fitted columns for drawn rows: columns of whole numbers are written as such."""
+    whole = zip(columns.fields, columns.is_integer, strict=True)
+    return [
+        replace(field, form="integer", dtype="") if is_whole and field.form == "number" else field
+        for field, is_whole in whole
+    ]
+
+
+def print_csv(values: Any, fields: list[Any]) -> None:
+    """Coded rows on standard output, as they would be in a CSV file."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows.tolist():
-        cells = zip(row, integer, strict=True)
-        writer.writerow([int(value) if whole else value for value, whole in cells])
+    writer.writerow([field.name for field in fields])
+    writer.writerows(decoded_rows(values, fields))
+
+
+def decoded_rows(values: Any, fields: list[Any]) -> list[list[Any]]:
+    """Coded rows as numbers, truth values, texts, dates as ISO text, and None."""
+    from harmonium.data import decode_columns
+
+    columns = [column.to_pylist() for column in decode_columns(values, fields).values()]
+    return [[_plain(cell) for cell in row] for row in zip(*columns, strict=True)]
+
+
+def _plain(cell: Any) -> Any:
+    """A cell that JSON knows too."""
+    return cell.isoformat() if hasattr(cell, "isoformat") else cell
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -1,17 +1,24 @@
 """Tables in, fitted column rules, and invertible transforms to model units."""
 
 from harmonium.data.columns import Columns
+from harmonium.data.fields import Field, number_fields
+from harmonium.data.frames import container_of, decode_columns, to_frame
 from harmonium.data.readers import read_table, write_columns, write_table
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
 
 __all__ = [
     "Columns",
+    "Field",
     "Table",
     "Transform",
     "as_table",
+    "container_of",
+    "decode_columns",
     "default_names",
+    "number_fields",
     "read_table",
+    "to_frame",
     "write_columns",
     "write_table",
 ]

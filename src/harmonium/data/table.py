@@ -1,13 +1,16 @@
-"""`Table`: named columns of finite float64 cells, and the one place where input is checked."""
+"""`Table`: named columns of float64 cells, and the one place where input is checked."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harmonium.data.cells import array_to_floats, complex_error, series_to_floats
+from harmonium.data.cells import Cells, array_cells, arrow_cells, complex_error, series_cells
+from harmonium.data.encoding import encode, infer_field
+from harmonium.data.fields import Field, check_kinds, number_fields
+from harmonium.data.frames import decode_column
 from harmonium.data.problems import problem, quote
 from harmonium.errors import InvalidInputError
 
@@ -17,10 +20,16 @@ LARGEST = 1e100
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Named columns of numbers: `values` float64 of shape (rows, columns), one name per column."""
+    """Named columns of cells coded as numbers.
+
+    `values` is float64 of shape (rows, columns), NaN where a cell is missing; there is one name and
+    one field per column. Fields left out are those of plain numbers. Raises `InvalidInputError`
+    where the shapes or names differ.
+    """
 
     values: np.ndarray
     names: tuple[str, ...]
+    fields: tuple[Field, ...] = ()
 
     def __post_init__(self):
         if self.values.ndim != 2 or self.values.shape[1] != len(self.names):
@@ -29,6 +38,14 @@ class Table:
                 "values of shape (rows, columns) and one name per column",
                 f"values of shape {self.values.shape} and {len(self.names)} names",
             )
+        fields = self.fields or number_fields(self.names)
+        if tuple(field.name for field in fields) != tuple(self.names):
+            raise problem(
+                "Table(values, names, fields)",
+                "one field per column, of the same name",
+                f"fields {quote([field.name for field in fields])} for {quote(self.names)}",
+            )
+        object.__setattr__(self, "fields", tuple(fields))
 
     @property
     def n_rows(self) -> int:
@@ -41,35 +58,146 @@ class Table:
         return self.values.shape[1]
 
 
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A table of any origin: `names`, None where columns only have positions, and its cells.
+
+    `cells` gives the column at a position, under the name that errors use. `values`, where the
+    source has them, are its cells as numbers, described by `fields`.
+    """
+
+    shape: tuple[int, int]
+    names: tuple[str, ...] | None
+    cells: Callable[[int, str], Cells]
+    values: np.ndarray | None = None
+    fields: tuple[Field, ...] = ()
+
+
 def as_table(
-    X: Any, *, call: str, columns: tuple[str, ...] | None = None, min_rows: int = 1
+    X: Any,
+    *,
+    call: str,
+    fields: tuple[Field, ...] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    min_rows: int = 1,
 ) -> Table:
-    """Check a table of numbers once and return it as float64 with names.
+    """Check a table once and return it as float64 with names and fields.
 
     `X` is a `Table`, a NumPy array or nested lists, or a pandas, polars or pyarrow table, of shape
     (rows, columns); columns without names are called x1, x2, … `call` is how the caller typed the
-    request and starts every message. With `columns` (at scoring time) a frame or `Table` must hold
-    these columns, which are selected by name; an array must have exactly that many. Booleans become
-    0 and 1. The values may share memory with `X`.
+    request and starts every message. Without `fields` (at fit time) they are inferred: `kinds`
+    states some of them by column name. With `fields` (at scoring time) a frame or `Table` must hold
+    these columns, identifiers excepted, which are selected by name; an array must have exactly that
+    many. Missing cells, however spelled, are NaN; the values may share memory with `X`.
 
-    Raises `InvalidInputError`, naming column and 1-based data row, for text, dates, NaN or null,
-    infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong shape.
+    Raises `InvalidInputError`, naming column and 1-based data row, for cells that are not what
+    their column holds, infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong
+    shape.
     """
-    if isinstance(X, Table):
-        _check_size((X.n_rows, X.n_columns), min_rows, call)
-        order = _select(X.names, columns, call)
-        names, values = columns or X.names, X.values[:, order]
-    elif (frame := _as_frame(X, call)) is not None:
-        names, values = _read_frame(frame, call, columns, min_rows)
-    else:
-        names, values = _read_array(_as_array(X, call), call, columns, min_rows)
-    _check_cells(values, names, call)
-    return Table(values, names)
+    source = _source(X, call)
+    _check_size(source.shape, min_rows, call)
+    found = _infer(source, kinds, call) if fields is None else _apply(source, fields, call)
+    _check_cells(found.values, found.names, call)
+    return found
 
 
 def default_names(n_columns: int) -> tuple[str, ...]:
     """Names of columns that came without: x1, x2, …"""
     return tuple(f"x{i}" for i in range(1, n_columns + 1))
+
+
+def _source(X: Any, call: str) -> _Source:
+    """`X`, whatever it is, as columns of cells."""
+    if isinstance(X, Table):
+        return _table_source(X, call)
+    if (frame := _as_frame(X, call)) is not None:
+        return _frame_source(frame, call)
+    array = _as_array(X, call)
+    fields: tuple[Field, ...] = ()
+    if array.dtype.kind in "biuf":
+        form = {"b": "boolean", "f": "number"}.get(array.dtype.kind, "integer")
+        fields = tuple(Field(name, form) for name in default_names(array.shape[1]))
+    return _Source(
+        array.shape,
+        None,
+        lambda position, name: array_cells(array[:, position], name, call=call),
+        array if fields else None,
+        fields,
+    )
+
+
+def _table_source(table: Table, call: str) -> _Source:
+    """The columns of a table; those to be coded anew are decoded first."""
+
+    def cells(position: int, name: str) -> Cells:
+        field = table.fields[position]
+        if field.kind == "identifier":
+            got = f"column {name!r}, whose content was dropped as that of an identifier"
+            raise problem(call, "the cells of every column", got, "read the table anew")
+        array = decode_column(table.values[:, position], field, call=call)
+        decoded = arrow_cells(array, name, call=call)
+        return Cells(decoded.form, field.dtype, decoded.numbers, decoded.texts)
+
+    return _Source(table.values.shape, table.names, cells, table.values, table.fields)
+
+
+def _frame_source(frame: Any, call: str) -> _Source:
+    """The columns of a narwhals frame."""
+    # pandas numbers the columns of a frame made without names: no names then, only positions.
+    named = len(frame.columns) == 0 or any(isinstance(label, str) for label in frame.columns)
+    return _Source(
+        (len(frame), len(frame.columns)),
+        tuple(str(label) for label in frame.columns) if named else None,
+        lambda position, name: series_cells(frame[:, position], name, call=call),
+    )
+
+
+def _infer(source: _Source, kinds: Mapping[str, str] | None, call: str) -> Table:
+    """A training table, with the fields that its cells and the stated kinds make."""
+    names = source.names or default_names(source.shape[1])
+    if len(set(names)) < len(names):
+        raise _duplicate_error(names, call)
+    stated = check_kinds(kinds, names, call)
+    if source.values is not None and not stated:
+        return Table(source.values.astype(np.float64, copy=False), names, source.fields)
+    columns: list[np.ndarray] = []
+    fields: list[Field] = []
+    for i, name in enumerate(names):
+        if source.values is not None and name not in stated:
+            field, column = source.fields[i], source.values[:, i]
+        else:
+            kind = stated.get(name, "auto")
+            field, column = infer_field(source.cells(i, name), name, kind, call=call)
+        fields.append(field)
+        columns.append(column)
+    return Table(np.column_stack(columns).astype(np.float64, copy=False), names, tuple(fields))
+
+
+def _apply(source: _Source, fields: tuple[Field, ...], call: str) -> Table:
+    """A table to be scored, coded by the fields of training."""
+    names = tuple(field.name for field in fields)
+    if source.names is None:
+        check_count(source.shape[1], len(fields), call)
+        order: list[int | None] = list(range(len(fields)))
+    else:
+        order = _select(source.names, fields, call)
+    own = [None if i is None or not source.fields else source.fields[i] for i in order]
+    same = [
+        has is not None and has.same_cells(wanted) for has, wanted in zip(own, fields, strict=True)
+    ]
+    if source.values is not None and all(same):
+        kept = order == list(range(source.shape[1]))
+        values = source.values if kept else source.values[:, np.array(order, dtype=int)]
+        return Table(values.astype(np.float64, copy=False), names, fields)
+    values = np.zeros((source.shape[0], len(fields)))
+    for i, (position, field) in enumerate(zip(order, fields, strict=True)):
+        if position is None:  # an identifier that is not there
+            continue
+        if source.values is not None and same[i]:
+            values[:, i] = source.values[:, position]
+        else:
+            values[:, i] = encode(source.cells(position, field.name), field, call=call)
+    return Table(values, names, fields)
 
 
 def _as_frame(X: Any, call: str) -> Any:
@@ -89,26 +217,6 @@ def _as_frame(X: Any, call: str) -> Any:
     return None
 
 
-def _read_frame(
-    frame: Any, call: str, columns: tuple[str, ...] | None, min_rows: int
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and float64 values of a narwhals frame."""
-    names = tuple(str(label) for label in frame.columns)
-    _check_size((len(frame), len(names)), min_rows, call)
-    if not any(isinstance(label, str) for label in frame.columns):
-        # pandas numbers the columns of a frame made without names: no names then, only positions.
-        _check_count(len(names), columns, call)
-        names = columns or default_names(len(names))
-        order = list(range(len(names)))
-    else:
-        order = _select(names, columns, call)
-        names = columns or names
-    values = np.empty((len(frame), len(order)))
-    for i, position in enumerate(order):
-        values[:, i] = series_to_floats(frame[:, position], names[i], call=call)
-    return names, values
-
-
 def _as_array(X: Any, call: str) -> np.ndarray:
     """`X` as a 2-D array of any dtype."""
     sparse = sys.modules.get("scipy.sparse")
@@ -116,8 +224,7 @@ def _as_array(X: Any, call: str) -> np.ndarray:
         raise problem(call, "a dense table of numbers", "a sparse matrix", "X.toarray()")
     try:
         # A mask would be dropped by asarray, and the numbers beneath it taken for data.
-        masked = isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf"
-        array = np.ma.filled(X.astype(np.float64), np.nan) if masked else np.asarray(X)
+        array = _unmasked(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
     except (TypeError, ValueError) as error:
         raise problem(call, "rows of equal length", f"a {type(X).__name__}: {error}") from error
     if array.dtype.kind == "c":
@@ -127,44 +234,41 @@ def _as_array(X: Any, call: str) -> np.ndarray:
     return array
 
 
-def _read_array(
-    array: np.ndarray, call: str, columns: tuple[str, ...] | None, min_rows: int
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and float64 values of a 2-D array."""
-    _check_size(array.shape, min_rows, call)
-    _check_count(array.shape[1], columns, call)
-    names = columns or default_names(array.shape[1])
-    return names, array_to_floats(array, names, call=call)
+def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
+    """A masked array with missing cells under its mask."""
+    if X.dtype.kind in "biuf":
+        return np.ma.filled(X.astype(np.float64), np.nan)
+    return np.ma.filled(X.astype(object), None)
 
 
-def _select(names: Sequence[str], columns: tuple[str, ...] | None, call: str) -> list[int]:
-    """Positions of the wanted columns among `names`; all of them when none are asked for."""
+def _select(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[int | None]:
+    """Positions of the columns of training among `names`; None for an identifier not there."""
     if len(set(names)) < len(names):
         raise _duplicate_error(names, call)
-    if columns is None:
-        return list(range(len(names)))
     position = {name: i for i, name in enumerate(names)}
-    missing = [name for name in columns if name not in position]
+    missing = [
+        field.name for field in fields if field.name not in position and field.kind != "identifier"
+    ]
     if missing:
         raise problem(
             call,
-            f"the {len(columns)} columns seen in training",
+            f"the {len(fields)} columns seen in training",
             f"a table without {quote(missing)} (it has {quote(names)})",
             "rename or add these columns, or pass an array to go by position",
         )
-    return [position[name] for name in columns]
+    return [position.get(field.name) for field in fields]
 
 
-def _check_count(n_columns: int, columns: tuple[str, ...] | None, call: str) -> None:
-    """Raise unless an array has as many columns as were seen in training."""
-    if columns is not None and n_columns != len(columns):
+def check_count(n_columns: int, expected: int, call: str) -> None:
+    """Raise unless a table without names has as many columns as were seen in training."""
+    if n_columns != expected:
         # The sentence in brackets is scikit-learn's, whose checks look for it word by word.
         owner = call.partition("(")[0].partition(".")[0]
         raise problem(
             call,
-            f"{len(columns)} columns, as in training",
+            f"{expected} columns, as in training",
             f"{n_columns} (X has {n_columns} features, but {owner} is expecting "
-            f"{len(columns)} features as input)",
+            f"{expected} features as input)",
         )
 
 
@@ -181,20 +285,16 @@ def _check_size(shape: tuple[int, ...], min_rows: int, call: str) -> None:
 
 
 def _check_cells(values: np.ndarray, names: Sequence[str], call: str) -> None:
-    """Raise if a cell is NaN, infinite or beyond `LARGEST`; the first in reading order is named."""
-    if np.all(np.abs(values) <= LARGEST):  # false for NaN too
+    """Raise if a cell is infinite or beyond `LARGEST`; the first in reading order is named."""
+    large = np.abs(values) > LARGEST  # false for NaN, a missing cell
+    if not large.any():
         return
-    finite = np.isfinite(values)
+    infinite = np.isinf(values)
     for kind, bad, hint in (
-        (
-            "NaN (an empty cell)",
-            np.isnan(values),
-            "drop these rows or fill the cells: missing cells are not supported yet",
-        ),
-        ("inf (an infinite value)", ~finite, "replace it, or drop the row"),
+        ("inf (an infinite value)", infinite, "replace it, or drop the row"),
         (
             f"a magnitude beyond {LARGEST:g}",
-            finite & (np.abs(values) > LARGEST),
+            large & ~infinite,
             "drop the row if the value stands for a missing one, or rescale the column",
         ),
     ):

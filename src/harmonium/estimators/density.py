@@ -220,8 +220,8 @@ class DensityEstimator(
         return self.density_
 
     def _values(self, method: str, X: Any) -> np.ndarray:
-        columns = self._fitted().columns.names
-        return as_table(X, call=f"DensityEstimator.{method}(X)", columns=columns).values
+        fields = self._fitted().columns.fields
+        return as_table(X, call=f"DensityEstimator.{method}(X)", fields=fields).values
 
     def adopt(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
         """Take over a fitted density, as loading does."""

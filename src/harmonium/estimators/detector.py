@@ -190,5 +190,5 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return self.detector_
 
     def _values(self, method: str, X: Any) -> np.ndarray:
-        columns = self._fitted().columns.names
-        return as_table(X, call=f"AnomalyDetector.{method}(X)", columns=columns).values
+        fields = self._fitted().columns.fields
+        return as_table(X, call=f"AnomalyDetector.{method}(X)", fields=fields).values

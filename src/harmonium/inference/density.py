@@ -129,7 +129,7 @@ def fit_density(
     kept, held_out = hold_out(
         table, settings.validation_fraction, rng, setting="validation_fraction"
     )
-    columns = Columns.fit(Table(kept, table.names), call="fit")
+    columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
     training = _dequantized_copies(columns, columns.modeled(kept), rng)
     transform = Transform.fit(training, tails=settings.tails, whitening=settings.whitening)
     units = transform.forward(training) + transform.null_noise(rng, len(training))

@@ -123,7 +123,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     """
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.calibration_fraction, rng, setting="calibration_fraction")
-    columns = Columns.fit(Table(split.training, table.names), call="fit")
+    columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
     modeled = columns.modeled(split.training)
     members = MEMBERS * settings.n_repeats
     shaping, spread = modeled, modeled

@@ -226,3 +226,98 @@ def test_refused_files(tmp_path, make, name, words):
     make(tmp_path)
     with pytest.raises(InvalidInputError, match=re.escape(words)):
         read_table(tmp_path / name)
+
+
+MIXED = """id,when,day,flag,color,size,note
+a1,2020-07-01T12:00:00+02:00,2020-07-01,true,red,1,
+a2,,2020-07-02,,blue,,\x20\x20
+a3,2020-07-01 10:00:01Z,,false,red,3,
+"""
+MIXED_VALUES = [
+    [0, 1593597600, 1593561600, 1, 1, 1, np.nan],
+    [0, np.nan, 1593648000, np.nan, 0, np.nan, np.nan],
+    [0, 1593597601, np.nan, 0, 1, 3, np.nan],
+]
+
+
+def mixed(tmp_path):
+    (tmp_path / "mixed.csv").write_text(MIXED)
+    return read_table(tmp_path / "mixed.csv", kinds={"id": "identifier"})
+
+
+def test_a_mixed_csv_arrives_typed(tmp_path):
+    table = mixed(tmp_path)
+    assert [(field.form, field.kind) for field in table.fields] == [
+        ("text", "identifier"),
+        ("datetime", "auto"),
+        ("datetime", "auto"),
+        ("boolean", "auto"),
+        ("text", "categorical"),
+        ("integer", "auto"),
+        ("number", "auto"),
+    ]
+    np.testing.assert_array_equal(table.values, MIXED_VALUES)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_mixed_columns_are_written_decoded(tmp_path, suffix):
+    table = mixed(tmp_path)
+    write_table(tmp_path / f"t{suffix}", table.values, table.fields)
+    again = read_table(tmp_path / f"t{suffix}", fields=table.fields)
+    expected = np.array(MIXED_VALUES)
+    expected[:, 0] = np.nan  # an identifier is not kept
+    np.testing.assert_array_equal(again.values, expected)
+    if suffix == ".csv":
+        row = (tmp_path / "t.csv").read_text().splitlines()[1]
+        assert row == ',2020-07-01 10:00:00Z,2020-07-01,true,"red",1,'
+
+
+def test_categories_are_written_as_words(tmp_path):
+    field = Field("a", "text", "categorical", ("x", "y"), "Categorical")
+    write_table(tmp_path / "t.csv", np.array([[1.0], [-1.0], [0.0]]), [field])
+    assert (tmp_path / "t.csv").read_text().splitlines() == ['"a"', '"y"', "", '"x"']
+
+
+def test_categories_keep_their_letters(tmp_path):
+    (tmp_path / "t.csv").write_text("zip,b\n007,1\n7,2\n7.0,3\n")
+    table = read_table(tmp_path / "t.csv", kinds={"zip": "categorical"})
+    assert table.fields[0].categories == ("007", "7", "7.0")
+    # Without text beside them, these would be read as numbers and as dates.
+    (tmp_path / "new.csv").write_text("zip,b\n7.0,1\n007,2\n2020-01-01,3\n")
+    new = read_table(tmp_path / "new.csv", fields=table.fields)
+    np.testing.assert_array_equal(new.values[:, 0], [2, 0, -1])
+    (tmp_path / "bare.csv").write_text("7,1\n007,2\n")
+    bare = read_table(tmp_path / "bare.csv", fields=table.fields)
+    np.testing.assert_array_equal(bare.values, [[1, 1], [0, 2]])
+
+
+def test_a_file_without_header_needs_as_many_columns(tmp_path):
+    (tmp_path / "t.csv").write_text("1,2\n3,4\n")
+    words = "expected 3 columns, as in training; got 2 (X has 2 features"
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
+        read_table(tmp_path / "t.csv", fields=number_fields(("a", "b", "c")))
+
+
+def test_one_odd_cell_is_named_at_scoring(tmp_path):
+    table = mixed(tmp_path)
+    lines = MIXED.splitlines()
+    for old, new, words in (
+        ("2020-07-02", "tomorrow", "dates in ISO format; got text 'tomorrow' in column 'day'"),
+        (",3,", ",three,", "numbers; got text 'three' in column 'size', data row 3"),
+    ):
+        (tmp_path / "odd.csv").write_text("\n".join(line.replace(old, new) for line in lines))
+        with pytest.raises(InvalidInputError, match=re.escape(words)):
+            read_table(tmp_path / "odd.csv", fields=table.fields)
+
+
+def test_npy_holds_numbers_alone(tmp_path):
+    words = "expected columns of numbers alone; got text, dates or identifiers in 'a', 'd'"
+    fields = [
+        Field("a", "text", "categorical", ("x",)),
+        Field("b", "boolean"),
+        Field("d", "datetime"),
+    ]
+    with pytest.raises(InvalidInputError, match=re.escape(words)):
+        write_table(tmp_path / "t.npy", np.zeros((1, 3)), fields)
+    write_table(tmp_path / "t.npy", np.array([[1.0], [np.nan]]), [Field("b", "boolean")])
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), [[1.0], [np.nan]])

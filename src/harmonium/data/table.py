@@ -238,7 +238,9 @@ def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
     """A masked array with missing cells under its mask."""
     if X.dtype.kind in "biuf":
         return np.ma.filled(X.astype(np.float64), np.nan)
-    return np.ma.filled(X.astype(object), None)
+    objects = np.array(X.data, dtype=object)
+    objects[np.ma.getmaskarray(X)] = None
+    return objects
 
 
 def _select(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[int | None]:

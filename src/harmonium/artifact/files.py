@@ -28,7 +28,7 @@ from harmonium.learning.ensemble import stack_members
 from harmonium.likelihood import LogPartition
 
 FORMAT = "harmonium"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _DETECTOR_ARRAYS = ("location", "scale", "quantiles", "calibration")
 
 
@@ -84,9 +84,12 @@ def save_detector(
         config, model_arrays = describe_model(detector.member(index))
         models.append(config)
         arrays |= _prefixed(f"model{index}", model_arrays)
+    completion, completion_arrays = detector.completion.to_state()
+    arrays |= _prefixed("completion", completion_arrays)
     header = {
         "kind": "detector",
         "columns": columns,
+        "completion": completion,
         "transforms": transforms,
         "models": models,
         "slopes": list(detector.slopes),
@@ -164,7 +167,8 @@ def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     for name, array in own.items():
         if array.shape != shapes.get(name, array.shape) or not np.all(np.isfinite(array)):
             raise ArtifactError(f"{name}: expected finite numbers of the right shape.")
-    widths = {columns.n_modeled, *(t.n_columns for t in transforms), *(m.n_visible for m in models)}
+    completion = Transform.from_state(header["completion"], _taken("completion", arrays))
+    widths = {columns.n_modeled, completion.n_columns, *(t.n_columns for t in transforms), *(m.n_visible for m in models)}
     if len(widths) > 1 or own["quantiles"].shape[1:] != (columns.n_modeled,):
         raise ArtifactError(f"columns, transforms and models differ in width: {sorted(widths)}.")
     if own["calibration"].ndim != 1 or not len(own["calibration"]):
@@ -173,6 +177,7 @@ def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
         raise ArtifactError("scale and offset: expected positive and finite numbers.")
     detector = Detector(
         columns=columns,
+        completion=completion,
         transforms=transforms,
         models=stack_members(models),
         slopes=slopes,

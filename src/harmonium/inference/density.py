@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,25 +12,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.data import Columns, Table, Transform
+from harmonium.data.gaussian import draw_missing
 from harmonium.inference.batches import map_rows
+from harmonium.inference.conditional import is_fine, log_density_of_known
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
 from harmonium.learning.fit import Report
 from harmonium.learning.result import Record
+from harmonium.learning.rows import AbstractRows, CompleteRows, IncompleteRows
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics, SampleDiagnostics, sample
-from harmonium.typing import Batch, HiddenBatch, PerRow
+from harmonium.typing import Batch, HiddenBatch, PerRow, RandomKey
 
 # Each row of a dequantized table enters training with several draws of its noise.
 MAX_COPIES = 16
 MAX_COPIED_ROWS = 50_000
 VALIDATION_COPIES = 4
-# The mass of a grid cell is averaged over this many points; finer grids need only their center.
+# The mass of a cell is averaged over this many points; fine grids need only their center.
 CELL_POINTS = 16
-COARSE_STEP = 0.1
+# Rows with missing cells that are scored at the end of a fit.
+MAX_INCOMPLETE = 512
 _CELL_SEED = 7
 
 # Far beyond any data; keeps F finite in float32.
@@ -51,20 +56,31 @@ class Density:
         """F of rows (rows, columns) in model units, shape (rows,), nats; needs no log Z."""
         return map_rows(lambda rows: _free_energy(self.model, rows), self.in_model_units(values))
 
-    def log_density(self, values: np.ndarray) -> np.ndarray:
+    def log_density(self, values: np.ndarray, *, annealed: bool = True) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
 
-        In grid columns (integers, say) p is the mass of the cell over its width, estimated from
-        16 points of the cell, a little low on average. Constant and duplicate
-        columns add the log-probability of their rule.
+        In grid columns (integers, say) p is the mass of the cell over its width, in columns of categories it is their
+        probability, both estimated from 16 points of the cell, a little low on average. Constant and duplicate
+        columns add the log-probability of their rule. Of a row with missing cells (NaN) it is the log-density of the
+        observed ones: the others are integrated out by annealing, or by importance sampling if not `annealed`,
+        which is faster and errs lower (`log_density_of_known`).
         """
-        modeled = self.columns.modeled(values)
-        offsets = cell_offsets(self.columns, self.transform)
-        averaged = average_over_cells(self.modeled_log_density, modeled, offsets)
-        return averaged + self.columns.log_rule(values)
+        places = cell_places(self.columns, self.transform)
+        incomplete = np.isnan(self.columns.modeled(values)).any(axis=1)
+        density = np.zeros(len(values))
+        if not incomplete.all():
+            complete = values[~incomplete]
+            density[~incomplete] = average_over_cells(
+                self.modeled_log_density, self.columns, complete, places
+            )
+        if incomplete.any():
+            density[incomplete] = log_density_of_known(
+                self, values[incomplete], places, annealed=annealed
+            )
+        return density + self.columns.log_rule(values)
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
-        """The log-density at points of the modeled columns, before grids and rules are seen to."""
+        """The log-density at points of the modeled columns, before cells and rules are seen to."""
         units = _bounded(self.transform.forward(modeled))
         free_energy = map_rows(lambda rows: _free_energy(self.model, rows), units)
         return -free_energy - self.log_partition.value + self.transform.log_det(modeled)
@@ -130,18 +146,22 @@ def fit_density(
         table, settings.validation_fraction, rng, setting="validation_fraction"
     )
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
-    training = _dequantized_copies(columns, columns.modeled(kept), rng)
-    transform = Transform.fit(training, tails=settings.tails, whitening=settings.whitening)
-    units = transform.forward(training) + transform.null_noise(rng, len(training))
-    copies = np.repeat(columns.modeled(held_out), VALIDATION_COPIES, axis=0)
-    validation = columns.dequantize(copies, rng)
-    shifts = _mean_log_dets(transform, training, validation)
+    training = _place(columns, kept, _n_copies(columns, len(kept)), rng)
+    transform = Transform.fit(training.points, tails=settings.tails, whitening=settings.whitening)
+    validation = _place(columns, held_out, VALIDATION_COPIES, rng)
+    shifts = {
+        "train_log_likelihood": _mean_shift(transform, training),
+        "validation_log_likelihood": _mean_shift(transform, validation),
+    }
     key = jax.random.key(settings.seed)
     key_model, key_fit = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-    rows = jnp.asarray(units, float)
+    noise = transform.null_noise(rng, len(training.points))
+    rows = _as_rows(jax.random.fold_in(key, 3), transform, training.points, noise, rng)
+    silence = np.zeros_like(validation.points)
+    unseen = _as_rows(jax.random.fold_in(key, 4), transform, validation.points, silence, rng)
     model = eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled)
     started = time.monotonic()
-    model = settings.warm_start(jax.random.fold_in(key, 2), model, rows)
+    model = settings.warm_start(jax.random.fold_in(key, 2), model, rows.completed)
     budget = settings.time_budget
     result = fit(
         model,
@@ -150,7 +170,7 @@ def fit_density(
         objective=settings.build_objective(),
         optimizer=settings.build_optimizer(),
         n_updates=settings.n_updates,
-        validation=jnp.asarray(_bounded(transform.forward(validation)), float),
+        validation=unseen,
         time_budget=None if budget is None else max(budget - (time.monotonic() - started), 1e-3),
         settings=settings.build_fit_settings(),
         report=None if report is None else lambda record: report(_in_data_units(record, shifts)),
@@ -169,6 +189,8 @@ def fit_density(
 
 
 def _score_held_out(density: Density, rows: np.ndarray) -> HeldOut:
+    # Missing cells are integrated out row by row, which takes its time.
+    rows = rows[:MAX_INCOMPLETE] if np.isnan(rows).any() else rows
     values = density.log_density(rows)
     # One row tells nothing about its spread.
     sampling = float(values.std(ddof=1)) / len(rows) ** 0.5 if len(rows) > 1 else math.nan
@@ -191,47 +213,80 @@ def untrained(density: Density) -> Density:
     return replace(density, model=model, log_partition=log_partition)
 
 
-def cell_offsets(columns: Columns, transform: Transform) -> np.ndarray:
-    """Points of a grid cell relative to its center, (points, modeled); one point if no grid is coarse.
+def cell_places(columns: Columns, transform: Transform) -> np.ndarray:
+    """Where in their cells rows are scored, (places, modeled), as `Columns.spread` takes it; one place if none is coarse.
 
-    A fixed Latin hypercube: every row is averaged over the same points, so that scores are
+    A fixed Latin hypercube: every row is averaged over the same places, so that scores are
     deterministic and do not depend on the other rows.
     """
-    step = np.where(columns.is_grid, columns.step[columns.modeled_index], 0.0)
-    # Given the other columns a column may be far narrower than by itself.
-    coarse = step > COARSE_STEP * transform.conditional_spread
-    if not coarse.any():
-        return np.zeros((1, len(step)))
+    fine = is_fine(columns, transform)
+    if fine.all():
+        return np.zeros((1, len(fine)))
     rng = np.random.default_rng(_CELL_SEED)
     levels = (np.arange(CELL_POINTS) + 0.5) / CELL_POINTS - 0.5
-    points = np.stack([rng.permutation(levels) for _ in step], axis=1)
-    return points * np.where(coarse, step, 0.0)
+    places = np.stack([rng.permutation(levels) for _ in fine], axis=1)
+    return np.where(fine, 0.0, places)
 
 
 def average_over_cells(
-    log_density: Callable[[np.ndarray], np.ndarray], modeled: np.ndarray, offsets: np.ndarray
+    log_density: Callable[[np.ndarray], np.ndarray],
+    columns: Columns,
+    values: np.ndarray,
+    places: np.ndarray,
 ) -> np.ndarray:
-    """Log of the mean of a density over the points of each row's grid cell, shape (rows,)."""
-    values = [log_density(modeled + offset) for offset in offsets]
-    return np.logaddexp.reduce(np.stack(values), axis=0) - np.log(len(offsets))
+    """Log of the mean of a density of modeled points over the places of each row's cells, shape (rows,)."""
+    found = []
+    for place in places:
+        points = columns.spread(values, place)
+        found.append(log_density(points) + columns.log_weight(values, points))
+    return np.logaddexp.reduce(np.stack(found), axis=0) - np.log(len(places))
 
 
-def _dequantized_copies(
-    columns: Columns, modeled: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    if not columns.is_grid.any():
-        return modeled
-    n_copies = int(np.clip(MAX_COPIED_ROWS // len(modeled), 1, MAX_COPIES))
-    return columns.dequantize(np.tile(modeled, (n_copies, 1)), rng)
+class _Placed(NamedTuple):
+    """Points of the modeled columns, (points, modeled), and what turns their density into that of the cells."""
+
+    points: np.ndarray
+    log_weight: np.ndarray
 
 
-def _mean_log_dets(
-    transform: Transform, training: np.ndarray, validation: np.ndarray
-) -> dict[str, float]:
-    return {
-        "train_log_likelihood": float(np.mean(transform.log_det(training))),
-        "validation_log_likelihood": float(np.mean(transform.log_det(validation))),
-    }
+def _place(columns: Columns, values: np.ndarray, n_copies: int, rng: np.random.Generator) -> _Placed:
+    """Every row `n_copies` times, at random places of its cells."""
+    copies = np.tile(values, (n_copies, 1))
+    points = columns.dequantize(copies, rng)
+    return _Placed(points, columns.log_weight(copies, np.nan_to_num(points)))
+
+
+def _n_copies(columns: Columns, n_rows: int) -> int:
+    if not columns.is_discrete.any():
+        return 1
+    return int(np.clip(MAX_COPIED_ROWS // n_rows, 1, MAX_COPIES))
+
+
+def _as_rows(
+    key: RandomKey,
+    transform: Transform,
+    points: np.ndarray,
+    noise: np.ndarray,
+    rng: np.random.Generator,
+) -> AbstractRows:
+    """Points of the modeled columns as rows of the model; missing cells start as draws of the Gaussian fit."""
+    missing = np.isnan(points)
+    if not missing.any():
+        units = _bounded(transform.forward(points)) + noise
+        return CompleteRows(jnp.asarray(units, float))
+    standard = draw_missing(transform.standardize(points), transform.standard_moments, rng)
+    return IncompleteRows(
+        standard=jnp.asarray(_bounded(standard), float),
+        missing=jnp.asarray(missing),
+        noise=jnp.asarray(noise, float),
+        matrix=jnp.asarray(transform.matrix, float),
+        key=key,
+    )
+
+
+def _mean_shift(transform: Transform, placed: _Placed) -> float:
+    """From a log-density in model units to one in data units, on average."""
+    return float(np.mean(transform.log_det(placed.points) + placed.log_weight))
 
 
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:

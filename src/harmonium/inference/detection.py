@@ -25,6 +25,10 @@ MIN_DISTINCT = 0.5
 FIRST_BIAS = 0.5
 # Values of a column that an explanation tries.
 N_CANDIDATES = 24
+# Draws of the missing cells of a row: for training, and for a score.
+N_COPIES = 4
+N_COMPLETIONS = 16
+_COMPLETION_SEED = 11
 _LARGEST_MODEL_VALUE = 1e6
 
 
@@ -32,7 +36,7 @@ _LARGEST_MODEL_VALUE = 1e6
 class Detector:
     """Members over the same columns, each with its transform; scores are higher for normal rows.
 
-    `models` holds the members stacked on the first axis. Each votes with its free energy, and those in
+    `completion` is the Gaussian fit that missing cells are drawn from.     `models` holds the members stacked on the first axis. Each votes with its free energy, and those in
     `slopes` (their indices) once more with the length of its gradient, |∇F|. A vote v counts as
     its surprise log(1 + exp((v - `location`) / `scale`)), arrays (votes,): beyond the median, one
     unit is about a factor e in how rarely a training row goes that far; below, votes level off, so that
@@ -42,6 +46,7 @@ class Detector:
     """
 
     columns: Columns
+    completion: Transform
     transforms: tuple[Transform, ...]
     models: Harmonium
     slopes: tuple[int, ...]
@@ -65,10 +70,23 @@ class Detector:
     def scores(self, values: np.ndarray) -> np.ndarray:
         """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal.
 
-        A broken rule of a constant or duplicate column costs its surprise, in nats.
+        A broken rule of a constant or duplicate column, or a category that training has not seen, costs its surprise,
+        in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others.
         """
-        abnormality = self.modeled_abnormality(self.columns.modeled(values))
+        modeled = self.columns.modeled(values)
+        abnormality = np.zeros(len(modeled))
+        incomplete = np.isnan(modeled).any(axis=1)
+        if not incomplete.all():
+            abnormality[~incomplete] = self.modeled_abnormality(modeled[~incomplete])
+        if incomplete.any():
+            drawn = self.completions(modeled[incomplete])
+            abnormality[incomplete] = np.mean([self.modeled_abnormality(d) for d in drawn], axis=0)
         return self.columns.log_rule(values) - abnormality
+
+    def completions(self, modeled: np.ndarray) -> np.ndarray:
+        """Points of the modeled columns with missing cells (NaN) drawn from a Gaussian fit, (draws, rows, modeled)."""
+        rng = np.random.default_rng(_COMPLETION_SEED)
+        return np.stack([self.completion.draw_missing(modeled, rng) for _ in range(N_COMPLETIONS)])
 
     def p_values(self, values: np.ndarray) -> np.ndarray:
         """Split-conformal p-values of rows (rows, columns), shape (rows,); small is abnormal."""
@@ -124,7 +142,9 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.calibration_fraction, rng, setting="calibration_fraction")
     columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
-    modeled = columns.modeled(split.training)
+    known = columns.modeled(split.training)
+    completion = Transform.fit(known)
+    modeled = _completed(completion, known, rng)
     members = MEMBERS * settings.n_repeats
     shaping, spread = modeled, modeled
     if settings.share_abnormal:
@@ -136,6 +156,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     n_votes = len(members) + len(slopes)
     raw = Detector(
         columns=columns,
+        completion=completion,
         transforms=transforms,
         models=_train(jnp.asarray(data, float), members, settings),
         slopes=slopes,
@@ -149,6 +170,12 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     )
     remarks = (*_calibration_remarks(settings), *training_remarks(settings))
     return _with_vote_units(raw, shaping).calibrated_on(split.held_out, remarks)
+
+
+def _completed(completion: Transform, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows without missing cells; where there are any, every row several times with other draws of them."""
+    n_copies = N_COPIES if np.isnan(known).any() else 1
+    return completion.draw_missing(np.tile(known, (n_copies, 1)), rng)
 
 
 def _train(

@@ -42,18 +42,22 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 
     For single cells this is the energy drop of Takeishi and Kawahara (2020, "On anomaly interpretation via
     Shapley values") in the units of the score: no retraining, no gradient, so it sees how far a cell is off.
-    A cell that breaks the rule of a constant or duplicate column counts with the surprise of that rule;
-    such cells are in no group. Raises `InvalidInputError` for a `group_size` that is not from 1 to the
+    A cell that breaks the rule of a constant or duplicate column, or holds a category that training has not seen,
+    counts with the surprise of that rule; such cells are in no group. A missing cell contributes nothing. Raises `InvalidInputError` for a `group_size` that is not from 1 to the
     number of columns that are modeled.
     """
     columns = detector.columns
     _check_group_size(group_size, columns.n_modeled)
-    modeled = columns.modeled(values)
+    known = columns.modeled(values)
+    missing = np.isnan(known)
+    modeled = np.where(missing, np.median(detector.completions(known), axis=0), known)
     drops, likely = _cell_drops(detector, modeled)
     contributions = np.zeros(values.shape)
-    contributions[:, columns.modeled_index] = drops
-    likely_values = columns.restore(modeled)
-    likely_values[:, columns.modeled_index] = likely
+    contributions[:, columns.modeled_index] = np.where(missing, 0.0, drops)
+    likely_values = columns.restore(likely)
+    index = columns.modeled_index
+    as_it_is = (drops <= 0) & ~missing
+    likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
     surprise = -columns.log_rule(values)
     broken = columns.breaks_rule(values)
     share = surprise / np.maximum(broken.sum(axis=1), 1)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
-from harmonium.inference.density import Density, average_over_cells, cell_offsets
+from harmonium.inference.density import Density, average_over_cells, cell_places
 
 N_COPIES = 16
 
@@ -22,8 +22,8 @@ def yardsticks(
     """
     columns = density.columns
     rng = np.random.default_rng(seed)
-    copies = N_COPIES if columns.is_grid.any() else 1
-    rows = columns.dequantize(np.tile(columns.modeled(training), (copies, 1)), rng)
+    copies = N_COPIES if columns.is_discrete.any() else 1
+    rows = columns.dequantize(np.tile(training, (copies, 1)), rng)
     mixture = GaussianMixture(10, covariance_type="full", random_state=seed).fit(rows)
     covariance = np.atleast_2d(np.cov(rows.T, bias=True))
     gaussian = multivariate_normal(rows.mean(axis=0), covariance)  # pyright: ignore[reportArgumentType]
@@ -31,9 +31,9 @@ def yardsticks(
         "gaussian": gaussian.logpdf,
         "gaussian mixture (10)": mixture.score_samples,
     }
-    modeled, rule = columns.modeled(held_out), columns.log_rule(held_out)
-    offsets = cell_offsets(columns, density.transform)
+    rule = columns.log_rule(held_out)
+    places = cell_places(columns, density.transform)
     return {
-        name: average_over_cells(log_density, modeled, offsets) + rule
+        name: average_over_cells(log_density, columns, held_out, places) + rule
         for name, log_density in fitted.items()
     }

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harmonium.estimators import AnomalyDetector, DensityEstimator, load
+    from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, load
     from harmonium.learning import (
         DataStartedChains,
         DenoisingScoreMatching,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "harmonium.estimators": ("AnomalyDetector", "DensityEstimator", "load"),
+    "harmonium.estimators": ("AnomalyDetector", "DensityEstimator", "Imputer", "load"),
     "harmonium.learning": (
         "DataStartedChains",
         "DenoisingScoreMatching",
@@ -99,6 +99,7 @@ __all__ = [
     "FitSettings",
     "GibbsLangevin",
     "Harmonium",
+    "Imputer",
     "Langevin",
     "LogPartition",
     "MaximumLikelihood",

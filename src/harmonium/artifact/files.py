@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from harmonium.artifact.models import Arrays, Config, build_model, describe_model
 from harmonium.data import Columns, Transform
+from harmonium.data.frames import CONTAINERS
 from harmonium.errors import ArtifactError, HarmoniumError
 from harmonium.inference import Density, DensitySettings, Detector, DetectorSettings
 from harmonium.learning.ensemble import stack_members
@@ -37,6 +38,7 @@ class StoredDensity(NamedTuple):
 
     density: Density
     settings: DensitySettings
+    container: str
 
 
 class StoredDetector(NamedTuple):
@@ -47,13 +49,16 @@ class StoredDetector(NamedTuple):
     offset: float
 
 
-def save_density(density: Density, path: str | Path, settings: DensitySettings) -> None:
-    """Write a fitted density, with the settings it was made by, to one `.safetensors` file."""
+def save_density(
+    density: Density, path: str | Path, settings: DensitySettings, *, container: str = "array"
+) -> None:
+    """Write a fitted density, with the settings it was made by and the kind of table, to one `.safetensors` file."""
     columns, column_arrays = density.columns.to_state()
     transform, transform_arrays = density.transform.to_state()
     model, model_arrays = describe_model(density.model)
     header = {
         "kind": "density",
+        "container": container,
         "columns": columns,
         "transform": transform,
         "model": model,
@@ -117,7 +122,10 @@ def load_artifact(
             _refuse_feature_map(feature_map)
             return _build_detector(header, arrays)
         density = _build_density(header, arrays, feature_map)
-        return StoredDensity(density, DensitySettings(**header["settings"]))
+        container = header["container"]
+        if container not in ("array", *CONTAINERS):
+            raise ArtifactError(f"unknown container {container!r}.")
+        return StoredDensity(density, DensitySettings(**header["settings"]), container)
     except ArtifactError as error:
         raise ArtifactError(f"load({str(path)!r}): {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, HarmoniumError) as error:

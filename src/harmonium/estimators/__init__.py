@@ -3,5 +3,6 @@
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
 from harmonium.estimators.files import load
+from harmonium.estimators.imputer import Imputer
 
-__all__ = ["AnomalyDetector", "DensityEstimator", "load"]
+__all__ = ["AnomalyDetector", "DensityEstimator", "Imputer", "load"]

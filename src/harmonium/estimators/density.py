@@ -1,7 +1,7 @@
 """`DensityEstimator`: the scikit-learn face of a fitted density."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import save_density
-from harmonium.data import Table, as_table
-from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
+from harmonium.data import Table, as_table, container_of
+from harmonium.errors import HarmoniumWarning
+from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.inference import Density, DensitySettings, fit_density
+from harmonium.inference import Density, DensitySettings, fit_density, sample_given
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
@@ -32,9 +33,10 @@ UNTRUSTED = (
 class DensityEstimator(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
-    """Fit a normalized density to a numeric table.
+    """Fit a normalized density to a table of numbers, categories, truth values and dates, with or without missing cells.
 
-    Rows go in and come out in data units. The fit starts from the maximum-likelihood Gaussian of the (tail-compressed)
+    Rows go in and come out in data units. Missing cells (NaN, None, null) of training rows are latent: they are sampled
+    given the others while the model is trained. The fit starts from the maximum-likelihood Gaussian of the (tail-compressed)
     columns and keeps the state with the best held-out log-likelihood.
 
     Parameters
@@ -66,6 +68,8 @@ class DensityEstimator(
         Whether correlations are removed before the model sees the rows.
     validation_fraction : float
         Share of rows held out to choose the state that is kept.
+    kinds : dict or None
+        What columns are, by name, where the cells do not tell: "continuous", "integer", "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random; the same integer gives the same fit.
 
@@ -106,6 +110,7 @@ class DensityEstimator(
         tails: str = DensitySettings.tails,
         whitening: str = DensitySettings.whitening,
         validation_fraction: float = DensitySettings.validation_fraction,
+        kinds: dict[str, str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.n_hidden = n_hidden
@@ -120,6 +125,7 @@ class DensityEstimator(
         self.tails = tails
         self.whitening = whitening
         self.validation_fraction = validation_fraction
+        self.kinds = kinds
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
@@ -128,30 +134,43 @@ class DensityEstimator(
         Raises `InvalidInputError` for input that cannot be used, naming column and row, and
         `DivergedError` if training stays unstable.
         """
-        return self.fit_table(as_table(X, call="DensityEstimator.fit(X)"))
+        table = as_table(X, call="DensityEstimator.fit(X)", kinds=self.kinds)
+        return self.fit_table(table, container=container_of(X))
 
     def fit_table(
-        self, table: Table, *, report: Callable[[Record], None] | None = None
+        self,
+        table: Table,
+        *,
+        container: str = "array",
+        report: Callable[[Record], None] | None = None,
     ) -> "DensityEstimator":
-        """Fit to a table that is already read, sending each record of the history to `report`."""
+        """Fit to a table that is already read, sending each record of the history to `report`.
+
+        `container` is what `sample` returns: "array", "pandas", "polars" or "pyarrow".
+        """
         parameters = self.get_params()
+        parameters.pop("kinds")
         seed = as_seed(parameters.pop("random_state"))
         self.settings_ = DensitySettings(**parameters, seed=seed)
         fitted = fit_density(table, self.settings_, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self.diagnostics_ = fitted.diagnostics
+        self.container_ = container
         name_features(self, table.names)
         return self
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any, *, annealed: bool = True) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.
 
-        Warns where log Z is not to be trusted; `log_partition_` has its interval.
+        Columns of categories count with their probability. Of a row with missing cells it is the log-density of the
+        observed ones, by annealed importance sampling over the others, or without annealing, which is many times
+        faster and errs lower. Warns where log Z is not to be trusted; `log_partition_` has its interval.
         """
         if not self._fitted().trusted:
             warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)
-        return self._fitted().log_density(self._values("score_samples", X))
+        values = self._values("score_samples", X)
+        return self._fitted().log_density(values, annealed=annealed)
 
     def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Mean log-density of the rows, in nats per row."""
@@ -168,33 +187,30 @@ class DensityEstimator(
     def sample(
         self,
         n: int = 1,
-        given: None = None,
+        given: Mapping[str, Any] | None = None,
         *,
         random_state: int | np.random.RandomState | None = None,
-    ) -> np.ndarray:
-        """Draw n rows, shape (n, columns), in data units.
+    ) -> Any:
+        """Draw n rows in data units: an array (n, columns), or a frame like the one that `fit` was given.
 
-        The chains are annealed from the exact base; `random_state` defaults to that of the estimator. Warns
-        where the chains did not move or few of them survived.
+        `given` fixes columns: {column: value} or {column: (low, high)}, None for an open end; the other columns are
+        drawn given these. Exact for affine feature maps with at most 16 hidden units and given values; otherwise,
+        and without `given`, by chains that are annealed from an exact base. `random_state` defaults to that of the
+        estimator. Warns where the draws are not to be trusted; `draw_diagnostics_` holds their figures.
         """
-        if given is not None:
-            raise InvalidInputError(
-                describe(
-                    "DensityEstimator.sample(n, given=...)",
-                    expected="given=None; conditional samples are not available yet",
-                    got=repr(given),
-                )
-            )
         fitted = self._fitted()
         seed = self.settings_.seed if random_state is None else as_seed(random_state)
-        rows, diagnostics = fitted.sample(n, seed=seed)
-        if not diagnostics.trusted:
-            warnings.warn(diagnostics.verdict, HarmoniumWarning, stacklevel=2)
-        return rows
+        if given is None:
+            rows, self.draw_diagnostics_ = fitted.sample(n, seed=seed)
+        else:
+            rows, self.draw_diagnostics_ = sample_given(fitted, n, given, seed=seed)
+        if not self.draw_diagnostics_.trusted:
+            warnings.warn(self.draw_diagnostics_.verdict, HarmoniumWarning, stacklevel=2)
+        return as_container(rows, fitted.columns, self.container_)
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""
-        save_density(self._fitted(), path, self.settings_)
+        save_density(self._fitted(), path, self.settings_, container=self.container_)
 
     @property
     def log_partition_(self) -> LogPartition:
@@ -223,9 +239,15 @@ class DensityEstimator(
         fields = self._fitted().columns.fields
         return as_table(X, call=f"DensityEstimator.{method}(X)", fields=fields).values
 
-    def adopt(self, density: Density, settings: DensitySettings) -> "DensityEstimator":
+    def __sklearn_tags__(self):
+        """Missing cells and text are welcome."""
+        return take_mixed_tables(super().__sklearn_tags__())
+
+    def adopt(
+        self, density: Density, settings: DensitySettings, container: str
+    ) -> "DensityEstimator":
         """Take over a fitted density, as loading does."""
-        self.density_, self.settings_ = density, settings
+        self.density_, self.settings_, self.container_ = density, settings, container
         self.history_: tuple[Record, ...] = ()
         name_features(self, density.columns.names)
         return self

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from harmonium.artifact import save_detector
 from harmonium.data import Table, as_table
 from harmonium.errors import HarmoniumWarning
+from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
@@ -44,6 +45,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Hidden units, width of the feature map, updates, rows per update, rate of AdamW.
     calibration_fraction : float
         Share of the rows set aside for p-values; they shape nothing else.
+    kinds : dict or None
+        What columns are, by name, where the cells do not tell: "continuous", "integer", "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random.
 
@@ -71,6 +74,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         batch_size: int = DetectorSettings.batch_size,
         learning_rate: float = DetectorSettings.learning_rate,
         calibration_fraction: float = DetectorSettings.calibration_fraction,
+        kinds: dict[str, str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.contamination = contamination
@@ -82,6 +86,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.calibration_fraction = calibration_fraction
+        self.kinds = kinds
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "AnomalyDetector":
@@ -89,8 +94,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
         Raises `InvalidInputError` for input that cannot be used, naming column and row.
         """
-        table = as_table(X, call="AnomalyDetector.fit(X)")
+        table = as_table(X, call="AnomalyDetector.fit(X)", kinds=self.kinds)
         parameters = self.get_params()
+        parameters.pop("kinds")
         seed = as_seed(parameters.pop("random_state"))
         self.settings_ = DetectorSettings(**parameters, seed=seed)
         self.detector_ = fit_detector(table, self.settings_)
@@ -160,6 +166,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def verdict_(self) -> str:
         """What the scores and p-values are good for."""
         return self._fitted().verdict
+
+    def __sklearn_tags__(self):
+        """Missing cells and text are welcome."""
+        return take_mixed_tables(super().__sklearn_tags__())
 
     def adopt(
         self, detector: Detector, settings: DetectorSettings, offset: float

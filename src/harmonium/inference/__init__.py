@@ -5,9 +5,13 @@ from harmonium.inference.detection import Detector, fit_detector
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.evaluation import Evaluation, evaluate_density
 from harmonium.inference.explanation import Explanation, explain
+from harmonium.inference.given import ConditionalDiagnostics, sample_given
+from harmonium.inference.imputation import Completed, draw_completions, summarize
 from harmonium.inference.settings import DensitySettings
 
 __all__ = [
+    "Completed",
+    "ConditionalDiagnostics",
     "Density",
     "DensityFit",
     "DensitySettings",
@@ -16,8 +20,11 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "HeldOut",
+    "draw_completions",
     "evaluate_density",
     "explain",
     "fit_density",
     "fit_detector",
+    "sample_given",
+    "summarize",
 ]

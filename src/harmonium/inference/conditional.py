@@ -131,6 +131,17 @@ def log_density_of_known(
     return averaged - density.log_partition.value
 
 
+def hidden_mean_of_known(density: "Density", values: np.ndarray) -> np.ndarray:
+    """E[h | known cells] of rows (rows, columns) with missing ones, (rows, hidden): the mean over draws of these."""
+    bounds = known_cells(density.columns, density.transform, values)
+    means = np.zeros((len(values), density.model.n_hidden))
+    for batch in draw_batches(density, bounds, seed=0, effort=Effort()):
+        units = batch.standard @ density.transform.matrix
+        draws = [density.hidden_mean_of_units(units[:, d]) for d in range(units.shape[1])]
+        means[batch.rows] = np.mean(draws, axis=0)
+    return means
+
+
 def _log_mass(
     density: "Density", bounds: Bounds, seed: int, n_chains: int, annealed: bool
 ) -> np.ndarray:

@@ -13,8 +13,13 @@ import numpy as np
 
 from harmonium.data import Columns, Table, Transform
 from harmonium.data.gaussian import draw_missing
+from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
-from harmonium.inference.conditional import is_fine, log_density_of_known
+from harmonium.inference.conditional import (
+    hidden_mean_of_known,
+    is_fine,
+    log_density_of_known,
+)
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
@@ -53,8 +58,22 @@ class Density:
     trusted: bool
 
     def free_energy(self, values: np.ndarray) -> np.ndarray:
-        """F of rows (rows, columns) in model units, shape (rows,), nats; needs no log Z."""
-        return map_rows(lambda rows: _free_energy(self.model, rows), self.in_model_units(values))
+        """F of rows (rows, columns) in model units, shape (rows,), nats; needs no log Z.
+
+        Raises `InvalidInputError` for rows with missing cells, of which F is not defined.
+        """
+        units = self.in_model_units(values)
+        incomplete = np.isnan(units).any(axis=1)
+        if incomplete.any():
+            raise InvalidInputError(
+                describe(
+                    "free_energy(X)",
+                    expected="rows without missing cells",
+                    got=f"{incomplete.sum()} with some, the first in data row {incomplete.argmax() + 1}",
+                    hint="score_samples(X), which integrates them out, or an Imputer",
+                )
+            )
+        return map_rows(lambda rows: _free_energy(self.model, rows), units)
 
     def log_density(self, values: np.ndarray, *, annealed: bool = True) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
@@ -86,8 +105,19 @@ class Density:
         return -free_energy - self.log_partition.value + self.transform.log_det(modeled)
 
     def hidden_mean(self, values: np.ndarray) -> np.ndarray:
-        """E[h|x] of rows (rows, columns), shape (rows, hidden)."""
-        return map_rows(lambda rows: _hidden_mean(self.model, rows), self.in_model_units(values))
+        """E[h|x] of rows (rows, columns), shape (rows, hidden); given the observed cells where some are missing."""
+        units = self.in_model_units(values)
+        incomplete = np.isnan(units).any(axis=1)
+        means = np.zeros((len(values), self.model.n_hidden))
+        if not incomplete.all():
+            means[~incomplete] = self.hidden_mean_of_units(units[~incomplete])
+        if incomplete.any():
+            means[incomplete] = hidden_mean_of_known(self, values[incomplete])
+        return means
+
+    def hidden_mean_of_units(self, units: np.ndarray) -> np.ndarray:
+        """E[h|x] of rows in model units (rows, visible), shape (rows, hidden)."""
+        return map_rows(lambda rows: _hidden_mean(self.model, rows), _bounded(units))
 
     def sample(
         self, n: int, *, seed: int, n_steps: int = 500

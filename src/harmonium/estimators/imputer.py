@@ -1,0 +1,135 @@
+"""`Imputer`: missing cells filled from a fitted density."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from harmonium.data import Table, as_table, container_of
+from harmonium.errors import InvalidInputError, describe
+from harmonium.estimators.containers import as_container, take_mixed_tables
+from harmonium.estimators.density import DensityEstimator
+from harmonium.estimators.seeds import as_seed, name_features
+from harmonium.inference import Density, draw_completions, summarize
+
+
+class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Fill missing cells with what a fitted density says of them given the other cells of their row.
+
+    The density is fitted to the incomplete table itself, missing cells being latent variables of its training. What
+    is known only roughly stays so: `draws` gives completed tables that differ in the filled cells as much as is not
+    known of them, for multiple imputation (Rubin 1987).
+
+    Parameters
+    ----------
+    n_draws : int
+        Completed tables that `draws` returns, and draws that `transform` takes the mean of.
+    estimator : DensityEstimator or None
+        What to fit; a clone of it is fitted, or a default one. Its `kinds` says what columns are.
+    random_state : int, RandomState or None
+        Seed of the draws; that of the fit is the estimator's.
+
+    Attributes
+    ----------
+    estimator_ : DensityEstimator
+        The fitted density, with its `verdict_`.
+    acceptance_ : float
+        Mean acceptance of the chains of the last `transform` or `draws`; NaN where no cell was missing.
+    n_features_in_ : int
+        Number of columns of the table.
+    """
+
+    def __init__(
+        self,
+        n_draws: int = 64,
+        *,
+        estimator: DensityEstimator | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ):
+        self.n_draws = n_draws
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "Imputer":
+        """Fit a density to X (rows, columns), an array or a frame, with or without missing cells."""
+        self._check_n_draws()
+        estimator = DensityEstimator() if self.estimator is None else clone(self.estimator)
+        table = as_table(X, call="Imputer.fit(X)", kinds=estimator.kinds)
+        self.estimator_ = estimator.fit_table(table, container=container_of(X))
+        name_features(self, table.names)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """X with missing cells filled: the conditional mean of numbers, the most probable category; a table like X.
+
+        Columns of whole numbers get the nearest whole number where their type needs one. Known cells stay as they are.
+        """
+        table = self._table("transform", X)
+        filled = self._fill(table, self.n_draws, whole=container_of(X) != "array")
+        return as_container(filled, self._fitted().columns, container_of(X))
+
+    def draws(self, X: Any) -> Any:
+        """`n_draws` completed tables: an array (draws, rows, columns), or a list of frames like X.
+
+        Missing cells are draws given the known ones; analyze each table and pool the results.
+        """
+        table = self._table("draws", X)
+        completed = np.tile(table.values, (self.n_draws, 1, 1))
+        for batch in self._completions(table, self.n_draws):
+            completed[:, batch.rows] = batch.draws
+        container = container_of(X)
+        if container == "array":
+            return completed
+        return [as_container(rows, self._fitted().columns, container) for rows in completed]
+
+    def fill(self, table: Table) -> np.ndarray:
+        """The values of a table that is already read, missing cells filled as `transform` does."""
+        return self._fill(table, self.n_draws, whole=True)
+
+    def adopt(self, estimator: DensityEstimator) -> "Imputer":
+        """Take over a density that is fitted already."""
+        self.estimator_ = estimator
+        name_features(self, estimator.density_.columns.names)
+        return self
+
+    def __sklearn_tags__(self):
+        """Missing cells and text are welcome."""
+        return take_mixed_tables(super().__sklearn_tags__())
+
+    def _fill(self, table: Table, n_draws: int, *, whole: bool) -> np.ndarray:
+        filled = np.array(table.values)
+        for batch in self._completions(table, n_draws):
+            means = summarize(self._fitted(), batch.draws)
+            filled[batch.rows] = np.where(np.isnan(filled[batch.rows]), means, filled[batch.rows])
+        if whole:
+            integer = [field.form in ("integer", "boolean") for field in table.fields]
+            filled[:, integer] = np.round(filled[:, integer])
+        return filled
+
+    def _completions(self, table: Table, n_draws: int):
+        self._check_n_draws()
+        self.acceptance_ = float("nan")
+        seed = as_seed(self.random_state)
+        for batch in draw_completions(self._fitted(), table.values, n_draws, seed=seed):
+            self.acceptance_ = batch.acceptance
+            yield batch
+
+    def _check_n_draws(self) -> None:
+        whole = isinstance(self.n_draws, int | np.integer) and not isinstance(self.n_draws, bool)
+        if not whole or self.n_draws < 1:
+            raise InvalidInputError(
+                describe(
+                    "Imputer(n_draws=...)",
+                    expected="a whole number of at least 1",
+                    got=repr(self.n_draws),
+                )
+            )
+
+    def _fitted(self) -> Density:
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.density_
+
+    def _table(self, method: str, X: Any) -> Table:
+        fields = self._fitted().columns.fields
+        return as_table(X, call=f"Imputer.{method}(X)", fields=fields)

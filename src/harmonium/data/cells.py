@@ -186,8 +186,7 @@ def _text_cells(array: Any) -> Cells:
         if not _is_text(values):
             numeric = not (pa.types.is_date(values) or pa.types.is_timestamp(values))
             return _relabeled(array, numeric)
-        # Categories that no cell has would count as seen.
-        array = array.cast(values)
+    # By way of plain text: categories that no cell has would count as seen.
     coded = array.cast(pa.large_string()).dictionary_encode()
     codes = _to_floats(pc.cast(coded.indices, pa.float64()))
     return Cells("text", dtype, codes, coded.dictionary)

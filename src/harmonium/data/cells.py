@@ -197,7 +197,10 @@ def _relabeled(array: Any, numeric: bool) -> Cells:
     import pyarrow as pa
 
     labels = array.dictionary.to_pylist()
-    texts = [number_text(float(label)) if numeric else str(label) for label in labels]
+    texts = [
+        None if label is None else _mixed_text(float(label)) if numeric else str(label)
+        for label in labels
+    ]
     dictionary = pa.array(texts, pa.large_string())
     plain = pa.DictionaryArray.from_arrays(array.indices, dictionary).cast(pa.large_string())
     found = _text_cells(plain)

@@ -58,6 +58,12 @@ def test_a_table_with_other_categories_is_coded_anew():
     assert found.fields == (CATEGORIES,)
 
 
+def test_a_table_of_numbers_is_coded_where_categories_were():
+    table = Table(np.array([[3.0], [1.0], [NAN]]), ("a",))
+    found = as_table(table, call=CALL, fields=(CATEGORIES,))
+    np.testing.assert_array_equal(found.values, [[0], [-1], [NAN]])
+
+
 def test_a_table_with_the_same_fields_is_taken_as_it_is():
     fields = (CATEGORIES, Field("b"))
     table = Table(np.array([[2.0, 0.5], [-1.0, 1.5]]), ("a", "b"), fields)

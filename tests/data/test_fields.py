@@ -69,6 +69,12 @@ MISSING = {
     "null of polars": pl.DataFrame({"a": [1, None], "b": [None, "2"]}),
     "NaN of polars": pl.DataFrame({"a": [1.0, NAN], "b": [NAN, 2.0]}),
     "null of pyarrow": pa.table({"a": [1, None], "b": [None, 2.0]}),
+    "missing categories": pa.table(
+        {
+            "a": pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array([1.0, NAN])),
+            "b": pa.DictionaryArray.from_arrays(pa.array([1, 0]), pa.array([2, None])),
+        }
+    ),
     "categories": pd.DataFrame(
         {"a": pd.Categorical(["1", None]), "b": pd.Categorical([None, 2], categories=[7, 2])}
     ),

@@ -186,8 +186,7 @@ def _text_cells(array: Any) -> Cells:
         if not _is_text(values):
             numeric = not (pa.types.is_date(values) or pa.types.is_timestamp(values))
             return _relabeled(array, numeric)
-        # Categories that no cell has would count as seen.
-        array = array.cast(values)
+    # By way of plain text: categories that no cell has would count as seen.
     coded = array.cast(pa.large_string()).dictionary_encode()
     codes = _to_floats(pc.cast(coded.indices, pa.float64()))
     return Cells("text", dtype, codes, coded.dictionary)
@@ -198,7 +197,10 @@ def _relabeled(array: Any, numeric: bool) -> Cells:
     import pyarrow as pa
 
     labels = array.dictionary.to_pylist()
-    texts = [number_text(float(label)) if numeric else str(label) for label in labels]
+    texts = [
+        None if label is None else _mixed_text(float(label)) if numeric else str(label)
+        for label in labels
+    ]
     dictionary = pa.array(texts, pa.large_string())
     plain = pa.DictionaryArray.from_arrays(array.indices, dictionary).cast(pa.large_string())
     found = _text_cells(plain)

@@ -176,7 +176,12 @@ def _build_detector(header: Config, arrays: Arrays) -> StoredDetector:
         if array.shape != shapes.get(name, array.shape) or not np.all(np.isfinite(array)):
             raise ArtifactError(f"{name}: expected finite numbers of the right shape.")
     completion = Transform.from_state(header["completion"], _taken("completion", arrays))
-    widths = {columns.n_modeled, completion.n_columns, *(t.n_columns for t in transforms), *(m.n_visible for m in models)}
+    widths = {
+        columns.n_modeled,
+        completion.n_columns,
+        *(t.n_columns for t in transforms),
+        *(m.n_visible for m in models),
+    }
     if len(widths) > 1 or own["quantiles"].shape[1:] != (columns.n_modeled,):
         raise ArtifactError(f"columns, transforms and models differ in width: {sorted(widths)}.")
     if own["calibration"].ndim != 1 or not len(own["calibration"]):

@@ -237,7 +237,9 @@ class Columns:
             "n_rows": self.n_rows,
         }
         arrays = {name: getattr(self, name) for name in ("constant", "source", "offset", "step")}
-        parts = [(np.zeros(0),) * 2 if own is None else (own.codes, own.counts) for own in self.levels]
+        parts = [
+            (np.zeros(0),) * 2 if own is None else (own.codes, own.counts) for own in self.levels
+        ]
         arrays["n_levels"] = np.array([len(codes) for codes, _ in parts], dtype=np.int64)
         arrays["codes"] = np.concatenate([codes for codes, _ in parts])
         arrays["counts"] = np.concatenate([counts for _, counts in parts])
@@ -287,7 +289,10 @@ def _fit_levels(
     if not any(coded):
         return (None,) * len(kinds)
     # An unseen code, -1, is no category of the training rows.
-    cells = [np.where(values[:, i] < 0, np.nan, values[:, i]) if c else values[:, i] for i, c in zip(modeled, coded, strict=True)]
+    cells = [
+        np.where(values[:, i] < 0, np.nan, values[:, i]) if c else values[:, i]
+        for i, c in zip(modeled, coded, strict=True)
+    ]
     parts = standardized(cells, coded)
     levels: list[Levels | None] = [None] * len(kinds)
     for j, i in enumerate(modeled):

@@ -1,6 +1,6 @@
 """Checks of stored column rules: whatever a file says, `Columns` made from it are consistent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def check_state(columns: Any, call: str) -> None:
 
 
 def _build_levels(
-    kinds: list[str], taken: Mapping[str, np.ndarray], call: str
+    kinds: Sequence[str], taken: Mapping[str, np.ndarray], call: str
 ) -> tuple[Levels | None, ...]:
     lengths, codes, counts = taken["n_levels"], taken["codes"], taken["counts"]
     coded = np.array([kind in _CODED for kind in kinds])

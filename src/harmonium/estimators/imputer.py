@@ -1,6 +1,6 @@
 """`Imputer`: missing cells filled from a fitted density."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
@@ -54,7 +54,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> "Imputer":
         """Fit a density to X (rows, columns), an array or a frame, with or without missing cells."""
         self._check_n_draws()
-        estimator = DensityEstimator() if self.estimator is None else clone(self.estimator)
+        estimator = self._new_estimator()
         table = as_table(X, call="Imputer.fit(X)", kinds=estimator.kinds)
         self.estimator_ = estimator.fit_table(table, container=container_of(X))
         name_features(self, table.names)
@@ -96,6 +96,16 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         """Missing cells and text are welcome."""
         return take_mixed_tables(super().__sklearn_tags__())
+
+    def _new_estimator(self) -> DensityEstimator:
+        if self.estimator is None:
+            return DensityEstimator()
+        if not isinstance(self.estimator, DensityEstimator):
+            got = type(self.estimator).__name__
+            raise InvalidInputError(
+                describe("Imputer(estimator=...)", expected="a DensityEstimator or None", got=got)
+            )
+        return cast(DensityEstimator, clone(self.estimator))
 
     def _fill(self, table: Table, n_draws: int, *, whole: bool) -> np.ndarray:
         filled = np.array(table.values)

@@ -194,9 +194,7 @@ def _standard_bounds(transform: Transform, bounds: Bounds) -> Bounds:
     for end in bounds:
         finite = np.isfinite(end)
         standard = transform.standardize(np.where(finite, end, 0.0))
-        ends.append(
-            np.where(finite, np.clip(standard, -LARGEST_STANDARD, LARGEST_STANDARD), end)
-        )
+        ends.append(np.where(finite, np.clip(standard, -LARGEST_STANDARD, LARGEST_STANDARD), end))
     return Bounds(*ends)
 
 

@@ -279,7 +279,9 @@ class _Placed(NamedTuple):
     log_weight: np.ndarray
 
 
-def _place(columns: Columns, values: np.ndarray, n_copies: int, rng: np.random.Generator) -> _Placed:
+def _place(
+    columns: Columns, values: np.ndarray, n_copies: int, rng: np.random.Generator
+) -> _Placed:
     """Every row `n_copies` times, at random places of its cells."""
     copies = np.tile(values, (n_copies, 1))
     points = columns.dequantize(copies, rng)

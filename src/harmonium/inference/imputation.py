@@ -40,9 +40,7 @@ def draw_completions(
     for batch in draw_batches(density, bounds, seed=seed, effort=effort):
         rows = incomplete[batch.rows]
         known = values[rows]
-        draws = np.stack(
-            [_restored(density, batch.standard[:, d], known) for d in range(n_draws)]
-        )
+        draws = np.stack([_restored(density, batch.standard[:, d], known) for d in range(n_draws)])
         yield Completed(rows, draws, batch.acceptance)
 
 
@@ -74,5 +72,3 @@ def _with_twins(density: Density, values: np.ndarray) -> np.ndarray:
             np.isnan(values[:, source]), values[:, twin], values[:, source]
         )
     return values
-
-

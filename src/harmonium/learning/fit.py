@@ -13,8 +13,8 @@ from jaxtyping import Array
 from harmonium.errors import DivergedError, InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
-from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.result import FitResult, Record, judge
+from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium

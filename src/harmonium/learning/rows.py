@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from harmonium.model import Harmonium
 from harmonium.sampling.conditional import (
@@ -14,10 +14,10 @@ from harmonium.sampling.conditional import (
     Given,
     Matrix,
     Opened,
-    move_opened,
+    move_free,
     open_rows,
+    opened_log_mass,
 )
-from harmonium.sampling.population import log_mean_exp
 from harmonium.typing import Batch, RandomKey, Scalar, Training, Visible
 
 MAX_EVALUATION_ROWS = 4096
@@ -82,7 +82,8 @@ class IncompleteRows(AbstractRows):
     `standard` (training, visible) holds y, with draws of the Gaussian reference given the observed cells where
     `missing` says so. For every batch they make one Hamiltonian move that leaves p(missing | observed) of the
     current model invariant, so that the gradient is that of the likelihood of the observed cells (Fisher's identity;
-    Little and Rubin, "Statistical Analysis with Missing Data", chapter 8). `key` makes the draws of `mean_free_energy`.
+    Little and Rubin, "Statistical Analysis with Missing Data", chapter 8). `key` makes the draws of `mean_free_energy`,
+    for which `opened` holds the first rows with the reference given their observed cells.
     """
 
     standard: Training
@@ -90,6 +91,23 @@ class IncompleteRows(AbstractRows):
     noise: Training
     matrix: Matrix
     key: RandomKey
+    opened: Opened
+
+    def __init__(
+        self,
+        standard: Training,
+        missing: Bool[Array, "training visible"],
+        noise: Training,
+        matrix: Matrix,
+        key: RandomKey,
+    ):
+        self.standard, self.missing, self.noise = standard, missing, noise
+        self.matrix, self.key = matrix, key
+        part = slice(MAX_INCOMPLETE_EVALUATION_ROWS)
+        low = jnp.where(missing[part], -jnp.inf, standard[part])
+        high = jnp.where(missing[part], jnp.inf, standard[part])
+        center = jnp.zeros(standard.shape[1], standard.dtype)
+        self.opened = open_rows(Given(low, high), matrix, center)
 
     @property
     def completed(self) -> Training:
@@ -107,18 +125,19 @@ class IncompleteRows(AbstractRows):
         key_rows, key_move = jax.random.split(key)
         rows = jax.random.randint(key_rows, (size,), 0, self.standard.shape[0])
         standard, missing, noise = carry.standard[rows], self.missing[rows], self.noise[rows]
-        opened = self._open(standard, missing)
         step_size = jnp.exp(carry.log_step)
+        # The spread of a column given all others in the reference.
+        scale = 1 / jnp.sqrt(2 * jnp.sum(self.matrix**2, axis=0))
 
-        def move(key: RandomKey, opened: Opened, y: Visible, noise: Visible):
+        def move(key: RandomKey, missing: Bool[Array, "visible"], y: Visible, noise: Visible):
             def energy(t: Visible) -> Scalar:
-                return model.free_energy(self.matrix @ opened.position(t) + noise)
+                return model.free_energy(self.matrix @ (y + scale * t) + noise)
 
-            t, acceptance = move_opened(key, energy, opened, opened.coordinates(y), step_size)
-            return opened.position(t), acceptance
+            t, acceptance = move_free(key, energy, missing, jnp.zeros_like(y), step_size)
+            return y + scale * t, acceptance
 
         keys = jax.random.split(key_move, size)
-        moved, acceptance = jax.vmap(move)(keys, opened, standard, noise)
+        moved, acceptance = jax.vmap(move)(keys, missing, standard, noise)
         # A row without missing cells accepts whatever the step size is.
         incomplete = jnp.any(missing, axis=1)
         n_moved = jnp.maximum(jnp.sum(incomplete), 1).astype(acceptance.dtype)
@@ -130,22 +149,6 @@ class IncompleteRows(AbstractRows):
 
     def mean_free_energy(self, model: Harmonium) -> Scalar:
         """By importance sampling from the reference, with the same draws every time: a little high."""
-        part = slice(MAX_INCOMPLETE_EVALUATION_ROWS)
-        opened = self._open(self.standard[part], self.missing[part])
-        keys = jax.random.split(self.key, (opened.low.shape[0], N_DRAWS))
-
-        def of_row(keys: Array, opened: Opened, noise: Visible) -> Scalar:
-            def log_weight(key: RandomKey) -> Scalar:
-                t = opened.draw_reference(key)
-                free_energy = model.free_energy(self.matrix @ opened.position(t) + noise)
-                return opened.reference_energy(t) + opened.log_jacobian(t) - free_energy
-
-            return -log_mean_exp(jax.vmap(log_weight)(keys))
-
-        return jnp.mean(jax.vmap(of_row)(keys, opened, self.noise[part]))
-
-    def _open(self, standard: Float[Array, "batch visible"], missing: Bool[Array, "batch visible"]) -> Opened:
-        given = Given(
-            jnp.where(missing, -jnp.inf, standard), jnp.where(missing, jnp.inf, standard)
-        )
-        return open_rows(given, self.matrix, jnp.zeros(standard.shape[1], standard.dtype))
+        noise = self.noise[:MAX_INCOMPLETE_EVALUATION_ROWS]
+        log_mass = opened_log_mass(self.key, model, self.matrix, self.opened, noise, N_DRAWS)
+        return -jnp.mean(log_mass)

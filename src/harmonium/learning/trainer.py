@@ -20,6 +20,7 @@ from harmonium.sampling.equilibrium import check_equilibrium
 from harmonium.sampling.population import systematic_indices
 from harmonium.typing import RandomKey, Scalar
 
+
 @dataclass(frozen=True)
 class FitSettings:
     """How updates are made. The defaults are the ones measured in the benchmarks.

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from harmonium.model import Harmonium
 from harmonium.sampling.hamiltonian import JITTER, leapfrog
@@ -73,14 +74,17 @@ class Opened(eqx.Module):
 
     @property
     def is_known(self) -> Array:
+        """Which coordinates are known."""
         return self.low == self.high
 
     @property
     def is_interval(self) -> Array:
+        """Which coordinates are bounded to an interval, on one side at least."""
         return ~self.is_known & (jnp.isfinite(self.low) | jnp.isfinite(self.high))
 
     @property
     def is_open(self) -> Array:
+        """Which coordinates may be anywhere."""
         return ~self.is_known & ~self.is_interval
 
     def position(self, t: Visible) -> Visible:
@@ -88,12 +92,6 @@ class Opened(eqx.Module):
         inside, _ = _into_interval(self.low, self.high, t)
         free = self.mean + self.factor @ jnp.where(self.is_open, t, 0)
         return jnp.where(self.is_known, self.low, jnp.where(self.is_interval, inside, free))
-
-    def coordinates(self, position: Visible) -> Visible:
-        """t of a row without intervals; 0 in known coordinates."""
-        identity = jnp.diag(jnp.where(self.is_open, 0, 1).astype(position.dtype))
-        shifted = jnp.where(self.is_open, position - self.mean, 0)
-        return jax.scipy.linalg.solve_triangular(self.factor + identity, shifted, lower=False)
 
     def log_jacobian(self, t: Visible) -> Scalar:
         """log |d position / d t| over open coordinates and intervals."""
@@ -164,28 +162,38 @@ def tune_conditional(
     return _climb(key, model, matrix, opened, steps, 1, True).step_sizes
 
 
-@eqx.filter_jit
 def importance_log_mass(
     key: RandomKey,
     model: Harmonium,
     given: Given,
-    matrix: Matrix,
-    center: Visible,
+    *,
+    matrix: Matrix | None = None,
+    center: Visible | None = None,
     n_draws: int,
 ) -> PerRow:
     """log ∫ exp(-F) over what is open, (rows,), by importance sampling from the conditioned Gaussian: low."""
+    matrix, center = _defaults(model, matrix, center)
     opened = open_rows(given, matrix, center)
-    keys = jax.random.split(key, (given.low.shape[0], n_draws))
+    noise = jnp.zeros_like(opened.mean)
+    return opened_log_mass(key, model, matrix, opened, noise, n_draws)
 
-    def log_weight(key: RandomKey, opened: Opened) -> Scalar:
+
+@eqx.filter_jit
+def opened_log_mass(
+    key: RandomKey, model: Harmonium, matrix: Matrix, opened: Opened, noise: Rows, n_draws: int
+) -> PerRow:
+    """The same for rows `matrix` y + `noise` whose coordinates are found already."""
+
+    def log_weight(key: RandomKey, opened: Opened, noise: Visible) -> Scalar:
         t = opened.draw_reference(key)
-        target = model.free_energy(matrix @ opened.position(t)) - opened.log_jacobian(t)
-        return opened.reference_energy(t) - target
+        free_energy = model.free_energy(matrix @ opened.position(t) + noise)
+        return opened.reference_energy(t) + opened.log_jacobian(t) - free_energy
 
-    def of_row(keys: Array, opened: Opened) -> Scalar:
-        return log_mean_exp(jax.vmap(lambda key: log_weight(key, opened))(keys))
+    def of_row(keys: Array, opened: Opened, noise: Visible) -> Scalar:
+        return log_mean_exp(jax.vmap(lambda key: log_weight(key, opened, noise))(keys))
 
-    return jax.vmap(of_row)(keys, opened)
+    keys = jax.random.split(key, (opened.low.shape[0], n_draws))
+    return jax.vmap(of_row)(keys, opened, noise)
 
 
 def _defaults(
@@ -198,26 +206,26 @@ def _defaults(
     )
 
 
-@eqx.filter_jit
 def open_rows(given: Given, matrix: Matrix, center: Visible) -> Opened:
-    """The coordinates t of every row, stacked."""
-    precision = 2 * matrix.T @ matrix
-    return jax.vmap(lambda low, high: _open_row(low, high, precision, center))(*given)
+    """The coordinates t of every row, stacked.
 
-
-def _open_row(low: Visible, high: Visible, precision: Matrix, center: Visible) -> Opened:
-    is_open = ~jnp.isfinite(low) & ~jnp.isfinite(high)
-    middle, _ = _into_interval(low, high, jnp.zeros_like(low))
-    known = jnp.where(low == high, low, jnp.where(is_open, center, middle))
-    both = is_open[:, None] & is_open[None, :]
-    identity = jnp.eye(low.shape[0], dtype=low.dtype)
-    lower = jnp.linalg.cholesky(jnp.where(both, precision, identity))
-    pull = jnp.where(is_open, precision @ (known - center), 0)
-    shift = jax.scipy.linalg.cho_solve((lower, True), pull)
-    factor = jax.scipy.linalg.solve_triangular(lower, identity, lower=True).T
-    factor = jnp.where(both, factor, 0)
-    mean = jnp.where(is_open, center - shift, known)
-    return Opened(low, high, mean, factor, -jnp.sum(jnp.log(jnp.diag(lower))))
+    Factors are found by NumPy: batches of small matrices inside compiled loops can lock up XLA on few processor cores.
+    """
+    low, high = (np.asarray(end, np.float64) for end in given)
+    matrix64, center64 = np.asarray(matrix, np.float64), np.asarray(center, np.float64)
+    precision = 2 * matrix64.T @ matrix64
+    is_open = ~np.isfinite(low) & ~np.isfinite(high)
+    middle = np.asarray(_into_interval(*given, jnp.zeros_like(given.low))[0], np.float64)
+    known = np.where(low == high, low, np.where(is_open, center64, middle))
+    both = is_open[:, :, None] & is_open[:, None, :]
+    lower = np.linalg.cholesky(np.where(both, precision, np.eye(len(center64))))
+    factor = np.where(both, np.linalg.inv(lower).transpose(0, 2, 1), 0.0)
+    pull = np.where(is_open, (known - center64) @ precision, 0.0)
+    shift = np.einsum("rij,rkj,rk->ri", factor, factor, pull, optimize=True)
+    mean = np.where(is_open, center64 - shift, known)
+    log_volume = -np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
+    parts = (jnp.asarray(part, center.dtype) for part in (mean, factor, log_volume))
+    return Opened(*given, *parts)
 
 
 def _into_interval(low: Visible, high: Visible, t: Visible) -> tuple[Visible, Visible]:
@@ -365,7 +373,8 @@ def _move(
     """One Hamiltonian move of every chain, and the mean acceptance."""
 
     def of_chain(key: RandomKey, opened: Opened, t: Visible):
-        return move_opened(key, _energy(model, matrix, opened, beta), opened, t, step_size)
+        energy = _energy(model, matrix, opened, beta)
+        return move_free(key, energy, ~opened.is_known, t, step_size)
 
     def of_row(keys: Array, opened: Opened, t: Array):
         return jax.vmap(lambda key, t: of_chain(key, opened, t))(keys, t)
@@ -375,15 +384,19 @@ def _move(
     return moved, jnp.mean(acceptance)
 
 
-def move_opened(
-    key: RandomKey, energy: FreeEnergy, opened: Opened, t: Visible, step_size: Scalar
+def move_free(
+    key: RandomKey,
+    energy: FreeEnergy,
+    is_free: Bool[Array, "visible"],
+    t: Visible,
+    step_size: Scalar,
 ) -> tuple[Visible, Scalar]:
-    """One Hamiltonian move in t that leaves exp(-energy) invariant, and its acceptance."""
+    """One Hamiltonian move of the free coordinates that leaves exp(-energy) invariant, and its acceptance."""
     key_momentum, key_jitter, key_accept = jax.random.split(key, 3)
     noise = jax.random.normal(key_momentum, t.shape, t.dtype)
     # Orbits of one length could be periodic, as in `HMC`.
     jitter = jax.random.uniform(key_jitter, (), t.dtype, *JITTER)
-    momentum = jnp.where(opened.is_known, 0, noise)
+    momentum = jnp.where(is_free, noise, 0)
     state = evaluate(energy, t)
     proposal, end = leapfrog(energy, state, momentum, jitter * step_size, N_LEAPFROG)
     kinetic = (momentum @ momentum - end @ end) / 2

@@ -16,6 +16,11 @@ def quote(names: Sequence[str], most: int = 8) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def reason(error: OSError) -> str:
+    """What the system has to say of a file, without a capital and a full stop."""
+    return (error.strerror or str(error)).rstrip(".").lower()
+
+
 def shorten(text: str, width: int = 40) -> str:
     """Text in quotes, cut to `width` characters."""
     return repr(str(text) if len(text) <= width else f"{text[: width - 1]}…")

@@ -5,6 +5,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 from harmonium.data.problems import problem
 
@@ -45,7 +46,7 @@ class CheckedBytes(io.RawIOBase):
             return data + b"\n"
         return data
 
-    def readinto(self, buffer: bytearray, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer, and tell how many bytes there were."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data

@@ -89,12 +89,16 @@ def code_numbers(table: Any, fields: tuple[Field, ...]) -> Any:
 
 def without_blanks(table: Any) -> Any:
     """The table with cells of nothing but spaces as missing ones, like the empty cells already."""
-    import pyarrow as pa
-
     for i, name in enumerate(table.column_names):
-        if pa.types.is_string(table.column(i).type):
+        if _is_text(table.column(i).type):
             table = table.set_column(i, name, _without(table.column(i), r"^\s*$"))
     return table
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def literal_columns(kinds: Mapping[str, str] | None) -> list[str]:

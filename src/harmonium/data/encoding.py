@@ -156,11 +156,12 @@ def _encode_text(
     bad = np.flatnonzero(np.isnan(column) & ~missing)
     if len(bad):
         text = cells.texts[int(cells.codes[bad[0]])].as_py()
-        raise text_error(call, name, text, rows[bad[0]], expected, _cell_hint(name))
+        raise text_error(call, name, text, rows[bad[0]], expected, cell_hint(name))
     return column
 
 
-def _cell_hint(name: str) -> str:
+def cell_hint(name: str) -> str:
+    """What to do about a cell of text among numbers or dates."""
     return (
         f"correct this cell, or drop column {name!r}, or fit with kinds={{{name!r}: 'categorical'}}"
     )

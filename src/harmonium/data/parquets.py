@@ -9,7 +9,7 @@ from harmonium.data.fields import Field
 from harmonium.data.problems import problem
 from harmonium.data.table import select_columns
 
-# Pages are read through a buffer of this size: a file may be a single row group.
+# Pages are read through a buffer of this size, and not ahead: a file may be a single row group.
 _BUFFER_BYTES = 1 << 20
 
 
@@ -82,7 +82,7 @@ def _opened(path: Path, call: str) -> Iterator[Any]:
         raise problem(call, "a table", "an empty file")
     try:
         # ParquetFile, unlike read_table, takes no meaning from the names of the folders above.
-        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             yield file
     except pa.ArrowException as error:
         got = f"{path.name!r}, which cannot be read ({str(error).rstrip('.')})"

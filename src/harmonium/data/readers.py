@@ -15,7 +15,7 @@ import numpy as np
 from harmonium.data.csvs import code_numbers, csv_tables, read_csv
 from harmonium.data.fields import Field
 from harmonium.data.parquets import read_parquet
-from harmonium.data.problems import problem, reason
+from harmonium.data.problems import problem, read_errors
 from harmonium.data.table import Table, as_table
 
 _ENDINGS = {"csv": (".csv", ".csv.gz"), "parquet": (".parquet",), "numpy": (".npy", ".npz")}
@@ -43,13 +43,11 @@ def read_table(
     path = Path(path)
     call = call or f"read_table({str(path)!r})"
     kind = source_kind(path, call)
-    try:
+    with read_errors(call):
         if kind == "csv":
             content = _read_csv(path, call, fields, kinds)
         else:
             content = (read_parquet if kind == "parquet" else read_numpy)(path, call)
-    except OSError as error:
-        raise problem(call, "a readable file", reason(error)) from error
     return as_table(content, call=call, fields=fields, kinds=kinds, min_rows=min_rows)
 
 

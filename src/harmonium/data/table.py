@@ -163,8 +163,7 @@ def _infer(
 ) -> Table:
     """A training table, with the fields that its cells and the stated kinds make."""
     names = source.names or default_names(source.shape[1])
-    if len(set(names)) < len(names):
-        raise _duplicate_error(names, call)
+    check_names(names, call)
     stated = check_kinds(kinds, names, call)
     if source.values is not None and not stated:
         return Table(source.values.astype(np.float64, copy=False), names, source.fields)
@@ -257,8 +256,7 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
 
     Raises `InvalidInputError` for repeated names, and where other columns of training lack.
     """
-    if len(set(names)) < len(names):
-        raise _duplicate_error(names, call)
+    check_names(names, call)
     position = {name: i for i, name in enumerate(names)}
     missing = [
         field.name for field in fields if field.name not in position and field.kind != "identifier"
@@ -271,6 +269,12 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
             "rename or add these columns, or pass an array to go by position",
         )
     return [position.get(field.name) for field in fields]
+
+
+def check_names(names: Sequence[str], call: str) -> None:
+    """Raise if a name occurs more than once."""
+    if len(set(names)) < len(names):
+        raise _duplicate_error(names, call)
 
 
 def check_count(n_columns: int, expected: int, call: str) -> None:

@@ -15,7 +15,7 @@ from harmonium.data.problems import problem, shorten
 from harmonium.data.table import check_count, default_names, select_columns
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 
-# A row must fit in a block; a reader holds some twenty of them.
+# A row must fit in a block. Arrow reads some forty of them ahead.
 _BLOCK_BYTES = 1 << 21
 # What else Arrow takes for a number, in a column that holds nothing else.
 _TRUTHS = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
@@ -101,6 +101,18 @@ def _is_text(kind: Any) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
+def cast_texts(texts: Any, kind: Any) -> Any:
+    """An Arrow array of text as another type; None if a cell is not of it."""
+    import pyarrow as pa
+
+    try:
+        # A cast takes long over cells that fail, and most that fail do so soon.
+        texts.slice(0, 100).cast(kind)
+        return texts.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
 def literal_columns(kinds: Mapping[str, str] | None) -> list[str]:
     """Columns to be read to the letter, so that a category 007 or 1.0 stays what it is."""
     stated = kinds if isinstance(kinds, Mapping) else {}
@@ -133,22 +145,18 @@ def _numbers_or_text(column: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        trimmed = pc.call_function("utf8_trim_whitespace", [column])
+    if (numbers := cast_texts(column, pa.float64())) is not None:
+        return numbers
+    trimmed = pc.call_function("utf8_trim_whitespace", [column])
     coded = _without(trimmed, "^([+-]?nan)?$").combine_chunks().dictionary_encode()
     texts = coded.dictionary.to_pylist()
-    numbers = read_numbers(coded.dictionary)
     spelled = [
         number_text(number) if number == number else _spelled(text)
-        for text, number in zip(texts, numbers, strict=True)
+        for text, number in zip(texts, read_numbers(coded.dictionary), strict=True)
     ]
     plain = pa.array(spelled, pa.string()).take(coded.indices)
-    try:
-        return plain.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return plain
+    numbers = cast_texts(plain, pa.float64())
+    return plain if numbers is None else numbers
 
 
 def _spelled(text: str) -> str:

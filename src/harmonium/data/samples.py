@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harmonium.data.cells import text_error
-from harmonium.data.csvs import csv_tables, without_blanks
+from harmonium.data.csvs import cast_texts, csv_tables, without_blanks
 from harmonium.data.encoding import NUMERIC_SHARE, cell_hint, read_numbers
 from harmonium.data.fields import check_kinds
 from harmonium.data.parquets import parquet_tables
@@ -182,7 +182,7 @@ class _Column:
         i = sample.column_names.index(self.name)
         column = sample.column(i)
         if not self._n_cells and self._types:
-            return sample.set_column(i, self.name, column.cast(pa.null()))
+            return sample.set_column(i, self.name, pa.nulls(len(column)))
         if self._types:
             return sample.set_column(i, self.name, _converted(column, self._types[0]))
         kind = kinds.get(self.name, "auto")
@@ -227,11 +227,10 @@ def _converted(texts: Any, kind: Any) -> Any:
     import pyarrow as pa
     import pyarrow.csv
 
-    try:
-        return texts.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        buffer = io.BytesIO()
+    if (cells := cast_texts(texts, kind)) is not None:
+        return cells
     # The reader allows more than the cast does: spaces, and times of day.
+    buffer = io.BytesIO()
     pyarrow.csv.write_csv(pa.table({"cells": texts}), buffer)
     try:
         return pyarrow.csv.read_csv(

@@ -3,21 +3,28 @@
 from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
 from harmonium.data.frames import container_of, decode_columns, to_frame
-from harmonium.data.readers import read_table, write_columns, write_table
+from harmonium.data.readers import read_table
+from harmonium.data.samples import Sampled, sample_rows
+from harmonium.data.streams import read_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
+from harmonium.data.writers import TableWriter, write_columns, write_table
 
 __all__ = [
     "Columns",
     "Field",
+    "Sampled",
     "Table",
+    "TableWriter",
     "Transform",
     "as_table",
     "container_of",
     "decode_columns",
     "default_names",
     "number_fields",
+    "read_batches",
     "read_table",
+    "sample_rows",
     "to_frame",
     "write_columns",
     "write_table",

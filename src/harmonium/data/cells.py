@@ -14,7 +14,7 @@ from harmonium.errors import InvalidInputError, describe
 
 # pandas spells a missing cell in two more ways than None and NaN.
 _NULL_TYPES = ("NoneType", "NAType", "NaTType")
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6}
 _SECONDS_PER_DAY = 86_400
 
 
@@ -72,7 +72,10 @@ def series_cells(series: Any, name: str, *, call: str) -> Cells:
 
     dtype = series.dtype
     if dtype.is_numeric() or dtype == nw.Boolean:
-        numbers = np.asarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
+        if series.implementation.is_pyarrow():  # whose cast refuses integers beyond 2^53
+            numbers = _to_floats(series.to_arrow())
+        else:
+            numbers = np.asarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
         form = "integer" if dtype.is_integer() else "number"
         # Precision and scale of a decimal follow from its cells.
         text = str(dtype).partition("(")[0]
@@ -116,7 +119,7 @@ def arrow_cells(array: Any, name: str, *, call: str, type_text: str = "") -> Cel
         days = _to_floats(array.cast(pa.date32()).cast(pa.int32()))
         return Cells("datetime", "Date", days * _SECONDS_PER_DAY)
     if pa.types.is_timestamp(kind):
-        seconds = _to_floats(array.cast(pa.int64())) / _PER_SECOND[kind.unit]
+        seconds = _to_seconds(array.cast(pa.int64()), kind.unit)
         dtype = f"Datetime(time_unit={kind.unit!r}, time_zone={kind.tz!r})"
         return Cells("datetime", dtype, seconds)
     if pa.types.is_boolean(kind):
@@ -173,6 +176,18 @@ def _to_floats(array: Any) -> np.ndarray:
 
     floats = array.cast(pa.float64(), safe=False)
     return np.array(floats.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _to_seconds(counts: Any, unit: str) -> np.ndarray:
+    """Counts of a unit of time as seconds; whole microseconds are the nearest float64."""
+    import pyarrow.compute as pc
+
+    if unit != "ns":
+        return _to_floats(counts) / _PER_SECOND[unit]
+    # Nanoseconds of our days are beyond 2^53: the same time in another unit would be another float.
+    micro = pc.call_function("divide", [counts, 1000])
+    rest = pc.call_function("subtract", [counts, pc.call_function("multiply", [micro, 1000])])
+    return _to_floats(micro) / 10**6 + _to_floats(rest) / 10**9
 
 
 def _text_cells(array: Any) -> Cells:

@@ -5,7 +5,7 @@ identifiers are 0, for their content is not needed.
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,27 +23,30 @@ NUMERIC_SHARE = 0.5
 _NUMBER = r"^\s*[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?\s*$"
 
 
-def infer_field(cells: Cells, name: str, kind: str, *, call: str) -> tuple[Field, np.ndarray]:
+def infer_field(
+    cells: Cells, name: str, kind: str, *, call: str, rows: Sequence[int]
+) -> tuple[Field, np.ndarray]:
     """The field of a training column and its values, float64 of shape (rows,).
 
-    `kind` is the one that was stated, "auto" if none was. Raises `InvalidInputError` for text of
+    `kind` is the one that was stated, "auto" if none was; errors call the rows by the numbers in
+    `rows`, of the same length. Raises `InvalidInputError` for text of
     which half are numbers, for a kind that the cells cannot be of, and for too many categories.
     """
     if cells.form == "text":
-        return _infer_text(cells, name, kind, call)
+        return _infer_text(cells, name, kind, call, rows)
     field = Field(name, cells.form, kind, dtype=cells.dtype)
     if kind == "categorical":
         return _infer_categories(cells, field, call)
     if kind == "integer":
-        _check_whole(cells.numbers, name, call)
-    return field, encode(cells, field, call=call)
+        _check_whole(cells.numbers, name, call, rows)
+    return field, encode(cells, field, call=call, rows=rows)
 
 
-def encode(cells: Cells, field: Field, *, call: str) -> np.ndarray:
+def encode(cells: Cells, field: Field, *, call: str, rows: Sequence[int]) -> np.ndarray:
     """The values of a column by its field, float64 of shape (rows,).
 
-    Raises `InvalidInputError`, naming column and row, for cells that are not of the form of the
-    field; a category that it does not know is no error.
+    Raises `InvalidInputError`, naming the column and the row by its number in `rows`, for cells
+    that are not of the form of the field; a category that it does not know is no error.
     """
     missing = cells.is_missing
     if missing.all():
@@ -56,35 +59,37 @@ def encode(cells: Cells, field: Field, *, call: str) -> np.ndarray:
         reader, expected = (
             (_read_times, "dates in ISO format")
             if field.form == "datetime"
-            else (_read_numbers, "numbers")
+            else (read_numbers, "numbers")
         )
-        return _encode_text(cells, field.name, reader, expected, call)
+        return _encode_text(cells, field.name, reader, expected, call, rows)
     if (cells.form == "datetime") != (field.form == "datetime"):
         expected = "dates" if field.form == "datetime" else "numbers"
         raise dtype_error(call, field.name, cells.dtype or cells.form, expected)
     return cells.numbers
 
 
-def _infer_text(cells: Cells, name: str, kind: str, call: str) -> tuple[Field, np.ndarray]:
+def _infer_text(
+    cells: Cells, name: str, kind: str, call: str, rows: Sequence[int]
+) -> tuple[Field, np.ndarray]:
     """The field of a column of text: numbers, categories or an identifier."""
     present = ~cells.is_missing
     if kind == "categorical":
         return _infer_categories(cells, Field(name, "text", kind, dtype=cells.dtype), call)
     if kind == "identifier":
         field = Field(name, "text", kind, dtype=cells.dtype)
-        return field, encode(cells, field, call=call)
+        return field, encode(cells, field, call=call, rows=rows)
     counts = np.bincount(cells.codes[present], minlength=len(cells.texts))
-    numbers = _read_numbers(cells.texts)
+    numbers = read_numbers(cells.texts)
     share = counts @ ~np.isnan(numbers) / max(counts.sum(), 1)
     if kind in ("continuous", "integer") or share >= NUMERIC_SHARE or not present.any():
         # Numbers written as text come back as numbers.
-        values = _encode_text(cells, name, _read_numbers, "numbers", call)
+        values = _encode_text(cells, name, read_numbers, "numbers", call, rows)
         if kind == "integer":
-            _check_whole(values, name, call)
+            _check_whole(values, name, call, rows)
         return Field(name, "number", kind, dtype="Float64"), values
     if counts.sum() >= IDENTIFIER_CELLS and len(counts) > IDENTIFIER_SHARE * counts.sum():
         field = Field(name, "text", "identifier", dtype=cells.dtype)
-        return field, encode(cells, field, call=call)
+        return field, encode(cells, field, call=call, rows=rows)
     return _infer_categories(cells, Field(name, "text", "categorical", dtype=cells.dtype), call)
 
 
@@ -135,7 +140,12 @@ def _encode_categories(cells: Cells, field: Field, call: str) -> np.ndarray:
 
 
 def _encode_text(
-    cells: Cells, name: str, read: Callable[[Any], np.ndarray], expected: str, call: str
+    cells: Cells,
+    name: str,
+    read: Callable[[Any], np.ndarray],
+    expected: str,
+    call: str,
+    rows: Sequence[int],
 ) -> np.ndarray:
     """Texts that stand for numbers or dates; the first that does not is named."""
     values = read(cells.texts)
@@ -146,17 +156,18 @@ def _encode_text(
     bad = np.flatnonzero(np.isnan(column) & ~missing)
     if len(bad):
         text = cells.texts[int(cells.codes[bad[0]])].as_py()
-        raise text_error(call, name, text, int(bad[0]) + 1, expected, _cell_hint(name))
+        raise text_error(call, name, text, rows[bad[0]], expected, cell_hint(name))
     return column
 
 
-def _cell_hint(name: str) -> str:
+def cell_hint(name: str) -> str:
+    """What to do about a cell of text among numbers or dates."""
     return (
         f"correct this cell, or drop column {name!r}, or fit with kinds={{{name!r}: 'categorical'}}"
     )
 
 
-def _read_numbers(texts: Any) -> np.ndarray:
+def read_numbers(texts: Any) -> np.ndarray:
     """Finite numbers that an Arrow array of text spells, float64; NaN for other text."""
     import pyarrow.compute as pc
 
@@ -182,16 +193,19 @@ def _read(reader: Callable[[str], float], text: str) -> float:
 
 def _iso_seconds(text: str) -> float:
     """Seconds since 1970-01-01 UTC; a time without a zone is UTC."""
+    if text.isdigit():
+        # Python would read dates out of the digits of some numbers.
+        raise ValueError(f"{text} is a number")
     moment = datetime.datetime.fromisoformat(text)
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
     return zoned.timestamp()
 
 
-def _check_whole(values: np.ndarray, name: str, call: str) -> None:
+def _check_whole(values: np.ndarray, name: str, call: str, rows: Sequence[int]) -> None:
     """Raise unless a column stated to be integer is."""
     bad = np.flatnonzero((values != np.round(values)) & ~np.isnan(values))
     if len(bad):
-        raise _fraction_error(call, name, float(values[bad[0]]), int(bad[0]) + 1)
+        raise _fraction_error(call, name, float(values[bad[0]]), rows[bad[0]])
 
 
 def _fraction_error(call: str, name: str, value: float, row: int) -> InvalidInputError:

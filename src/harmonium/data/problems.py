@@ -1,6 +1,7 @@
 """The words of this layer's errors, in one place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from harmonium.errors import InvalidInputError, describe
 
@@ -14,6 +15,20 @@ def quote(names: Sequence[str], most: int = 8) -> str:
     """Names in quotes, the first `most` of them, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+@contextmanager
+def read_errors(call: str) -> Iterator[None]:
+    """What the system refuses to read, in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise problem(call, "a readable file", reason(error)) from error
+
+
+def reason(error: OSError) -> str:
+    """What the system has to say of a file, without a capital and a full stop."""
+    return (error.strerror or str(error)).rstrip(".").lower()
 
 
 def shorten(text: str, width: int = 40) -> str:

@@ -80,6 +80,7 @@ def as_table(
     fields: tuple[Field, ...] | None = None,
     kinds: Mapping[str, str] | None = None,
     min_rows: int = 1,
+    rows: Sequence[int] | None = None,
 ) -> Table:
     """Check a table once and return it as float64 with names and fields.
 
@@ -88,16 +89,21 @@ def as_table(
     request and starts every message. Without `fields` (at fit time) they are inferred: `kinds`
     states some of them by column name. With `fields` (at scoring time) a frame or `Table` must hold
     these columns, identifiers excepted, which are selected by name; an array must have exactly that
-    many. Missing cells, however spelled, are NaN; the values may share memory with `X`.
+    many. Missing cells, however spelled, are NaN; the values may share memory with `X`. `rows` are
+    the numbers of the rows where `X` is a part of a larger table; 1, 2, … if left out.
 
-    Raises `InvalidInputError`, naming column and 1-based data row, for cells that are not what
+    Raises `InvalidInputError`, naming column and number of the row, for cells that are not what
     their column holds, infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong
     shape.
     """
     source = _source(X, call)
     _check_size(source.shape, min_rows, call)
-    found = _infer(source, kinds, call) if fields is None else _apply(source, fields, call)
-    _check_cells(found.values, found.names, call)
+    rows = range(1, source.shape[0] + 1) if rows is None else rows
+    if fields is None:
+        found = _infer(source, kinds, call, rows)
+    else:
+        found = _apply(source, fields, call, rows)
+    _check_cells(found.values, found.names, call, rows)
     return found
 
 
@@ -152,11 +158,12 @@ def _frame_source(frame: Any, call: str) -> _Source:
     )
 
 
-def _infer(source: _Source, kinds: Mapping[str, str] | None, call: str) -> Table:
+def _infer(
+    source: _Source, kinds: Mapping[str, str] | None, call: str, rows: Sequence[int]
+) -> Table:
     """A training table, with the fields that its cells and the stated kinds make."""
     names = source.names or default_names(source.shape[1])
-    if len(set(names)) < len(names):
-        raise _duplicate_error(names, call)
+    check_names(names, call)
     stated = check_kinds(kinds, names, call)
     if source.values is not None and not stated:
         return Table(source.values.astype(np.float64, copy=False), names, source.fields)
@@ -167,20 +174,20 @@ def _infer(source: _Source, kinds: Mapping[str, str] | None, call: str) -> Table
             field, column = source.fields[i], source.values[:, i]
         else:
             kind = stated.get(name, "auto")
-            field, column = infer_field(source.cells(i, name), name, kind, call=call)
+            field, column = infer_field(source.cells(i, name), name, kind, call=call, rows=rows)
         fields.append(field)
         columns.append(column)
     return Table(np.column_stack(columns).astype(np.float64, copy=False), names, tuple(fields))
 
 
-def _apply(source: _Source, fields: tuple[Field, ...], call: str) -> Table:
+def _apply(source: _Source, fields: tuple[Field, ...], call: str, rows: Sequence[int]) -> Table:
     """A table to be scored, coded by the fields of training."""
     names = tuple(field.name for field in fields)
     if source.names is None:
         check_count(source.shape[1], len(fields), call)
         order: list[int | None] = list(range(len(fields)))
     else:
-        order = _select(source.names, fields, call)
+        order = select_columns(source.names, fields, call)
     own = [None if i is None or not source.fields else source.fields[i] for i in order]
     same = [
         has is not None and has.same_cells(wanted) for has, wanted in zip(own, fields, strict=True)
@@ -196,7 +203,8 @@ def _apply(source: _Source, fields: tuple[Field, ...], call: str) -> Table:
         if source.values is not None and same[i]:
             values[:, i] = source.values[:, position]
         else:
-            values[:, i] = encode(source.cells(position, field.name), field, call=call)
+            cells = source.cells(position, field.name)
+            values[:, i] = encode(cells, field, call=call, rows=rows)
     return Table(values, names, fields)
 
 
@@ -243,10 +251,12 @@ def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
     return objects
 
 
-def _select(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[int | None]:
-    """Positions of the columns of training among `names`; None for an identifier not there."""
-    if len(set(names)) < len(names):
-        raise _duplicate_error(names, call)
+def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[int | None]:
+    """Positions of the columns of training among `names`; None for an identifier not there.
+
+    Raises `InvalidInputError` for repeated names, and where other columns of training lack.
+    """
+    check_names(names, call)
     position = {name: i for i, name in enumerate(names)}
     missing = [
         field.name for field in fields if field.name not in position and field.kind != "identifier"
@@ -259,6 +269,12 @@ def _select(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[
             "rename or add these columns, or pass an array to go by position",
         )
     return [position.get(field.name) for field in fields]
+
+
+def check_names(names: Sequence[str], call: str) -> None:
+    """Raise if a name occurs more than once."""
+    if len(set(names)) < len(names):
+        raise _duplicate_error(names, call)
 
 
 def check_count(n_columns: int, expected: int, call: str) -> None:
@@ -286,7 +302,7 @@ def _check_size(shape: tuple[int, ...], min_rows: int, call: str) -> None:
             )
 
 
-def _check_cells(values: np.ndarray, names: Sequence[str], call: str) -> None:
+def _check_cells(values: np.ndarray, names: Sequence[str], call: str, rows: Sequence[int]) -> None:
     """Raise if a cell is infinite or beyond `LARGEST`; the first in reading order is named."""
     large = np.abs(values) > LARGEST  # false for NaN, a missing cell
     if not large.any():
@@ -302,7 +318,8 @@ def _check_cells(values: np.ndarray, names: Sequence[str], call: str) -> None:
     ):
         if bad.any():
             row, column = np.argwhere(bad)[0]
-            place = f"in column {names[column]!r}, data row {row + 1} ({bad.sum()} such in all)"
+            count = f"{bad.sum()} such in {len(values)} rows"
+            place = f"in column {names[column]!r}, data row {rows[row]} ({count})"
             raise problem(call, "finite numbers", f"{kind} {place}", hint)
 
 

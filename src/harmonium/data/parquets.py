@@ -1,0 +1,105 @@
+"""Parquet files and folders of them -> Arrow tables, whole or in parts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harmonium.data.fields import Field
+from harmonium.data.problems import problem
+from harmonium.data.table import select_columns
+
+# Pages are read through a buffer of this size, and not ahead: a file may be a single row group.
+_BUFFER_BYTES = 1 << 20
+
+
+def read_parquet(path: Path, call: str) -> Any:
+    """The Arrow table of a Parquet file, or of all in a folder, in the order of their names."""
+    import pyarrow as pa
+
+    files, schema = _files(path, call)
+    tables = []
+    for file in files:
+        with _opened(file, call) as content:
+            tables.append(_cast(content.read(), schema, call))
+    return pa.concat_tables(tables)
+
+
+def parquet_tables(
+    path: Path, call: str, size: int, *, fields: tuple[Field, ...] | None = None
+) -> Iterator[Any]:
+    """The rows of `read_parquet`, in Arrow tables of at most `size` rows.
+
+    The first table has no rows: it tells the columns, which are those of `fields` where these are
+    given.
+    """
+    import pyarrow as pa
+
+    files, schema = _files(path, call)
+    names = schema.names
+    if fields is not None:
+        order = select_columns(names, fields, call)
+        names = [names[i] for i in order if i is not None] or names[:1]
+        schema = pa.schema([schema.field(name) for name in names])
+    yield schema.empty_table()
+    for file in files:
+        with _opened(file, call) as content:
+            # A name with a point may bring columns along that only begin like it.
+            for batch in content.iter_batches(batch_size=size, columns=names):
+                yield _cast(pa.Table.from_batches([batch]), schema, call)
+
+
+def _files(path: Path, call: str) -> tuple[list[Path], Any]:
+    """The Parquet files at `path`, and the Arrow schema that holds the cells of all of them."""
+    import pyarrow as pa
+
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise problem(call, "a folder of .parquet files", f"{str(path)!r}, which holds none")
+    schemas = []
+    for file in files:
+        with _opened(file, call) as content:
+            schemas.append(content.schema_arrow)
+    for file, schema in zip(files, schemas, strict=True):
+        if sorted(schema.names) != sorted(schemas[0].names):
+            got = f"other columns in {file.name!r} than in {files[0].name!r}"
+            raise problem(call, "the same columns in every file", got)
+    if len(files) == 1:  # whose columns may have one name
+        return files, schemas[0]
+    try:
+        return files, pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise _types_error(call, error) from error
+
+
+@contextmanager
+def _opened(path: Path, call: str) -> Iterator[Any]:
+    """A Parquet file to be read; Arrow's complaints in our words."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    if path.stat().st_size == 0:
+        raise problem(call, "a table", "an empty file")
+    try:
+        # ParquetFile, unlike read_table, takes no meaning from the names of the folders above.
+        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            yield file
+    except pa.ArrowException as error:
+        got = f"{path.name!r}, which cannot be read ({str(error).rstrip('.')})"
+        raise problem(call, "a Parquet file", got) from error
+
+
+def _cast(table: Any, schema: Any, call: str) -> Any:
+    """The columns of a schema, in its order and of its types."""
+    import pyarrow as pa
+
+    if table.schema.equals(schema):
+        return table
+    try:
+        return table.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise _types_error(call, error) from error
+
+
+def _types_error(call: str, error: Exception) -> Exception:
+    return problem(call, "the same types in every file", str(error).rstrip("."))

@@ -1,0 +1,92 @@
+"""Tables of any number of rows, read and coded a part at a time, in constant memory."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harmonium.data.csvs import code_numbers, csv_tables
+from harmonium.data.fields import Field
+from harmonium.data.parquets import parquet_tables
+from harmonium.data.problems import problem, read_errors
+from harmonium.data.readers import read_numpy, source_kind
+from harmonium.data.table import Table, as_table
+
+BATCH_ROWS = 65_536
+
+
+def read_batches(
+    path: str | os.PathLike[str],
+    *,
+    fields: tuple[Field, ...],
+    call: str | None = None,
+    size: int = BATCH_ROWS,
+) -> Iterator[Table]:
+    """Read a table for scoring, `size` rows at a time; the last batch may have fewer, but not none.
+
+    Together the batches are what `read_table` makes of the same `path`, `fields` and `call`, and
+    errors call the rows by their numbers in the whole file. Memory holds a few batches, and for an
+    NPZ archive its array. Raises `InvalidInputError` for a file or columns that cannot be used at
+    once, and for a cell when its batch is due.
+    """
+    path = Path(path)
+    call = call or f"read_batches({str(path)!r})"
+    if size < 1:
+        raise problem(call, "a size of at least 1 row", f"{size}")
+    kind = source_kind(path, call)
+    with read_errors(call):
+        if kind == "numpy":
+            parts = _array_parts(read_numpy(path, call, mapped=True), size)
+        elif kind == "parquet":
+            parts = _started(parquet_tables(path, call, size, fields=fields), size)
+        else:
+            texts = _started(csv_tables(path, call, fields=fields), size)
+            parts = (code_numbers(part, fields) for part in texts)
+    return _coded(parts, fields, call)
+
+
+def _coded(parts: Iterator[Any], fields: tuple[Field, ...], call: str) -> Iterator[Table]:
+    """The parts of a table, coded; the only one of a table without rows is refused."""
+    n_before = 0
+    with read_errors(call):
+        for part in parts:
+            rows = range(n_before + 1, n_before + len(part) + 1)
+            yield as_table(part, call=call, fields=fields, rows=rows)
+            n_before += len(part)
+
+
+def _array_parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The rows of an array, which may be on disk, `size` at a time."""
+    if array.ndim != 2:  # for `as_table` to refuse
+        yield array
+        return
+    for start in range(0, max(len(array), 1), size):
+        yield np.array(array[start : start + size])
+
+
+def _started(tables: Iterator[Any], size: int) -> Iterator[Any]:
+    """Arrow tables of `size` rows each, once the first table has been read."""
+    return _resized(itertools.chain([next(tables)], tables), size)
+
+
+def _resized(tables: Iterator[Any], size: int) -> Iterator[Any]:
+    """Arrow tables of `size` rows each, from those of any number; without any row, an empty one."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    n_held, n_given = 0, 0
+    for table in tables:
+        held.append(table)
+        n_held += table.num_rows
+        if n_held < size:
+            continue
+        joined = pa.concat_tables(held)
+        n_whole = n_held - n_held % size
+        for start in range(0, n_whole, size):
+            yield joined.slice(start, size)
+        held, n_held, n_given = [joined.slice(n_whole)], n_held - n_whole, n_given + n_whole
+    if n_held or not n_given:
+        yield pa.concat_tables(held)

@@ -1,0 +1,220 @@
+"""Files out: CSV, Parquet, NPY; whole or not at all, and batch by batch.
+
+Arrow is imported inside the functions, so that importing harmonium stays cheap.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from harmonium.data.fields import Field
+from harmonium.data.frames import decode_columns
+from harmonium.data.problems import problem, quote, reason
+
+
+class TableWriter:
+    """Writes a table of any length as CSV or Parquet, batch by batch, whole or not at all.
+
+    A context manager: the file appears at its end, in place of an older one, and not at all if an
+    exception ends it. The first batch fixes names and types of the columns, except for the types,
+    those of Arrow, that `types` gives by name: it must where cells of the first batch are all
+    missing, or whole numbers where fractions follow. `call` starts every message.
+
+    Raises `InvalidInputError` for an unknown extension, a folder that cannot be written to, batches
+    that do not fit together, and if there is none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        types: Mapping[str, Any] | None = None,
+        call: str | None = None,
+    ):
+        self._path = Path(path)
+        self._call = call or f"TableWriter({str(self._path)!r})"
+        self._types = dict(types or {})
+        self._schema: Any = None
+        self._sink: Any = None
+        self._partial: _Partial | None = None
+        if self._path.suffix.lower() not in (".csv", ".parquet"):
+            got = f"{self._path.name!r}"
+            raise problem(self._call, "a file ending in .csv or .parquet", got)
+
+    def __enter__(self) -> "TableWriter":
+        self._partial = _Partial(self._path, self._call)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._partial is not None
+        partial, sink = self._partial, self._sink
+        self._partial = self._sink = None
+        with partial:
+            if sink is not None:
+                with partial.refusals():
+                    sink.close()
+            if kind is not None:
+                return
+            if sink is None:
+                raise problem(self._call, "at least one batch of rows", "none")
+            partial.keep()
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Append rows: by column name an Arrow array, a NumPy array or a list, of one length each.
+
+        Columns after the first batch may come in any order.
+        """
+        if self._partial is None:
+            got = "a call outside of it"
+            raise problem(self._call, "write inside a with block", got, "with TableWriter(path)")
+        table = self._table({name: _array(column) for name, column in columns.items()})
+        with self._partial.refusals():
+            if self._sink is None:
+                self._sink = _open_sink(self._path, self._partial.file, table.schema)
+            self._sink.write_table(table)
+
+    def _table(self, arrays: dict[str, Any]) -> Any:
+        """An Arrow table of the schema, which the first batch makes."""
+        import pyarrow as pa
+
+        if self._schema is None:
+            known = [(name, self._types.get(name, own.type)) for name, own in arrays.items()]
+            self._schema = pa.schema(known)
+        if sorted(arrays) != sorted(self._schema.names):
+            expected = f"the columns {quote(self._schema.names)} in every batch"
+            raise problem(self._call, expected, quote(list(arrays)))
+        cast = {field.name: self._cast(arrays[field.name], field) for field in self._schema}
+        lengths = {name: len(array) for name, array in cast.items()}
+        if len(set(lengths.values())) > 1:
+            raise problem(self._call, "columns of one length", f"{lengths}")
+        return pa.table(cast, schema=self._schema)
+
+    def _cast(self, array: Any, field: Any) -> Any:
+        """Cells of one batch in the type of their column."""
+        import pyarrow as pa
+
+        try:
+            return array.cast(field.type)
+        except pa.ArrowException as error:
+            expected = f"cells of type {field.type} in column {field.name!r}, as in the first batch"
+            hint = f"state a type for all batches, types={{{field.name!r}: ...}}"
+            got = f"{array.type} ({str(error).rstrip('.')})"
+            raise problem(self._call, expected, got, hint) from error
+
+
+def write_table(path: str | os.PathLike[str], values: np.ndarray, fields: Sequence[Field]) -> None:
+    """Write values of shape (rows, columns) as CSV, Parquet or NPY, whole or not at all.
+
+    Every column is decoded by its field; an NPY file needs numbers alone, and holds integers only
+    if all are. Raises `InvalidInputError` for an unknown extension, a folder that cannot be written
+    to, text or dates in an NPY file, and codes that stand for no category.
+    """
+    path = Path(path)
+    call = f"write_table({str(path)!r})"
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".parquet", ".npy"):
+        raise problem(call, "a file ending in .csv, .parquet or .npy", f"{path.name!r}")
+    if ending == ".npy":
+        _check_numbers(fields, call)
+    columns = decode_columns(np.asarray(values), fields, call=call)
+    if ending == ".npy":
+        _write_npy(path, columns, call)
+    else:
+        with TableWriter(path, call=call) as writer:
+            writer.write(columns)
+
+
+def write_columns(
+    path: str | os.PathLike[str], columns: Mapping[str, Sequence[float] | Sequence[str]]
+) -> None:
+    """Write named columns of one length, numbers or words, as CSV or Parquet, whole or not at all.
+
+    Raises `InvalidInputError` for an unknown extension or a folder that cannot be written to.
+    """
+    with TableWriter(path, call=f"write_columns({str(path)!r})") as writer:
+        writer.write(columns)
+
+
+class _Partial:
+    """A file beside `path` that takes its place if it is kept: a reader never sees half a file."""
+
+    def __init__(self, path: Path, call: str):
+        self._path, self._call = path, call
+        self._own = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        with self.refusals():
+            self.file: IO[bytes] = self._own.open("wb")
+
+    def __enter__(self) -> "_Partial":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self._own.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """Put the file in the place of `path`."""
+        with self.refusals():
+            self.file.close()
+            os.replace(self._own, self._path)
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """What the system refuses, in our words."""
+        try:
+            yield
+        except OSError as error:
+            hint = f"create the folder {str(self._path.parent)!r}, or choose another"
+            raise problem(self._call, "a file that can be written", reason(error), hint) from error
+
+
+def _array(column: Any) -> Any:
+    """A column as an Arrow array."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column
+    return pa.array(column if isinstance(column, list) else np.asarray(column))
+
+
+def _open_sink(path: Path, file: IO[bytes], schema: Any) -> Any:
+    """Arrow's writer of CSV or Parquet."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if path.suffix.lower() == ".csv":
+        return pyarrow.csv.CSVWriter(file, schema)
+    return pyarrow.parquet.ParquetWriter(file, schema)
+
+
+def _check_numbers(fields: Sequence[Field], call: str) -> None:
+    """Raise if a column has other than numbers to write."""
+    other = [field.name for field in fields if not field.is_number]
+    if other:
+        got = f"text, dates or identifiers in {quote(other)}"
+        raise problem(call, "columns of numbers alone", got, "write .csv or .parquet")
+
+
+def _write_npy(path: Path, columns: Mapping[str, Any], call: str) -> None:
+    import pyarrow as pa
+
+    # Truth values with gaps would become Python objects, and the file a pickle.
+    arrays = [
+        (column.cast(pa.float64()) if pa.types.is_boolean(column.type) else column).to_numpy(
+            zero_copy_only=False
+        )
+        for column in columns.values()
+    ]
+    with _Partial(path, call) as partial:
+        with partial.refusals():
+            np.save(partial.file, np.column_stack(arrays), allow_pickle=False)
+        partial.keep()

@@ -93,7 +93,7 @@ class Coded:
 def by_mean(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, None]:
     """Mean, or most frequent category."""
     fills = {
-        name: table[name].mode()[0] if text else table[name].mean()
+        name: table[name].mode().iloc[0] if text else float(np.nanmean(table[name].to_numpy(float)))
         for name, text in zip(table, is_text(table), strict=True)
     }
     return table.fillna(fills), None
@@ -171,7 +171,7 @@ def measure(name: str, scheme: str, method: str, seed: int) -> dict[str, Any]:
                 float(np.mean(filled[column].to_numpy()[holes].astype(str) != truth.astype(str)))
             )
             continue
-        spread = float(table[column].std())
+        spread = float(np.nanstd(table[column].to_numpy(float)))
         guess = filled[column].to_numpy(float)[holes]
         errors.append(float(np.sqrt(np.mean((guess - truth) ** 2))) / spread)
         if draws is not None:
@@ -194,11 +194,11 @@ def measure(name: str, scheme: str, method: str, seed: int) -> dict[str, Any]:
 
 def summarize() -> None:
     """Print and save the table of stored runs."""
-    runs = pd.DataFrame([json.loads(line) for line in RUNS.read_text().splitlines()])
+    runs: Any = pd.DataFrame([json.loads(line) for line in RUNS.read_text().splitlines()])
     keys = ["set", "scheme", "seed"]
-    counts = runs.groupby(keys)["method"].nunique()
-    complete = counts[counts == counts.max()].index
-    runs = runs.set_index(keys).loc[complete].reset_index()
+    # Ranks only compare methods that all met the same tables.
+    counts = runs.groupby(keys)["method"].transform("nunique")
+    runs = runs[counts == counts.max()]
     for figure in ("rmse", "wrong"):
         runs[f"rank_{figure}"] = runs.groupby(keys)[figure].rank()
     runs["rank"] = runs[["rank_rmse", "rank_wrong"]].mean(axis=1)

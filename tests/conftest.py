@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time of the suite is compilation, of which the optimizer takes a quarter.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 )
 # Shared reference implementations are imported as `exact.brute`, whatever the import mode.
 sys.path.insert(0, str(Path(__file__).parent))

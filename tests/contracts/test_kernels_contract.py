@@ -132,6 +132,7 @@ def test_replicas_follow_each_under_its_own_level():
 
 
 @each_kernel
+@pytest.mark.slow
 def test_jit_is_no_jit(name):
     kernel, model = KERNELS[name]
     state = kernel.init(jax.random.key(0), model, POSITION)
@@ -154,6 +155,7 @@ def test_vmap_is_a_loop(name):
 
 
 @each_kernel
+@pytest.mark.slow
 def test_the_runner_is_a_loop_over_steps(name):
     kernel, model = KERNELS[name]
     positions = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)))
@@ -195,6 +197,7 @@ def test_pytree_round_trip(name):
 
 
 @each_kernel
+@pytest.mark.slow
 def test_float32_models_stay_float32(name):
     kernel, model = KERNELS[name]
     model, kernel = jax.tree.map(

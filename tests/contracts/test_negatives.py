@@ -124,6 +124,7 @@ def test_running_log_partition_is_right_or_openly_unknown(name):
 
 
 @each_source
+@pytest.mark.slow
 def test_a_tiny_fit_runs_and_repeats(name):
     def train():
         return fit(
@@ -168,6 +169,7 @@ def test_training_climbs_the_exact_log_likelihood():
     assert log_likelihood(result.model) > log_likelihood(start) + 0.05
 
 
+@pytest.mark.slow
 def test_the_default_optimizer_trains_too(usual_promotion):
     # Optax's Adam raises a float to an integer count, which strict promotion forbids.
     # A few updates would not beat the Gaussian of the same mean, which `fit` returns then.

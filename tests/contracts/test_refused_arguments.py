@@ -62,6 +62,7 @@ def test_settings_without_an_estimate_are_refused(name, unannotated):
         hm.estimate_log_partition(DEEP, key=jax.random.key(0), **ESTIMATES[name])
 
 
+@pytest.mark.slow
 def test_sampling_keeps_the_moves_that_were_asked_for(monkeypatch):
     # Levels are tuned anew; how often replicas move between swaps is not the tuner's to decide.
     module = importlib.import_module("harmonium.sampling.sample")

@@ -111,6 +111,7 @@ def test_annealing_upwards_agrees_with_enumeration(name):
 
 
 @each_run
+@pytest.mark.slow
 def test_annealing_downwards_agrees_with_enumeration(name):
     path, kernel, n_temperatures, _ = RUNS[name]
     mixture = brute.Mixture(path.model)

@@ -126,6 +126,7 @@ def both_sides_alike(rng):
         (both_sides_alike, -1.0),
     ],
 )
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_over_repetitions(draw, expected):
     found = [bridge(*draw(np.random.default_rng(seed))) for seed in range(200)]
     values = np.array([f.value for f in found])

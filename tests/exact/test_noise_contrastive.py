@@ -132,6 +132,7 @@ def test_the_start_and_the_running_log_z():
 
 
 @pytest.mark.usefixtures("usual_promotion")
+@pytest.mark.slow
 def test_fit_runs():
     rows = np.random.default_rng(0).normal(size=(120, 2)) * 0.7
     start = Harmonium(2, 3, key=jax.random.key(0))

@@ -61,6 +61,7 @@ def naive_loss(key, model, rows, levels, factor):
 
 @each_objective
 @each_alphabet
+@pytest.mark.slow
 def test_the_loss_is_its_definition(name, alphabet):
     objective = OBJECTIVES[name]
     factor = np.ones(2) if objective.per_column is None else FACTOR
@@ -110,6 +111,7 @@ def weighed_loss(objective, key, model, rows, *, weigher):
 
 @pytest.mark.parametrize("name", ["one level, per column", "levels, per column"])
 @each_alphabet
+@pytest.mark.slow
 def test_the_ascent_is_minus_the_slope_of_the_loss(name, alphabet):
     objective, key = OBJECTIVES[name], jax.random.key(3)
     model = brute.deep_model(alphabet, n_hidden=2, widths=(3,))
@@ -187,6 +189,7 @@ def exactly_noised(levels):
 
 
 @pytest.mark.parametrize("levels", [(0.9,), (0.3, 1.2)])
+@pytest.mark.slow
 def test_the_noised_density_is_stationary(levels):
     # What the class says is learned: the density of the rows convolved with the kernel.
     model, objective = exactly_noised(levels), DenoisingScoreMatching(jnp.asarray(levels))
@@ -252,6 +255,7 @@ def test_log_partition_is_unknown_and_there_are_no_chains():
 
 
 @pytest.mark.usefixtures("usual_promotion")
+@pytest.mark.slow
 def test_fit_runs():
     rows = np.random.default_rng(0).normal(size=(120, 2))
     start = Harmonium(2, 3, key=jax.random.key(0))

@@ -24,6 +24,7 @@ def test_round_trip_is_exact(fitted, rows, tmp_path):
 
 
 @pytest.mark.parametrize("feature_map", ["identity", "mlp", "residual", "fourier"])
+@pytest.mark.slow
 def test_every_feature_map_comes_back(feature_map, rows, tmp_path):
     table = rows[:, :2]
     estimator = DensityEstimator(4, feature_map, width=4, n_updates=3, random_state=0).fit(table)

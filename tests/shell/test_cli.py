@@ -158,6 +158,7 @@ def test_only_runs_are_ever_replaced(arguments, table, tmp_path, monkeypatch, ca
     assert {entry.name for entry in tmp_path.iterdir()} == {"mine.csv", "mixed", "link"}
 
 
+@pytest.mark.slow
 def test_a_run_is_replaced_when_told_to(table, tmp_path):
     assert call("fit", table, "-o", tmp_path / "run", *QUICK) == 0
     assert call("fit", table, "-o", tmp_path / "run", *QUICK, "--overwrite") == 0
@@ -180,6 +181,7 @@ def test_settings_come_from_a_file_and_options_go_first(fitted_run, table, tmp_p
     assert "TOML" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_the_fit(table, tmp_path):
     assert call("fit", table, "-o", tmp_path / "run", "--time-budget", "1s", *QUICK[2:]) == 0
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["updates"] < 3000
@@ -198,6 +200,7 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code(fitted_run, tmp_path,
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_table_without_header_is_said_to_have_none(tmp_path, capsys):
     numbers = "\n".join(f"{i},{i * i % 7}" for i in range(1, 30)) + "\n"
     path = bad_table(tmp_path, "plain.csv", numbers.encode())

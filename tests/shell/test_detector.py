@@ -24,6 +24,7 @@ SMALL = {"n_repeats": 1, "n_hidden": 8, "width": 16, "batch_size": 64}
 
 # Few updates: the checks are about the contract, and fit hundreds of tables.
 @parametrize_with_checks([AnomalyDetector(n_updates=60, **SMALL)])
+@pytest.mark.slow
 def test_scikit_learn_contract(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,6 +79,7 @@ def test_p_values_of_normal_rows_are_valid(detector, normal):
         assert abs(np.mean(p_values <= level) - level) < 5 * error + 1 / n
 
 
+@pytest.mark.slow
 def test_calibration_on_rows_of_ones_own_makes_their_p_values(normal):
     fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(make_table(300, 2))
     assert "share of 0.1 of them is abnormal" in fitted.verdict_
@@ -94,6 +96,7 @@ def test_calibration_on_rows_of_ones_own_makes_their_p_values(normal):
     assert np.mean(auto.predict(normal) == -1) == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.slow
 def test_decisions_on_a_small_table_are_those_below_all_calibration_rows():
     rows = make_table(100, 2)
     fitted = AnomalyDetector(n_updates=40, **SMALL).fit(rows)
@@ -119,6 +122,7 @@ def test_scores_that_cannot_be_used_are_told(change, words, detector, normal):
     assert not broken.detector_.trusted and detector.detector_.trusted
 
 
+@pytest.mark.slow
 def test_numbers_of_numpy_are_numbers(tmp_path):
     rows = make_table(100, 2)
     sizes = {name: np.int64(value) for name, value in SMALL.items()}
@@ -169,6 +173,7 @@ def test_selection_keeps_the_false_discovery_rate(detector, normal, odd):
     assert chosen[: len(normal)].sum() / max(chosen.sum(), 1) < 0.4
 
 
+@pytest.mark.slow
 def test_a_stated_contamination_flags_that_share_of_the_training_rows():
     rows = make_table(200, 2)
     with warnings.catch_warnings():
@@ -177,6 +182,7 @@ def test_a_stated_contamination_flags_that_share_of_the_training_rows():
     assert np.sum(fitted.predict(rows) == -1) == 20
 
 
+@pytest.mark.slow
 def test_a_group_of_abnormal_rows_is_not_learned_where_their_share_is_stated():
     rng = np.random.default_rng(0)
     group = rng.normal(size=(50, 4)) * 0.1 + np.array([3.0, -3.0, 3.0, 3.0])
@@ -219,6 +225,7 @@ def test_a_broken_rule_is_a_reason(detector, normal):
 
 
 @pytest.mark.parametrize("score", ["energy", "gradient", "typicality"])
+@pytest.mark.slow
 def test_every_score_ranks_odd_rows_low(score, normal, odd):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -264,6 +271,7 @@ def test_bad_group_sizes_are_refused(detector, odd, size):
         detector.explain(odd, group_size=size)
 
 
+@pytest.mark.slow
 def test_pipeline_and_grid_search():
     rows = make_table(120, 3)[:, :3]
     steps = make_pipeline(StandardScaler(), AnomalyDetector(n_updates=20, **SMALL))
@@ -289,6 +297,7 @@ def test_files_bring_everything_back(detector, normal, tmp_path):
     assert loaded.verdict_ == detector.verdict_
 
 
+@pytest.mark.slow
 def test_same_seed_same_scores():
     rows = make_table(100, 4)[:, :3]
     first = AnomalyDetector(n_updates=20, **SMALL).fit(rows)

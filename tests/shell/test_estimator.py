@@ -41,10 +41,12 @@ def contract(estimator):
     ids=lambda value: getattr(getattr(value, "func", None), "__name__", "estimator"),
 )
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_sklearn_contract(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_an_untrained_model_is_the_gaussian_fit():
     """W = 0 is exactly the maximum-likelihood Gaussian of the training rows (theory, section 9)."""
     rows = np.random.default_rng(1).normal(size=(300, 3)) @ np.array(
@@ -60,6 +62,7 @@ def test_an_untrained_model_is_the_gaussian_fit():
     )
 
 
+@pytest.mark.slow
 def test_density_of_one_column_integrates_to_one():
     rng = np.random.default_rng(2)
     rows = np.concatenate([rng.normal(-2, 0.4, 300), rng.normal(3, 1.0, 300)])[:, None]
@@ -112,6 +115,7 @@ def test_hidden_probabilities(fitted, rows):
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.slow
 def test_frames_go_by_name(frame, rows):
     names = ["a", "b", "c"]
     table = frame({name: rows[:, i] for i, name in enumerate(names)})
@@ -170,6 +174,7 @@ def or_slow(usual, others):
 @pytest.mark.parametrize("objective", or_slow("persistent", ["contrastive-divergence"]))
 @pytest.mark.parametrize("hidden_units", or_slow("bernoulli", ["spin"]))
 @pytest.mark.parametrize("feature_map", or_slow("residual", ["identity", "fourier"]))
+@pytest.mark.slow
 def test_every_combination_fits(objective, hidden_units, feature_map, rows):
     estimator = DensityEstimator(
         6,
@@ -187,6 +192,7 @@ def test_every_combination_fits(objective, hidden_units, feature_map, rows):
 @pytest.mark.parametrize(
     "objective", or_slow("noise-contrastive", ["warm-started-likelihood", "score-matching"])
 )
+@pytest.mark.slow
 def test_every_objective_fits(objective, rows):
     estimator = DensityEstimator(6, width=6, objective=objective, n_updates=20, random_state=0)
     assert np.all(np.isfinite(estimator.fit(rows).score_samples(rows)))

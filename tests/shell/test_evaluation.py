@@ -25,6 +25,7 @@ def evaluation(fitted):
     return evaluate_density(fitted.density_, make_rows(80, seed=1), seed=0)
 
 
+@pytest.mark.slow
 def test_the_interval_joins_both_errors(fitted, evaluation):
     scores = fitted.score_samples(make_rows(80, seed=1))
     np.testing.assert_allclose(evaluation.log_density, scores)

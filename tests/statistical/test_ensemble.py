@@ -76,6 +76,7 @@ def free_energies(fitted, member, rows):
 @pytest.mark.parametrize(
     "objective", [DenoisingScoreMatching.between(0.1, 0.8), NoiseContrastive()]
 )
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_members(objective):
     rows = np.stack([mixture()] * 2)
     once, again, other = (train(rows, objective=objective, seed=seed) for seed in (1, 1, 2))
@@ -184,6 +185,7 @@ def test_a_time_budget_ends_training_early():
 
 
 @pytest.mark.parametrize("n_updates", [1, 7, 25])
+@pytest.mark.slow
 def test_as_many_updates_as_asked(n_updates):
     seen = []
 
@@ -215,6 +217,7 @@ def test_bad_settings_are_named(name, value):
         EnsembleSettings(**{name: value})
 
 
+@pytest.mark.slow
 def test_a_warm_start_helps_the_likelihood():
     # Ten updates of the likelihood alone cannot find two modes; after score matching they need not.
     rows, key = mixture(), jax.random.key(1)

@@ -142,6 +142,7 @@ def small_model():
     return hm.Harmonium(3, 8, feature_map=feature_map, key=jax.random.key(1))
 
 
+@pytest.mark.slow
 def test_a_hopeless_learning_rate_ends_in_an_error_that_says_what_to_do():
     """An optimizer that returns NaN cannot be repaired: nothing is learned, and fit says so."""
     broken = optax.GradientTransformation(
@@ -155,6 +156,7 @@ def test_a_hopeless_learning_rate_ends_in_an_error_that_says_what_to_do():
         hm.fit(small_model(), bent_rows(), key=jax.random.key(2), optimizer=broken, n_updates=40)
 
 
+@pytest.mark.slow
 def test_the_returned_model_is_no_worse_on_held_out_rows_than_its_start():
     """The held-out rows are from the Gaussian start itself: what is learned can only hurt there."""
     held_out = 0.5**0.5 * np.random.default_rng(7).normal(size=(500, 3))

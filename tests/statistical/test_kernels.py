@@ -120,6 +120,7 @@ def test_block_gibbs_forgets_a_wrong_start(name):
     [(MALA(0.2), 150), (HMC(0.3, 4), 20), (GibbsLangevin(0.2), 80), (CrankNicolsonMALA(0.4), 60)],
     ids=label,
 )
+@pytest.mark.slow
 def test_adjusted_kernels_forget_a_wrong_start(kernel, n_steps):
     truth = TRUTHS["deep bernoulli"]
     starts = jnp.zeros((N_CHAINS, 2)) + jnp.asarray([[2.0, -2.0]])
@@ -254,6 +255,7 @@ class Weightless(HMC):
     ],
     ids=["gibbs", "gibbs-langevin", "no proposal ratio", "flipped", "ornstein as euler", "hmc"],
 )
+@pytest.mark.slow
 def test_subtly_wrong_kernels_are_caught(kernel, n_steps, unannotated):
     _, result = moved("affine bernoulli", kernel, n_steps)
     assert TRUTHS["affine bernoulli"].worst_score(result.states.position) > 2 * SIGMAS
@@ -280,6 +282,7 @@ def test_the_same_kernels_with_matching_drifts_pass(proposed, step_size):
     ],
     ids=label,
 )
+@pytest.mark.slow
 def test_invariance_does_not_depend_on_how_many_chains_run_together(kernel, group):
     truth = TRUTHS["affine bernoulli"]
     n_groups = 8000 // group
@@ -296,6 +299,7 @@ def test_invariance_does_not_depend_on_how_many_chains_run_together(kernel, grou
 @pytest.mark.parametrize(
     "start", [MALA(1e-3), MALA(3.0), HMC(0.05), GibbsLangevin(1e-2)], ids=label
 )
+@pytest.mark.slow
 def test_adaptation_reaches_the_target_acceptance(start):
     truth = TRUTHS["affine bernoulli"]
     starts = jnp.asarray(truth.sample(np.random.default_rng(0), 500))

@@ -42,6 +42,7 @@ def estimates():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_every_method_agrees_with_the_exact_value(name, method, estimates):
     found, exact = estimates[name, method], MODELS[name][1]
     # Rounding of float64 is far below this; a standard error of 0 would be a bug.
@@ -65,6 +66,7 @@ def test_rows_can_be_given_as_starts(estimates):
     assert abs(found.value - MODELS["deep"][1]) < 5 * found.standard_error
 
 
+@pytest.mark.slow
 def test_a_kernel_can_be_given():
     found = hm.estimate_log_partition(
         WEAK, key=jax.random.key(2), method="ais", kernel=hm.CrankNicolsonMALA(), n_chains=64
@@ -179,6 +181,7 @@ def test_chains_elsewhere_tell_of_a_mode_that_was_missed():
     assert missed.n_elsewhere > 0.3 * len(other)
 
 
+@pytest.mark.slow
 def test_far_modes_of_equal_mass_are_found_and_a_plain_path_would_not():
     model = eqx.tree_at(lambda m: m.feature_map, two_modes(), Opaque())
     exact = brute.Mixture(two_modes()).log_partition

@@ -61,6 +61,7 @@ def test_the_model_has_eight_modes_apart():
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_standard_errors_are_true_to_the_errors(method):
     found = [
         hm.estimate_log_partition(MODEL, key=jax.random.key(seed), method=method)
@@ -88,6 +89,7 @@ def exchange_from_one_mode(key, model, kernel):
     return run_chains(key, model, kernel, states, n_steps=400, record=record).trace
 
 
+@pytest.mark.slow
 def test_tuned_exchange_travels_and_weighs_all_modes():
     kernel = tune_replica_exchange(jax.random.key(2), MODEL)
     levels = np.asarray(kernel.inverse_temperatures)
@@ -109,6 +111,7 @@ def test_tuned_exchange_travels_and_weighs_all_modes():
 
 
 @pytest.mark.parametrize("method", ["ais", "bar"])
+@pytest.mark.slow
 def test_an_estimate_by_a_biased_kernel_is_not_trusted_where_it_is_wrong(method):
     # Unadjusted Langevin does not leave p(x) invariant: "log-densities must not be quoted from it".
     model = brute.deep_model("bernoulli")

@@ -57,6 +57,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("name", PATHS)
+@pytest.mark.slow
 def test_running_log_partition_follows_a_fixed_path(name):
     # With frozen kernels the mean of exp(running log Z) is Z itself: unbiased, not only consistent.
     alphabet, kernel, n_updates = PATHS[name]
@@ -202,6 +203,7 @@ def test_log_mean_exp_is_stable():
 
 
 @pytest.mark.parametrize("kind", ["affine", "deep"])
+@pytest.mark.slow
 def test_annealed_estimates_cover_the_exact_value(kind):
     if kind == "affine":
         model = brute.balanced_model("spin")

@@ -97,6 +97,7 @@ def test_the_reference_draws_pass_their_own_check(name):
         ("deep, centered", HMC(0.3, n_leapfrog=3), {}),
     ],
 )
+@pytest.mark.slow
 def test_replica_exchange_leaves_all_levels_invariant(name, inner, settings):
     ladder = LADDERS[name]
     kernel = exchange(name, inner, **settings)
@@ -153,6 +154,7 @@ class Stale(ReplicaExchange):
 
 
 @pytest.mark.parametrize(("family", "caught"), [(Swapping, True), (Stale, True), (Asking, False)])
+@pytest.mark.slow
 def test_swaps_that_are_wrong_on_purpose_are_caught(family, caught):
     ladder = LADDERS["affine, centered"]
     kernel = exchange("affine, centered", MALA(0.2), family)
@@ -161,6 +163,7 @@ def test_swaps_that_are_wrong_on_purpose_are_caught(family, caught):
     assert top > 2 * SIGMAS if caught else top < SIGMAS
 
 
+@pytest.mark.slow
 def test_infos_tell_what_happened():
     ladder = LADDERS["affine, centered"]
     kernel = exchange("affine, centered", MALA(0.2))
@@ -212,6 +215,7 @@ def run_from_one_mode(key, model, kernel, n_steps):
     return run_chains(key, model, kernel, states, n_steps=n_steps, record=record).trace
 
 
+@pytest.mark.slow
 def test_modes_far_apart_get_their_shares_from_a_start_in_one_of_them():
     model = far_modes()
     assert brute.Mixture(model).probabilities == pytest.approx([0.7, 0.3])
@@ -225,6 +229,7 @@ def test_modes_far_apart_get_their_shares_from_a_start_in_one_of_them():
 
 
 @pytest.mark.parametrize("kernel", [ReplicaExchange(MALA()), ReplicaExchange(BlockGibbs()), None])
+@pytest.mark.slow
 def test_samples_have_the_right_shares(kernel):
     model = far_modes(shift=4.0)
     result = sample(model, 2000, key=jax.random.key(1), kernel=kernel, n_steps=400)
@@ -237,6 +242,7 @@ def test_samples_have_the_right_shares(kernel):
     assert kernel is None or (diagnostics.round_trips or 0.0) > 3
 
 
+@pytest.mark.slow
 def test_tuning_spaces_the_levels():
     model = brute.affine_model("bernoulli", n_visible=6, n_hidden=8, seed=1, scale=1.5)
     kernel = tune_replica_exchange(jax.random.key(2), model)

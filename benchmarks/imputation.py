@@ -92,10 +92,10 @@ class Coded:
 
 def by_mean(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, None]:
     """Mean, or most frequent category."""
-    fills = {
-        name: table[name].mode().iloc[0] if text else float(np.nanmean(table[name].to_numpy(float)))
-        for name, text in zip(table, is_text(table), strict=True)
-    }
+    fills: dict[str, Any] = {}
+    for name, text in zip(table, is_text(table), strict=True):
+        column: Any = table[name]
+        fills[name] = column.mode().iloc[0] if text else column.mean()
     return table.fillna(fills), None
 
 

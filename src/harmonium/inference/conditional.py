@@ -6,7 +6,7 @@ the cell of a grid, the interval of a category, or nothing.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,13 @@ import numpy as np
 from jaxtyping import Float
 
 from harmonium.data import Columns, Transform
+from harmonium.model import Harmonium
 from harmonium.sampling.conditional import (
     Given,
     draw_conditional,
     importance_log_mass,
     tune_conditional,
 )
-
-if TYPE_CHECKING:
-    from harmonium.inference.density import Density
 
 BATCH = 256
 # Below this, in conditional standard deviations, the cell of a grid is as good as a point.
@@ -78,20 +76,20 @@ class Drawn(NamedTuple):
 
 
 def draw_batches(
-    density: "Density", bounds: Bounds, *, seed: int, effort: Effort
+    model: Harmonium, transform: Transform, bounds: Bounds, *, seed: int, effort: Effort
 ) -> Iterator[Drawn]:
     """Draws for all rows of the bounds, batch by batch, padded so that one compiled program does them all."""
     key_tune, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 4))
-    space = _space_of(density)
+    space = _space_of(model, transform)
     step_sizes = None
-    for rows, given in _batches(density.transform, bounds):
+    for rows, given in _batches(transform, bounds):
         if step_sizes is None:
             step_sizes = tune_conditional(
-                key_tune, density.model, given, n_temperatures=effort.n_temperatures, **space
+                key_tune, model, given, n_temperatures=effort.n_temperatures, **space
             )
         found = draw_conditional(
             jax.random.fold_in(key, int(rows[0])),
-            density.model,
+            model,
             given,
             step_sizes=step_sizes,
             **space,
@@ -108,10 +106,16 @@ def draw_batches(
         )
 
 
-def log_density_of_known(
-    density: "Density", values: np.ndarray, places: np.ndarray, *, annealed: bool = True
+def log_mass_of_known(
+    model: Harmonium,
+    columns: Columns,
+    transform: Transform,
+    values: np.ndarray,
+    places: np.ndarray,
+    *,
+    annealed: bool = True,
 ) -> np.ndarray:
-    """The log-density of the known cells of rows (rows, columns) with missing ones, (rows,), in nats and data units.
+    """log p of the known cells of rows (rows, columns) with missing ones, but for log Z: (rows,), nats, data units.
 
     Missing cells are integrated out by annealed importance sampling from the Gaussian given the known ones; without
     annealing, by importance sampling from it, which is faster and lower. Both err on the low side. Known discrete
@@ -120,56 +124,49 @@ def log_density_of_known(
     """
     masses = np.zeros((len(places), len(values)))
     for index, place in enumerate(places):
-        points = density.columns.spread(values, place)
+        points = columns.spread(values, place)
         missing = np.isnan(points)
         bounds = Bounds(np.where(missing, -np.inf, points), np.where(missing, np.inf, points))
         n_chains = max(1, N_CHAINS // len(places))
-        log_mass = _log_mass(density, bounds, index, n_chains, annealed)
-        weight = density.columns.log_weight(values, np.nan_to_num(points))
-        masses[index] = log_mass + density.transform.log_det(points) + weight
-    averaged = np.logaddexp.reduce(masses, axis=0) - np.log(len(places))
-    return averaged - density.log_partition.value
-
-
-def hidden_mean_of_known(density: "Density", values: np.ndarray) -> np.ndarray:
-    """E[h | known cells] of rows (rows, columns) with missing ones, (rows, hidden): the mean over draws of these."""
-    bounds = known_cells(density.columns, density.transform, values)
-    means = np.zeros((len(values), density.model.n_hidden))
-    for batch in draw_batches(density, bounds, seed=0, effort=Effort()):
-        units = batch.standard @ density.transform.matrix
-        draws = [density.hidden_mean_of_units(units[:, d]) for d in range(units.shape[1])]
-        means[batch.rows] = np.mean(draws, axis=0)
-    return means
+        log_mass = _log_mass(model, transform, bounds, index, n_chains, annealed)
+        weight = columns.log_weight(values, np.nan_to_num(points))
+        masses[index] = log_mass + transform.log_det(points) + weight
+    return np.logaddexp.reduce(masses, axis=0) - np.log(len(places))
 
 
 def _log_mass(
-    density: "Density", bounds: Bounds, seed: int, n_chains: int, annealed: bool
+    model: Harmonium,
+    transform: Transform,
+    bounds: Bounds,
+    seed: int,
+    n_chains: int,
+    annealed: bool,
 ) -> np.ndarray:
     if annealed:
         effort = Effort(n_chains=n_chains, n_kept=0)
-        drawn = draw_batches(density, bounds, seed=seed, effort=effort)
+        drawn = draw_batches(model, transform, bounds, seed=seed, effort=effort)
         return np.concatenate([batch.log_mass for batch in drawn])
-    space = _space_of(density)
+    space = _space_of(model, transform)
     key = jax.random.key(seed)
     parts = [
         np.asarray(
             importance_log_mass(
                 jax.random.fold_in(key, int(rows[0])),
-                density.model,
+                model,
                 given,
                 n_draws=DRAWS_PER_CHAIN * n_chains,
                 **space,
             ),
             np.float64,
         )[: len(rows)]
-        for rows, given in _batches(density.transform, bounds)
+        for rows, given in _batches(transform, bounds)
     ]
     return np.concatenate(parts)
 
 
-def _space_of(density: "Density") -> dict[str, jax.Array]:
+def _space_of(model: Harmonium, transform: Transform) -> dict[str, jax.Array]:
     """Matrix and center of standardized columns, as `draw_conditional` takes them."""
-    matrix, model = density.transform.matrix, density.model
+    matrix = transform.matrix
     # The Gaussian fit has mean 0, but a model without interaction is known better: N(b/2, I/2).
     is_gaussian = not bool(jnp.any(model.weights != 0))
     center = np.asarray(model.visible_bias, np.float64) / 2 * is_gaussian

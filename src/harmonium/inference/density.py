@@ -16,9 +16,11 @@ from harmonium.data.gaussian import draw_missing
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
 from harmonium.inference.conditional import (
-    hidden_mean_of_known,
+    Effort,
+    draw_batches,
     is_fine,
-    log_density_of_known,
+    known_cells,
+    log_mass_of_known,
 )
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.settings import DensitySettings
@@ -82,7 +84,7 @@ class Density:
         probability, both estimated from 16 points of the cell, a little low on average. Constant and duplicate
         columns add the log-probability of their rule. Of a row with missing cells (NaN) it is the log-density of the
         observed ones: the others are integrated out by annealing, or by importance sampling if not `annealed`,
-        which is faster and errs lower (`log_density_of_known`).
+        which is faster and errs lower (`log_mass_of_known`).
         """
         places = cell_places(self.columns, self.transform)
         incomplete = np.isnan(self.columns.modeled(values)).any(axis=1)
@@ -93,9 +95,11 @@ class Density:
                 self.modeled_log_density, self.columns, complete, places
             )
         if incomplete.any():
-            density[incomplete] = log_density_of_known(
-                self, values[incomplete], places, annealed=annealed
+            known = values[incomplete]
+            log_mass = log_mass_of_known(
+                self.model, self.columns, self.transform, known, places, annealed=annealed
             )
+            density[incomplete] = log_mass - self.log_partition.value
         return density + self.columns.log_rule(values)
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
@@ -110,13 +114,22 @@ class Density:
         incomplete = np.isnan(units).any(axis=1)
         means = np.zeros((len(values), self.model.n_hidden))
         if not incomplete.all():
-            means[~incomplete] = self.hidden_mean_of_units(units[~incomplete])
+            means[~incomplete] = self._hidden_mean_of_units(units[~incomplete])
         if incomplete.any():
-            means[incomplete] = hidden_mean_of_known(self, values[incomplete])
+            means[incomplete] = self._hidden_mean_of_known(values[incomplete])
         return means
 
-    def hidden_mean_of_units(self, units: np.ndarray) -> np.ndarray:
-        """E[h|x] of rows in model units (rows, visible), shape (rows, hidden)."""
+    def _hidden_mean_of_known(self, values: np.ndarray) -> np.ndarray:
+        """The mean over draws of missing cells given the others."""
+        bounds = known_cells(self.columns, self.transform, values)
+        means = np.zeros((len(values), self.model.n_hidden))
+        for batch in draw_batches(self.model, self.transform, bounds, seed=0, effort=Effort()):
+            units = batch.standard @ self.transform.matrix
+            draws = [self._hidden_mean_of_units(units[:, d]) for d in range(units.shape[1])]
+            means[batch.rows] = np.mean(draws, axis=0)
+        return means
+
+    def _hidden_mean_of_units(self, units: np.ndarray) -> np.ndarray:
         return map_rows(lambda rows: _hidden_mean(self.model, rows), _bounded(units))
 
     def sample(

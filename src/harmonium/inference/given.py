@@ -196,7 +196,9 @@ def _draw_by_chains(
 ) -> tuple[np.ndarray, ConditionalDiagnostics]:
     n_chains = min(max(n, FEWEST_CHAINS), MOST_CHAINS)
     effort = Effort(n_chains, N_TEMPERATURES, -(-n // n_chains), N_BETWEEN)
-    (drawn,) = draw_batches(density, condition.bounds, seed=seed, effort=effort)
+    (drawn,) = draw_batches(
+        density.model, density.transform, condition.bounds, seed=seed, effort=effort
+    )
     low, high = condition.bounds
     ess, log_mass = float(drawn.ess[0]), float(drawn.log_mass[0])
     concerns = []

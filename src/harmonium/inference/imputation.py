@@ -37,7 +37,7 @@ def draw_completions(
     bounds = known_cells(columns, density.transform, _with_twins(density, values[incomplete]))
     n_chains = min(n_draws, MAX_CHAINS)
     effort = Effort(n_chains, N_TEMPERATURES, -(-n_draws // n_chains), N_BETWEEN)
-    for batch in draw_batches(density, bounds, seed=seed, effort=effort):
+    for batch in draw_batches(density.model, density.transform, bounds, seed=seed, effort=effort):
         rows = incomplete[batch.rows]
         known = values[rows]
         draws = np.stack([_restored(density, batch.standard[:, d], known) for d in range(n_draws)])

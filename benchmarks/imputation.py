@@ -115,7 +115,7 @@ def by_chained_regressions(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame
 def by_forests(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, None]:
     """MissForest: random forests for every column in turn, categories by votes (Stekhoven and Buehlmann 2012)."""
     filled, _ = by_mean(table, seed)
-    missing = table.isna()
+    missing: Any = table.isna()
     text = dict(zip(table, is_text(table), strict=True))
     order = [name for name in missing.sum().sort_values().index if missing[name].any()]
     for turn in range(FOREST_ROUNDS):

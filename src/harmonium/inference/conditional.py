@@ -16,11 +16,11 @@ from jaxtyping import Float
 from harmonium.data import Columns, Transform
 from harmonium.model import Harmonium
 from harmonium.sampling.conditional import (
-    Given,
     draw_conditional,
     importance_log_mass,
     tune_conditional,
 )
+from harmonium.sampling.opened import Given
 
 BATCH = 256
 # Below this, in conditional standard deviations, the cell of a grid is as good as a point.

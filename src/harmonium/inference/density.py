@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.data import Columns, Table, Transform
-from harmonium.data.gaussian import draw_missing
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
 from harmonium.inference.conditional import (
@@ -23,29 +21,29 @@ from harmonium.inference.conditional import (
     log_mass_of_known,
 )
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.placing import (
+    as_model_rows,
+    bounded,
+    count_copies,
+    mean_shift,
+    place_rows,
+)
 from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
 from harmonium.learning.fit import Report
 from harmonium.learning.result import Record
-from harmonium.learning.rows import AbstractRows, CompleteRows, IncompleteRows
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics, SampleDiagnostics, sample
-from harmonium.typing import Batch, HiddenBatch, PerRow, RandomKey
+from harmonium.typing import Batch, HiddenBatch, PerRow
 
-# Each row of a dequantized table enters training with several draws of its noise.
-MAX_COPIES = 16
-MAX_COPIED_ROWS = 50_000
 VALIDATION_COPIES = 4
 # The mass of a cell is averaged over this many points; fine grids need only their center.
 CELL_POINTS = 16
 # Rows with missing cells that are scored at the end of a fit.
 MAX_INCOMPLETE = 512
 _CELL_SEED = 7
-
-# Far beyond any data; keeps F finite in float32.
-_LARGEST_MODEL_VALUE = 1e12
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Density:
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""
-        units = _bounded(self.transform.forward(modeled))
+        units = bounded(self.transform.forward(modeled))
         free_energy = map_rows(lambda rows: _free_energy(self.model, rows), units)
         return -free_energy - self.log_partition.value + self.transform.log_det(modeled)
 
@@ -130,7 +128,7 @@ class Density:
         return means
 
     def _hidden_mean_of_units(self, units: np.ndarray) -> np.ndarray:
-        return map_rows(lambda rows: _hidden_mean(self.model, rows), _bounded(units))
+        return map_rows(lambda rows: _hidden_mean(self.model, rows), bounded(units))
 
     def sample(
         self, n: int, *, seed: int, n_steps: int = 500
@@ -143,7 +141,7 @@ class Density:
 
     def in_model_units(self, values: np.ndarray) -> np.ndarray:
         """Rows (rows, columns) as the model sees them, (rows, visible)."""
-        return _bounded(self.transform.forward(self.columns.modeled(values)))
+        return bounded(self.transform.forward(self.columns.modeled(values)))
 
 
 @dataclass(frozen=True)
@@ -189,19 +187,19 @@ def fit_density(
         table, settings.validation_fraction, rng, setting="validation_fraction"
     )
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
-    training = _place(columns, kept, _n_copies(columns, len(kept)), rng)
+    training = place_rows(columns, kept, count_copies(columns, len(kept)), rng)
     transform = Transform.fit(training.points, tails=settings.tails, whitening=settings.whitening)
-    validation = _place(columns, held_out, VALIDATION_COPIES, rng)
+    validation = place_rows(columns, held_out, VALIDATION_COPIES, rng)
     shifts = {
-        "train_log_likelihood": _mean_shift(transform, training),
-        "validation_log_likelihood": _mean_shift(transform, validation),
+        "train_log_likelihood": mean_shift(transform, training),
+        "validation_log_likelihood": mean_shift(transform, validation),
     }
     key = jax.random.key(settings.seed)
     key_model, key_fit = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
     noise = transform.null_noise(rng, len(training.points))
-    rows = _as_rows(jax.random.fold_in(key, 3), transform, training.points, noise, rng)
+    rows = as_model_rows(jax.random.fold_in(key, 3), transform, training.points, noise, rng)
     silence = np.zeros_like(validation.points)
-    unseen = _as_rows(jax.random.fold_in(key, 4), transform, validation.points, silence, rng)
+    unseen = as_model_rows(jax.random.fold_in(key, 4), transform, validation.points, silence, rng)
     model = eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled)
     started = time.monotonic()
     model = settings.warm_start(jax.random.fold_in(key, 2), model, rows.completed)
@@ -285,62 +283,9 @@ def average_over_cells(
     return np.logaddexp.reduce(np.stack(found), axis=0) - np.log(len(places))
 
 
-class _Placed(NamedTuple):
-    """Points of the modeled columns, (points, modeled), and what turns their density into that of the cells."""
-
-    points: np.ndarray
-    log_weight: np.ndarray
-
-
-def _place(
-    columns: Columns, values: np.ndarray, n_copies: int, rng: np.random.Generator
-) -> _Placed:
-    """Every row `n_copies` times, at random places of its cells."""
-    copies = np.tile(values, (n_copies, 1))
-    points = columns.dequantize(copies, rng)
-    return _Placed(points, columns.log_weight(copies, np.nan_to_num(points)))
-
-
-def _n_copies(columns: Columns, n_rows: int) -> int:
-    if not columns.is_discrete.any():
-        return 1
-    return int(np.clip(MAX_COPIED_ROWS // n_rows, 1, MAX_COPIES))
-
-
-def _as_rows(
-    key: RandomKey,
-    transform: Transform,
-    points: np.ndarray,
-    noise: np.ndarray,
-    rng: np.random.Generator,
-) -> AbstractRows:
-    """Points of the modeled columns as rows of the model; missing cells start as draws of the Gaussian fit."""
-    missing = np.isnan(points)
-    if not missing.any():
-        units = _bounded(transform.forward(points)) + noise
-        return CompleteRows(jnp.asarray(units, float))
-    standard = draw_missing(transform.standardize(points), transform.standard_moments, rng)
-    return IncompleteRows(
-        standard=jnp.asarray(_bounded(standard), float),
-        missing=jnp.asarray(missing),
-        noise=jnp.asarray(noise, float),
-        matrix=jnp.asarray(transform.matrix, float),
-        key=key,
-    )
-
-
-def _mean_shift(transform: Transform, placed: _Placed) -> float:
-    """From a log-density in model units to one in data units, on average."""
-    return float(np.mean(transform.log_det(placed.points) + placed.log_weight))
-
-
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:
     """The record with its log-likelihoods in data units: plus the mean log-determinant."""
     return record | {name: float(record[name]) + shift for name, shift in shifts.items()}
-
-
-def _bounded(units: np.ndarray) -> np.ndarray:
-    return np.clip(units, -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
 
 
 @eqx.filter_jit

@@ -9,15 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from harmonium.model import Harmonium
-from harmonium.sampling.conditional import (
-    TARGET_ACCEPTANCE,
-    Given,
-    Matrix,
-    Opened,
-    move_free,
-    open_rows,
-    opened_log_mass,
-)
+from harmonium.sampling.conditional import TARGET_ACCEPTANCE, move_free, opened_log_mass
+from harmonium.sampling.opened import Given, Matrix, Opened, open_rows
 from harmonium.typing import Batch, RandomKey, Scalar, Training, Visible
 
 MAX_EVALUATION_ROWS = 4096

@@ -123,11 +123,15 @@ class IncompleteRows(AbstractRows):
         scale = 1 / jnp.sqrt(2 * jnp.sum(self.matrix**2, axis=0))
 
         def move(key: RandomKey, missing: Bool[Array, "visible"], y: Visible, noise: Visible):
+            def moved(t: Visible) -> Visible:
+                # Observed cells must not feel the gradient either.
+                return y + jnp.where(missing, scale * t, 0)
+
             def energy(t: Visible) -> Scalar:
-                return model.free_energy(self.matrix @ (y + scale * t) + noise)
+                return model.free_energy(self.matrix @ moved(t) + noise)
 
             t, acceptance = move_free(key, energy, missing, jnp.zeros_like(y), step_size)
-            return y + scale * t, acceptance
+            return moved(t), acceptance
 
         keys = jax.random.split(key_move, size)
         moved, acceptance = jax.vmap(move)(keys, missing, standard, noise)

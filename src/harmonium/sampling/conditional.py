@@ -289,7 +289,10 @@ def move_free(
     t: Visible,
     step_size: Scalar,
 ) -> tuple[Visible, Scalar]:
-    """One Hamiltonian move of the free coordinates that leaves exp(-energy) invariant, and its acceptance."""
+    """One Hamiltonian move that leaves exp(-energy) invariant, and its acceptance.
+
+    The energy must not depend on coordinates that are not free; these stay where they are.
+    """
     key_momentum, key_jitter, key_accept = jax.random.split(key, 3)
     noise = jax.random.normal(key_momentum, t.shape, t.dtype)
     # Orbits of one length could be periodic, as in `HMC`.

@@ -1,24 +1,33 @@
-"""Scoring a table with the detector of a run: the columns that `harmonium detect` writes."""
+"""Scoring a table of any length with the detector of a run: the columns that `harmonium detect` writes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harmonium.cli.options import find_detector
-from harmonium.data import Table, read_table
+from harmonium.data import Table, decode_columns, read_batches
 from harmonium.errors import ArtifactError, InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 
-Columns = dict[str, list[float] | list[int] | list[str]]
+Columns = dict[str, Any]
+
+# Reasons take many evaluations per row; their batches are smaller.
+BATCH_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class Detection:
-    """Named columns, which rows are flagged, and what may be concluded."""
+    """Scores, p-values and flags of all rows, (rows,) each, and the columns that go with them, batch by batch."""
 
-    columns: Columns
+    detector: AnomalyDetector
+    density: DensityEstimator | None
+    data: Path
+    scores: np.ndarray
+    p_values: np.ndarray
     flagged: np.ndarray
     verdict: str
 
@@ -27,9 +36,24 @@ class Detection:
         """How many rows were scored."""
         return len(self.flagged)
 
+    def batches(self, n_reasons: int) -> Iterator[Columns]:
+        """Named columns of successive rows; `n_reasons` worst cells are told per row."""
+        start = 0
+        for table in _read(self.data, self.detector):
+            part = slice(start, start + table.n_rows)
+            start += table.n_rows
+            columns: Columns = {"score": self.scores[part]}
+            if self.density is not None:
+                columns["log_density"] = self.density.density_.log_density(table.values)
+            columns["p_value"] = self.p_values[part]
+            columns["flagged"] = self.flagged[part].astype(np.int64)
+            if n_reasons:
+                columns |= _reasons(self.detector, table, n_reasons)
+            yield columns
 
-def detect_rows(model: Path, data: Path, *, fdr: float, n_reasons: int) -> Detection:
-    """Score the rows of a table; `n_reasons` worst cells are told per row."""
+
+def detect_rows(model: Path, data: Path, *, fdr: float) -> Detection:
+    """Score the rows of a table: a first pass, after which it is known which rows are flagged."""
     if not 0 < fdr < 1:
         raise InvalidInputError(
             describe("--fdr", expected="a rate between 0 and 1, both excluded", got=f"{fdr:g}")
@@ -39,21 +63,22 @@ def detect_rows(model: Path, data: Path, *, fdr: float, n_reasons: int) -> Detec
         raise ArtifactError(
             f"{model} holds a density, not a detector. Try: a run folder of `harmonium fit`."
         )
-    table = read_table(data, fields=detector.detector_.columns.fields)
-    scores, p_values = detector.score_samples(table), detector.p_values(table)
+    scores = np.concatenate(
+        [detector.detector_.scores(table.values) for table in _read(data, detector)]
+    )
+    p_values = detector.detector_.p_values_of(scores)
     flagged = benjamini_hochberg(p_values, fdr)
-    columns: Columns = {"score": scores.tolist()}
     verdict = [detector.verdict_]
     if (density := _density_beside(model, detector)) is not None:
-        columns["log_density"] = density.density_.log_density(table.values).tolist()
         verdict.append(f"Of log_density: {density.verdict_}")
-    columns |= {"p_value": p_values.tolist(), "flagged": flagged.astype(int).tolist()}
-    if n_reasons:
-        columns |= _reasons(detector, table, n_reasons)
     n_calibration = len(detector.detector_.calibration)
     if concern := lack_of_calibration(p_values, flagged, n_calibration, fdr):
         verdict.append(concern)
-    return Detection(columns, flagged, " ".join(verdict))
+    return Detection(detector, density, data, scores, p_values, flagged, " ".join(verdict))
+
+
+def _read(data: Path, detector: AnomalyDetector) -> Iterator[Table]:
+    return read_batches(data, fields=detector.detector_.columns.fields, size=BATCH_ROWS)
 
 
 def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator | None:
@@ -62,24 +87,35 @@ def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator 
     loaded = load(path) if path.is_file() else None
     if not isinstance(loaded, DensityEstimator):
         return None
-    same = loaded.density_.columns.names == detector.detector_.columns.names
+    same = loaded.density_.columns.fields == detector.detector_.columns.fields
     return loaded if same else None
 
 
 def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns:
     """Per reason: the column, its value, what would be likely, and how much the score rises.
 
-    Empty where no change of a further cell makes the row more likely.
+    Empty where no change of a further cell makes the row more likely. Values are numbers where all columns hold
+    numbers, and text otherwise.
     """
     found = detector.explain(table)
     top = found.top(min(n_reasons, table.n_columns))
     rows = np.arange(table.n_rows)
+    values, likely = _cells(table.values, table), _cells(found.likely_values, table)
     columns: Columns = {}
     for rank, index in enumerate(top.T, start=1):
         rise = found.contributions[rows, index]
         names = [found.names[i] if r > 0 else "" for i, r in zip(index, rise, strict=True)]
         columns[f"reason_{rank}"] = names
-        columns[f"reason_{rank}_value"] = table.values[rows, index].tolist()
-        columns[f"reason_{rank}_likely"] = found.likely_values[rows, index].tolist()
-        columns[f"reason_{rank}_drop"] = rise.tolist()
+        columns[f"reason_{rank}_value"] = values[rows, index]
+        columns[f"reason_{rank}_likely"] = likely[rows, index]
+        columns[f"reason_{rank}_drop"] = rise
     return columns
+
+
+def _cells(values: np.ndarray, table: Table) -> np.ndarray:
+    """Cells (rows, columns) as a reader of the table knows them."""
+    if all(field.is_number for field in table.fields):
+        return values
+    decoded = decode_columns(values, table.fields).values()
+    texts = [["" if cell is None else str(cell) for cell in part.to_pylist()] for part in decoded]
+    return np.array(texts, dtype=object).T

@@ -38,6 +38,19 @@ def parse_duration(text: str | None) -> float | None:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def parse_kinds(texts: list[str]) -> dict[str, str]:
+    """Kinds by column name, of texts such as "zip=categorical"; the name may hold further signs of equality."""
+    kinds = {}
+    for text in texts:
+        name, sign, kind = text.rpartition("=")
+        if not sign or not name or not kind:
+            raise InvalidInputError(
+                describe("--kind", expected="COLUMN=KIND, such as zip=categorical", got=repr(text))
+            )
+        kinds[name] = kind
+    return kinds
+
+
 def find_model(path: Path) -> Path:
     """The model file of a run folder, or the file itself."""
     if not path.is_dir():

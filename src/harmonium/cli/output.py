@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,25 @@ def decoded_rows(values: Any, fields: list[Any]) -> list[list[Any]]:
 
     columns = [column.to_pylist() for column in decode_columns(values, fields).values()]
     return [[_plain(cell) for cell in row] for row in zip(*columns, strict=True)]
+
+
+def print_batches(batches: Iterable[dict[str, Any]]) -> None:
+    """Batches of named columns on standard output, as one CSV table."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for number, columns in enumerate(batches):
+        if number == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*(list(column) for column in columns.values()), strict=True))
+
+
+def joined(batches: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Batches of named columns as one list per column."""
+    whole: dict[str, list[Any]] = {}
+    for columns in batches:
+        for name, column in columns.items():
+            cells = column.tolist() if hasattr(column, "tolist") else list(column)
+            whole.setdefault(name, []).extend(cells)
+    return whole
 
 
 def _plain(cell: Any) -> Any:

@@ -50,12 +50,13 @@ def fit_run(
     console: Console,
     *,
     overwrite: bool,
+    n_rows: int | None = None,
     detector: AnomalyDetector | None = None,
     finish: Callable[[Path, Metrics], None] | None = None,
 ) -> Metrics:
     """Fit, then write models, configuration, history and metrics; `finish` may add to the folder.
 
-    A detector is fitted first, and its time comes off the budget of the density.
+    `n_rows` are those that the table was drawn from. A detector is fitted first, and its time comes off the budget of the density.
     """
     started, budget = time.monotonic(), estimator.time_budget
     with stop_on_interrupt(console), fit_progress(console, estimator.n_updates) as report:
@@ -64,6 +65,7 @@ def fit_run(
             _shorten_budget(estimator, time.monotonic() - started)
         estimator.fit_table(table, report=report)
     metrics = _metrics(estimator, time.monotonic() - started)
+    metrics |= {"rows": n_rows or table.n_rows, "rows_trained_on": table.n_rows}
     if detector is not None:
         metrics["detector"] = detector.verdict_
     with new_run_folder(output, overwrite=overwrite) as folder:
@@ -83,6 +85,7 @@ def _resolved(
 ) -> dict[str, Any]:
     """All settings of a run; the budget is the one that was asked for."""
     resolved = asdict(estimator.settings_) | {"time_budget": budget}
+    resolved |= {"kinds": estimator.kinds} if estimator.kinds else {}
     return resolved if detector is None else resolved | {"detector": asdict(detector.settings_)}
 
 

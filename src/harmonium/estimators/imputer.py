@@ -74,10 +74,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Missing cells are draws given the known ones; analyze each table and pool the results.
         """
-        table = self._table("draws", X)
-        completed = np.tile(table.values, (self.n_draws, 1, 1))
-        for batch in self._completions(table, self.n_draws):
-            completed[:, batch.rows] = batch.draws
+        completed = self.draw_tables(self._table("draws", X), self.n_draws)
         container = container_of(X)
         if container == "array":
             return completed
@@ -86,6 +83,13 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def fill(self, table: Table) -> np.ndarray:
         """The values of a table that is already read, missing cells filled as `transform` does."""
         return self._fill(table, self.n_draws, whole=True)
+
+    def draw_tables(self, table: Table, n_draws: int) -> np.ndarray:
+        """The values of a table that is already read, completed by draws, (draws, rows, columns)."""
+        completed = np.tile(table.values, (n_draws, 1, 1))
+        for batch in self._completions(table, n_draws):
+            completed[:, batch.rows] = batch.draws
+        return completed
 
     def adopt(self, estimator: DensityEstimator) -> "Imputer":
         """Take over a density that is fitted already."""

@@ -90,7 +90,11 @@ class Detector:
 
     def p_values(self, values: np.ndarray) -> np.ndarray:
         """Split-conformal p-values of rows (rows, columns), shape (rows,); small is abnormal."""
-        return p_values(self.calibration, self.scores(values))
+        return self.p_values_of(self.scores(values))
+
+    def p_values_of(self, scores: np.ndarray) -> np.ndarray:
+        """Split-conformal p-values of rows with these scores, (rows,) both."""
+        return p_values(self.calibration, scores)
 
     def calibrated_on(self, values: np.ndarray, remarks: tuple[str, ...] = ()) -> "Detector":
         """The same detector with p-values from these rows (rows, columns), which no model has seen.

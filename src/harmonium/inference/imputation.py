@@ -9,9 +9,9 @@ from harmonium.inference.conditional import Effort, draw_batches, known_cells
 from harmonium.inference.density import Density
 
 # Chains of a row; more draws than chains come from later moments of the same chains.
-MAX_CHAINS = 16
-N_TEMPERATURES = 20
-N_BETWEEN = 4
+MAX_CHAINS = 8
+N_TEMPERATURES = 12
+N_BETWEEN = 2
 
 
 class Completed(NamedTuple):

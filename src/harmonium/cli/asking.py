@@ -1,0 +1,243 @@
+"""The commands that ask something of a fitted run: score, detect, impute, evaluate, sample."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harmonium.cli.options import (
+    DataArgument,
+    JsonOption,
+    ModelArgument,
+    OverwriteOption,
+    SeedOption,
+    find_model,
+)
+from harmonium.cli.output import (
+    decoded_rows,
+    draw_figures,
+    evaluation_figures,
+    joined,
+    print_batches,
+    print_csv,
+    print_json,
+    sample_fields,
+    write_columns_of,
+)
+from harmonium.cli.shell import app, errors
+from harmonium.errors import InvalidInputError
+
+# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+
+
+@app.command()
+def score(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Log-density of every row of a table, in nats and data units.
+
+    Example: harmonium score run table.csv -o scores.csv
+    """
+    from harmonium.cli.runs import MIXED_SUFFIXES
+
+    estimator = _load(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+
+    from harmonium.cli.streaming import score_batches, write_batches
+
+    batches = score_batches(estimator, data)
+    if output is not None:
+        n_rows = write_batches(output, batches)
+        figures, note = {"rows": n_rows}, f"{n_rows} rows -> {output}"
+    else:
+        found = [batch["log_density"] for batch in batches]
+        log_density = [float(value) for part in found for value in part]
+        mean = sum(log_density) / len(log_density)
+        figures = {"rows": len(log_density), "mean_log_density": mean, "log_density": log_density}
+        note = "log_density\n" + "\n".join(f"{value:.6g}" for value in log_density)
+    if as_json:
+        print_json({**figures, "verdict": estimator.verdict_})
+        return
+    print(note)
+    errors.print(estimator.verdict_)
+
+
+@app.command()
+def detect(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")
+    ] = None,
+    fdr: Annotated[
+        float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
+    ] = 0.05,
+    explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
+
+    Rows are flagged at the false-discovery rate. Example: harmonium detect run new.csv --explain 3 -o out.csv
+    """
+    from harmonium.cli.runs import MIXED_SUFFIXES, check_table_output
+
+    if output is not None:
+        check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+
+    from harmonium.cli.detect import detect_rows
+    from harmonium.cli.streaming import write_batches
+
+    found = detect_rows(model, data, fdr=fdr)
+    n_flagged = int(found.flagged.sum())
+    batches = found.batches(explain)
+    figures = {"rows": found.n_rows, "flagged": n_flagged, "fdr": fdr, "verdict": found.verdict}
+    if output is not None:
+        write_batches(output, batches)
+        if not as_json:
+            print(f"{found.n_rows} rows -> {output}; {n_flagged} flagged at FDR {fdr:g}")
+    elif as_json:
+        figures |= joined(batches)
+    else:
+        print_batches(batches)
+    if as_json:
+        print_json(figures)
+    else:
+        errors.print(found.verdict)
+
+
+@app.command()
+def impute(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")],
+    draws: Annotated[
+        int,
+        typer.Option(help="Completed tables to draw, one below the other; 0 fills once.", min=0),
+    ] = 0,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
+
+    Draws differ as much as is not known of a cell. Example: harmonium impute run holes.csv --draws 5 -o filled.csv
+    """
+    from harmonium.cli.runs import MIXED_SUFFIXES
+
+    estimator = _load(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+
+    from harmonium.cli.streaming import impute_batches, write_batches
+    from harmonium.estimators import Imputer
+
+    imputer = Imputer(random_state=seed).adopt(estimator)
+    n_rows = write_batches(output, impute_batches(imputer, data, draws))
+    if as_json:
+        print_json({"rows": n_rows, "draws": draws, "verdict": estimator.verdict_})
+        return
+    print(f"{n_rows} rows -> {output}")
+    errors.print(estimator.verdict_)
+
+
+@app.command()
+def evaluate(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Table of rows to write: CSV, Parquet or NPY."),
+    ] = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
+
+    The rows must not be those of the fit. Example: harmonium evaluate run test.csv
+    """
+    estimator = _load(model, output, overwrite=overwrite)
+
+    from harmonium.data import read_table
+    from harmonium.inference import evaluate_density
+
+    table = read_table(data, fields=estimator.density_.columns.fields)
+    found = evaluate_density(estimator.density_, table.values, seed=seed)
+    if output is not None:
+        columns = [found.log_density, found.row_low, found.row_high]
+        write_columns_of(output, ["log_density", "low", "high"], columns)
+    if as_json:
+        print_json(evaluation_figures(found))
+        return
+    log_partition = found.log_partition
+    gain = found.log_likelihood - found.gaussian
+    print(
+        f"log-likelihood of {found.n_rows} rows: {found.log_likelihood:.3f} nats per row, 95 % "
+        f"interval [{found.low:.3f}, {found.high:.3f}]"
+    )
+    print(f"Gaussian start: {found.gaussian:.3f}; gain {gain:+.3f}")
+    print(
+        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
+        f"{log_partition.method}"
+    )
+    print(found.verdict)
+
+
+@app.command()
+def sample(
+    model: ModelArgument,
+    n: Annotated[int, typer.Option("-n", "--rows", help="Rows to draw.", min=1)] = 100,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Table to write: CSV, Parquet or NPY.")
+    ] = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw rows from a fitted density.
+
+    Example: harmonium sample run -n 1000 -o new.csv
+    """
+    estimator = _load(model, output, overwrite=overwrite)
+    rows, diagnostics = estimator.density_.sample(n, seed=seed)
+    fields = sample_fields(estimator.density_.columns)
+    if output is not None:
+        from harmonium.data import write_table
+
+        write_table(output, rows, fields)
+    if as_json:
+        names = [field.name for field in fields]
+        drawn = {} if output is not None else {"columns": names, "rows": decoded_rows(rows, fields)}
+        print_json({"n": n, **draw_figures(diagnostics), "verdict": estimator.verdict_, **drawn})
+        return
+    if output is None:
+        print_csv(rows, fields)
+    else:
+        print(f"{n} rows -> {output}")
+    errors.print(
+        f"{diagnostics.kernel} chains: acceptance {diagnostics.acceptance:.2f}, effective sample "
+        f"size {diagnostics.ess:.0f}, {diagnostics.n_ancestors} distinct ancestors. "
+        f"{diagnostics.verdict}"
+    )
+
+
+def _load(
+    model: Path, output: Path | None, *, overwrite: bool, suffixes: tuple[str, ...] | None = None
+) -> Any:
+    """The density estimator of a run, after checking that the output may be written."""
+    from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
+
+    if output is not None:
+        check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
+    from harmonium.estimators import DensityEstimator, load
+
+    estimator = load(find_model(model))
+    if not isinstance(estimator, DensityEstimator):
+        raise InvalidInputError(
+            f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
+        )
+    return estimator

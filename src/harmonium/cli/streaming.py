@@ -1,0 +1,57 @@
+"""Scoring and filling tables of any length, batch by batch."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from harmonium.data import Table, TableWriter, decode_columns, read_batches
+from harmonium.estimators import DensityEstimator, Imputer
+
+Columns = dict[str, Any]
+
+BATCH_ROWS = 16_384
+# A reason may be a word in a later batch, though the first has none.
+TEXT_COLUMNS = tuple(f"reason_{rank}" for rank in range(1, 1000))
+
+
+def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
+    """Log-density and free energy of successive rows; no free energy where cells are missing."""
+    density = estimator.density_
+    for table in read_batches(data, fields=density.columns.fields, size=BATCH_ROWS):
+        complete = ~np.isnan(density.columns.modeled(table.values)).any(axis=1)
+        free_energy = np.full(table.n_rows, np.nan)
+        if complete.any():
+            free_energy[complete] = density.free_energy(table.values[complete])
+        yield {"log_density": density.log_density(table.values), "free_energy": free_energy}
+
+
+def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
+    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front."""
+    fields = imputer.estimator_.density_.columns.fields
+    for table in read_batches(data, fields=fields, size=BATCH_ROWS):
+        if not n_tables:
+            yield _kept(imputer.fill(table), table)
+            continue
+        drawn = imputer.draw_tables(table, n_tables)
+        for number, values in enumerate(drawn, start=1):
+            yield {"draw": np.full(table.n_rows, number), **_kept(values, table)}
+
+
+def write_batches(path: Path, batches: Iterable[Columns]) -> int:
+    """Write batches of columns to one file, whole or not at all; returns the number of rows."""
+    n_rows = 0
+    types = dict.fromkeys(TEXT_COLUMNS, pa.string())
+    with TableWriter(path, types=types) as writer:
+        for columns in batches:
+            n_rows += len(next(iter(columns.values())))
+            writer.write(columns)
+    return n_rows
+
+
+def _kept(values: np.ndarray, table: Table) -> Columns:
+    """Cells as they were; columns that are left out of the model have nothing to say."""
+    decoded = decode_columns(values, table.fields)
+    return {field.name: decoded[field.name] for field in table.fields if field.kind != "identifier"}

@@ -276,7 +276,9 @@ def holes(column, every=7):
     return np.where(np.arange(len(column)) % every == 0, np.nan, column)
 
 
-@pytest.mark.parametrize(("column", "kind"), [(normal(), "continuous"), (integers(9), "grid"), (integers(2), "binary")])
+@pytest.mark.parametrize(
+    ("column", "kind"), [(normal(), "continuous"), (integers(9), "grid"), (integers(2), "binary")]
+)
 def test_missing_cells_do_not_change_the_kind(column, kind):
     other = np.random.default_rng(10).normal(size=500)
     whole, with_holes = (Columns.fit(table(c, other)) for c in (column, holes(column)))
@@ -288,7 +290,11 @@ def with_holes():
     """Fitted columns: continuous, grid, binary, constant, duplicate of the first, empty; and their table."""
     numbers = holes(normal())
     values = table(
-        numbers, holes(integers(9), 5), holes(integers(2), 3), holes(np.full(500, 2.0)), numbers,
+        numbers,
+        holes(integers(9), 5),
+        holes(integers(2), 3),
+        holes(np.full(500, 2.0)),
+        numbers,
         np.full(500, np.nan),
     )
     with pytest.warns(HarmoniumWarning, match="left out, being empty.*'f'"):

@@ -276,7 +276,11 @@ def test_nonsense_is_no_state(config, arrays, words):
         (np.array([[1.0, 2], [2, 2]]), {}, "column 2 with a range of 0.0"),
         (np.array([[1.0, 2], [np.nan, 3]]), {}, "column 1 with a range of 0.0"),
         (np.array([[1.0, 2], [np.inf, 3]]), {}, "column 1 with a range of inf"),
-        (np.array([[np.nan, 2], [np.nan, 3]]), {}, "an observed cell in every column; got column 1"),
+        (
+            np.array([[np.nan, 2], [np.nan, 3]]),
+            {},
+            "an observed cell in every column; got column 1",
+        ),
     ],
 )
 def test_refused_fits(values, settings, words):

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from harmonium.data import Columns, Field, Table
 from harmonium.data.grids import find_grid
@@ -134,8 +135,11 @@ def test_noise_of_rounding_is_constant_but_close_time_stamps_are_not():
 
 
 def test_only_constant_columns():
-    with pytest.raises(InvalidInputError, match=r"only constant columns in 1 sample\(s\)"):
+    words = r"only constant, empty or identifier columns in 1 sample\(s\)"
+    with pytest.raises(InvalidInputError, match=words):
         Columns.fit(table([1.0], [2.0]))
+    with pytest.raises(InvalidInputError, match=words):
+        Columns.fit(table([np.nan], [2.0]))
 
 
 def test_rules_of_succession():
@@ -183,7 +187,7 @@ def test_restore_inverts_modeled_and_dequantize():
     modeled = columns.modeled(values)
     np.testing.assert_array_equal(modeled, values[:, [1, 2]])
     np.testing.assert_array_equal(columns.restore(modeled), values)
-    restored = columns.restore(columns.dequantize(modeled, rng))
+    restored = columns.restore(columns.dequantize(values, rng))
     np.testing.assert_array_equal(restored, values)
 
 
@@ -217,16 +221,17 @@ def test_state_survives_json():
         columns.kinds,
         columns.n_rows,
     )
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(getattr(again, name), array)
-        assert getattr(again, name).dtype == array.dtype
+    for name in ("constant", "source", "offset", "step"):
+        np.testing.assert_array_equal(getattr(again, name), arrays[name])
+        assert getattr(again, name).dtype == arrays[name].dtype
+    assert again.levels == (None,) * 6
 
 
 @pytest.mark.parametrize(
     ("config", "arrays", "words"),
     [
-        ({"kinds": None}, {}, "one field and one kind per column"),
-        ({"fields": [Field("a").to_config()]}, {}, "one field and one kind per column"),
+        ({"kinds": None}, {}, "one kind per column"),
+        ({"fields": [Field("a").to_config()]}, {}, "one kind per column"),
         ({"fields": [Field("a").to_config()] * 3}, {}, "a different name for every field"),
         ({"fields": "abc"}, {}, "a list of fields; got str"),
         ({"kinds": ["continuous", "odd", "duplicate"]}, {}, "got ['odd']"),
@@ -249,10 +254,101 @@ def test_nonsense_is_no_state(config, arrays, words):
         Columns.from_state({**good_config, **config}, {**good_arrays, **arrays})
 
 
-@pytest.mark.parametrize("method", ["modeled", "restore", "log_rule", "breaks_rule"])
+@pytest.mark.parametrize(
+    "method", ["modeled", "bounds", "restore", "log_rule", "breaks_rule", "dequantize", "spread"]
+)
 def test_wrong_widths(method):
     columns, _, _ = fitted()
+    rest = {"dequantize": (np.random.default_rng(0),), "spread": (np.zeros(2),)}.get(method, ())
     with pytest.raises(
         InvalidInputError, match=r"values of shape \(rows, \d\); got shape \(2, 9\)"
     ):
-        getattr(columns, method)(np.ones((2, 9)))
+        getattr(columns, method)(np.ones((2, 9)), *rest)
+
+
+def test_zeros_and_ones_are_two_categories_and_other_pairs_a_grid():
+    columns = Columns.fit(table(integers(2), integers(2) + 1))
+    assert columns.kinds == ("binary", "grid")
+
+
+def holes(column, every=7):
+    """The column without every so many of its cells."""
+    return np.where(np.arange(len(column)) % every == 0, np.nan, column)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"), [(normal(), "continuous"), (integers(9), "grid"), (integers(2), "binary")]
+)
+def test_missing_cells_do_not_change_the_kind(column, kind):
+    other = np.random.default_rng(10).normal(size=500)
+    whole, with_holes = (Columns.fit(table(c, other)) for c in (column, holes(column)))
+    assert whole.kinds == with_holes.kinds == (kind, "continuous")
+    assert whole.step[0] == with_holes.step[0]
+
+
+def with_holes():
+    """Fitted columns: continuous, grid, binary, constant, duplicate of the first, empty; and their table."""
+    numbers = holes(normal())
+    values = table(
+        numbers,
+        holes(integers(9), 5),
+        holes(integers(2), 3),
+        holes(np.full(500, 2.0)),
+        numbers,
+        np.full(500, np.nan),
+    )
+    with pytest.warns(HarmoniumWarning, match="left out, being empty.*'f'"):
+        return Columns.fit(values), values.values
+
+
+def test_missing_cells_stay_missing_and_the_others_come_back():
+    columns, values = with_holes()
+    assert columns.kinds == ("continuous", "grid", "binary", "constant", "duplicate", "ignored")
+    placed = columns.dequantize(values, np.random.default_rng(9))
+    np.testing.assert_array_equal(np.isnan(placed), np.isnan(values[:, :3]))
+    restored = columns.restore(placed)
+    np.testing.assert_array_equal(restored[:, :3], values[:, :3])
+    np.testing.assert_array_equal(restored[:, 3], 2.0)
+    np.testing.assert_array_equal(restored[:, 4], values[:, 4])
+    assert np.isnan(restored[:, 5]).all()
+
+
+def test_a_twin_has_the_same_holes():
+    numbers = normal()
+    assert Columns.fit(table(numbers, holes(numbers))).kinds == ("continuous",) * 2
+
+
+def test_missing_cells_break_no_rule_and_add_nothing():
+    columns, _ = with_holes()
+    kept, broken = np.log(501 / 502), -np.log(502)
+    nan = np.nan
+    rows = np.array(
+        [
+            [0.1, 1, 1, 2, 0.1, nan],
+            [nan, nan, nan, nan, nan, nan],
+            [nan, 1, nan, 3, 0.5, 7],
+            [0.5, 1, 2, nan, nan, nan],
+        ]
+    )
+    # Binary, constant, duplicate; a twin is checked where both cells are there, and kept where one is missing.
+    expected = [3 * kept, 0.0, broken + kept, broken]
+    np.testing.assert_allclose(columns.log_rule(rows), expected, rtol=1e-12)
+    np.testing.assert_array_equal(columns.breaks_rule(rows).sum(axis=1), [0, 0, 1, 1])
+
+
+def test_bounds_are_points_cells_or_everything():
+    columns, _ = with_holes()
+    rows = np.full((2, 6), np.nan)
+    rows[0, :3] = [0.3, 4, 1]
+    low, high = columns.bounds(rows)
+    np.testing.assert_array_equal(low[0, :2], [0.3, 3.5])
+    np.testing.assert_array_equal(high[0, :2], [0.3, 4.5])
+    # The upper of two intervals, cut where the normal has the share of zeros.
+    assert low[0, 2] == pytest.approx(ndtri(columns.levels[2].shares[0]))
+    assert high[0, 2] == np.inf
+    np.testing.assert_array_equal(low[1], -np.inf)
+    np.testing.assert_array_equal(high[1], np.inf)
+    # The ends of a cell are where its points begin and end.
+    place = np.array([0.0, -0.5, -0.5])
+    np.testing.assert_allclose(columns.spread(rows[:1], place)[0, :2], low[0, :2])
+    np.testing.assert_allclose(columns.spread(rows[:1], place)[0, 2], low[0, 2], rtol=1e-9)

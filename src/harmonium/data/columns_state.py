@@ -53,7 +53,13 @@ def check_state(columns: Any, call: str) -> None:
         if not known:
             got = f"column {i + 1} of {source + 1}"
             raise state_error(call, "duplicates of earlier columns", got)
-        n_categories = len(columns.fields[i].categories)
+        field = columns.fields[i]
+        modeled = kind in ("continuous", "grid", "binary", "categorical")
+        coded = field.kind == "categorical"
+        if modeled and (field.kind == "identifier" or coded != (kind == "categorical")):
+            got = f"column {i + 1}, {field.kind!r} outside and {kind!r} inside"
+            raise state_error(call, "categorical columns of categorical fields", got)
+        n_categories = len(field.categories)
         codes = columns.levels[i].codes if columns.levels[i] else np.zeros(0)
         if kind == "categorical" and not np.isin(codes, np.arange(n_categories)).all():
             raise state_error(call, f"codes below {n_categories}", f"others in column {i + 1}")

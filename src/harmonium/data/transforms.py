@@ -114,6 +114,7 @@ class Transform:
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """Model units of values in data units, (rows, columns) both."""
+        self._check_width(values, "forward")
         return self.standardize(values) @ self.matrix
 
     def inverse(self, model_values: np.ndarray) -> np.ndarray:

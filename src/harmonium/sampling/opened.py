@@ -88,7 +88,8 @@ def open_rows(given: Given, matrix: Matrix, center: Visible) -> Opened:
     matrix64, center64 = np.asarray(matrix, np.float64), np.asarray(center, np.float64)
     precision = 2 * matrix64.T @ matrix64
     is_open = ~np.isfinite(low) & ~np.isfinite(high)
-    middle = np.asarray(_into_interval(*given, jnp.zeros_like(given.low))[0], np.float64)
+    middles, _ = jax.vmap(_into_interval)(*given, jnp.zeros_like(given.low))
+    middle = np.asarray(middles, np.float64)
     known = np.where(low == high, low, np.where(is_open, center64, middle))
     both = is_open[:, :, None] & is_open[:, None, :]
     lower = np.linalg.cholesky(np.where(both, precision, np.eye(len(center64))))
@@ -98,7 +99,7 @@ def open_rows(given: Given, matrix: Matrix, center: Visible) -> Opened:
     mean = np.where(is_open, center64 - shift, known)
     log_volume = -np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
     parts = (jnp.asarray(part, center.dtype) for part in (mean, factor, log_volume))
-    return Opened(*given, *parts)
+    return jax.vmap(Opened)(*given, *parts)
 
 
 def _into_interval(low: Visible, high: Visible, t: Visible) -> tuple[Visible, Visible]:

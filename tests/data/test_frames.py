@@ -201,3 +201,12 @@ def test_a_time_zone_that_is_unknown():
 )
 def test_containers(X, container):
     assert container_of(X) == container
+
+
+def test_pandas_columns_in_several_pieces():
+    """As `pd.concat` leaves text, and categories where those differ."""
+    first = pd.DataFrame({"x": [1.0, 2.0], "c": pd.Categorical(["a", "b"]), "t": ["u", None]})
+    second = pd.DataFrame({"x": [3.0], "c": pd.Categorical(["z"]), "t": ["v"]})
+    table = as_table(pd.concat([first, second]), call=CALL)
+    assert [field.categories for field in table.fields] == [(), ("a", "b", "z"), ("u", "v")]
+    np.testing.assert_array_equal(table.values, [[1, 0, 0], [2, 1, NAN], [3, 2, 1]])

@@ -105,9 +105,11 @@ def object_cells(cells: list[Any], name: str, *, call: str) -> Cells:
 
 
 def arrow_cells(array: Any, name: str, *, call: str, type_text: str = "") -> Cells:
-    """The cells of one Arrow array."""
+    """The cells of one Arrow array, in one piece or several."""
     import pyarrow as pa
 
+    if isinstance(array, pa.ChunkedArray):
+        array = array.unify_dictionaries().combine_chunks()
     kind = array.type
     if not _is_known(kind):
         raise dtype_error(call, name, type_text or str(kind))

@@ -342,3 +342,20 @@ def test_an_interval_of_nothing_known_is_in_no_block():
     assert np.count_nonzero(factor) == 1
     assert factor[1, 1] == pytest.approx(1 / np.sqrt(2 * np.sum(MATRIX[:, 1] ** 2)))
     assert isinstance(row, opened.Opened)
+
+
+def test_chains_that_hardly_move_are_right_by_their_weights():
+    """Key 12. One temperature and tiny steps: what is drawn from the reference is resampled, and that is all."""
+    low, high = KNOWN["values"]
+    model = small_model()
+    mean, second = moments(exact_conditional(model, np.array([0.3, NAN, NAN]), MATRIX))
+    found = draw_conditional(
+        jax.random.key(12),
+        model,
+        given(low, high, 256),
+        step_sizes=jnp.asarray([1e-4]),
+        n_chains=32,
+        n_between=1,
+        **SETTINGS,
+    )
+    assert_moments(found.positions, mean, second, [1, 2])

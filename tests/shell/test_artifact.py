@@ -88,7 +88,7 @@ def _saved(fitted, folder):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"header": {"format_version": 99}}, "format version 1; got 99"),
+        ({"header": {"format_version": 99}}, r"format version \d+; got 99"),
         ({"header": {"transform": None}}, "damaged"),
         ({"header": {"verdict": None}}, "damaged"),
         ({"header": {"columns": [1, 2]}}, "damaged"),

@@ -119,7 +119,8 @@ def bad_table(folder, name, content):
     [
         ("empty.csv", b"", "empty"),
         ("text.csv", b"a,b\n" + b"1,2\n" * 9 + b"3,red\n", "'b'.*row 10"),
-        ("hole.csv", b"a,b\n" + b"1,2\n" * 9 + b"3,\n", "'b', data row 10"),
+        ("infinite.csv", b"a,b\n" + b"1,2\n" * 9 + b"3,inf\n", "'b', data row 10"),
+        ("empty cells.csv", b"a,b\n" + b",\n" * 20, "only constant, empty"),
         ("short.csv", b"a,b\n1,2\n3,4\n", "at least 8 rows"),
         ("ragged.csv", b"a,b\n1,2\n3,4,5\n", "row"),
         ("table.xyz", b"1,2\n", "xyz"),

@@ -155,9 +155,9 @@ def test_wrong_parameters_are_named(parameters, words, rows):
     [
         (np.ones((3, 2)), "at least 8 rows"),
         (np.ones((20, 2)), "constant"),
-        (np.array([[1.0, np.nan]] * 20), "NaN.*'x2', data row 1"),
+        (np.array([[1.0, np.nan]] * 20), "only constant, empty"),
         (np.array([[1.0, np.inf]] * 20), "inf"),
-        (np.array([[1.0, "red"]] * 20, dtype=object), "red"),
+        (np.array([[1.0, 2.0]] * 19 + [[1.0, "red"]], dtype=object), "red"),
         (np.zeros((0, 3)), "0 sample"),
     ],
 )

@@ -278,7 +278,8 @@ def _classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
         return "continuous", 0.0, 0.0
     if field.kind == "auto" and np.isin(seen, (0.0, 1.0)).all():
         return "binary", 0.0, 0.0
-    grid = find_grid(seen)
+    # Whole days are whole days, however few of them repeat.
+    grid = find_grid(seen, sparse=field.form == "datetime")
     return ("continuous", 0.0, 0.0) if grid is None else ("grid", *grid)
 
 

@@ -17,14 +17,14 @@ _LOOSE, _STRICT, _FEW = 1e-3, 1e-6, 8
 _SAME = 1e-9
 
 
-def find_grid(column: np.ndarray) -> tuple[float, float] | None:
+def find_grid(column: np.ndarray, *, sparse: bool = False) -> tuple[float, float] | None:
     """Offset and step of the lattice of a column that is not constant, or None.
 
-    Integers are always a grid, of step 1 unless many repeats show a larger one. Others need fewer
-    distinct values than half the number of rows.
+    Integers are always a grid, of step 1 unless many repeats show a larger one, or the column is `sparse`:
+    then repeats are not asked for. Others need fewer distinct values than half the number of rows.
     """
     distinct = np.unique(column)
-    has_repeats = len(distinct) < len(column) / 2
+    has_repeats = sparse or len(distinct) < len(column) / 2
     if _is_integer(distinct):
         return float(distinct[0]), _common_step(distinct) if has_repeats else 1.0
     if not has_repeats:

@@ -4,12 +4,41 @@ from typing import Any
 
 import numpy as np
 
-from harmonium.data import Columns, to_frame
+from harmonium.data import Columns, container_of, to_frame
 
 
 def as_container(values: np.ndarray, columns: Columns, container: str) -> Any:
     """Values (rows, columns) as an array, or as a frame with the names and types of the columns."""
     return values if container == "array" else to_frame(values, columns.fields, container)
+
+
+def fill_container(X: Any, values: np.ndarray, columns: Columns) -> Any:
+    """The table X with the cells that are missing in it taken from values (rows, columns); nothing else changes.
+
+    Columns that are complete, identifiers and an index stay as they are.
+    """
+    container = container_of(X)
+    if container == "array":
+        return values
+    filled = to_frame(values, columns.fields, container)
+    kinds = zip(columns.names, columns.kinds, strict=True)
+    names = [name for name, kind in kinds if kind != "ignored" and _has_missing(X[name])]
+    if container == "pandas":
+        filled.index = X.index
+        return X.assign(**{name: filled[name] for name in names})
+    if container == "polars":
+        return X.with_columns(filled.select(names))
+    for name in names:
+        X = X.set_column(X.column_names.index(name), name, filled[name])
+    return X
+
+
+def _has_missing(column: Any) -> bool:
+    import narwhals as nw
+
+    series = nw.from_native(column, series_only=True)
+    missing = series.is_null().any()
+    return bool(missing or (series.dtype.is_float() and series.is_nan().any()))
 
 
 def take_mixed_tables(tags: Any) -> Any:

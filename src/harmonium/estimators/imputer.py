@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from harmonium.data import Table, as_table, container_of
 from harmonium.errors import InvalidInputError, describe
-from harmonium.estimators.containers import as_container, take_mixed_tables
+from harmonium.estimators.containers import fill_container, take_mixed_tables
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Density, draw_completions, summarize
@@ -67,7 +67,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         table = self._table("transform", X)
         filled = self._fill(table, self.n_draws, whole=container_of(X) != "array")
-        return as_container(filled, self._fitted().columns, container_of(X))
+        return fill_container(X, filled, self._fitted().columns)
 
     def draws(self, X: Any) -> Any:
         """`n_draws` completed tables: an array (draws, rows, columns), or a list of frames like X.
@@ -75,10 +75,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Missing cells are draws given the known ones; analyze each table and pool the results.
         """
         completed = self.draw_tables(self._table("draws", X), self.n_draws)
-        container = container_of(X)
-        if container == "array":
+        if container_of(X) == "array":
             return completed
-        return [as_container(rows, self._fitted().columns, container) for rows in completed]
+        return [fill_container(X, rows, self._fitted().columns) for rows in completed]
 
     def fill(self, table: Table) -> np.ndarray:
         """The values of a table that is already read, missing cells filled as `transform` does."""

@@ -24,9 +24,9 @@ def find_grid(column: np.ndarray, *, sparse: bool = False) -> tuple[float, float
     then repeats are not asked for. Others need fewer distinct values than half the number of rows.
     """
     distinct = np.unique(column)
-    has_repeats = sparse or len(distinct) < len(column) / 2
+    has_repeats = len(distinct) < len(column) / 2
     if _is_integer(distinct):
-        return float(distinct[0]), _common_step(distinct) if has_repeats else 1.0
+        return float(distinct[0]), _common_step(distinct) if has_repeats or sparse else 1.0
     if not has_repeats:
         return None
     distinct = _merge(distinct)

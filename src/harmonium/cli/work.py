@@ -63,7 +63,10 @@ def fit_run(
         if detector is not None:
             detector.fit(table)
             _shorten_budget(estimator, time.monotonic() - started)
-        estimator.fit_table(table, report=report)
+        numbers = all(field.is_number for field in table.fields)
+        # What `sample` of the loaded model returns; Arrow is always there.
+        container = "array" if numbers else "pyarrow"
+        estimator.fit_table(table, container=container, report=report)
     metrics = _metrics(estimator, time.monotonic() - started)
     metrics |= {"rows": n_rows or table.n_rows, "rows_trained_on": table.n_rows}
     if detector is not None:

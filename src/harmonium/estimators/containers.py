@@ -4,12 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from harmonium.data import Columns, container_of, to_frame
+from harmonium.data import Columns, container_of, decode_columns, to_frame
 
 
 def as_container(values: np.ndarray, columns: Columns, container: str) -> Any:
-    """Values (rows, columns) as an array, or as a frame with the names and types of the columns."""
-    return values if container == "array" else to_frame(values, columns.fields, container)
+    """Values (rows, columns) as an array, or as a frame with the names and types of the columns.
+
+    An array is of objects where columns hold other than numbers.
+    """
+    if container != "array":
+        return to_frame(values, columns.fields, container)
+    if all(field.is_number for field in columns.fields):
+        return values
+    decoded = decode_columns(values, columns.fields).values()
+    return np.array([column.to_pylist() for column in decoded], dtype=object).T
 
 
 def fill_container(X: Any, values: np.ndarray, columns: Columns) -> Any:
@@ -19,7 +27,7 @@ def fill_container(X: Any, values: np.ndarray, columns: Columns) -> Any:
     """
     container = container_of(X)
     if container == "array":
-        return values
+        return as_container(values, columns, container)
     filled = to_frame(values, columns.fields, container)
     kinds = zip(columns.names, columns.kinds, strict=True)
     names = [name for name, kind in kinds if kind != "ignored" and _has_missing(X[name])]

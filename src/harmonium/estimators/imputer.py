@@ -70,12 +70,13 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return fill_container(X, filled, self._fitted().columns)
 
     def draws(self, X: Any) -> Any:
-        """`n_draws` completed tables: an array (draws, rows, columns), or a list of frames like X.
+        """`n_draws` completed tables: an array (draws, rows, columns), or a list of tables like X unless all are numbers.
 
         Missing cells are draws given the known ones; analyze each table and pool the results.
         """
         completed = self.draw_tables(self._table("draws", X), self.n_draws)
-        if container_of(X) == "array":
+        numbers = all(field.is_number for field in self._fitted().columns.fields)
+        if container_of(X) == "array" and numbers:
             return completed
         return [fill_container(X, rows, self._fitted().columns) for rows in completed]
 

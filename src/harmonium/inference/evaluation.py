@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.inference.density import Density, untrained
+from harmonium.inference.placing import bounded
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import NORMAL_95
 from harmonium.sampling import ChainDiagnostics
@@ -74,7 +75,10 @@ def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Eval
 def _diagnose(density: Density, values: np.ndarray, seed: int) -> ChainDiagnostics:
     key_tune, key_check = jax.random.split(jax.random.fold_in(jax.random.key(seed), 3))
     model = density.model
-    rows = jnp.asarray(density.in_model_units(values[:MAX_STARTS]), float)
+    known = density.columns.modeled(values[:MAX_STARTS])
+    # Chains need a whole row to start from.
+    complete = density.transform.draw_missing(known, np.random.default_rng(seed))
+    rows = jnp.asarray(bounded(density.transform.forward(complete)), float)
     dispersed, kernel = find_modes(key_tune, model, default_kernel(model))
     starts = {"these rows": rows, "dispersed starts": dispersed}
     return check_equilibrium(key_check, model, kernel, starts)

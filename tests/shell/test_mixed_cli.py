@@ -1,0 +1,118 @@
+"""The command line on tables with categories, dates and holes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonium.cli.app import run
+from harmonium.cli.options import parse_kinds
+from harmonium.errors import InvalidInputError
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        run([str(argument) for argument in arguments])
+    return stopped.value.code or 0
+
+
+def mixed_rows(n=150):
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=n)
+    return pd.DataFrame(
+        {
+            "size": size,
+            "color": np.where(size + 0.5 * rng.normal(size=n) > 0, "red", "blue"),
+            "zip": rng.choice(["007", "010", "100"], n),
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 60, n), "D"),
+            "name": [f"row {i}" for i in range(n)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run on a holed table, and the table."""
+    folder = tmp_path_factory.mktemp("mixed")
+    rows = mixed_rows()
+    holes = np.random.default_rng(1).random(rows.shape) < 0.2
+    holes[:, -1] = False
+    rows.mask(holes).to_csv(folder / "table.csv", index=False)
+    code = call(
+        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 20, "--hidden", 6,
+        "--feature-map", "identity", "--kind", "zip=categorical",
+    )  # fmt: skip
+    assert code == 0
+    return folder
+
+
+def test_imputed_tables_are_complete_and_keep_what_was_known(folder):
+    assert call("impute", folder / "run", folder / "table.csv", "-o", folder / "filled.csv") == 0
+    text = {"zip": str}
+    given = pd.read_csv(folder / "table.csv", dtype=text)
+    filled = pd.read_csv(folder / "filled.csv", dtype=text)
+    assert list(filled) == ["size", "color", "zip", "day"]
+    assert not filled.isna().any().any()
+    for name in filled:
+        known = given[name].notna()
+        assert known.sum() < len(given)
+        if name == "size":
+            np.testing.assert_allclose(filled[name][known], given[name][known])
+        else:
+            assert (filled[name][known].str[:10] == given[name][known].str[:10]).all()
+    assert set(filled["zip"]) <= {"007", "010", "100"} and set(filled["color"]) <= {"red", "blue"}
+
+
+def test_draws_are_numbered_tables(folder):
+    output = folder / "draws.parquet"
+    assert call("impute", folder / "run", folder / "table.csv", "--draws", 2, "-o", output) == 0
+    drawn = pd.read_parquet(output)
+    first, second = (part.drop(columns="draw") for _, part in drawn.groupby("draw"))
+    assert len(first) == len(second) == 150
+    assert not first.reset_index(drop=True).equals(second.reset_index(drop=True))
+
+
+def test_kinds_are_kept_in_the_configuration(folder):
+    assert '[kinds]\nzip = "categorical"' in (folder / "run" / "config.toml").read_text()
+
+
+@pytest.mark.slow
+def test_detected_rows_have_reasons_in_words(folder):
+    output = folder / "flagged.csv"
+    arguments = ("detect", folder / "run", folder / "table.csv", "--explain", 1, "-o", output)
+    assert call(*arguments) == 0
+    found = pd.read_csv(output)
+    assert len(found) == 150
+    assert not found[["score", "log_density", "p_value", "flagged"]].isna().to_numpy().any()
+    assert set(found["reason_1"].dropna()) <= {"size", "color", "zip", "day"}
+
+
+@pytest.mark.slow
+def test_large_tables_are_sampled(folder, tmp_path, capsys):
+    code = call(
+        "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6,
+        "--feature-map", "identity", "--no-detector", "--max-rows", 100,
+    )  # fmt: skip
+    assert code == 0 and "100 of 150 rows" in capsys.readouterr().err
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["rows"], metrics["rows_trained_on"]) == (150, 100)
+
+
+def test_an_unseen_text_is_no_error_but_a_text_for_a_number_is(folder, tmp_path, capsys):
+    rows = mixed_rows(3).assign(color="green")
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    assert call("score", folder / "run", tmp_path / "new.csv") == 0
+    rows.assign(size=["1", "2", "large"]).to_csv(tmp_path / "bad.csv", index=False)
+    assert call("score", folder / "run", tmp_path / "bad.csv") == 2
+    assert "'large'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["zip", "zip=", "=categorical"])
+def test_kinds_that_cannot_be_read(text):
+    with pytest.raises(InvalidInputError, match="COLUMN=KIND"):
+        parse_kinds([text])
+
+
+def test_kinds_are_read():
+    assert parse_kinds(["a=b=continuous"]) == {"a=b": "continuous"}

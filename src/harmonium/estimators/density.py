@@ -244,7 +244,7 @@ class DensityEstimator(
         return take_mixed_tables(super().__sklearn_tags__())
 
     def adopt(
-        self, density: Density, settings: DensitySettings, container: str
+        self, density: Density, settings: DensitySettings, container: str = "array"
     ) -> "DensityEstimator":
         """Take over a fitted density, as loading does."""
         self.density_, self.settings_, self.container_ = density, settings, container

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from harmonium.data import Table, TableWriter, decode_columns, read_batches
 from harmonium.estimators import DensityEstimator, Imputer
@@ -13,8 +12,6 @@ from harmonium.estimators import DensityEstimator, Imputer
 Columns = dict[str, Any]
 
 BATCH_ROWS = 16_384
-# A reason may be a word in a later batch, though the first has none.
-TEXT_COLUMNS = tuple(f"reason_{rank}" for rank in range(1, 1000))
 
 
 def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
@@ -43,8 +40,7 @@ def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Colu
 def write_batches(path: Path, batches: Iterable[Columns]) -> int:
     """Write batches of columns to one file, whole or not at all; returns the number of rows."""
     n_rows = 0
-    types = dict.fromkeys(TEXT_COLUMNS, pa.string())
-    with TableWriter(path, types=types) as writer:
+    with TableWriter(path) as writer:
         for columns in batches:
             n_rows += len(next(iter(columns.values())))
             writer.write(columns)

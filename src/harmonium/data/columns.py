@@ -289,7 +289,6 @@ def _fit_levels(
     coded = [kinds[i] in _CODED for i in modeled]
     if not any(coded):
         return (None,) * len(kinds)
-    # An unseen code, -1, is no category of the training rows.
     cells = [
         np.where(values[:, i] < 0, np.nan, values[:, i]) if c else values[:, i]
         for i, c in zip(modeled, coded, strict=True)

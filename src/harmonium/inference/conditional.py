@@ -119,8 +119,8 @@ def log_mass_of_known(
 
     Missing cells are integrated out by annealed importance sampling from the Gaussian given the known ones; without
     annealing, by importance sampling from it, which is faster and lower. Both err on the low side. Known discrete
-    cells are averaged over their `places` (places, modeled). The draws depend on nothing but the row and its place
-    in the table.
+    cells are averaged over their `places` (places, modeled). The draws depend on the row, on its place in the table and,
+    by the step sizes that are tuned on them, on the first rows of it.
     """
     masses = np.zeros((len(places), len(values)))
     for index, place in enumerate(places):

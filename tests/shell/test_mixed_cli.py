@@ -61,6 +61,8 @@ def test_imputed_tables_are_complete_and_keep_what_was_known(folder):
             np.testing.assert_allclose(filled[name][known], given[name][known])
         else:
             assert (filled[name][known].str[:10] == given[name][known].str[:10]).all()
+    days = pd.to_datetime(filled["day"])
+    assert (days == days.dt.normalize()).all()
     assert set(filled["zip"]) <= {"007", "010", "100"} and set(filled["color"]) <= {"red", "blue"}
 
 

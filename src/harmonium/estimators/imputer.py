@@ -63,7 +63,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Any:
         """X with missing cells filled: the conditional mean of numbers, the most probable category; a table like X.
 
-        Columns of whole numbers get the nearest whole number where their type needs one. Known cells stay as they are.
+        In a frame, whole numbers and dates are rounded to the lattice of their column. Known cells stay as they are.
         """
         table = self._table("transform", X)
         filled = self._fill(table, self.n_draws, whole=container_of(X) != "array")
@@ -115,11 +115,19 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         filled = np.array(table.values)
         for batch in self._completions(table, n_draws):
             means = summarize(self._fitted(), batch.draws)
+            if whole:
+                means = self._on_lattice(means)
             filled[batch.rows] = np.where(np.isnan(filled[batch.rows]), means, filled[batch.rows])
-        if whole:
-            integer = [field.form in ("integer", "boolean") for field in table.fields]
-            filled[:, integer] = np.round(filled[:, integer])
         return filled
+
+    def _on_lattice(self, means: np.ndarray) -> np.ndarray:
+        """Means (rows, columns) with whole numbers and dates on the lattice of their column."""
+        columns = self._fitted().columns
+        lattice = [field.form in ("integer", "datetime") for field in columns.fields]
+        at = np.flatnonzero(lattice & (columns.step > 0))
+        offset, step = columns.offset[at], columns.step[at]
+        means[:, at] = offset + step * np.round((means[:, at] - offset) / step)
+        return means
 
     def _completions(self, table: Table, n_draws: int):
         self._check_n_draws()

@@ -92,7 +92,7 @@ def tune_conditional(
     matrix, center = _defaults(model, matrix, center)
     opened = open_rows(given, matrix, center)
     steps = jnp.zeros(n_temperatures, center.dtype)
-    return _climb(key, model, matrix, opened, steps, 1, True).step_sizes
+    return _climb(key, model, matrix, opened, steps, 1, True)[1]
 
 
 def importance_log_mass(
@@ -147,12 +147,6 @@ class _Chains(NamedTuple):
     log_mass: PerRow
 
 
-class _Climbed(NamedTuple):
-    chains: _Chains
-    step_sizes: Float[Array, "temperatures"]
-    acceptance: Float[Array, "temperatures"]
-
-
 @eqx.filter_jit
 def _climb(
     key: RandomKey,
@@ -162,8 +156,8 @@ def _climb(
     step_sizes: StepSizes,
     n_chains: int,
     adapts: bool,
-) -> _Climbed:
-    """From the reference to the model, with the step sizes given or, if it adapts, found on the way."""
+) -> tuple[_Chains, StepSizes]:
+    """From the reference to the model, with the step sizes given or, if it adapts, found on the way; and these."""
     n_rows, n_temperatures = opened.low.shape[0], step_sizes.shape[0]
     key_start, key_scan = jax.random.split(key)
     keys = jax.random.split(key_start, (n_rows, n_chains))
@@ -181,14 +175,13 @@ def _climb(
         chains = _resample(key_resample, chains, RESAMPLE_BELOW)
         t, acceptance = _move(key_move, model, matrix, opened, chains.t, beta, step_size)
         adapted = adapted * jnp.exp(PILOT_RATE * (acceptance - TARGET_ACCEPTANCE))
-        return (chains._replace(t=t), adapted), (step_size, acceptance)
+        return (chains._replace(t=t), adapted), step_size
 
     keys = jax.random.split(key_scan, n_temperatures)
     carry = (chains, jnp.asarray(FIRST_STEP, dtype))
-    (chains, _), (used, acceptance) = jax.lax.scan(
-        one_temperature, carry, (betas[:-1], betas[1:], step_sizes, keys)
-    )
-    return _Climbed(chains, used, acceptance)
+    inputs = (betas[:-1], betas[1:], step_sizes, keys)
+    (chains, _), used = jax.lax.scan(one_temperature, carry, inputs)
+    return chains, used
 
 
 @eqx.filter_jit
@@ -203,7 +196,7 @@ def _draw(
     n_between: int,
 ) -> ConditionalDraws:
     key_climb, key_resample, key_keep = jax.random.split(key, 3)
-    weighted = _climb(key_climb, model, matrix, opened, step_sizes, n_chains, False).chains
+    weighted, _ = _climb(key_climb, model, matrix, opened, step_sizes, n_chains, False)
     log_mass = weighted.log_mass + jax.vmap(log_mean_exp)(weighted.log_weights)
     ess = jax.vmap(effective_sample_size)(weighted.log_weights)
     settled = _resample(key_resample, weighted, 1.0)

@@ -25,6 +25,10 @@ class ArtifactError(HarmoniumError, ValueError):
     """A model file is damaged, foreign, or from an incompatible version."""
 
 
+class CheckpointError(HarmoniumError, OSError):
+    """The state of a fit could not be written or read, or belongs to another fit."""
+
+
 class HarmoniumWarning(UserWarning):
     """Something was repaired or dropped by a documented rule."""
 

@@ -338,3 +338,18 @@ def test_every_development_set(adbench):
         np.testing.assert_allclose(
             transform.inverse(z) / scale, x / scale, atol=1e-9, err_msg=file.name
         )
+
+
+def test_what_fills_a_missing_cell_stays_in_range_beside_an_outlier():
+    rng = np.random.default_rng(12)
+    x = np.exp(2 * rng.normal(size=400))
+    values = np.stack([x, x * np.exp(0.1 * rng.normal(size=400))], axis=1)
+    transform = Transform.fit(values)
+    assert transform.is_asinh.all()
+    holed = np.array([[1e4 * x.max(), np.nan], [np.nan, 1.0]])
+    beyond = transform.from_standard(transform.standardize(np.full((1, 2), 1e5 * x.max())))
+    np.testing.assert_allclose(transform.within_range(beyond)[0], values.max(axis=0))
+    drawn = transform.draw_missing(np.tile(holed, (50, 1)), rng)
+    assert drawn[::2, 1] == pytest.approx(values[:, 1].max())
+    inside = drawn[1::2, 0]
+    assert len(np.unique(inside)) == 50 and inside.max() < x.max()

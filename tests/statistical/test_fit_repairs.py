@@ -11,7 +11,7 @@ import pytest
 
 import harmonium as hm
 from harmonium.errors import DivergedError, InvalidInputError
-from harmonium.learning.fit import LARGEST_FALL, find_fault
+from harmonium.learning.loop import LARGEST_FALL, find_fault
 from harmonium.learning.result import judge
 from harmonium.learning.selection import MAX_DISAGREEMENT, reconcile
 from harmonium.learning.trainer import default_optimizer

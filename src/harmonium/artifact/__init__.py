@@ -6,6 +6,14 @@ from harmonium.artifact.files import (
     load_artifact,
     save_density,
     save_detector,
+    write_atomically,
 )
 
-__all__ = ["StoredDensity", "StoredDetector", "load_artifact", "save_density", "save_detector"]
+__all__ = [
+    "StoredDensity",
+    "StoredDetector",
+    "load_artifact",
+    "save_density",
+    "save_detector",
+    "write_atomically",
+]

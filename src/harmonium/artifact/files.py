@@ -209,7 +209,7 @@ def _save(path: str | Path, header: Config, arrays: Arrays) -> None:
     write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
 
 
-def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
+def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it; nothing is left on failure."""
     path = Path(path)
     if not path.parent.is_dir():

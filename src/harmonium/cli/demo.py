@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from sklearn.datasets import load_digits
 
-from harmonium.cli.work import Metrics, fit_run
+from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.estimators import DensityEstimator
 from harmonium.inference.yardsticks import yardsticks
@@ -19,9 +19,7 @@ SIDE = 8
 LARGEST_PIXEL = 16.0
 
 
-def run_demo(
-    output: Path, console: Console, *, seed: int, time_budget: float | None, overwrite: bool
-) -> None:
+def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | None) -> None:
     """Fit the digits, compare on rows that neither model nor yardstick has seen, draw, and print."""
     pixels = np.asarray(load_digits(return_X_y=True)[0], float)
     pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]
@@ -33,9 +31,8 @@ def run_demo(
         metrics["test"] = _compare(estimator, training, test, seed)
         _draw(estimator, test, folder)
 
-    metrics = fit_run(
-        estimator, Table(training, names), output, console, overwrite=overwrite, finish=finish
-    )
+    run = Run(estimator, Table(training, names), output)
+    metrics = fit_run(run, console, finish=finish)
     _print(metrics, len(training), output)
 
 

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from harmonium.cli.options import (
+    INTERRUPTED,
     DataArgument,
     JsonOption,
     OverwriteOption,
     SeedOption,
     TimeBudgetOption,
+    check_log_to,
     parse_duration,
     parse_kinds,
 )
@@ -23,7 +25,15 @@ from harmonium.cli.shell import app, errors
 @app.command()
 def fit(
     data: DataArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to write.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Run folder to write.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder of a fit that was ended early, to go on with; in place of -o."
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(help="TOML file of settings, like a run's config.toml; options go first."),
@@ -51,21 +61,24 @@ def fit(
         ),
     ] = None,
     max_rows: Annotated[
-        int, typer.Option(help="Rows to train on at most, drawn at random.", min=8)
-    ] = 100_000,
+        int | None,
+        typer.Option(help="Rows to train on at most, drawn at random [100000].", min=8),
+    ] = None,
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
     ] = True,
+    log_to: Annotated[
+        str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a density to a table and write a run folder.
 
     Example: harmonium fit table.csv -o run --time-budget 60s
-    """
-    from harmonium.cli.runs import check_run_output, read_config
 
-    check_run_output(output, overwrite=overwrite)
+    Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with: harmonium fit table.csv --resume run
+    """
     given = {
         "seed": seed,
         "n_updates": updates,
@@ -75,34 +88,32 @@ def fit(
         "objective": objective,
         "tails": tails,
         "whitening": whitening,
+        "max_rows": max_rows,
+        "kinds": parse_kinds(kind or []) or None,
     }
-    settings = {} if config is None else read_config(config)
-    of_detector = settings.pop("detector", {})
-    kinds = settings.pop("kinds", {}) | parse_kinds(kind or [])
-    settings |= {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
+    logs = check_log_to(log_to)
 
-    from harmonium.cli.work import fit_run, make_detector, make_estimator
-    from harmonium.data import sample_rows
+    from harmonium.cli.plans import begin, go_on
 
-    estimator = make_estimator(settings).set_params(kinds=kinds or None)
-    drawing = settings.get("seed", 0)
-    table, n_rows = sample_rows(data, max_rows, kinds=kinds, seed=drawing)
-    if n_rows > table.n_rows:
-        errors.print(f"{table.n_rows} of {n_rows} rows, drawn at random, are trained on")
-    metrics = fit_run(
-        estimator,
-        table,
-        output,
-        errors,
-        overwrite=overwrite,
-        n_rows=n_rows,
-        detector=make_detector(estimator, of_detector) if detector else None,
-    )
+    if resume is not None:
+        refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
+        plan = go_on(resume, refused, detector=detector)
+    else:
+        plan = begin(output, config, given, detector=detector, overwrite=overwrite)
+
+    from harmonium.cli.work import fit_run
+
+    run = plan.read(data, errors, logs=logs)
+    metrics = fit_run(run, errors)
     if as_json:
-        print_json({"run": str(output), **metrics})
-        return
-    print(f"{n_rows} rows x {table.n_columns} columns -> {output}")
-    print_fit(metrics)
+        print_json({"run": str(run.output), **metrics})
+    else:
+        print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
+        print_fit(metrics)
+    if metrics["stopped"]:
+        errors.print(f"to go on: harmonium fit {data} --resume {run.output}", markup=False)
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -125,4 +136,4 @@ def demo(
 
     from harmonium.cli.demo import run_demo
 
-    run_demo(output, errors, seed=seed, time_budget=budget, overwrite=overwrite)
+    run_demo(output, errors, seed=seed, time_budget=budget)

@@ -10,7 +10,13 @@ from harmonium.errors import InvalidInputError, describe
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
+# Exit code of what Ctrl-C has ended.
+INTERRUPTED = 130
+
+MODEL_FILE = "model.safetensors"
 DETECTOR_FILE = "detector.safetensors"
+CONFIG_FILE = "config.toml"
+METRICS_FILE = "metrics.json"
 
 DataArgument = Annotated[
     Path, typer.Argument(help="A table: CSV, Parquet, NPY, or a folder of Parquet files.")
@@ -38,6 +44,13 @@ def parse_duration(text: str | None) -> float | None:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def check_log_to(name: str | None) -> bool:
+    """Whether curves go to TensorBoard."""
+    if name not in (None, "tensorboard"):
+        raise InvalidInputError(describe("--log-to", expected="tensorboard", got=repr(name)))
+    return name is not None
+
+
 def parse_kinds(texts: list[str]) -> dict[str, str]:
     """Kinds by column name, of texts such as "zip=categorical"; the name may hold further signs of equality."""
     kinds = {}
@@ -55,7 +68,11 @@ def find_model(path: Path) -> Path:
     """The model file of a run folder, or the file itself."""
     if not path.is_dir():
         return path
-    model = path / "model.safetensors"
+    model = path / MODEL_FILE
+    if not model.is_file() and (path / CONFIG_FILE).is_file():
+        raise InvalidInputError(
+            f"{path} holds a run that is not finished. Try: harmonium fit DATA --resume {path}."
+        )
     if not model.is_file():
         raise InvalidInputError(
             f"{path} is a folder without a model.safetensors. Try: a run folder written by "
@@ -68,7 +85,7 @@ def find_detector(path: Path) -> Path:
     """The detector of a run folder, beside its model, or a file that is one itself."""
     folder = path if path.is_dir() else path.parent
     beside = folder / DETECTOR_FILE
-    if path.is_dir() or path.name == "model.safetensors":
+    if path.is_dir() or path.name == MODEL_FILE:
         if not beside.is_file():
             raise InvalidInputError(
                 f"{folder} holds no {DETECTOR_FILE}, so there is nothing to detect with. Try: "

@@ -1,34 +1,147 @@
-"""Progress of a fit: a bar on a terminal, nothing otherwise."""
+"""Progress of a fit: a live line on a terminal, plain lines otherwise, TensorBoard on request."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from harmonium.learning.result import Record
+from harmonium.errors import InvalidInputError
+from harmonium.learning.result import LOWEST_ACCEPTANCE, Record
+
+Tell = Callable[[Record], None]
+
+# Seconds between plain lines.
+PAUSE = 10.0
+LOWEST_ESS = 0.1
+LARGEST_R_HAT = 1.05
 
 
 @contextmanager
-def fit_progress(console: Console, n_updates: int) -> Iterator[Callable[[Record], None]]:
+def fit_reports(
+    console: Console, output: Path, n_updates: int, *, logs: bool
+) -> Iterator[Callable[[Record], None]]:
     """A context that gives a function to be called with each record of the history."""
+    with ExitStack() as stack:
+        show = _live_line if console.is_terminal else _plain_lines
+        tells = [stack.enter_context(show(console, n_updates))]
+        if logs:
+            tells.append(stack.enter_context(_tensorboard(output / "tensorboard")))
+
+        def tell(record: Record) -> None:
+            for each in tells:
+                each(record)
+            if record["event"]:
+                console.print(
+                    f"update {float(record['update']):.0f}: {record['event']}", markup=False
+                )
+
+        yield tell
+
+
+@contextmanager
+def _live_line(console: Console, n_updates: int) -> Iterator[Tell]:
     progress = Progress(
         TextColumn("fitting"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} updates"),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
-        disable=not console.is_terminal,
         transient=True,
     )
     with progress:
         task = progress.add_task("fit", total=n_updates, note="compiling")
+        clock = _TimeLeft(n_updates)
 
-        def report(record: Record) -> None:
-            note = f"held-out {float(record['validation_log_likelihood']):.2f} nats per row"
+        def tell(record: Record) -> None:
+            note = _in_words(record, n_updates, clock.after(record))
             progress.update(task, completed=float(record["update"]), note=note)
-            if record["event"]:
-                console.print(f"update {float(record['update']):.0f}: {record['event']}")
 
-        yield report
+        yield tell
+
+
+@contextmanager
+def _plain_lines(console: Console, n_updates: int) -> Iterator[Tell]:
+    clock = _TimeLeft(n_updates)
+    due = time.monotonic() + PAUSE
+
+    def tell(record: Record) -> None:
+        nonlocal due
+        left = clock.after(record)
+        if time.monotonic() >= due:
+            due = time.monotonic() + PAUSE
+            console.print(_in_words(record, n_updates, left), markup=False)
+
+    yield tell
+
+
+@contextmanager
+def _tensorboard(folder: Path) -> Iterator[Tell]:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise InvalidInputError(
+            "--log-to tensorboard: the package tensorboardX is not installed. Try: pip install "
+            "'harmonium[tensorboard]'."
+        ) from error
+    writer: Any = SummaryWriter(str(folder))
+
+    def tell(record: Record) -> None:
+        for name, value in record.items():
+            if isinstance(value, float) and name != "update":
+                writer.add_scalar(name, value, int(float(record["update"])))
+        if record["event"]:
+            writer.add_text("event", str(record["event"]), int(float(record["update"])))
+        writer.flush()
+
+    try:
+        yield tell
+    finally:
+        writer.close()
+
+
+class _TimeLeft:
+    """Seconds to the last update, by the speed since the first updates, which compiled."""
+
+    def __init__(self, n_updates: int):
+        self._n_updates = n_updates
+        self._first: tuple[float, float] | None = None
+
+    def after(self, record: Record) -> float | None:
+        """None while nothing is known."""
+        now, update = time.monotonic(), float(record["update"])
+        if self._first is None or update <= self._first[1]:
+            self._first = (now, update) if update > 0 else None
+            return None
+        started, begun = self._first
+        return (now - started) / (update - begun) * (self._n_updates - update)
+
+
+def _in_words(record: Record, n_updates: int, left: float | None) -> str:
+    """One line: where training stands, how well, and whether its chains keep up."""
+    parts = [
+        f"update {float(record['update']):.0f} of {n_updates}",
+        f"held-out {float(record['validation_log_likelihood']):.2f} nats per row",
+    ]
+    if "acceptance" in record:
+        parts.append(f"acceptance {float(record['acceptance']):.2f}")
+    if left is not None:
+        parts.append(f"{left:.0f} s left" if left < 120 else f"{left / 60:.0f} min left")
+    parts.append(_so_far(record))
+    return ", ".join(parts)
+
+
+def _so_far(record: Record) -> str:
+    """What the last evaluation says of the chains."""
+    concerns = []
+    if record["event"]:
+        concerns.append("repaired just now")
+    if float(record.get("acceptance", 1.0)) < LOWEST_ACCEPTANCE:
+        concerns.append("chains hardly move")
+    if float(record.get("ess", 1.0)) < LOWEST_ESS:
+        concerns.append("chain weights are uneven")
+    if float(record.get("r_hat", 1.0)) > LARGEST_R_HAT:
+        concerns.append("chains disagree")
+    return " and ".join(concerns) or "chains keep up"

@@ -1,4 +1,4 @@
-"""Run folders: made under a temporary name and renamed when complete."""
+"""Run folders: begun with the settings, filled as the fit goes on, complete when the figures are there."""
 
 import json
 import math
@@ -7,39 +7,97 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harmonium.cli.options import DETECTOR_FILE
+from harmonium.artifact import write_atomically
+from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
 from harmonium.errors import InvalidInputError
 from harmonium.learning.result import Record
 
-RUN_FILES = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
-EXTRA_FILES = {DETECTOR_FILE, "samples.png", "training.png"}
+CHECKPOINTS = "checkpoints"
+# Of config.toml: what tells the table of a run from others. It is no setting.
+DATA_SECTION = "data"
+RUN_FILES = {
+    MODEL_FILE,
+    CONFIG_FILE,
+    "history.parquet",
+    METRICS_FILE,
+    DETECTOR_FILE,
+    "report.html",
+    "samples.png",
+    "training.png",
+    CHECKPOINTS,
+    "tensorboard",
+}
 TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
 # Of tables with words in them.
 MIXED_SUFFIXES = (".csv", ".parquet")
 
 
-@contextmanager
-def new_run_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary folder that becomes `path` if the block succeeds and vanishes if it fails.
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk. The settings are written first and the figures last: with them it is complete."""
 
-    An old run is moved aside first and deleted last, so that one of the two always exists.
-    """
-    check_run_output(path, overwrite=overwrite)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.resolve().parent))
-    aside = temporary.with_name(temporary.name + ".old")
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the state of the fit is saved."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the fit came to its end, or was stopped with a model."""
+        return (self.path / METRICS_FILE).is_file()
+
+    @property
+    def _replaced(self) -> Path:
+        """The run that stood here before, until this one is complete."""
+        return self.path.with_name(self.path.name + ".replaced")
+
+    def begin(self) -> None:
+        """Make the folder; a run that stands there is moved aside if it is complete, and deleted if not."""
+        if self.path.exists():
+            if self.is_complete and not self._replaced.exists():
+                self.path.rename(self._replaced)
+            else:
+                shutil.rmtree(self.path)
+        self.path.mkdir()
+
+    def reopen(self) -> None:
+        """Go on with what is there; from now on it is not complete."""
+        (self.path / METRICS_FILE).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Remove what is not needed any more, after the figures have been written."""
+        for leftover in self.path.glob(".*"):
+            leftover.unlink()
+        shutil.rmtree(self._replaced, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Remove the folder unless a fit can go on from it; the run that stood here before comes back."""
+        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._replaced.exists():
+            self._replaced.rename(self.path)
+
+
+@contextmanager
+def filling(folder: RunFolder, *, resume: bool) -> Iterator[None]:
+    """A block that fills a folder; where it fails, nothing is left but what a fit can go on from."""
+    if resume:
+        folder.reopen()
+    else:
+        folder.begin()
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rename(aside)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+        yield
+    except BaseException:
+        folder.abandon()
+        raise
+    folder.finish()
 
 
 def check_run_output(path: Path, *, overwrite: bool) -> None:
@@ -52,14 +110,33 @@ def check_run_output(path: Path, *, overwrite: bool) -> None:
     if path.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise InvalidInputError(f"{path} is where you are. Try: the name of a new folder.")
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    if names and not (RUN_FILES <= names <= RUN_FILES | EXTRA_FILES):
+    foreign = {name for name in names - RUN_FILES if not _is_half_written(name)}
+    if names and (foreign or CONFIG_FILE not in names):
         raise InvalidInputError(
             f"{path} is a folder that does not look like a run; it is not replaced. "
             "Try: another path."
         )
     if names and not overwrite:
-        raise InvalidInputError(f"{path} exists already. Try: another path, or --overwrite.")
+        way = "another path, or --overwrite"
+        if not RunFolder(path).is_complete:
+            raise InvalidInputError(
+                f"{path} holds a run that is not finished. Try: harmonium fit DATA --resume {path}, {way}."
+            )
+        raise InvalidInputError(f"{path} exists already. Try: {way}.")
     check_parent(path)
+
+
+def check_resumable(path: Path) -> None:
+    """Raise unless a fit was begun in this folder."""
+    if not (path / CONFIG_FILE).is_file():
+        raise InvalidInputError(
+            f"--resume {path}: there is no run here, no {CONFIG_FILE}. Try: the folder that `fit -o` was given."
+        )
+
+
+def _is_half_written(name: str) -> bool:
+    """Whether a file is what a killed process left of one of ours."""
+    return any(name.startswith(f".{known}.") for known in RUN_FILES)
 
 
 def check_table_output(
@@ -108,13 +185,16 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     import tomli_w
 
     given = {name: value for name, value in config.items() if value is not None}
-    (folder / "config.toml").write_text(tomli_w.dumps(given), encoding="utf-8")
+    _write_text(folder / CONFIG_FILE, tomli_w.dumps(given))
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """metrics.json: the figures of the run."""
-    text = json.dumps(to_json(metrics), indent=2)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    _write_text(folder / METRICS_FILE, json.dumps(to_json(metrics), indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
 def write_history(folder: Path, history: tuple[Record, ...]) -> None:
@@ -124,7 +204,8 @@ def write_history(folder: Path, history: tuple[Record, ...]) -> None:
 
     names = dict.fromkeys(name for record in history for name in record)
     table = pa.table({name: [record.get(name) for record in history] for name in names})
-    parquet.write_table(table, folder / "history.parquet")
+    path = folder / "history.parquet"
+    write_atomically(path, lambda temporary: parquet.write_table(table, temporary))
 
 
 def to_json(value: Any) -> Any:

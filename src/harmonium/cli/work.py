@@ -1,27 +1,27 @@
 """Fitting an estimator into a run folder."""
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from harmonium.cli.progress import fit_progress
+from harmonium.cli.interrupts import ending_on_interrupt
+from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
+from harmonium.cli.progress import fit_reports
 from harmonium.cli.runs import (
-    DETECTOR_FILE,
-    new_run_folder,
+    DATA_SECTION,
+    RunFolder,
+    filling,
     write_config,
     write_history,
     write_metrics,
 )
-from harmonium.data import Table
+from harmonium.data import Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
-from harmonium.estimators import AnomalyDetector, DensityEstimator
+from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference import DensitySettings, DetectorSettings
 
 Metrics = dict[str, Any]
@@ -43,53 +43,90 @@ def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
     return DensityEstimator(random_state=checked.pop("seed"), **checked)
 
 
-def fit_run(
-    estimator: DensityEstimator,
-    table: Table,
-    output: Path,
-    console: Console,
-    *,
-    overwrite: bool,
-    n_rows: int | None = None,
-    detector: AnomalyDetector | None = None,
-    finish: Callable[[Path, Metrics], None] | None = None,
-) -> Metrics:
-    """Fit, then write models, configuration, history and metrics; `finish` may add to the folder.
+@dataclass(frozen=True)
+class Run:
+    """What to fit, to which rows, into which folder.
 
-    `n_rows` are those that the table was drawn from. A detector is fitted first, and its time comes off the budget of the density.
+    `n_rows` are those that `table` was drawn from, at most `max_rows`; `resume` says that the folder holds a fit to go on with.
     """
-    started, budget = time.monotonic(), estimator.time_budget
-    with stop_on_interrupt(console), fit_progress(console, estimator.n_updates) as report:
+
+    estimator: DensityEstimator
+    table: Table
+    output: Path
+    detector: AnomalyDetector | None = None
+    n_rows: int | None = None
+    max_rows: int | None = None
+    resume: bool = False
+    logs: bool = False
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder as it fills."""
+        return RunFolder(self.output)
+
+    def config(self) -> dict[str, Any]:
+        """All settings, as config.toml holds them, and what tells the table from others."""
+        estimator, detector = self.estimator, self.detector
+        settings = estimator.check_settings()
+        resolved: dict[str, Any] = asdict(settings) | {"max_rows": self.max_rows}
+        resolved |= {"kinds": estimator.kinds} if estimator.kinds else {}
         if detector is not None:
-            detector.fit(table)
-            _shorten_budget(estimator, time.monotonic() - started)
-        numbers = all(field.is_number for field in table.fields)
-        # What `sample` of the loaded model returns; Arrow is always there.
-        container = "array" if numbers else "pyarrow"
-        estimator.fit_table(table, container=container, report=report)
-    metrics = _metrics(estimator, time.monotonic() - started)
-    metrics |= {"rows": n_rows or table.n_rows, "rows_trained_on": table.n_rows}
-    if detector is not None:
-        metrics["detector"] = detector.verdict_
-    with new_run_folder(output, overwrite=overwrite) as folder:
-        estimator.save(folder / "model.safetensors")
-        if detector is not None:
-            detector.save(folder / DETECTOR_FILE)
-        write_config(folder, _resolved(estimator, budget, detector))
-        write_history(folder, estimator.history_)
-        if finish is not None:
-            finish(folder, metrics)
-        write_metrics(folder, metrics)
+            resolved |= {"detector": asdict(detector.check_settings())}
+        told = {
+            "rows": self.n_rows or self.table.n_rows,
+            "columns": self.table.n_columns,
+            "fingerprint": fingerprint(self.table),
+        }
+        return resolved | {DATA_SECTION: told}
+
+
+def fit_run(
+    run: Run, console: Console, *, finish: Callable[[Path, Metrics], None] | None = None
+) -> Metrics:
+    """Fit, then write models, history and metrics into the folder; `finish` may add to it.
+
+    A detector is fitted first, and its time comes off the budget of the density. Ctrl-C during the training of the density
+    ends it with the model so far; the metrics then say so, and the run can go on later.
+    """
+    folder, estimator, started = run.folder, run.estimator, time.monotonic()
+    config = run.config()
+    with filling(folder, resume=run.resume):
+        write_config(folder.path, config)
+        with ending_on_interrupt(console, folder) as interrupt:
+            if run.detector is not None:
+                _fit_detector(run, run.detector)
+                _shorten_budget(estimator, time.monotonic() - started)
+            with fit_reports(console, run.output, estimator.n_updates, logs=run.logs) as tell:
+                where = {"resume" if run.resume else "checkpoints": folder.checkpoints}
+                numbers = all(field.is_number for field in run.table.fields)
+                # What `sample` of the loaded model returns; Arrow is always there.
+                container = "array" if numbers else "pyarrow"
+                estimator.fit_table(
+                    run.table, container=container, report=interrupt.also(tell), **where
+                )
+            metrics = _metrics(estimator, time.monotonic() - started)
+            metrics |= {"rows": run.n_rows or run.table.n_rows, "rows_trained_on": run.table.n_rows}
+            metrics["stopped"] = interrupt.requested
+            if run.detector is not None:
+                metrics["detector"] = run.detector.verdict_
+            estimator.save(folder.path / MODEL_FILE)
+            write_history(folder.path, estimator.history_)
+            if finish is not None:
+                finish(folder.path, metrics)
+            write_metrics(folder.path, metrics)
     return metrics
 
 
-def _resolved(
-    estimator: DensityEstimator, budget: float | None, detector: AnomalyDetector | None
-) -> dict[str, Any]:
-    """All settings of a run; the budget is the one that was asked for."""
-    resolved = asdict(estimator.settings_) | {"time_budget": budget}
-    resolved |= {"kinds": estimator.kinds} if estimator.kinds else {}
-    return resolved if detector is None else resolved | {"detector": asdict(detector.settings_)}
+def _fit_detector(run: Run, detector: AnomalyDetector) -> None:
+    """Fit and save it, or take over the one that an earlier fit into this folder has left."""
+    path = run.output / DETECTOR_FILE
+    if run.resume and path.is_file():
+        stored = load(path)
+        if isinstance(stored, AnomalyDetector):
+            detector.adopt(stored.detector_, stored.settings_, stored.offset_)
+            return
+    detector.fit(run.table)
+    detector.save(path)
 
 
 def make_detector(
@@ -120,24 +157,6 @@ def _shorten_budget(estimator: DensityEstimator, spent: float) -> None:
     if estimator.time_budget is not None:
         left = max(estimator.time_budget - spent, LEAST_SHARE * estimator.time_budget)
         estimator.set_params(time_budget=left)
-
-
-@contextmanager
-def stop_on_interrupt(console: Console) -> Iterator[None]:
-    """Within the block, Ctrl-C ends the process at once, with a word.
-
-    Nothing is open for writing there, and tearing down compiled code in flight can crash.
-    """
-
-    def stop(*_: Any) -> None:
-        console.print("\ninterrupted; nothing was written")
-        os._exit(130)
-
-    previous = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _metrics(estimator: DensityEstimator, seconds: float) -> Metrics:

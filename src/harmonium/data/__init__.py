@@ -2,6 +2,7 @@
 
 from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
+from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
@@ -21,6 +22,7 @@ __all__ = [
     "container_of",
     "decode_columns",
     "default_names",
+    "fingerprint",
     "number_fields",
     "read_batches",
     "read_table",

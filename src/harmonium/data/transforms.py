@@ -22,7 +22,7 @@ from harmonium.data.table import LARGEST
 from harmonium.data.tails import TAILS, fit_tails, mean_and_sd
 
 WHITENING = ("full", "partial", "diagonal")
-_PER_COLUMN = ("location", "scale", "tail", "center", "spread", "eigenvalues")
+_PER_COLUMN = ("location", "scale", "tail", "center", "spread", "eigenvalues", "lowest", "highest")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class Transform:
     Per column, shape (columns,): `location` and `scale` (data units); `tail`, where asinh sets in
     (in units of `scale`; 0 for a linear column); `center` and `spread` after the asinh;
     `eigenvalues` of the training correlations, with `eigenvectors` as columns of a square array.
-    Eigenvalues below `floor` are raised to it: those directions keep less variance than 1/2.
+    Eigenvalues below `floor` are raised to it: those directions keep less variance than 1/2. `lowest` and `highest`
+    are the ends of the training columns, in data units.
     """
 
     location: np.ndarray
@@ -42,6 +43,8 @@ class Transform:
     spread: np.ndarray
     eigenvalues: np.ndarray
     eigenvectors: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
     floor: float
 
     @staticmethod
@@ -74,7 +77,16 @@ class Transform:
             root = np.sqrt(np.maximum(eigenvalues, floor))
             eigenvalues = np.mean(root) * root
         return Transform(
-            location, scale, tail, center, spread, eigenvalues, eigenvectors, float(floor)
+            location=location,
+            scale=scale,
+            tail=tail,
+            center=center,
+            spread=spread,
+            eigenvalues=eigenvalues,
+            eigenvectors=eigenvectors,
+            lowest=np.nanmin(values, axis=0),
+            highest=np.nanmax(values, axis=0),
+            floor=float(floor),
         )
 
     @property
@@ -139,14 +151,21 @@ class Transform:
             values = self.location + self.scale * expanded
         return np.clip(values, -LARGEST, LARGEST)
 
+    def within_range(self, values: np.ndarray) -> np.ndarray:
+        """Values in data units (…, columns), moved into the range of the training columns.
+
+        For what fills missing cells: beside an outlier, a compressed tail may be unrolled to any length.
+        """
+        return np.clip(values, self.lowest, self.highest)
+
     def draw_missing(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Values in data units with every missing cell (NaN) drawn from the base given the others of its row."""
+        """Values in data units with every missing cell (NaN) drawn from the base given the others of its row, within range."""
         if not np.isnan(values).any():
             return values
         drawn = self.from_standard(
             draw_missing(self.standardize(values), self.standard_moments, rng)
         )
-        return np.where(np.isnan(values), drawn, values)
+        return np.where(np.isnan(values), self.within_range(drawn), values)
 
     def log_det(self, values: np.ndarray) -> np.ndarray:
         """log|det dz/dx| of each row of values in data units, shape (rows,), in nats.
@@ -273,6 +292,8 @@ def _check_ranges(arrays: Mapping[str, np.ndarray], call: str) -> None:
     for name in ("tail", "eigenvalues"):
         if not np.all(arrays[name] >= 0):
             raise state_error(call, f"{name} of at least 0", f"{arrays[name].min()}")
+    if not np.all(arrays["lowest"] < arrays["highest"]):
+        raise state_error(call, "lowest below highest", "others")
     vectors = arrays["eigenvectors"]
     if not np.allclose(vectors.T @ vectors, np.eye(len(vectors)), atol=1e-6):
         raise state_error(call, "orthonormal eigenvectors", "others")

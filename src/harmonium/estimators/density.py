@@ -142,23 +142,32 @@ class DensityEstimator(
         table: Table,
         *,
         container: str = "array",
-        report: Callable[[Record], None] | None = None,
+        report: Callable[[Record], bool | None] | None = None,
+        checkpoints: Path | None = None,
+        resume: Path | None = None,
     ) -> "DensityEstimator":
         """Fit to a table that is already read, sending each record of the history to `report`.
 
-        `container` is what `sample` returns: "array", "pandas", "polars" or "pyarrow".
+        `container` is what `sample` returns: "array", "pandas", "polars" or "pyarrow". Where `report` returns True
+        training ends early. `checkpoints` is a folder to save the state of training in, `resume` one to go on from.
         """
-        parameters = self.get_params()
-        parameters.pop("kinds")
-        seed = as_seed(parameters.pop("random_state"))
-        self.settings_ = DensitySettings(**parameters, seed=seed)
-        fitted = fit_density(table, self.settings_, report=report)
+        self.settings_ = self.check_settings()
+        fitted = fit_density(
+            table, self.settings_, report=report, checkpoints=checkpoints, resume=resume
+        )
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self.diagnostics_ = fitted.diagnostics
         self.container_ = container
         name_features(self, table.names)
         return self
+
+    def check_settings(self) -> DensitySettings:
+        """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
+        parameters = self.get_params()
+        parameters.pop("kinds")
+        seed = as_seed(parameters.pop("random_state"))
+        return DensitySettings(**parameters, seed=seed)
 
     def score_samples(self, X: Any, *, annealed: bool = True) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.

@@ -95,15 +95,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Raises `InvalidInputError` for input that cannot be used, naming column and row.
         """
         table = as_table(X, call="AnomalyDetector.fit(X)", kinds=self.kinds)
-        parameters = self.get_params()
-        parameters.pop("kinds")
-        seed = as_seed(parameters.pop("random_state"))
-        self.settings_ = DetectorSettings(**parameters, seed=seed)
+        self.settings_ = self.check_settings()
         self.detector_ = fit_detector(table, self.settings_)
         self.offset_ = self._find_offset(table)
         name_features(self, table.names)
         self._warn_if_untrusted()
         return self
+
+    def check_settings(self) -> DetectorSettings:
+        """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
+        parameters = self.get_params()
+        parameters.pop("kinds")
+        seed = as_seed(parameters.pop("random_state"))
+        return DetectorSettings(**parameters, seed=seed)
 
     def calibrate(self, X: Any) -> "AnomalyDetector":
         """Take X (rows, columns), normal rows that training has not seen, for the p-values from now on.

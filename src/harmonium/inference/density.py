@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -30,7 +31,7 @@ from harmonium.inference.placing import (
 )
 from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
-from harmonium.learning.fit import Report
+from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
@@ -175,9 +176,16 @@ class DensityFit:
 
 
 def fit_density(
-    table: Table, settings: DensitySettings, *, report: Report | None = None
+    table: Table,
+    settings: DensitySettings,
+    *,
+    report: Report | None = None,
+    checkpoints: Path | None = None,
+    resume: Path | None = None,
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
+
+    `report`, `checkpoints` and `resume` are those of `learning.fit`.
 
     The training curve scores single dequantized points; `held_out` scores rows as
     `log_density` does, averaged over their grid cells.
@@ -215,6 +223,8 @@ def fit_density(
         time_budget=None if budget is None else max(budget - (time.monotonic() - started), 1e-3),
         settings=settings.build_fit_settings(),
         report=None if report is None else lambda record: report(_in_data_units(record, shifts)),
+        checkpoints=checkpoints,
+        resume=resume,
     )
     density = Density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted

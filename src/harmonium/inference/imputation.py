@@ -27,7 +27,8 @@ def draw_completions(
 ) -> Iterator[Completed]:
     """Rows with missing cells, completed `n_draws` times, batch by batch; known cells stay as they are.
 
-    Missing cells are draws of the model given the known ones, so that their spread is what is not known. Columns that
+    Missing cells are draws of the model given the known ones, so that their spread is what is not known; numbers beyond
+    the range of the training rows are moved to its ends. Columns that
     follow a rule are filled by it; left-out columns stay missing.
     """
     columns = density.columns
@@ -57,8 +58,9 @@ def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
 
 
 def _restored(density: Density, standard: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Rows in data units; known cells exactly as they came."""
-    full = density.columns.restore(density.transform.from_standard(standard))
+    """Rows in data units, filled cells in the range of the training rows; known cells exactly as they came."""
+    transform = density.transform
+    full = density.columns.restore(transform.within_range(transform.from_standard(standard)))
     return np.where(np.isnan(known), full, known)
 
 

@@ -1,8 +1,8 @@
-"""The only training loop."""
+"""Training a model: checks, the loop, the choice of the state that is returned."""
 
-import math
 import time
-from collections.abc import Callable
+import warnings
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -10,28 +10,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from harmonium.errors import DivergedError, InvalidInputError, describe
-from harmonium.learning.negatives import Metrics
+from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError, describe
+from harmonium.learning.checkpoints import Checkpoints, Identity, identify
+from harmonium.learning.course import Course
+from harmonium.learning.loop import Loop, Report
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
-from harmonium.learning.result import FitResult, Record, judge
+from harmonium.learning.result import FitResult, judge
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.selection import Candidates, choose
-from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
+from harmonium.learning.trainer import FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
 
-Report = Callable[[Record], None]
-
-# How often chains from several starts are compared during training.
-EVALUATIONS_PER_CHECK = 10
 # Compiled code cannot be interrupted between evaluations.
 MOST_UPDATES_PER_EVALUATION = 250
-# Share of a time budget that is kept for the final estimate of log Z.
-BUDGET_FOR_TRAINING = 0.85
-# Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
-OVERFITTED_BY = 1.0
-# Nats by which the training log-likelihood may fall below its best before that is a fault.
-LARGEST_FALL = 2.0
 
 
 def fit(
@@ -46,14 +38,23 @@ def fit(
     time_budget: float | None = None,
     settings: FitSettings | None = None,
     report: Report | None = None,
+    checkpoints: str | Path | None = None,
+    resume: str | Path | None = None,
 ) -> FitResult:
     """Train a model on rows in model units, shape (rows, visible), and estimate its log Z.
 
     `data` may be `IncompleteRows`, with `validation` rows of their own. `validation` is a table of rows held out from the gradient, or the share of `data` to hold
     out. The state with the best validation log-likelihood is kept. `time_budget` (seconds) is
     the time to aim for, training and final estimate together; compilation cannot be cut short. With it, results depend on the machine's speed.
-    `report` receives each record of the history as it is made. Raises `InvalidInputError` for
-    unusable data and `DivergedError` if training stays unstable after repeated repair.
+    `report` receives each record of the history as it is made; training ends early where it returns True.
+
+    `checkpoints` is a folder to save the state of training in, every few evaluations and at the end. `resume` is such a
+    folder to go on from, and to go on saving in: the interrupted and the uninterrupted fit end with the same parameters
+    and history, bit by bit but for the seconds, if data, settings, key, machine and versions are the same and no time
+    budget cuts them. Without a checkpoint in it training starts at the beginning, with a warning.
+
+    Raises `InvalidInputError` for unusable data, `DivergedError` if training stays unstable after repeated repair, and
+    `CheckpointError` where a state cannot be written or is that of another fit.
     """
     started = time.monotonic()
     settings = FitSettings() if settings is None else settings
@@ -69,11 +70,16 @@ def fit(
         static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
         updates_per_evaluation=_updates_per_evaluation(n_updates, settings),
     )
-    state = trainer.start(key_init, key_loop, model)
-    deadline = None if time_budget is None else started + BUDGET_FOR_TRAINING * time_budget
-    keys = (key_repair, key_check)
-    candidates, history = _loop(trainer, state, n_updates, deadline, started, report, keys)
-    late = time_budget is not None and time.monotonic() - started > time_budget
+    start = trainer.start(key_init, key_loop, model)
+    store = course = None
+    if checkpoints is not None or resume is not None:
+        identity = identify(trainer, start, key, n_updates)
+        store, course = _open(checkpoints, resume, identity, start)
+    loop = Loop(trainer, n_updates, key_repair, key_check, time_budget, report, store)
+    course, was_stopped = loop.run(start, course, started)
+    history = course.history
+    late = time_budget is not None and course.seconds > time_budget
+    candidates = Candidates(start, course.best, course.state)
     chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
@@ -81,6 +87,10 @@ def fit(
     verdict = judge(
         history, log_partition, diagnostics, kept_update=kept, is_gaussian=chosen.is_gaussian
     )
+    if was_stopped:
+        verdict += (
+            f" Training was stopped on request, after {course.update} of {n_updates} updates."
+        )
     return FitResult(
         model=fitted,
         history=history,
@@ -98,151 +108,36 @@ def _updates_per_evaluation(n_updates: int, settings: FitSettings) -> int:
     return max(1, min(n_updates // settings.n_evaluations, MOST_UPDATES_PER_EVALUATION))
 
 
-def _loop(
-    trainer: Trainer,
-    state: State,
-    n_updates: int,
-    deadline: float | None,
-    started: float,
-    report: Report | None,
-    keys: tuple[RandomKey, RandomKey],
-) -> tuple[Candidates, tuple[Record, ...]]:
-    """Train until the updates, the time or the patience run out."""
-    log = _Log(started, report)
-    key_repair, key_check = keys
-    start = best = state
-    best_value, since_best = log.add(_floats(trainer.evaluate(state)), state), 0
-    clock = _Clock(n_updates, deadline)
-    caution, planned = 1.0, n_updates
-    while int(state.update) + trainer.updates_per_evaluation <= planned:
-        control = Control(jnp.asarray(float(planned)), jnp.asarray(caution))
-        advanced, metrics = trainer.advance(state, control)
-        measured = _floats({**metrics, **trainer.evaluate(advanced)})
-        if len(log) % EVALUATIONS_PER_CHECK == 0:
-            measured |= _check(jax.random.fold_in(key_check, len(log)), trainer, advanced)
-        fault = find_fault(measured, log.highest("train_log_likelihood"), trainer.gap_limit)
-        value = log.add(measured, advanced, fault)
-        if fault:
-            caution /= 2
-            # A fresh key: the same noise could lead to the same fault.
-            state = eqx.tree_at(lambda s: s.key, best, jax.random.fold_in(key_repair, len(log)))
-            if log.n_faults > trainer.settings.max_rollbacks:
-                _give_up_if_hopeless(best, fault)
-                break
-        else:
-            state, since_best = advanced, since_best + 1
-            # Without a running log Z the value is NaN; the latest state is the best one known.
-            if not value <= best_value:
-                best, best_value, since_best = state, value, 0
-            if since_best >= trainer.settings.patience and value < best_value - OVERFITTED_BY:
-                break
-        planned = clock.plan(int(state.update), len(log))
-    return Candidates(start, best, state), tuple(log.records)
-
-
-class _Log:
-    """The history while it grows."""
-
-    def __init__(self, started: float, report: Report | None):
-        self.records: list[Record] = []
-        self._started = started
-        self._report = report
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    @property
-    def n_faults(self) -> int:
-        """How many evaluations found a fault."""
-        return sum(bool(record["event"]) for record in self.records)
-
-    def highest(self, name: str) -> float:
-        """The largest finite value of a quantity so far; -inf if there is none."""
-        values = (float(record[name]) for record in self.records)
-        return max((value for value in values if math.isfinite(value)), default=-math.inf)
-
-    def add(self, measured: dict[str, float], state: State, fault: str = "") -> float:
-        """Record and report; returns the validation log-likelihood."""
-        event = f"{fault}; returned to the best state and halved the trust region" if fault else ""
-        record: Record = {
-            **measured,
-            "update": float(state.update),
-            "seconds": time.monotonic() - self._started,
-            "event": event,
-        }
-        self.records.append(record)
-        if self._report is not None:
-            self._report(record)
-        return float(record["validation_log_likelihood"])
-
-
-def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> str:
-    """What is wrong with the last updates, in words; empty if nothing is.
-
-    `highest` is the best training log-likelihood so far: likelihood training may stall, but where
-    it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
-    the energy gap; both in nats.
-    """
-    watched = ("energy_gap", "acceptance", "ess", "log_partition", "trust_factor")
-    broken = [name for name in watched if not math.isfinite(measured.get(name, 0.0))]
-    if broken or not measured["finite"]:
-        return f"non-finite {', '.join(broken) or 'parameters'}"
-    gap = measured.get("energy_gap", 0.0)
-    if abs(gap) > gap_limit:
-        return f"the model outran its chains (energy gap {gap:.0f} nats)"
-    fall = highest - measured["train_log_likelihood"]
-    if fall > LARGEST_FALL:
-        return f"the model outran its chains (training log-likelihood fell by {fall:.1f} nats)"
-    return ""
-
-
-def _check(key: RandomKey, trainer: Trainer, state: State) -> dict[str, float]:
-    """What chains of the averaged model say at this point, parameters frozen."""
-    found = trainer.check(key, state)
-    names = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess")
-    return {name: float(getattr(found, name)) for name in names}
-
-
-def _give_up_if_hopeless(best: State, fault: str) -> None:
-    """An error if nothing was learned before training became unstable."""
-    if int(best.update) == 0:
-        raise DivergedError(
-            f"fit: training stayed unstable from its start; the last fault: {fault}. Try: a "
-            "smaller learning rate, more steps_per_update, or look for columns with extreme values."
+def _open(
+    checkpoints: str | Path | None, resume: str | Path | None, identity: Identity, start: State
+) -> tuple[Checkpoints, Course | None]:
+    """Where to save, and the course to go on with, if there is any."""
+    if checkpoints is not None and resume is not None:
+        raise InvalidInputError(
+            describe(
+                "fit(checkpoints=..., resume=...)",
+                expected="one of the two",
+                got="both",
+                hint="resume alone, which also saves there",
+            )
         )
-
-
-def _floats(metrics: Metrics) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items()}
-
-
-class _Clock:
-    """How many updates fit before a deadline, judged by the speed since compilation was over."""
-
-    def __init__(self, n_updates: int, deadline: float | None):
-        self._n_updates = n_updates
-        self._deadline = deadline
-        self._first: tuple[float, int] | None = None
-        self._per_evaluation = 1
-
-    def plan(self, done: int, n_evaluations: int) -> int:
-        """The number of updates to aim for, when `done` are done after `n_evaluations`.
-
-        Speed is counted in evaluations, because a roll-back takes updates back, not time.
-        """
-        now = time.monotonic()
-        if self._deadline is None:
-            return self._n_updates
-        if now >= self._deadline:
-            return done
-        if self._first is None:
-            self._first = (now, n_evaluations)
-            self._per_evaluation = max(done, 1)
-            return self._n_updates
-        start, before = self._first
-        seconds = (now - start) / max(n_evaluations - before, 1)
-        remaining = (self._deadline - now) / max(seconds, 1e-9)
-        return min(self._n_updates, done + int(remaining * self._per_evaluation))
+    if resume is None:
+        store = Checkpoints(Path(checkpoints or "."), identity)
+        if not store.is_empty():
+            raise CheckpointError(
+                f"fit(checkpoints={str(checkpoints)!r}): the folder holds checkpoints of a fit. Try: "
+                "resume= to go on with it, or another folder."
+            )
+        return store, None
+    store = Checkpoints(Path(resume), identity)
+    course = store.restore(start)
+    if course is None:
+        warnings.warn(
+            f"fit(resume={str(resume)!r}): there is no checkpoint yet, so training starts at the beginning",
+            HarmoniumWarning,
+            stacklevel=3,
+        )
+    return store, course
 
 
 def _check_settings(n_updates: int, time_budget: float | None) -> None:

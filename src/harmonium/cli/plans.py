@@ -1,0 +1,97 @@
+"""What a `fit` is asked to do, new or going on: settings from a file, options, and the folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harmonium.cli.options import CONFIG_FILE
+from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
+from harmonium.cli.work import Run, make_detector, make_estimator
+from harmonium.data import fingerprint, sample_rows
+from harmonium.errors import InvalidInputError
+
+MAX_ROWS = 100_000
+FEWEST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings by name, as config.toml holds them, and where the run goes; `begun` tells the table it was begun with."""
+
+    output: Path
+    settings: dict[str, Any]
+    detector: dict[str, Any] | None
+    kinds: dict[str, str]
+    max_rows: int
+    begun: dict[str, Any] | None = None
+
+    def read(self, data: Path, console: Console, *, logs: bool) -> Run:
+        """Read the rows to train on."""
+        estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
+        seed = self.settings.get("seed", 0)
+        table, n_rows = sample_rows(data, self.max_rows, kinds=self.kinds, seed=seed)
+        if n_rows > table.n_rows:
+            console.print(f"{table.n_rows} of {n_rows} rows, drawn at random, are trained on")
+        if self.begun is not None and self.begun.get("fingerprint") != fingerprint(table):
+            raise InvalidInputError(
+                f"--resume {self.output}: {data} is not the table that this run was begun with: expected "
+                f"{self.begun.get('rows')} rows x {self.begun.get('columns')} columns, got {n_rows} x "
+                f"{table.n_columns}, or other cells. Try: the same table, or a new run with -o."
+            )
+        return Run(
+            estimator=estimator,
+            table=table,
+            output=self.output,
+            detector=None if self.detector is None else make_detector(estimator, self.detector),
+            n_rows=n_rows,
+            max_rows=self.max_rows,
+            resume=self.begun is not None,
+            logs=logs,
+        )
+
+
+def begin(
+    output: Path | None,
+    config: Path | None,
+    given: dict[str, Any],
+    *,
+    detector: bool,
+    overwrite: bool,
+) -> Plan:
+    """A new run; options go before the settings of the file."""
+    if output is None:
+        raise InvalidInputError("fit: expected -o RUN for a new run, or --resume RUN; got neither.")
+    check_run_output(output, overwrite=overwrite)
+    settings = {} if config is None else read_config(config)
+    # What the table of another run was like.
+    settings.pop(DATA_SECTION, None)
+    kinds = settings.pop("kinds", {}) | given.pop("kinds", {})
+    of_detector = settings.pop("detector", {}) if detector else None
+    settings |= given
+    return Plan(output, settings, of_detector, kinds, _max_rows(settings))
+
+
+def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
+    """A run that was ended early, with its own settings and no others."""
+    if refused or not detector:
+        named = refused or ["no-detector"]
+        raise InvalidInputError(
+            f"--resume: a run goes on with its own settings; got {', '.join(named)} beside it. Try: without them."
+        )
+    check_resumable(path)
+    settings = read_config(path / CONFIG_FILE)
+    begun, kinds = settings.pop(DATA_SECTION, {}), settings.pop("kinds", {})
+    of_detector = settings.pop("detector", None)
+    return Plan(path, settings, of_detector, kinds, _max_rows(settings), begun)
+
+
+def _max_rows(settings: dict[str, Any]) -> int:
+    """Taken out of the settings."""
+    found = settings.pop("max_rows", MAX_ROWS)
+    if not isinstance(found, int) or found < FEWEST_ROWS:
+        raise InvalidInputError(
+            f"--config, max_rows: expected a whole number of at least {FEWEST_ROWS}; got {found!r}."
+        )
+    return found

@@ -1,0 +1,59 @@
+"""Where a fit stands between two evaluations: all that training needs to go on from there."""
+
+import math
+from dataclasses import dataclass, replace
+
+from harmonium.learning.result import Record
+from harmonium.learning.trainer import State
+
+
+@dataclass(frozen=True)
+class Course:
+    """The latest healthy state, the best one so far, and what the loop remembers.
+
+    `best_value` is the validation log-likelihood of `best`, nats per row; `since_best` counts evaluations since it;
+    `caution` scales the trust region and was halved by every fault; `history` holds one record per evaluation.
+    """
+
+    state: State
+    best: State
+    best_value: float
+    since_best: int
+    caution: float
+    history: tuple[Record, ...]
+
+    @property
+    def update(self) -> int:
+        """Updates behind the latest state."""
+        return int(self.state.update)
+
+    @property
+    def n_faults(self) -> int:
+        """How many evaluations found a fault."""
+        return sum(bool(record["event"]) for record in self.history)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent up to the last evaluation."""
+        return float(self.history[-1]["seconds"])
+
+    def highest(self, name: str) -> float:
+        """The largest finite value of a quantity so far; -inf if there is none."""
+        values = (float(record[name]) for record in self.history)
+        return max((value for value in values if math.isfinite(value)), default=-math.inf)
+
+    def advanced(self, state: State, record: Record) -> "Course":
+        """After a healthy evaluation of `state`."""
+        value = float(record["validation_log_likelihood"])
+        history = (*self.history, record)
+        # Without a running log Z the value is NaN; the latest state is the best one known.
+        if value <= self.best_value:
+            return replace(self, state=state, since_best=self.since_best + 1, history=history)
+        return replace(
+            self, state=state, best=state, best_value=value, since_best=0, history=history
+        )
+
+    def returned(self, state: State, record: Record) -> "Course":
+        """After a fault: back to `state`, with half the caution left."""
+        history = (*self.history, record)
+        return replace(self, state=state, caution=self.caution / 2, history=history)

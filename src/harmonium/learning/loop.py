@@ -1,0 +1,196 @@
+"""The only training loop."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from harmonium.errors import DivergedError
+from harmonium.learning.checkpoints import Checkpoints
+from harmonium.learning.course import Course
+from harmonium.learning.negatives import Metrics
+from harmonium.learning.result import Record
+from harmonium.learning.trainer import Control, State, Trainer
+from harmonium.typing import RandomKey
+
+Report = Callable[[Record], bool | None]
+
+# How often chains from several starts are compared during training.
+EVALUATIONS_PER_CHECK = 10
+# Share of a time budget that is kept for the final estimate of log Z.
+BUDGET_FOR_TRAINING = 0.85
+# Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
+OVERFITTED_BY = 1.0
+# Nats by which the training log-likelihood may fall below its best before that is a fault.
+LARGEST_FALL = 2.0
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a run of the loop is given beside the trainer: how far to go, whom to tell, where to save.
+
+    `time_budget` and the seconds of the history count from the start of the fit, also over interruptions. Training
+    ends early where `report` returns True.
+    """
+
+    trainer: Trainer
+    n_updates: int
+    key_repair: RandomKey
+    key_check: RandomKey
+    time_budget: float | None = None
+    report: Report | None = None
+    checkpoints: Checkpoints | None = None
+
+    def run(self, start: State, course: Course | None, started: float) -> tuple[Course, bool]:
+        """Train from `course`, or from the start, until the updates, the time or the patience run out.
+
+        Also returns whether it was `report` that ended it.
+        """
+        started -= 0.0 if course is None else course.seconds
+        course = self._first(start, started) if course is None else course
+        per_evaluation = self.trainer.updates_per_evaluation
+        clock = _Clock(self.n_updates, self._deadline(started), per_evaluation)
+        planned = course.update if clock.is_late else self.n_updates
+        asked_to_stop = False
+        while not asked_to_stop and not self._is_over(course, planned):
+            course = self._step(course, planned, started)
+            if self.checkpoints is not None:
+                self.checkpoints.save_if_due(course)
+            asked_to_stop = self._tell(course.history[-1])
+            planned = clock.plan(course.update, len(course.history))
+        if self.checkpoints is not None:
+            self.checkpoints.save(course)
+        return course, asked_to_stop
+
+    def _first(self, start: State, started: float) -> Course:
+        """The course before any update, with the evaluation of the start."""
+        record = _record(_floats(self.trainer.evaluate(start)), start, started)
+        self._tell(record)
+        value = float(record["validation_log_likelihood"])
+        return Course(start, start, value, 0, 1.0, (record,))
+
+    def _is_over(self, course: Course, planned: int) -> bool:
+        """Whether there is nothing left to do, from the course alone, so that a resumed run decides alike."""
+        settings = self.trainer.settings
+        value = float(course.history[-1]["validation_log_likelihood"])
+        overfitted = value < course.best_value - OVERFITTED_BY
+        if course.update + self.trainer.updates_per_evaluation > planned:
+            return True
+        if course.history[-1]["event"]:
+            return course.n_faults > settings.max_rollbacks
+        return course.since_best >= settings.patience and overfitted
+
+    def _step(self, course: Course, planned: int, started: float) -> Course:
+        """The updates up to the next evaluation, judged."""
+        trainer, number = self.trainer, len(course.history)
+        control = Control(jnp.asarray(float(planned)), jnp.asarray(course.caution))
+        state, metrics = trainer.advance(course.state, control)
+        measured = _floats({**metrics, **trainer.evaluate(state)})
+        if number % EVALUATIONS_PER_CHECK == 0:
+            measured |= _check(jax.random.fold_in(self.key_check, number), trainer, state)
+        highest = course.highest("train_log_likelihood")
+        fault = find_fault(measured, highest, trainer.gap_limit)
+        record = _record(measured, state, started, fault)
+        if not fault:
+            return course.advanced(state, record)
+        # A fresh key: the same noise could lead to the same fault.
+        key = jax.random.fold_in(self.key_repair, number + 1)
+        course = course.returned(eqx.tree_at(lambda s: s.key, course.best, key), record)
+        if course.n_faults > trainer.settings.max_rollbacks:
+            _give_up_if_hopeless(course.best, fault)
+        return course
+
+    def _tell(self, record: Record) -> bool:
+        """Report; returns whether training should end."""
+        return self.report is not None and bool(self.report(record))
+
+    def _deadline(self, started: float) -> float | None:
+        budget = self.time_budget
+        return None if budget is None else started + BUDGET_FOR_TRAINING * budget
+
+
+def _record(measured: dict[str, float], state: State, started: float, fault: str = "") -> Record:
+    event = f"{fault}; returned to the best state and halved the trust region" if fault else ""
+    return {
+        **measured,
+        "update": float(state.update),
+        "seconds": time.monotonic() - started,
+        "event": event,
+    }
+
+
+def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> str:
+    """What is wrong with the last updates, in words; empty if nothing is.
+
+    `highest` is the best training log-likelihood so far: likelihood training may stall, but where
+    it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
+    the energy gap; both in nats.
+    """
+    watched = ("energy_gap", "acceptance", "ess", "log_partition", "trust_factor")
+    broken = [name for name in watched if not math.isfinite(measured.get(name, 0.0))]
+    if broken or not measured["finite"]:
+        return f"non-finite {', '.join(broken) or 'parameters'}"
+    gap = measured.get("energy_gap", 0.0)
+    if abs(gap) > gap_limit:
+        return f"the model outran its chains (energy gap {gap:.0f} nats)"
+    fall = highest - measured["train_log_likelihood"]
+    if fall > LARGEST_FALL:
+        return f"the model outran its chains (training log-likelihood fell by {fall:.1f} nats)"
+    return ""
+
+
+def _check(key: RandomKey, trainer: Trainer, state: State) -> dict[str, float]:
+    """What chains of the averaged model say at this point, parameters frozen."""
+    found = trainer.check(key, state)
+    names = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess")
+    return {name: float(getattr(found, name)) for name in names}
+
+
+def _give_up_if_hopeless(best: State, fault: str) -> None:
+    """An error if nothing was learned before training became unstable."""
+    if int(best.update) == 0:
+        raise DivergedError(
+            f"fit: training stayed unstable from its start; the last fault: {fault}. Try: a "
+            "smaller learning rate, more steps_per_update, or look for columns with extreme values."
+        )
+
+
+def _floats(metrics: Metrics) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
+
+
+class _Clock:
+    """How many updates fit before a deadline, judged by the speed since compilation was over."""
+
+    def __init__(self, n_updates: int, deadline: float | None, updates_per_evaluation: int):
+        self._n_updates = n_updates
+        self._deadline = deadline
+        self._updates_per_evaluation = updates_per_evaluation
+        self._first: tuple[float, int] | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline is past."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def plan(self, done: int, n_evaluations: int) -> int:
+        """The number of updates to aim for, when `done` are done after `n_evaluations`.
+
+        Speed is counted in evaluations, because a roll-back takes updates back, not time.
+        """
+        now = time.monotonic()
+        if self._deadline is None:
+            return self._n_updates
+        if self.is_late:
+            return done
+        if self._first is None:
+            self._first = (now, n_evaluations)
+            return self._n_updates
+        start, before = self._first
+        seconds = (now - start) / max(n_evaluations - before, 1)
+        remaining = (self._deadline - now) / max(seconds, 1e-9)
+        return min(self._n_updates, done + int(remaining * self._updates_per_evaluation))

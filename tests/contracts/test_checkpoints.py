@@ -1,0 +1,216 @@
+"""A fit that was ended goes on bit by bit as if it had not been. Kind of truth: the uninterrupted fit.
+
+Seeds: model 5, keys and NumPy as written.
+"""
+
+import resource
+import shutil
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from exact import brute
+
+from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError
+from harmonium.learning import (
+    DataStartedChains,
+    DenoisingScoreMatching,
+    FitSettings,
+    MaximumLikelihood,
+    NoiseContrastive,
+    PersistentChains,
+    WeightedPopulation,
+    fit,
+)
+from harmonium.learning.checkpoints import Checkpoints
+from harmonium.learning.course import Course
+from harmonium.learning.rows import IncompleteRows
+
+MODEL = brute.balanced_model("bernoulli")
+ROWS = jnp.asarray(np.random.default_rng(0).normal(size=(60, 2)))
+SETTINGS = FitSettings(batch_size=16, n_evaluations=6)
+SGD = optax.sgd(0.01, momentum=0.9)
+OBJECTIVES = {
+    "likelihood": MaximumLikelihood(WeightedPopulation(n_chains=16)),
+    "persistent": MaximumLikelihood(PersistentChains(n_chains=16)),
+    "contrastive-divergence": MaximumLikelihood(DataStartedChains()),
+    "score-matching": DenoisingScoreMatching.between(0.2, 0.7),
+    "noise-contrastive": NoiseContrastive(),
+}
+
+
+def train(objective="likelihood", **changes):
+    given = {
+        "data": ROWS,
+        "key": jax.random.key(0),
+        "objective": OBJECTIVES[objective],
+        "optimizer": SGD,
+        "n_updates": 12,
+        "settings": SETTINGS,
+    }
+    return fit(MODEL, **(given | changes))
+
+
+def ending_after(n_records):
+    """A report that ends training with this record."""
+    seen = []
+
+    def report(record):
+        seen.append(record)
+        return len(seen) == n_records
+
+    return report
+
+
+def assert_same(a, b):
+    for x, y in zip(jax.tree.leaves(a.model), jax.tree.leaves(b.model), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    timeless = [
+        [{k: v for k, v in r.items() if k != "seconds"} for r in fitted.history]
+        for fitted in (a, b)
+    ]
+    np.testing.assert_equal(*timeless)
+    assert a.log_partition == b.log_partition and a.kept_update == b.kept_update
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "likelihood",
+        *(pytest.param(o, marks=pytest.mark.slow) for o in OBJECTIVES if o != "likelihood"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::harmonium.errors.HarmoniumWarning")
+def test_an_ended_fit_goes_on_as_if_nothing_had_been(objective, tmp_path):
+    whole = train(objective)
+    ended = train(objective, report=ending_after(4), checkpoints=tmp_path)
+    assert "stopped on request, after 6 of 12 updates" in ended.verdict
+    assert len(ended.history) == 4 and len(whole.history) == 7
+    assert_same(whole, train(objective, resume=tmp_path))
+    # A fit that has come to its end has nothing left to do.
+    assert_same(whole, train(objective, resume=tmp_path))
+
+
+def test_rows_with_missing_cells_are_saved_as_they_were_filled(tmp_path):
+    missing = jnp.zeros(ROWS.shape, bool).at[::3, 0].set(True)
+    rows = IncompleteRows(ROWS, missing, jnp.zeros_like(ROWS), jnp.eye(2), jax.random.key(1))
+    given = {"data": rows, "validation": ROWS[:20]}
+    whole = train(**given)
+    train(**given, report=ending_after(3), checkpoints=tmp_path)
+    assert_same(whole, train(**given, resume=tmp_path))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
+    whole = train()
+    train(report=ending_after(4), checkpoints=tmp_path)
+    steps = sorted(int(path.name) for path in tmp_path.iterdir())
+    assert steps[-1] == 4 and len(steps) == 2
+    for path in (tmp_path / "4").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    assert_same(whole, train(resume=tmp_path))
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path):
+    train(report=ending_after(3), checkpoints=tmp_path)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.parent != tmp_path:
+            path.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="can be read"):
+        train(resume=tmp_path)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_last_good_state(tmp_path):
+    whole = train()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def report(record):
+        if record["update"] == 4:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+
+    try:
+        with pytest.raises(CheckpointError, match=r"could not be written.*Try: free space"):
+            train(report=report, checkpoints=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_same(whole, train(resume=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"data": ROWS + 1}, "data"),
+        ({"key": jax.random.key(1)}, "random key"),
+        ({"n_updates": 18}, "number of updates"),
+        ({"settings": FitSettings(batch_size=8, n_evaluations=6)}, "settings"),
+        ({"objective": "persistent"}, "objective"),
+    ],
+)
+def test_checkpoints_of_another_fit_are_refused(changes, named, tmp_path):
+    train(report=ending_after(2), checkpoints=tmp_path)
+    with pytest.raises(CheckpointError, match=f"another fit; other .*{named}"):
+        train(**changes, resume=tmp_path)
+
+
+def test_a_model_from_elsewhere_is_refused(tmp_path):
+    train(report=ending_after(2), checkpoints=tmp_path)
+    other = eqx.tree_at(lambda m: m.hidden_bias, MODEL, MODEL.hidden_bias + 1)
+    with pytest.raises(CheckpointError, match="other model"):
+        fit(
+            other,
+            ROWS,
+            key=jax.random.key(0),
+            objective=OBJECTIVES["likelihood"],
+            optimizer=SGD,
+            n_updates=12,
+            settings=SETTINGS,
+            resume=tmp_path,
+        )
+
+
+def test_where_checkpoints_may_be(tmp_path):
+    with pytest.warns(HarmoniumWarning, match="no checkpoint yet"):
+        train(report=ending_after(2), resume=tmp_path / "new")
+    with pytest.raises(CheckpointError, match="resume="):
+        train(checkpoints=tmp_path / "new")
+    with pytest.raises(InvalidInputError, match="one of the two"):
+        train(checkpoints=tmp_path / "new", resume=tmp_path / "new")
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="file"):
+        train(checkpoints=tmp_path / "file")
+
+
+def test_all_that_the_loop_remembers_is_saved(tmp_path):
+    kept = []
+    train(report=ending_after(3), checkpoints=tmp_path)
+
+    class Spy(Checkpoints):
+        def restore(self, start):
+            kept.append((start, super().restore(start)))
+            return kept[-1][1]
+
+    # A course after faults: less caution, and a best state that is not the latest.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harmonium.learning.fit.Checkpoints", Spy)
+        train(resume=tmp_path, report=ending_after(1))
+    start, course = kept[0]
+    record = {**course.history[-1], "event": "a fault", "energy_gap": float("nan")}
+    odd = Course(course.state, start, float("-inf"), 7, 0.125, (*course.history, record))
+    shutil.rmtree(tmp_path)
+    store = Checkpoints(tmp_path, {"data": "a"})
+    store.save(odd)
+    found = store.restore(start)
+    np.testing.assert_equal(
+        (found.best_value, found.since_best, found.caution, found.history, found.n_faults),
+        (odd.best_value, odd.since_best, odd.caution, odd.history, 1),
+    )
+    for name in ("state", "best"):
+        pairs = zip(
+            jax.tree.leaves(getattr(found, name)), jax.tree.leaves(getattr(odd, name)), strict=True
+        )
+        for a, b in pairs:
+            if eqx.is_array(a):
+                assert a.dtype == b.dtype and bool(jnp.all(a == b))

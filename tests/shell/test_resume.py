@@ -1,0 +1,189 @@
+"""Runs that are ended, by Ctrl-C, by the system or by an error, and go on: as a user does it, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from shell.test_cli import QUICK, call
+
+from harmonium.cli.interrupts import Interrupt
+from harmonium.cli.progress import fit_reports
+from harmonium.cli.runs import RunFolder
+from harmonium.cli.shell import errors
+
+FIT = ["--updates", "40", "--hidden", "4", "--feature-map", "identity", "--no-detector"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("data") / "table.csv"
+    np.savetxt(path, rows[:, :2], delimiter=",", header="a,b", comments="", fmt="%.6g")
+    return path
+
+
+def start(*arguments):
+    command = [sys.executable, "-c", "from harmonium.cli import main; main()", *map(str, arguments)]
+    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | flags
+    )
+
+
+def finish(*arguments):
+    process = start(*arguments)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def checkpoints(run):
+    folder = run / "checkpoints"
+    return [p for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+
+
+@pytest.mark.slow
+def test_killed_and_interrupted_runs_end_like_the_whole_one(table, tmp_path):
+    assert finish("fit", table, "-o", tmp_path / "whole", *FIT)[0] == 0
+
+    killed = start("fit", table, "-o", tmp_path / "killed", *FIT)
+    wait_for(lambda: checkpoints(tmp_path / "killed"), killed)
+    killed.kill()
+    killed.communicate()
+    code, _, err = finish("score", tmp_path / "killed", table)
+    assert code == 2 and "not finished" in err and "--resume" in err
+    code, _, err = finish("fit", table, "-o", tmp_path / "killed", *FIT)
+    assert code == 2 and "--resume" in err
+    assert finish("fit", table, "--resume", tmp_path / "killed")[0] == 0
+
+    stopped = start("fit", table, "-o", tmp_path / "stopped", *FIT)
+    wait_for(lambda: checkpoints(tmp_path / "stopped"), stopped)
+    stopped.send_signal(signal.SIGINT)
+    _, err = stopped.communicate()
+    assert stopped.returncode == 130
+    assert f"--resume {tmp_path / 'stopped'}" in err and "Traceback" not in err
+    metrics = json.loads((tmp_path / "stopped" / "metrics.json").read_text())
+    assert metrics["stopped"] and "stopped on request" in metrics["verdict"]
+    assert finish("score", tmp_path / "stopped", table)[0] == 0
+    assert finish("fit", table, "--resume", tmp_path / "stopped")[0] == 0
+
+    names = ("whole", "killed", "stopped")
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in names]
+    assert models[0] == models[1] == models[2]
+    histories = [
+        pq.read_table(tmp_path / name / "history.parquet").drop(["seconds"]) for name in names
+    ]
+    assert histories[0].equals(histories[1]) and histories[0].equals(histories[2])
+
+
+def test_a_failure_after_training_loses_nothing(table, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+
+    def fail(*_args, **_kwargs):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harmonium.cli.work.write_history", fail)
+        assert call("fit", table, "-o", run, *QUICK) == 1
+    assert "no space left" in capsys.readouterr().err
+    assert not (run / "metrics.json").exists() and checkpoints(run)
+    assert call("fit", table, "--resume", run) == 0
+    assert json.loads((run / "metrics.json").read_text())["updates"] == 3
+    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+
+
+def test_a_failure_before_training_leaves_the_old_run(table, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    assert call("fit", table, "-o", run, *QUICK) == 0
+    old = (run / "model.safetensors").read_bytes()
+
+    def fail(*_args, **_kwargs):
+        raise OSError("a failure")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harmonium.estimators.DensityEstimator.fit_table", fail)
+        assert call("fit", table, "-o", run, *QUICK, "--overwrite", "--seed", "1") == 1
+    assert (run / "model.safetensors").read_bytes() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert call("fit", table, "-o", run, *QUICK, "--overwrite", "--seed", "1") == 0
+    assert tomllib.loads((run / "config.toml").read_text())["seed"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_cannot_be_resumed(table, rows, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert call("fit", table, "-o", run, *QUICK) == 0
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    other = tmp_path / "other.csv"
+    np.savetxt(other, rows[:, :2] + 1, delimiter=",", header="a,b", comments="", fmt="%.6g")
+    capsys.readouterr()
+    for arguments, words in (
+        ((other, "--resume", run), "not the table"),
+        ((table, "--resume", run, "--updates", 9), "n_updates"),
+        ((table, "--resume", run, "--no-detector"), "no-detector"),
+        ((table, "--resume", run, "-o", tmp_path / "new"), "output"),
+        ((table, "--resume", tmp_path / "none"), "no config.toml"),
+        ((table,), "--resume RUN"),
+        ((table, "-o", tmp_path / "new", "--log-to", "paper"), "tensorboard"),
+    ):
+        assert call("fit", *arguments) == 2
+        assert words in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_curves_go_to_tensorboard(table, tmp_path):
+    run = tmp_path / "run"
+    assert call("fit", table, "-o", run, *QUICK, "--log-to", "tensorboard") == 0
+    (events,) = (run / "tensorboard").iterdir()
+    assert b"validation_log_likelihood" in events.read_bytes()
+
+
+RECORD = {
+    "update": 5.0,
+    "seconds": 1.0,
+    "event": "",
+    "validation_log_likelihood": -2.5,
+    "acceptance": 0.6,
+}
+
+
+def test_progress_in_plain_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
+    with fit_reports(errors, tmp_path, 10, logs=False) as tell:
+        tell(RECORD)
+        tell({**RECORD, "update": 8.0, "acceptance": 0.01})
+        tell({**RECORD, "update": 5.0, "event": "a fault; returned"})
+    first, second, third, fourth = capsys.readouterr().err.strip().splitlines()
+    assert first == "update 5 of 10, held-out -2.50 nats per row, acceptance 0.60, chains keep up"
+    assert "s left" in second and second.endswith("chains hardly move")
+    assert third.endswith("repaired just now") and fourth == "update 5: a fault; returned"
+
+
+def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monkeypatch, capsys):
+    codes = []
+    monkeypatch.setattr("harmonium.cli.interrupts.os._exit", codes.append)
+    folder = RunFolder(tmp_path / "run")
+    interrupt = Interrupt(errors, folder)
+    report = interrupt.also(lambda record: None)
+    folder.begin()
+    interrupt.handle()
+    assert codes == [130] and not folder.path.exists()
+    assert "nothing was written" in capsys.readouterr().err
+    folder.begin()
+    assert not report(RECORD)
+    interrupt.handle()
+    assert codes == [130] and report(RECORD)
+    (folder.checkpoints / "3").mkdir(parents=True)
+    interrupt.handle()
+    assert codes == [130, 130] and "--resume" in capsys.readouterr().err

@@ -63,6 +63,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Any:
         """X with missing cells filled: the conditional mean of numbers, the most probable category; a table like X.
 
+        Columns whose tails the model compresses (`tails`) get the conditional median, for their mean hangs on few draws.
         In a frame, whole numbers and dates are rounded to the lattice of their column. Known cells stay as they are.
         """
         table = self._table("transform", X)

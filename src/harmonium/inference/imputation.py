@@ -46,14 +46,21 @@ def draw_completions(
 
 
 def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
-    """The mean of draws (draws, rows, columns) in numeric columns, the most frequent category in others: (rows, columns)."""
+    """The mean of draws (draws, rows, columns) in numeric columns, the most frequent category in others: (rows, columns).
+
+    In columns with compressed tails it is the median: a draw far out, of which few draws have too many or too few, must
+    not decide.
+    """
+    columns = density.columns
     filled = draws.mean(axis=0)
-    for column, levels in enumerate(density.columns.levels):
+    tailed = columns.modeled_index[density.transform.is_asinh]
+    filled[:, tailed] = np.median(draws[:, :, tailed], axis=0)
+    for column, levels in enumerate(columns.levels):
         if levels is not None:
             counts = np.stack([(draws[:, :, column] == code).sum(axis=0) for code in levels.codes])
             filled[:, column] = levels.codes[counts.argmax(axis=0)]
-    twins = [i for i, kind in enumerate(density.columns.kinds) if kind == "duplicate"]
-    filled[:, twins] = filled[:, density.columns.source[twins]]
+    twins = [i for i, kind in enumerate(columns.kinds) if kind == "duplicate"]
+    filled[:, twins] = filled[:, columns.source[twins]]
     return filled
 
 

@@ -1,11 +1,7 @@
 """Fitted densities and detectors as `.safetensors` files."""
 
-from harmonium.artifact.files import (
-    StoredDensity,
-    StoredDetector,
-    load_artifact,
-    save_density,
-    save_detector,
-)
+from harmonium.artifact.densities import StoredDensity
+from harmonium.artifact.detectors import StoredDetector
+from harmonium.artifact.files import load_artifact, save_artifact
 
-__all__ = ["StoredDensity", "StoredDetector", "load_artifact", "save_density", "save_detector"]
+__all__ = ["StoredDensity", "StoredDetector", "load_artifact", "save_artifact"]

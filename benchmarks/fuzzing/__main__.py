@@ -6,19 +6,13 @@ anything but a result or the library's own words.
 
 import argparse
 import multiprocessing
-import resource
 import sys
-import tempfile
 import time
-import warnings
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
+from benchmarks.fuzzing.worker import work
 from benchmarks.report import publish
 
-# Beyond what the process holds once everything is imported and compiled.
-EXTRA_BYTES = 2 << 30
 CASE_SECONDS = 60.0
 
 Outcome = tuple[str, str, str]
@@ -33,7 +27,7 @@ def main() -> int:
     arguments = parser.parse_args()
     started = time.monotonic()
     counts: Counter[Outcome] = Counter()
-    slowest, peak = 0.0, 0
+    slowest, peak = (0.0, ""), 0
     for what, n in (("artifact", arguments.artifacts), ("table", arguments.tables)):
         done = 0
         while done < n:
@@ -47,7 +41,7 @@ def main() -> int:
     seconds = time.monotonic() - started
     title = (
         f"{sum(counts.values())} damaged files, seed {arguments.seed}: {sum(failed.values())} failed; "
-        f"{seconds:.0f} s, slowest case {slowest:.1f} s, peak memory {peak / 2**20:.0f} MiB"
+        f"{seconds:.0f} s, slowest case {slowest[0]:.1f} s ({slowest[1]}), peak memory {peak / 2**20:.0f} MiB"
     )
     publish("fuzzing", title, rows)
     return 1 if failed else 0
@@ -55,14 +49,14 @@ def main() -> int:
 
 def _watch(
     what: str, seed: int, done: int, n: int, counts: Counter[Outcome]
-) -> tuple[int, float, int]:
+) -> tuple[int, tuple[float, str], int]:
     """Let a process work until it is through, dies, or takes too long; returns the next case to do."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(what, seed, done, n, theirs))
+    process = context.Process(target=work, args=(what, seed, done, n, theirs))
     process.start()
     theirs.close()
-    slowest, peak = 0.0, 0
+    slowest, peak = (0.0, ""), 0
     limit = 10 * CASE_SECONDS  # for the imports
     try:
         while done < n:
@@ -72,46 +66,19 @@ def _watch(
             kind, ended, seconds, high = ours.recv()
             counts[what, kind, ended] += 1
             done, limit = done + 1, CASE_SECONDS
-            slowest, peak = max(slowest, seconds), max(peak, high)
+            slowest, peak = max(slowest, (seconds, f"{what}, {kind}")), max(peak, high)
             if ended.startswith("FAILED"):
                 print(f"{what} {done - 1} ({kind}): {ended}", flush=True)
     except EOFError:
         process.join()
+        if not done:
+            raise RuntimeError("the process of the cases does not start") from None
         counts[what, "?", f"FAILED: case {done} ended the process ({process.exitcode})"] += 1
         return done + 1, slowest, peak
     finally:
         process.kill()
         process.join()
     return done, slowest, peak
-
-
-def _work(what: str, seed: int, first: int, n: int, pipe: Any) -> None:
-    """The cases from `first` on, one message each."""
-    from benchmarks.fuzzing.cases import artifact_case, table_case
-    from benchmarks.fuzzing.models import save_models
-
-    warnings.simplefilter("ignore")
-    sys.stderr = open("/dev/null", "w")  # noqa: SIM115 - for as long as the process lives
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        paths = save_models(folder)
-        sources = [path.read_bytes() for path in paths]
-        model = next(path for path in paths if path.stem == "mixed")
-        _limit_memory()
-        for number in range(first, n):
-            started = time.monotonic()
-            if what == "artifact":
-                kind, ended = artifact_case(seed, number, sources, folder)
-            else:
-                kind, ended = table_case(seed, number, model, folder)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            pipe.send((kind, ended, time.monotonic() - started, peak))
-
-
-def _limit_memory() -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + EXTRA_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

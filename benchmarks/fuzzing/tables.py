@@ -118,7 +118,18 @@ def _names(rng: Rng) -> tuple[str, bytes]:
 
 
 def _few(rng: Rng) -> tuple[str, bytes]:
-    contents = (b"", b"\n", b"\n\n\n", b",", b"a", b"a\n", b"a,b\n", b'"', b"\xef\xbb\xbf", b"\x1f\x8b")
+    contents = (
+        b"",
+        b"\n",
+        b"\n\n\n",
+        b",",
+        b"a",
+        b"a\n",
+        b"a,b\n",
+        b'"',
+        b"\xef\xbb\xbf",
+        b"\x1f\x8b",
+    )
     endings = (".csv", ".csv.gz", ".parquet", ".npy", ".npz")
     return endings[rng.integers(len(endings))], contents[rng.integers(len(contents))]
 
@@ -131,8 +142,16 @@ def _types(rng: Rng) -> tuple[str, bytes]:
     n = 40
     columns = (
         *(pa.nulls(n), pa.array([[1, 2]] * n), pa.array([{"a": 1}] * n), pa.array([b"\xff"] * n)),
-        *(pa.array(["\x00"] * n), pa.array([2**63] * n, pa.uint64()), pa.array([True, None] * (n // 2))),
-        *(pa.array([1e308] * n), pa.array([float("nan")] * n), pa.array(range(n), pa.duration("s"))),
+        *(
+            pa.array(["\x00"] * n),
+            pa.array([2**63] * n, pa.uint64()),
+            pa.array([True, None] * (n // 2)),
+        ),
+        *(
+            pa.array([1e308] * n),
+            pa.array([float("nan")] * n),
+            pa.array(range(n), pa.duration("s")),
+        ),
         *(pa.array(range(n), pa.time64("ns")), pa.array([2**62] * n, pa.timestamp("ms", "UTC"))),
         *(pa.array(["x"] * n).dictionary_encode(), pa.array(range(n), pa.int8())),
         *(pa.array(["1"] * n).cast(pa.decimal128(30, 10)), pa.array([b"ab"] * n, pa.binary(2))),
@@ -150,8 +169,18 @@ def _arrays(rng: Rng) -> tuple[str, bytes]:
     arrays = (
         *(np.zeros(3), np.zeros((2, 2, 2)), np.zeros((0, 5)), np.zeros((5, 0)), np.float64(1.0)),
         *(np.array([["a", "b"]]), np.array([[1, None]], dtype=object), np.zeros((9, 5), complex)),
-        *(np.full((9, 5), np.inf), np.full((9, 5), 1e300), np.zeros((9, 5), "M8[s]"), np.zeros((9, 5), "?")),
-        *(np.zeros((9, 5), "f2"), np.zeros((9, 5), ">f8"), np.zeros(9, [("a", "f8")]), np.zeros((9, 5), "V8")),
+        *(
+            np.full((9, 5), np.inf),
+            np.full((9, 5), 1e300),
+            np.zeros((9, 5), "M8[s]"),
+            np.zeros((9, 5), "?"),
+        ),
+        *(
+            np.zeros((9, 5), "f2"),
+            np.zeros((9, 5), ">f8"),
+            np.zeros(9, [("a", "f8")]),
+            np.zeros((9, 5), "V8"),
+        ),
     )
     buffer = io.BytesIO()
     np.save(buffer, arrays[rng.integers(len(arrays))], allow_pickle=True)

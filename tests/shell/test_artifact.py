@@ -62,7 +62,7 @@ def test_a_failed_save_leaves_nothing(fitted, tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("harmonium.artifact.files.save_file", fail)
+    monkeypatch.setattr("harmonium.artifact.container.save_file", fail)
     with pytest.raises(OSError, match="no space"):
         fitted.save(tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,8 @@ def taken(arrays: Arrays, parts: Sequence[str]) -> dict[str, Arrays]:
     for name, array in arrays.items():
         part, _, own = name.partition("/")
         if part not in found:
-            raise ArtifactError(f"the stored arrays do not match the described model: {name!r:.80}.")
+            raise ArtifactError(
+                f"the stored arrays do not match the described model: {name!r:.80}."
+            )
         found[part][own] = array
     return found

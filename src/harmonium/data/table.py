@@ -1,7 +1,5 @@
 """`Table`: named columns of float64 cells, and the one place where input is checked."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,15 +56,6 @@ class Table:
     def n_columns(self) -> int:
         """How many columns there are."""
         return self.values.shape[1]
-
-    def fingerprint(self) -> str:
-        """The SHA-256 digest, in hexadecimal, of names, categories and values: the same on every machine."""
-        names = [[field.name, list(field.categories)] for field in self.fields]
-        found = hashlib.sha256(json.dumps([self.values.shape, names]).encode())
-        # One NaN for all missing cells, and one zero; little-endian by rows.
-        values = np.where(np.isnan(self.values), np.nan, self.values + 0.0)
-        found.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
-        return found.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -212,9 +212,7 @@ class DensityEstimator(
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""
-        stored = StoredDensity(
-            self._fitted(), self.settings_, self.container_, self.provenance_
-        )
+        stored = StoredDensity(self._fitted(), self.settings_, self.container_, self.provenance_)
         save_artifact(path, stored)
 
     @property

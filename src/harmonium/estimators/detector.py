@@ -165,9 +165,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring needs to one `.safetensors` file."""
-        stored = StoredDetector(
-            self._fitted(), self.settings_, self.offset_, self.provenance_
-        )
+        stored = StoredDetector(self._fitted(), self.settings_, self.offset_, self.provenance_)
         save_artifact(path, stored)
 
     @property

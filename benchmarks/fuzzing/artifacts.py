@@ -143,7 +143,8 @@ def _edit_tensor(content: bytes, rng: Rng) -> bytes:
         case 3:
             array = np.concatenate([array, array]) if array.ndim else array
         case 4:
-            array = array.astype(("f8", "f4", "i8", "f2", "?")[rng.integers(5)])
+            with np.errstate(all="ignore"):
+                array = array.astype(("f8", "f4", "i8", "f2", "?")[rng.integers(5)])
         case 5:
             arrays[names[rng.integers(len(names))]] = array
         case _:

@@ -1,5 +1,6 @@
 """A few hundred of the damaged files of `python -m benchmarks.fuzzing`: results or words, and nothing else."""
 
+import warnings
 from collections import Counter
 
 import pytest
@@ -15,7 +16,9 @@ N_TABLES = 80
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    return save_models(tmp_path_factory.mktemp("models"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return save_models(tmp_path_factory.mktemp("models"))
 
 
 def failures(counts: Counter) -> list:

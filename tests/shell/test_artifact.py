@@ -1,5 +1,7 @@
 """Saving and loading: exact round trips, and words for everything that is not a model file."""
 
+from datetime import datetime
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -8,8 +10,10 @@ from rewriting import rewrite
 from safetensors.numpy import save_file
 
 import harmonium as hm
+from harmonium.data import Table
 from harmonium.errors import ArtifactError
 from harmonium.estimators import DensityEstimator
+from harmonium.inference.provenance import fingerprint
 
 
 def test_round_trip_is_exact(fitted, rows, tmp_path):
@@ -21,6 +25,33 @@ def test_round_trip_is_exact(fitted, rows, tmp_path):
     assert loaded.log_partition_ == fitted.log_partition_
     assert loaded.verdict_ == fitted.verdict_
     assert loaded.get_params() == fitted.get_params()
+
+
+def test_a_file_tells_where_the_fit_comes_from(fitted, rows, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    origin = hm.load(path).provenance_
+    assert origin == fitted.provenance_
+    assert origin["seed"] == 0 and origin["verdict"] == fitted.verdict_
+    assert origin["metrics"]["log_likelihood"] == fitted.held_out_.log_likelihood
+    names = tuple(f"x{i}" for i in range(1, 5))
+    assert origin["data"] == {
+        "sha256": fingerprint(Table(rows, names)),
+        "n_rows": 200,
+        "n_columns": 4,
+    }
+    assert set(origin["versions"]) == {"python", "harmonium", "jax", "equinox", "optax", "numpy"}
+    assert datetime.fromisoformat(origin["created"]).tzinfo is not None
+
+
+def test_fingerprints_are_of_names_and_values():
+    values = np.array([[1.0, np.nan], [0.0, 2.0]])
+    of = fingerprint(Table(values, ("a", "b")))
+    same = np.array([[1.0, -np.nan], [-0.0, 2.0]])
+    assert fingerprint(Table(np.asfortranarray(same), ("a", "b"))) == of
+    assert fingerprint(Table(values, ("a", "c"))) != of
+    assert fingerprint(Table(values + 1e-12, ("a", "b"))) != of
+    assert fingerprint(Table(values.reshape(4, 1), ("a",))) != of
 
 
 @pytest.mark.parametrize("feature_map", ["identity", "mlp", "residual", "fourier"])
@@ -94,7 +125,7 @@ def _saved(fitted, folder):
         ({"header": {"columns": [1, 2]}}, "damaged"),
         ({"header": {"settings": {"n_hidden": -3}}}, "damaged"),
         ({"header": {"log_partition": {"value": 1.0}}}, "damaged"),
-        ({"header": {"log_partition": dict.fromkeys(LOG_PARTITION, "abc")}}, "finite numbers"),
+        ({"header": {"log_partition": dict.fromkeys(LOG_PARTITION, "abc")}}, "a finite number"),
         ({"arrays": {"model/.weights": None}}, "do not match"),
         ({"arrays": {"model/.weights": np.ones((2, 2))}}, "shape"),
         ({"arrays": {"model/.visible_bias": np.full(3, np.nan)}}, "finite"),

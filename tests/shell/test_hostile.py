@@ -218,4 +218,6 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
         container.write_container(path, {}, {"a": np.ones(3, bool)})
     with pytest.raises(ArtifactError, match="fewer categories"):
         container.write_container(path, {"x": "y" * container.MAX_HEADER_BYTES}, {})
+    with pytest.raises(ArtifactError, match="finite figures"):
+        container.write_container(path, {"offset": float("nan")}, {})
     assert not list(tmp_path.iterdir())

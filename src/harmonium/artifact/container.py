@@ -45,7 +45,12 @@ def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
             raise ArtifactError(
                 f"save({str(path)!r}): expected arrays of float64, float32 or int64; got {array.dtype} in {name}."
             )
-    text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
+    try:
+        text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
+    except ValueError as error:
+        raise ArtifactError(
+            f"save({str(path)!r}): expected finite figures; got a fit with others ({error}). Try: fit again."
+        ) from error
     if len(text) > MAX_HEADER_BYTES // 3:
         raise ArtifactError(
             f"save({str(path)!r}): expected at most {MAX_HEADER_BYTES // 3} bytes of settings and categories; "

@@ -93,18 +93,13 @@ def _command(model: Path, path: Path, ended: str) -> str:
     """The same through `harmonium score`: an exit code, and words on the error channel."""
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
-    from harmonium.cli import shell
-
-    shell.errors.file = err
     try:
-        with contextlib.redirect_stdout(out):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             run(["score", str(model), str(path)])
     except SystemExit as stop:
         code = stop.code or 0
     except BaseException as error:
         return f"FAILED in the command: {type(error).__name__}: {error!s:.200}"
-    finally:
-        shell.errors.file = None
     text = err.getvalue()
     if code not in (0, 2) or "Traceback" in text or "--debug" in text:
         return f"FAILED in the command with {code}: {text[-200:]}"

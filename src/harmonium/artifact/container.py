@@ -74,7 +74,7 @@ def read_container(path: str | Path) -> tuple[Config, Arrays]:
         found = header["format_version"]
     except (OSError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise ArtifactError(
-            f"load({str(path)!r}): not a harmonium model ({type(error).__name__}: {error}). "
+            f"load({str(path)!r}): not a harmonium model ({_reason(error)}). "
             "Try: a file written by save() or by `harmonium fit`."
         ) from error
     if type(found) is not int or found != FORMAT_VERSION:
@@ -159,13 +159,15 @@ def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
 
 def _checked_end(name: str, tensor: Config, begin: int) -> int:
     """Where a tensor ends that has to begin where the one before it ended."""
-    shape, offsets = tensor["shape"], tensor["data_offsets"]
+    shape, offsets, dtype = tensor["shape"], tensor["data_offsets"], tensor["dtype"]
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ValueError(f"{name:.80}: expected a dtype among {sorted(_DTYPES)}; got {dtype!r:.40}")
     if not isinstance(shape, list) or len(shape) > MAX_RANK:
         raise ValueError(f"{name:.80}: expected a shape of at most {MAX_RANK} sizes")
     if any(type(n) is not int or not 0 <= n <= MAX_FILE_BYTES for n in shape):
         raise ValueError(f"{name:.80}: expected sizes from 0 to {MAX_FILE_BYTES}")
     # A product of Python integers cannot wrap around.
-    end = begin + math.prod(shape) * np.dtype(_DTYPES[tensor["dtype"]]).itemsize
+    end = begin + math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
     if offsets != [begin, end] or set(tensor) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name:.80}: its place in the file does not fit its shape")
     return end
@@ -184,6 +186,13 @@ def _read_arrays(path: Path, tensors: dict[str, Any], start: int) -> Arrays:
         }
     except (OSError, ValueError, MemoryError) as error:
         raise ArtifactError(f"load({str(path)!r}): the file cannot be read ({error}).") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in words where Python only names it."""
+    if isinstance(error, KeyError):
+        return f"it has no {error!s:.80}"
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error!s:.200}"
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> Config:

@@ -68,6 +68,14 @@ def _flip(rng: Rng) -> tuple[str, bytes]:
     return ending, bytes(changed)
 
 
+def _flip_parquet(rng: Rng) -> tuple[str, bytes]:
+    """Few bits of a Parquet file, whose texts and names need not be text then."""
+    changed = bytearray(_parquet(csv_text()))
+    for _ in range(int(rng.integers(1, 4))):
+        changed[int(rng.integers(len(changed)))] ^= 1 << int(rng.integers(8))
+    return ".parquet", bytes(changed)
+
+
 def _truncate(rng: Rng) -> tuple[str, bytes]:
     ending, content = _bytes_of(rng)
     return ending, content[: int(rng.integers(len(content)))]
@@ -192,6 +200,7 @@ def _arrays(rng: Rng) -> tuple[str, bytes]:
 
 WAYS: dict[str, Callable[[Rng], tuple[str, bytes]]] = {
     "bits flipped": _flip,
+    "bits of Parquet flipped": _flip_parquet,
     "truncated": _truncate,
     "bytes inserted": _insert,
     "wrong ending": _wrong_ending,

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint format bench requirements clean
+.PHONY: demo test test-all lint format bench docs requirements clean
 
 demo: $(STAMP)
 	$(BIN)/harmonium demo -o demo-run --overwrite
@@ -35,6 +35,10 @@ bench: $(STAMP)
 	for protocol in clean dte contaminated reasons pvalues speed dagmm; do \
 		$(BIN)/python -m benchmarks.detection --protocol $$protocol || exit 1; done
 	$(BIN)/python -m benchmarks.objectives
+	$(BIN)/python -m benchmarks.fuzzing
+
+docs: $(STAMP)
+	$(BIN)/python docs/make_cli.py
 
 # A failed install leaves no stamp behind, so that the next call tries again.
 $(STAMP): requirements/dev.txt pyproject.toml

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from harmonium.data import Field, number_fields, read_table, write_table
+from harmonium.data import Field, number_fields, read_table, sample_rows, write_table
 from harmonium.errors import InvalidInputError
 
 INTEGER = Field("a", "integer")
@@ -321,3 +321,15 @@ def test_npy_holds_numbers_alone(tmp_path):
         write_table(tmp_path / "t.npy", np.zeros((1, 3)), fields)
     write_table(tmp_path / "t.npy", np.array([[1.0], [np.nan]]), [Field("b", "boolean")])
     np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), [[1.0], [np.nan]])
+
+
+@pytest.mark.parametrize("spoiled", [b"color", b"green"])
+def test_parquet_whose_texts_are_no_text(spoiled, tmp_path):
+    """Arrow takes UTF-8 on trust; a flipped bit in a name or a cell must not surface later."""
+    path = tmp_path / "t.parquet"
+    content = pa.table({"color": ["green", "red"] * 9, "size": list(range(18))})
+    pyarrow.parquet.write_table(content, path, compression="none", store_schema=False)
+    path.write_bytes(path.read_bytes().replace(spoiled, b"\xe3" + spoiled[1:]))
+    for read in (read_table, lambda p: sample_rows(p, 4, seed=0)):
+        with pytest.raises(InvalidInputError, match=r"a Parquet file; got 't\.parquet'"):
+            read(path)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from harmonium.data import TableWriter, read_table, write_columns
+from harmonium.data import ArrayWriter, TableWriter, read_table, write_columns
 from harmonium.errors import InvalidInputError
 
 BATCHES = [
@@ -108,3 +108,35 @@ def test_refusals_leave_no_file(tmp_path, name, batches, words):
 def test_rows_are_written_inside_a_with_block(tmp_path):
     with pytest.raises(InvalidInputError, match="inside a with block"):
         TableWriter(tmp_path / "t.csv").write({"a": [1]})
+
+
+def test_arrays_grow_by_batches(tmp_path):
+    path = tmp_path / "a.npy"
+    rows = np.arange(30.0).reshape(10, 3)
+    with ArrayWriter(path) as writer:
+        for start in range(0, 10, 4):
+            writer.write(rows[start : start + 4])
+        assert not path.exists()
+    np.testing.assert_array_equal(np.load(path), rows)
+    np.testing.assert_array_equal(np.load(path, mmap_mode="r"), rows)
+    np.testing.assert_array_equal(read_table(path).values, rows)
+
+
+def test_arrays_that_fail_leave_no_file(tmp_path):
+    path = tmp_path / "a.npy"
+
+    def write_two_widths():
+        with ArrayWriter(path) as writer:
+            writer.write(np.zeros((2, 3)))
+            writer.write(np.zeros((2, 2)))
+
+    with pytest.raises(InvalidInputError, match=r"rows of 3 columns; got shape \(2, 2\)"):
+        write_two_widths()
+    with pytest.raises(InvalidInputError, match="at least one batch"), ArrayWriter(path):
+        pass
+    with (
+        pytest.raises(InvalidInputError, match="can be written"),
+        ArrayWriter(tmp_path / "no" / "a.npy"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

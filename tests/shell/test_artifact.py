@@ -8,6 +8,7 @@ from rewriting import rewrite
 from safetensors.numpy import save_file
 
 import harmonium as hm
+from harmonium.data import Table, fingerprint
 from harmonium.errors import ArtifactError
 from harmonium.estimators import DensityEstimator
 
@@ -21,6 +22,32 @@ def test_round_trip_is_exact(fitted, rows, tmp_path):
     assert loaded.log_partition_ == fitted.log_partition_
     assert loaded.verdict_ == fitted.verdict_
     assert loaded.get_params() == fitted.get_params()
+
+
+def test_a_file_tells_where_the_fit_comes_from(fitted, rows, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    origin = hm.load(path).provenance_
+    assert origin == fitted.provenance_
+    assert origin["seed"] == 0 and origin["verdict"] == fitted.verdict_
+    assert origin["metrics"]["log_likelihood"] == fitted.held_out_.log_likelihood
+    names = tuple(f"x{i}" for i in range(1, 5))
+    assert origin["data"] == {
+        "sha256": fingerprint(Table(rows, names)),
+        "n_rows": 200,
+        "n_columns": 4,
+    }
+    assert set(origin["versions"]) == {"python", "harmonium", "jax", "equinox", "optax", "numpy"}
+
+
+def test_fingerprints_are_of_names_and_values():
+    values = np.array([[1.0, np.nan], [0.0, 2.0]])
+    of = fingerprint(Table(values, ("a", "b")))
+    same = np.array([[1.0, -np.nan], [-0.0, 2.0]])
+    assert fingerprint(Table(np.asfortranarray(same), ("a", "b"))) == of
+    assert fingerprint(Table(values, ("a", "c"))) != of
+    assert fingerprint(Table(values + 1e-12, ("a", "b"))) != of
+    assert fingerprint(Table(values.reshape(4, 1), ("a",))) != of
 
 
 @pytest.mark.parametrize("feature_map", ["identity", "mlp", "residual", "fourier"])
@@ -62,7 +89,7 @@ def test_a_failed_save_leaves_nothing(fitted, tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("harmonium.artifact.files.save_file", fail)
+    monkeypatch.setattr("harmonium.artifact.container.save_file", fail)
     with pytest.raises(OSError, match="no space"):
         fitted.save(tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +121,7 @@ def _saved(fitted, folder):
         ({"header": {"columns": [1, 2]}}, "damaged"),
         ({"header": {"settings": {"n_hidden": -3}}}, "damaged"),
         ({"header": {"log_partition": {"value": 1.0}}}, "damaged"),
-        ({"header": {"log_partition": dict.fromkeys(LOG_PARTITION, "abc")}}, "finite numbers"),
+        ({"header": {"log_partition": dict.fromkeys(LOG_PARTITION, "abc")}}, "a finite number"),
         ({"arrays": {"model/.weights": None}}, "do not match"),
         ({"arrays": {"model/.weights": np.ones((2, 2))}}, "shape"),
         ({"arrays": {"model/.visible_bias": np.full(3, np.nan)}}, "finite"),

@@ -135,15 +135,15 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("header", "arrays", "words"),
     [
-        ({"offset": float("nan")}, {}, "offset"),
+        ({"offset": float("nan")}, {}, "finite numbers"),
         ({"slopes": [9]}, {}, "slopes"),
-        ({"transforms": []}, {}, "one transform"),
+        ({"transforms": []}, {}, "one or more models"),
         ({"trusted": None}, {}, "damaged"),
         ({"settings": {"score_kind": "odd"}}, {}, "damaged"),
         ({}, {"detector/calibration": np.zeros(0)}, "calibration"),
         ({}, {"detector/scale": np.zeros(4)}, "scale"),
         ({}, {"detector/location": np.zeros(3)}, "location"),
-        ({}, {"detector/quantiles": np.zeros((24, 2))}, "width"),
+        ({}, {"detector/quantiles": np.zeros((24, 2))}, "shape"),
     ],
 )
 def test_damaged_detectors_are_refused_in_words(header, arrays, words, detector, tmp_path):

@@ -1,19 +1,14 @@
 """Fitted densities and detectors as `.safetensors` files."""
 
-from harmonium.artifact.files import (
-    StoredDensity,
-    StoredDetector,
-    load_artifact,
-    save_density,
-    save_detector,
-    write_atomically,
-)
+from harmonium.artifact.container import write_atomically
+from harmonium.artifact.densities import StoredDensity
+from harmonium.artifact.detectors import StoredDetector
+from harmonium.artifact.files import load_artifact, save_artifact
 
 __all__ = [
     "StoredDensity",
     "StoredDetector",
     "load_artifact",
-    "save_density",
-    "save_detector",
+    "save_artifact",
     "write_atomically",
 ]

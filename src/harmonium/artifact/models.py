@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harmonium.artifact.container import Arrays, Config
+from harmonium.artifact.entries import entry, listing, mapping, number, text, whole
 from harmonium.errors import ArtifactError
 from harmonium.model import Bernoulli, Harmonium, Spin
 from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
 
 _HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
-
-Config = dict[str, Any]
-Arrays = dict[str, np.ndarray]
+# Every layer of a map takes time to compile.
+MAX_LAYERS = 256
+MAX_SCALE = 1e6
 
 
 def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
@@ -33,16 +35,26 @@ def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
 
 def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
     """A model of the described structure, filled with the stored arrays after checking each."""
-    if config["hidden_units"] not in _HIDDEN_UNITS:
-        raise ArtifactError(f"unknown hidden units {config['hidden_units']!r}.")
-    units = _HIDDEN_UNITS[config["hidden_units"]]()
-    n_visible, n_hidden = int(config["n_visible"]), int(config["n_hidden"])
-    described = config["feature_map"]
+    # No size of a model is larger than its largest array: what is described has to be there.
+    largest = max((array.size for array in arrays.values()), default=0)
+    units = text(config, "hidden_units")
+    if units not in _HIDDEN_UNITS:
+        raise ArtifactError(f"unknown hidden units {units!r:.80}.")
+    n_visible = whole(config, "n_visible", 1, largest)
+    n_hidden = whole(config, "n_hidden", 1, largest)
+    described = mapping(config, "feature_map")
 
     def build() -> Harmonium:
-        key = jax.random.key(0)
-        chosen = _build_feature_map(described) if feature_map is None else feature_map
-        return Harmonium(n_visible, n_hidden, feature_map=chosen, hidden_units=units, key=key)
+        chosen = feature_map
+        if chosen is None:
+            chosen = _build_feature_map(described, n_visible, largest, MAX_LAYERS)
+        return Harmonium(
+            n_visible,
+            n_hidden,
+            feature_map=chosen,
+            hidden_units=_HIDDEN_UNITS[units](),
+            key=jax.random.key(0),
+        )
 
     # Only shapes are made here: a hostile size must not allocate before it is checked.
     skeleton = eqx.filter_eval_shape(build)
@@ -54,7 +66,7 @@ def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
     }
     if set(expected) != set(arrays):
         odd = sorted(set(expected) ^ set(arrays))
-        raise ArtifactError(f"the stored arrays do not match the described model: {odd[:5]}.")
+        raise ArtifactError(f"the stored arrays do not match the described model: {odd[:5]!r:.200}")
     leaves = [
         _checked(jax.tree_util.keystr(path), leaf, arrays)
         if isinstance(leaf, jax.ShapeDtypeStruct)
@@ -68,7 +80,10 @@ def _checked(name: str, expected: jax.ShapeDtypeStruct, arrays: Arrays) -> jax.A
     array = arrays[name]
     if array.shape != expected.shape:
         raise ArtifactError(f"{name}: expected shape {expected.shape}; got {array.shape}.")
-    if not np.issubdtype(array.dtype, np.floating) or not np.all(np.isfinite(array)):
+    # Finite also in the precision that it is used in.
+    with np.errstate(over="ignore"):
+        finite = np.all(np.isfinite(array.astype(expected.dtype)))
+    if not np.issubdtype(array.dtype, np.floating) or not finite:
         raise ArtifactError(f"{name}: expected finite floating-point numbers.")
     return jnp.asarray(array, expected.dtype)
 
@@ -108,23 +123,49 @@ def _describe_feature_map(feature_map: Any) -> Config:
     return {"name": name, "user_defined": True}
 
 
-def _build_feature_map(config: Config) -> Any:
+def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers: int) -> Any:
+    """The described map of `n_inputs` numbers, of no larger sizes and no more layers than these."""
+    name = text(config, "name")
+    if name not in ("Identity", "Affine", "MLP", "ResidualMLP", "FourierFeatures"):
+        raise ArtifactError(
+            f"the model has a feature map of your own, {name!r:.80}. "
+            "Try: load(path, feature_map=...) with an instance of the same structure."
+        )
+    if name == "Affine":
+        shape = _sizes(listing(config, "shape", 2), largest)
+        if len(shape) != 2 or shape[1] != n_inputs:
+            raise ArtifactError(f"shape: expected (features, {n_inputs}); got {shape}.")
+        return Affine(jnp.zeros(shape))
+    n_visible = whole(config, "n_visible", n_inputs, n_inputs)
     key = jax.random.key(0)
-    arguments = {name: value for name, value in config.items() if name != "name"}
-    match config["name"]:
-        case "Identity":
-            return Identity(**arguments)
-        case "Affine":
-            return Affine(jnp.zeros(tuple(arguments["shape"])))
-        case "MLP":
-            return MLP(**arguments, key=key)
-        case "ResidualMLP":
-            return ResidualMLP(**arguments, key=key)
-        case "FourierFeatures":
-            head = arguments.pop("head")
-            built = None if head is None else _build_feature_map(head)
-            return FourierFeatures(**arguments, head=built, key=key)
-    raise ArtifactError(
-        f"the model has a feature map of your own, {config['name']!r}. "
-        "Try: load(path, feature_map=...) with an instance of the same structure."
+    if name == "Identity":
+        return Identity(n_visible)
+    if name == "FourierFeatures":
+        n_frequencies = whole(config, "n_frequencies", 1, largest)
+        head = None
+        if entry(config, "head") is not None:
+            if most_layers < 1:
+                raise ArtifactError(f"expected at most {MAX_LAYERS} layers.")
+            described = mapping(config, "head")
+            head = _build_feature_map(described, 2 * n_frequencies, largest, most_layers - 1)
+        return FourierFeatures(n_visible, n_frequencies, head=head, key=key)
+    scale = number(config, "input_scale")
+    if abs(scale) > MAX_SCALE:
+        raise ArtifactError(f"input_scale: expected at most {MAX_SCALE:g}; got {scale:g}.")
+    activation = text(config, "activation")
+    if name == "MLP":
+        widths = _sizes(listing(config, "widths", most_layers), largest)
+        return MLP(n_visible, widths, activation=activation, input_scale=scale, key=key)
+    return ResidualMLP(
+        n_visible,
+        whole(config, "width", 1, largest),
+        whole(config, "depth", 0, most_layers),
+        activation=activation,
+        input_scale=scale,
+        key=key,
     )
+
+
+def _sizes(sizes: list[Any], largest: int) -> list[int]:
+    """A list of whole numbers from 1 to the largest."""
+    return [whole({"size": size}, "size", 1, largest) for size in sizes]

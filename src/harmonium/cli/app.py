@@ -11,14 +11,28 @@ import typer
 from harmonium.cli import fitting  # noqa: F401
 
 # isort: split
-from harmonium.cli import asking  # noqa: F401
+from harmonium import __version__
+from harmonium.cli import asking, doctor, features  # noqa: F401
 from harmonium.cli.shell import app, errors
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
+
+
+def _print_version(asked: bool) -> None:
+    """Act at once: no command need follow."""
+    if asked:
+        print(f"harmonium {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option(help="Show the full traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
 ) -> None:
     """Options of every command."""
 

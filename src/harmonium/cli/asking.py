@@ -1,17 +1,17 @@
 """The commands that ask something of a fitted run: score, detect, impute, evaluate, sample."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from harmonium.cli.models import load_density
 from harmonium.cli.options import (
     DataArgument,
     JsonOption,
     ModelArgument,
     OverwriteOption,
     SeedOption,
-    find_model,
 )
 from harmonium.cli.output import (
     decoded_rows,
@@ -25,7 +25,6 @@ from harmonium.cli.output import (
     write_columns_of,
 )
 from harmonium.cli.shell import app, errors
-from harmonium.errors import InvalidInputError
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -46,7 +45,7 @@ def score(
     """
     from harmonium.cli.runs import MIXED_SUFFIXES
 
-    estimator = _load(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+    estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
     from harmonium.cli.streaming import score_batches, write_batches
 
@@ -83,7 +82,9 @@ def detect(
 ) -> None:
     """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
 
-    Rows are flagged at the false-discovery rate. Example: harmonium detect run new.csv --explain 3 -o out.csv
+    Rows are flagged at the false-discovery rate.
+
+    Example: harmonium detect run new.csv --explain 3 -o out.csv
     """
     from harmonium.cli.runs import MIXED_SUFFIXES, check_table_output
 
@@ -126,11 +127,13 @@ def impute(
 ) -> None:
     """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
 
-    Draws differ as much as is not known of a cell. Example: harmonium impute run holes.csv --draws 5 -o filled.csv
+    Draws differ as much as is not known of a cell.
+
+    Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
     from harmonium.cli.runs import MIXED_SUFFIXES
 
-    estimator = _load(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+    estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
     from harmonium.cli.streaming import impute_batches, write_batches
     from harmonium.estimators import Imputer
@@ -158,9 +161,11 @@ def evaluate(
 ) -> None:
     """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
 
-    The rows must not be those of the fit. Example: harmonium evaluate run test.csv
+    The rows must not be those of the fit.
+
+    Example: harmonium evaluate run test.csv
     """
-    estimator = _load(model, output, overwrite=overwrite)
+    estimator = load_density(model, output, overwrite=overwrite)
 
     from harmonium.data import read_table
     from harmonium.inference import evaluate_density
@@ -202,7 +207,7 @@ def sample(
 
     Example: harmonium sample run -n 1000 -o new.csv
     """
-    estimator = _load(model, output, overwrite=overwrite)
+    estimator = load_density(model, output, overwrite=overwrite)
     rows, diagnostics = estimator.density_.sample(n, seed=seed)
     fields = sample_fields(estimator.density_.columns)
     if output is not None:
@@ -223,21 +228,3 @@ def sample(
         f"size {diagnostics.ess:.0f}, {diagnostics.n_ancestors} distinct ancestors. "
         f"{diagnostics.verdict}"
     )
-
-
-def _load(
-    model: Path, output: Path | None, *, overwrite: bool, suffixes: tuple[str, ...] | None = None
-) -> Any:
-    """The density estimator of a run, after checking that the output may be written."""
-    from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
-
-    if output is not None:
-        check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
-    from harmonium.estimators import DensityEstimator, load
-
-    estimator = load(find_model(model))
-    if not isinstance(estimator, DensityEstimator):
-        raise InvalidInputError(
-            f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
-        )
-    return estimator

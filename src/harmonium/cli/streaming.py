@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from harmonium.data import Table, TableWriter, decode_columns, read_batches
+from harmonium.data import ArrayWriter, Table, TableWriter, decode_columns, read_batches
 from harmonium.estimators import DensityEstimator, Imputer
+from harmonium.model import Spin
 
 Columns = dict[str, Any]
 
@@ -25,6 +26,17 @@ def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
         yield {"log_density": density.log_density(table.values), "free_energy": free_energy}
 
 
+def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
+    """P(h = 1|x) of every hidden unit for successive rows; given the observed cells where some are missing."""
+    density = estimator.density_
+    is_spin = isinstance(density.model.hidden_units, Spin)
+    for table in read_batches(data, fields=density.columns.fields, size=BATCH_ROWS):
+        means = density.hidden_mean(table.values)
+        # The mean of a spin is twice the probability less one.
+        probabilities = (1 + means) / 2 if is_spin else means
+        yield {f"unit_{unit}": column for unit, column in enumerate(probabilities.T)}
+
+
 def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
     """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front."""
     fields = imputer.estimator_.density_.columns.fields
@@ -39,11 +51,24 @@ def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Colu
 
 def write_batches(path: Path, batches: Iterable[Columns]) -> int:
     """Write batches of columns to one file, whole or not at all; returns the number of rows."""
+    if path.suffix.lower() == ".npy":
+        return _write_array(path, batches)
     n_rows = 0
     with TableWriter(path) as writer:
         for columns in batches:
             n_rows += len(next(iter(columns.values())))
             writer.write(columns)
+    return n_rows
+
+
+def _write_array(path: Path, batches: Iterable[Columns]) -> int:
+    """The same as an NPY file, of columns that are numbers all."""
+    n_rows = 0
+    with ArrayWriter(path) as writer:
+        for columns in batches:
+            values = np.column_stack(list(columns.values()))
+            n_rows += len(values)
+            writer.write(values)
     return n_rows
 
 

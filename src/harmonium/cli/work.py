@@ -123,7 +123,7 @@ def _fit_detector(run: Run, detector: AnomalyDetector) -> None:
     if run.resume and path.is_file():
         stored = load(path)
         if isinstance(stored, AnomalyDetector):
-            detector.adopt(stored.detector_, stored.settings_, stored.offset_)
+            detector.adopt(stored.detector_, stored.settings_, stored.offset_, stored.provenance_)
             return
     detector.fit(run.table)
     detector.save(path)

@@ -9,9 +9,10 @@ from harmonium.data.samples import Sampled, sample_rows
 from harmonium.data.streams import read_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
-from harmonium.data.writers import TableWriter, write_columns, write_table
+from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
 
 __all__ = [
+    "ArrayWriter",
     "Columns",
     "Field",
     "Sampled",

@@ -11,6 +11,8 @@ from harmonium.data.state import check_keys, state_error, take_arrays
 
 KINDS = ("continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored")
 _CODED = ("binary", "categorical")
+# Whole numbers up to here are exact as floating-point ones.
+MOST_ROWS = 2**53
 _PER_COLUMN = ("constant", "source", "offset", "step", "n_levels")
 
 
@@ -25,8 +27,8 @@ def build_state(
         raise state_error(call, "one kind per column", f"{kinds}")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise state_error(call, f"kinds among {KINDS}", f"{unknown}")
-    if not isinstance(n_rows, int) or isinstance(n_rows, bool) or n_rows < 1:
-        raise state_error(call, "n_rows of at least 1", f"{n_rows!r}")
+    if type(n_rows) is not int or not 1 <= n_rows <= MOST_ROWS:
+        raise state_error(call, f"n_rows from 1 to {MOST_ROWS}", f"{n_rows!r:.40}")
     total = int(np.asarray(arrays.get("codes", ())).size)
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_PER_COLUMN, (len(fields),))
     taken = take_arrays(arrays, {**shapes, "codes": (total,), "counts": (total,)}, call)
@@ -35,7 +37,7 @@ def build_state(
         "kinds": tuple(kinds),
         "source": taken["source"].astype(np.int64),
         **{name: taken[name] for name in ("constant", "offset", "step")},
-        "levels": _build_levels(kinds, taken, call),
+        "levels": _build_levels(kinds, taken, n_rows, call),
         "n_rows": n_rows,
     }
 
@@ -68,7 +70,7 @@ def check_state(columns: Any, call: str) -> None:
 
 
 def _build_levels(
-    kinds: Sequence[str], taken: Mapping[str, np.ndarray], call: str
+    kinds: Sequence[str], taken: Mapping[str, np.ndarray], n_rows: int, call: str
 ) -> tuple[Levels | None, ...]:
     lengths, codes, counts = taken["n_levels"], taken["codes"], taken["counts"]
     coded = np.array([kind in _CODED for kind in kinds])
@@ -76,10 +78,14 @@ def _build_levels(
     if not whole or lengths.sum() != len(codes) or not np.all(counts > 0):
         raise state_error(call, "two or more counted levels per column of categories", "others")
     ends = np.cumsum(lengths.astype(np.int64))
+    if not np.all(counts % 1 == 0):
+        raise state_error(call, "counts that are whole numbers", "fractions")
     levels: list[Levels | None] = []
     for start, end, own in zip(np.append(0, ends[:-1]), ends, coded, strict=True):
         part = codes[start:end]
         if len(np.unique(part)) < len(part):
             raise state_error(call, "different codes", "repeated ones")
+        if counts[start:end].sum() > n_rows:
+            raise state_error(call, f"at most {n_rows} counted cells per column", "more")
         levels.append(Levels(part, counts[start:end]) if own else None)
     return tuple(levels)

@@ -9,6 +9,8 @@ from typing import Any
 
 from harmonium.data.problems import problem
 
+# Of a first line: a packed file can hold one that no memory does.
+_MOST_CHARACTERS = 1 << 24
 _GZIP = b"\x1f\x8b"
 
 
@@ -76,7 +78,12 @@ def first_line(path: Path, call: str) -> str:
     """The first line of a CSV file that is not empty; `InvalidInputError` if all are blank."""
     raw = io.BufferedReader(CheckedBytes(path, call))
     with io.TextIOWrapper(raw, encoding="utf-8-sig") as lines:
-        line = next((line for line in lines if line.strip("\n")), "")
+        line = "\n"
+        while line == "\n":
+            line = lines.readline(_MOST_CHARACTERS)
+        if len(line) == _MOST_CHARACTERS:
+            got = f"one of {_MOST_CHARACTERS} characters or more"
+            raise problem(call, "a first line that holds the names of columns", got)
         if not line.strip() and not any(later.strip() for later in lines):
             raise problem(call, "a table", "an empty file")
     return line.rstrip("\n")

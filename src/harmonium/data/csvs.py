@@ -179,7 +179,7 @@ def _positional_names(path: Path, fields: tuple[Field, ...] | None, call: str) -
     line = first_line(path, call)
     if _is_header(line, call):
         return None
-    n_columns = len(next(csv.reader([line])))
+    n_columns = len(_cells(line, call))
     if fields is None:
         return list(default_names(n_columns))
     check_count(n_columns, len(fields), call)
@@ -191,7 +191,7 @@ def _is_header(line: str, call: str) -> bool:
 
     Warns (`HarmoniumWarning`) when it is taken as data.
     """
-    cells = next(csv.reader([line]))
+    cells = _cells(line, call)
     if len(cells) == 1 and re.search("[;\t]", line):
         hint = "save the file with commas between cells and points in numbers"
         raise problem(call, "cells separated by commas", f"the first line {shorten(line)}", hint)
@@ -204,6 +204,15 @@ def _is_header(line: str, call: str) -> bool:
     note = f"{call}: no header found; the first line ({shorten(line)}) is taken as data."
     warnings.warn(note, HarmoniumWarning, stacklevel=2)
     return False
+
+
+def _cells(line: str, call: str) -> list[str]:
+    """The cells of the first line."""
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        got = f"the first line {shorten(line)} ({error})"
+        raise problem(call, "cells separated by commas", got) from error
 
 
 def _is_number(cell: str) -> bool:

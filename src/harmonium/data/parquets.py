@@ -21,7 +21,7 @@ def read_parquet(path: Path, call: str) -> Any:
     tables = []
     for file in files:
         with _opened(file, call) as content:
-            tables.append(_cast(content.read(), schema, call))
+            tables.append(_cast(_validated(content.read()), schema, call))
     return pa.concat_tables(tables)
 
 
@@ -46,7 +46,7 @@ def parquet_tables(
         with _opened(file, call) as content:
             # A name with a point may bring columns along that only begin like it.
             for batch in content.iter_batches(batch_size=size, columns=names):
-                yield _cast(pa.Table.from_batches([batch]), schema, call)
+                yield _cast(_validated(pa.Table.from_batches([batch])), schema, call)
 
 
 def _files(path: Path, call: str) -> tuple[list[Path], Any]:
@@ -60,6 +60,8 @@ def _files(path: Path, call: str) -> tuple[list[Path], Any]:
     for file in files:
         with _opened(file, call) as content:
             schemas.append(content.schema_arrow)
+            # Decoded here, where damage is told as such.
+            _ = schemas[-1].names
     for file, schema in zip(files, schemas, strict=True):
         if sorted(schema.names) != sorted(schemas[0].names):
             got = f"other columns in {file.name!r} than in {files[0].name!r}"
@@ -84,9 +86,15 @@ def _opened(path: Path, call: str) -> Iterator[Any]:
         # ParquetFile, unlike read_table, takes no meaning from the names of the folders above.
         with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             yield file
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         got = f"{path.name!r}, which cannot be read ({str(error).rstrip('.')})"
         raise problem(call, "a Parquet file", got) from error
+
+
+def _validated(table: Any) -> Any:
+    """The table, once its texts are known to be UTF-8, which the reader takes on trust."""
+    table.validate(full=True)
+    return table
 
 
 def _cast(table: Any, schema: Any, call: str) -> Any:

@@ -13,7 +13,7 @@ def problem(call: str, expected: str, got: str, hint: str = "") -> InvalidInputE
 
 def quote(names: Sequence[str], most: int = 8) -> str:
     """Names in quotes, the first `most` of them, and how many more there are."""
-    shown = ", ".join(repr(name) for name in names[:most])
+    shown = ", ".join(shorten(name, 80) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 

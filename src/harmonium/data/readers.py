@@ -4,6 +4,8 @@ Arrow is imported inside the functions, so that importing harmonium stays cheap.
 """
 
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,6 +21,11 @@ from harmonium.data.problems import problem, read_errors
 from harmonium.data.table import Table, as_table
 
 _ENDINGS = {"csv": (".csv", ".csv.gz"), "parquet": (".parquet",), "numpy": (".npy", ".npz")}
+# All that NumPy and the readers of archives raise at damage, sizes beyond all memory among it.
+_DAMAGE = (
+    *(ValueError, EOFError, LookupError, RuntimeError, MemoryError, SyntaxError),
+    *(struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile),
+)
 _KNOWN = ".csv, .csv.gz, .parquet, .npy or .npz, or a folder of .parquet files"
 
 
@@ -75,8 +82,9 @@ def read_numpy(path: Path, call: str, *, mapped: bool = False) -> np.ndarray:
             return content
         with content:
             array, names = _pick(content), list(content.files)
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise problem(call, "a NumPy file of numbers", f"{path.name!r} ({error})") from error
+    except _DAMAGE as error:
+        got = f"{path.name!r} ({error!s:.200})"
+        raise problem(call, "a NumPy file of numbers", got) from error
     if array is None:
         got = f"{path.name!r} with the arrays {', '.join(names) or '(none)'}"
         raise problem(call, "one array X, or a single 2-D array", got, "numpy.savez(path, X=X)")

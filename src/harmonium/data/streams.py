@@ -39,7 +39,10 @@ def read_batches(
     kind = source_kind(path, call)
     with read_errors(call):
         if kind == "numpy":
-            parts = _array_parts(read_numpy(path, call, mapped=True), size)
+            array = read_numpy(path, call, mapped=True)
+            if array.ndim != 2:  # in the words of `as_table`
+                as_table(array, call=call, fields=fields)
+            parts = _array_parts(array, size)
         elif kind == "parquet":
             parts = _started(parquet_tables(path, call, size, fields=fields), size)
         else:
@@ -60,9 +63,6 @@ def _coded(parts: Iterator[Any], fields: tuple[Field, ...], call: str) -> Iterat
 
 def _array_parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """The rows of an array, which may be on disk, `size` at a time."""
-    if array.ndim != 2:  # for `as_table` to refuse
-        yield array
-        return
     for start in range(0, max(len(array), 1), size):
         yield np.array(array[start : start + size])
 

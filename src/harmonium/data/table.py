@@ -11,11 +11,12 @@ from harmonium.data.cells import Cells, array_cells, arrow_cells, complex_error,
 from harmonium.data.encoding import encode, infer_field
 from harmonium.data.fields import Field, check_kinds, number_fields
 from harmonium.data.frames import decode_column
-from harmonium.data.problems import problem, quote
+from harmonium.data.problems import problem, quote, shorten
 from harmonium.errors import InvalidInputError
 
 # Beyond this, squares of standardized values can overflow; such cells are sentinels or damage.
 LARGEST = 1e100
+MOST_LETTERS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,9 +273,13 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
 
 
 def check_names(names: Sequence[str], call: str) -> None:
-    """Raise if a name occurs more than once."""
+    """Raise if a name occurs more than once, or is as long as a cell that lost its closing quote."""
     if len(set(names)) < len(names):
         raise _duplicate_error(names, call)
+    longest = max(names, key=len, default="")
+    if len(longest) > MOST_LETTERS:
+        got = f"{shorten(longest)}, of {len(longest)}"
+        raise problem(call, f"names of columns of at most {MOST_LETTERS} letters", got)
 
 
 def check_count(n_columns: int, expected: int, call: str) -> None:

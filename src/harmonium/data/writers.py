@@ -4,8 +4,7 @@ Arrow is imported inside the functions, so that importing harmonium stays cheap.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -14,7 +13,8 @@ import numpy as np
 
 from harmonium.data.fields import Field
 from harmonium.data.frames import decode_columns
-from harmonium.data.problems import problem, quote, reason
+from harmonium.data.partial import PartialFile
+from harmonium.data.problems import problem, quote
 
 
 class TableWriter:
@@ -41,13 +41,13 @@ class TableWriter:
         self._types = dict(types or {})
         self._schema: Any = None
         self._sink: Any = None
-        self._partial: _Partial | None = None
+        self._partial: PartialFile | None = None
         if self._path.suffix.lower() not in (".csv", ".parquet"):
             got = f"{self._path.name!r}"
             raise problem(self._call, "a file ending in .csv or .parquet", got)
 
     def __enter__(self) -> "TableWriter":
-        self._partial = _Partial(self._path, self._call)
+        self._partial = PartialFile(self._path, self._call)
         return self
 
     def __exit__(
@@ -112,6 +112,61 @@ class TableWriter:
             raise problem(self._call, expected, got, hint) from error
 
 
+class ArrayWriter:
+    """Writes rows of numbers of any length as NPY, batch by batch, whole or not at all.
+
+    A context manager like `TableWriter`; the first batch, of shape (rows, columns), fixes the number of columns.
+    Raises `InvalidInputError` for a folder that cannot be written to, other shapes, and if there is no batch.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, call: str | None = None):
+        self._path = Path(path)
+        self._call = call or f"ArrayWriter({str(self._path)!r})"
+        self._partial: PartialFile | None = None
+        self._shape: tuple[int, int] | None = None
+
+    def __enter__(self) -> "ArrayWriter":
+        self._partial = PartialFile(self._path, self._call)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._partial is not None
+        partial, self._partial = self._partial, None
+        with partial:
+            if kind is not None:
+                return
+            if self._shape is None:
+                raise problem(self._call, "at least one batch of rows", "none")
+            with partial.refusals():
+                partial.file.seek(0)
+                self._write_header(partial.file)
+            partial.keep()
+
+    def write(self, values: np.ndarray) -> None:
+        """Append rows, (rows, columns)."""
+        assert self._partial is not None
+        values = np.ascontiguousarray(values, dtype="<f8")
+        n_rows, n_columns = self._shape or (0, values.shape[-1])
+        if values.ndim != 2 or values.shape[1] != n_columns:
+            raise problem(self._call, f"rows of {n_columns} columns", f"shape {values.shape}")
+        with self._partial.refusals():
+            if self._shape is None:
+                self._shape = (0, n_columns)
+                self._write_header(self._partial.file)
+            self._shape = (n_rows + len(values), n_columns)
+            self._partial.file.write(values.tobytes())
+
+    def _write_header(self, file: IO[bytes]) -> None:
+        # NumPy leaves room in a header for the number of rows to grow.
+        header = {"descr": "<f8", "fortran_order": False, "shape": self._shape}
+        np.lib.format.write_array_header_1_0(file, header)
+
+
 def write_table(path: str | os.PathLike[str], values: np.ndarray, fields: Sequence[Field]) -> None:
     """Write values of shape (rows, columns) as CSV, Parquet or NPY, whole or not at all.
 
@@ -143,38 +198,6 @@ def write_columns(
     """
     with TableWriter(path, call=f"write_columns({str(path)!r})") as writer:
         writer.write(columns)
-
-
-class _Partial:
-    """A file beside `path` that takes its place if it is kept: a reader never sees half a file."""
-
-    def __init__(self, path: Path, call: str):
-        self._path, self._call = path, call
-        self._own = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with self.refusals():
-            self.file: IO[bytes] = self._own.open("wb")
-
-    def __enter__(self) -> "_Partial":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-        self._own.unlink(missing_ok=True)
-
-    def keep(self) -> None:
-        """Put the file in the place of `path`."""
-        with self.refusals():
-            self.file.close()
-            os.replace(self._own, self._path)
-
-    @contextmanager
-    def refusals(self) -> Iterator[None]:
-        """What the system refuses, in our words."""
-        try:
-            yield
-        except OSError as error:
-            hint = f"create the folder {str(self._path.parent)!r}, or choose another"
-            raise problem(self._call, "a file that can be written", reason(error), hint) from error
 
 
 def _array(column: Any) -> Any:
@@ -214,7 +237,7 @@ def _write_npy(path: Path, columns: Mapping[str, Any], call: str) -> None:
         )
         for column in columns.values()
     ]
-    with _Partial(path, call) as partial:
+    with PartialFile(path, call) as partial:
         with partial.refusals():
             np.save(partial.file, np.column_stack(arrays), allow_pickle=False)
         partial.keep()

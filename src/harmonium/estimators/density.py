@@ -14,7 +14,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from harmonium.artifact import save_density
+from harmonium.artifact import StoredDensity, save_artifact
 from harmonium.data import Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import as_container, take_mixed_tables
@@ -91,6 +91,8 @@ class DensityEstimator(
         autocorrelation time. Not stored.
     kept_update_ : int
         The update after which the kept state stood; 0 is the start, or the Gaussian fit. Not stored.
+    provenance_ : dict
+        Where the fit comes from: time, versions, seed, digest of the training table, held-out figures, verdict.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -157,7 +159,7 @@ class DensityEstimator(
         )
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
-        self.diagnostics_ = fitted.diagnostics
+        self.diagnostics_, self.provenance_ = fitted.diagnostics, fitted.provenance
         self.container_ = container
         name_features(self, table.names)
         return self
@@ -219,7 +221,8 @@ class DensityEstimator(
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""
-        save_density(self._fitted(), path, self.settings_, container=self.container_)
+        stored = StoredDensity(self._fitted(), self.settings_, self.container_, self.provenance_)
+        save_artifact(path, stored)
 
     @property
     def log_partition_(self) -> LogPartition:
@@ -253,10 +256,15 @@ class DensityEstimator(
         return take_mixed_tables(super().__sklearn_tags__())
 
     def adopt(
-        self, density: Density, settings: DensitySettings, container: str = "array"
+        self,
+        density: Density,
+        settings: DensitySettings,
+        container: str = "array",
+        provenance: dict[str, Any] | None = None,
     ) -> "DensityEstimator":
         """Take over a fitted density, as loading does."""
         self.density_, self.settings_, self.container_ = density, settings, container
+        self.provenance_ = provenance or {}
         self.history_: tuple[Record, ...] = ()
         name_features(self, density.columns.names)
         return self

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from harmonium.artifact import save_detector
+from harmonium.artifact import StoredDetector, save_artifact
 from harmonium.data import Table, as_table
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import take_mixed_tables
@@ -17,6 +17,7 @@ from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 from harmonium.inference.detection import training_remarks
+from harmonium.inference.provenance import describe_origin
 
 AUTO_LEVEL = 0.05
 
@@ -58,6 +59,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         What the scores and p-values are good for; a detector with collapsed scores warns when it is fitted.
     detector_ : Detector
         The fitted ensemble.
+    provenance_ : dict
+        Where the fit comes from: time, versions, seed, digest of the training table, figures, verdict.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -98,6 +101,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.settings_ = self.check_settings()
         self.detector_ = fit_detector(table, self.settings_)
         self.offset_ = self._find_offset(table)
+        metrics = {"n_calibration": len(self.detector_.calibration), "offset": self.offset_}
+        self.provenance_ = describe_origin(table, self.settings_.seed, metrics, self.verdict_)
         name_features(self, table.names)
         self._warn_if_untrusted()
         return self
@@ -164,7 +169,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring needs to one `.safetensors` file."""
-        save_detector(self._fitted(), path, self.settings_, offset=self.offset_)
+        stored = StoredDetector(self._fitted(), self.settings_, self.offset_, self.provenance_)
+        save_artifact(path, stored)
 
     @property
     def verdict_(self) -> str:
@@ -176,9 +182,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return take_mixed_tables(super().__sklearn_tags__())
 
     def adopt(
-        self, detector: Detector, settings: DetectorSettings, offset: float
+        self,
+        detector: Detector,
+        settings: DetectorSettings,
+        offset: float,
+        provenance: dict[str, Any] | None = None,
     ) -> "AnomalyDetector":
         """Take over a fitted detector, as loading does."""
+        self.provenance_ = provenance or {}
         self.detector_, self.settings_, self.offset_ = detector, settings, offset
         name_features(self, detector.columns.names)
         return self

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import equinox as eqx
@@ -29,6 +29,7 @@ from harmonium.inference.placing import (
     mean_shift,
     place_rows,
 )
+from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
 from harmonium.learning.loop import Report
@@ -165,7 +166,7 @@ class DensityFit:
     """A fitted density, its training curve (data units, nats per row) and its held-out score.
 
     `diagnostics` tells whether chains of the kept model agree, and `kept_update` after which update
-    that model stood; 0 is the start, or the Gaussian fit.
+    that model stood; 0 is the start, or the Gaussian fit. `provenance` is what a file says of the fit.
     """
 
     density: Density
@@ -173,6 +174,7 @@ class DensityFit:
     held_out: HeldOut
     diagnostics: ChainDiagnostics
     kept_update: int
+    provenance: Provenance
 
 
 def fit_density(
@@ -230,12 +232,15 @@ def fit_density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
     )
     history = tuple(_in_data_units(record, shifts) for record in result.history)
+    scored = _score_held_out(density, held_out)
+    metrics = {**asdict(scored), "kept_update": result.kept_update}
     return DensityFit(
         density=density,
         history=history,
-        held_out=_score_held_out(density, held_out),
+        held_out=scored,
         diagnostics=result.diagnostics,
         kept_update=result.kept_update,
+        provenance=describe_origin(table, settings.seed, metrics, result.verdict),
     )
 
 

@@ -1,0 +1,131 @@
+"""Small models of every kind to damage, made without training: what a file holds matters, not what it knows."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import harmonium as hm
+from harmonium.data import Columns, Table, Transform, as_table
+from harmonium.estimators import AnomalyDetector, DensityEstimator
+from harmonium.inference import Density, DensitySettings, Detector, DetectorSettings
+from harmonium.inference.detection import build_member
+from harmonium.inference.provenance import describe_origin
+from harmonium.learning.ensemble import stack_members
+from harmonium.likelihood.result import exact_result
+from harmonium.model.feature_maps import MLP, FourierFeatures, Identity, ResidualMLP
+
+N_HIDDEN = 4
+WIDTH = 5
+SPREAD = 0.3
+
+
+def number_table(n_rows: int = 60) -> Table:
+    """Two numbers, a count, a truth value, a constant, a duplicate, and a missing cell."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=n_rows)
+    columns = [
+        *(first, first**2 + rng.normal(size=n_rows), rng.poisson(3.0, n_rows)),
+        *(rng.integers(0, 2, n_rows), np.full(n_rows, 4.0), first),
+    ]
+    return as_table(np.stack(columns, axis=1).astype(float), call="fuzzing")
+
+
+def mixed_table(n_rows: int = 60) -> Table:
+    """Numbers, words, dates and an identifier, with gaps."""
+    import pyarrow as pa
+
+    rng = np.random.default_rng(1)
+    content = {
+        "size": rng.normal(size=n_rows),
+        "color": pa.array(rng.choice(["red", "green", "bleu é"], n_rows)),
+        "day": pa.array(rng.integers(0, 400, n_rows).astype("M8[D]")),
+        "code": pa.array(rng.choice(["1", "2", "007"], n_rows)),
+        "note": pa.array([f"row {i}" for i in range(n_rows)]),
+    }
+    kinds = {"code": "categorical", "note": "identifier"}
+    return as_table(pa.table(content), call="fuzzing", kinds=kinds)
+
+
+def save_models(folder: Path) -> list[Path]:
+    """One artifact per kind of model."""
+    numbers, mixed = number_table(), mixed_table()
+    makers: dict[str, Any] = {
+        "identity": (numbers, Identity),
+        "mlp": (numbers, lambda n: MLP(n, (WIDTH, WIDTH), key=jax.random.key(1))),
+        "residual": (numbers, lambda n: ResidualMLP(n, WIDTH, 2, key=jax.random.key(2))),
+        "fourier": (numbers, _fourier),
+        "mixed": (mixed, lambda n: MLP(n, (WIDTH,), key=jax.random.key(3))),
+    }
+    paths = []
+    for name, (table, make_map) in makers.items():
+        paths.append(folder / f"{name}.safetensors")
+        _density(table, make_map).save(paths[-1])
+    paths.append(folder / "detector.safetensors")
+    _detector(mixed).save(paths[-1])
+    return paths
+
+
+def _fourier(n: int) -> FourierFeatures:
+    head = MLP(2 * WIDTH, (WIDTH,), key=jax.random.key(4))
+    return FourierFeatures(n, WIDTH, head=head, key=jax.random.key(5))
+
+
+def _density(table: Table, make_map: Any) -> DensityEstimator:
+    columns, transform = _fitted(table)
+    model = hm.Harmonium(
+        columns.n_modeled,
+        N_HIDDEN,
+        feature_map=make_map(columns.n_modeled),
+        key=jax.random.key(0),
+    )
+    model = _shaken(model)
+    verdict = "log Z is made up for fuzzing."
+    density = Density(columns, transform, model, exact_result(1.5, "exact"), verdict, True)
+    origin = describe_origin(table, 0, {"log_likelihood": -1.0}, verdict)
+    settings = DensitySettings(n_hidden=N_HIDDEN, width=WIDTH)
+    return DensityEstimator().adopt(density, settings, "array", origin)
+
+
+def _detector(table: Table) -> AnomalyDetector:
+    columns, transform = _fitted(table)
+    n, n_members = columns.n_modeled, 3
+    keys = jax.random.split(jax.random.key(6), n_members)
+    detector = Detector(
+        columns=columns,
+        completion=transform,
+        transforms=(transform,) * n_members,
+        models=stack_members([_shaken(build_member(key, n, N_HIDDEN, WIDTH)) for key in keys]),
+        slopes=(2,),
+        location=np.zeros(n_members + 1),
+        scale=np.ones(n_members + 1),
+        quantiles=np.quantile(transform.inverse(np.zeros((5, n))), np.linspace(0, 1, 7), axis=0),
+        calibration=np.linspace(-3.0, 0.0, 20),
+        score_kind="combined",
+        verdict="made up for fuzzing.",
+        trusted=True,
+    )
+    origin = describe_origin(table, 0, {"offset": -2.0}, detector.verdict)
+    settings = DetectorSettings(n_repeats=1, n_hidden=N_HIDDEN, width=WIDTH)
+    return AnomalyDetector().adopt(detector, settings, -2.0, origin)
+
+
+def _fitted(table: Table) -> tuple[Columns, Transform]:
+    columns = Columns.fit(table)
+    points = columns.dequantize(table.values, np.random.default_rng(2))
+    return columns, Transform.fit(points[~np.isnan(points).any(axis=1)])
+
+
+def _shaken(model: hm.Harmonium) -> hm.Harmonium:
+    """Weights that are not zero, as training would leave them."""
+    leaves, structure = jax.tree.flatten(model)
+    keys = jax.random.split(jax.random.key(7), len(leaves))
+    moved = [
+        leaf + SPREAD * jax.random.normal(key, leaf.shape, leaf.dtype)
+        if isinstance(leaf, jnp.ndarray)
+        else leaf
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, moved)

@@ -1,0 +1,132 @@
+"""A fitted detector as a header and arrays, and back."""
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harmonium.artifact.container import Arrays, Config
+from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
+from harmonium.artifact.models import build_model, describe_model
+from harmonium.artifact.parts import prefixed, taken
+from harmonium.data import Columns, Transform
+from harmonium.data.state import take_arrays
+from harmonium.errors import ArtifactError
+from harmonium.inference import Detector, DetectorSettings
+from harmonium.learning.ensemble import stack_members
+
+_ARRAYS = ("location", "scale", "quantiles", "calibration")
+# Every member takes time to build.
+MAX_MEMBERS = 1000
+
+
+class StoredDetector(NamedTuple):
+    """A detector, the settings it was made by, the offset of its decisions, and where it comes from."""
+
+    detector: Detector
+    settings: DetectorSettings
+    offset: float
+    provenance: dict[str, Any]
+
+
+def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
+    """All of a detector as plain values and named arrays."""
+    detector = stored.detector
+    if detector.n_members > MAX_MEMBERS:
+        raise ArtifactError(
+            f"expected at most {MAX_MEMBERS} members to save; got {detector.n_members}. Try: fewer n_repeats."
+        )
+    columns, column_arrays = detector.columns.to_state()
+    completion, completion_arrays = detector.completion.to_state()
+    model, _ = describe_model(detector.member(0))
+    arrays = {
+        **prefixed("columns", column_arrays),
+        **prefixed("completion", completion_arrays),
+        **prefixed("detector", {name: getattr(detector, name) for name in _ARRAYS}),
+    }
+    transforms = []
+    for index, transform in enumerate(detector.transforms):
+        config, transform_arrays = transform.to_state()
+        transforms.append(config)
+        arrays |= prefixed(f"transform{index}", transform_arrays)
+        arrays |= prefixed(f"model{index}", describe_model(detector.member(index))[1])
+    header = {
+        "kind": "detector",
+        "columns": columns,
+        "completion": completion,
+        "transforms": transforms,
+        "model": model,
+        "slopes": list(detector.slopes),
+        "verdict": detector.verdict,
+        "trusted": detector.trusted,
+        "offset": stored.offset,
+        "settings": asdict(stored.settings),
+        "provenance": stored.provenance,
+    }
+    return header, arrays
+
+
+def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
+    """A detector from what `describe_detector` made; all members are of the one described structure."""
+    described = listing(header, "transforms", MAX_MEMBERS)
+    members = range(len(described))
+    if not described:
+        raise ArtifactError("transforms: expected one for each of one or more models; got none.")
+    own = [f"{part}{index}" for index in members for part in ("transform", "model")]
+    parts = taken(arrays, ["columns", "completion", "detector", *own])
+    model = mapping(header, "model")
+    models = [build_model(model, parts[f"model{index}"], None) for index in members]
+    transforms = tuple(
+        Transform.from_state(described[index], parts[f"transform{index}"]) for index in members
+    )
+    columns = Columns.from_state(entry(header, "columns"), parts["columns"])
+    completion = Transform.from_state(entry(header, "completion"), parts["completion"])
+    widths = {columns.n_modeled, completion.n_columns, models[0].n_visible}
+    widths |= {transform.n_columns for transform in transforms}
+    if len(widths) > 1:
+        raise ArtifactError(f"columns, transforms and models differ in width: {sorted(widths)}.")
+    settings = DetectorSettings(**mapping(header, "settings"))
+    slopes = tuple(
+        whole({"slopes": index}, "slopes", 0, len(members) - 1)
+        for index in listing(header, "slopes", len(members))
+    )
+    if settings.score_kind == "gradient" and not slopes:
+        raise ArtifactError("slopes: expected one or more for scores by the gradient; got none.")
+    detector = Detector(
+        columns=columns,
+        completion=completion,
+        transforms=transforms,
+        models=stack_members(models),
+        slopes=slopes,
+        score_kind=settings.score_kind,
+        verdict=text(header, "verdict"),
+        trusted=flag(header, "trusted"),
+        **_checked_arrays(parts["detector"], len(members) + len(slopes), columns.n_modeled),
+    )
+    return StoredDetector(
+        detector, settings, number(header, "offset"), mapping(header, "provenance")
+    )
+
+
+def _checked_arrays(arrays: Arrays, n_votes: int, n_modeled: int) -> Arrays:
+    """The detector's own arrays, of the right shapes, with positive scales and sorted calibration scores."""
+    shapes = {
+        "location": (n_votes,),
+        "scale": (n_votes,),
+        "quantiles": (len(_rows(arrays, "quantiles")), n_modeled),
+        "calibration": (len(_rows(arrays, "calibration")),),
+    }
+    checked = take_arrays(arrays, shapes, "Detector")
+    if not np.all(checked["scale"] > 0):
+        raise ArtifactError("scale: expected positive numbers.")
+    if not np.all(np.diff(checked["calibration"]) >= 0):
+        raise ArtifactError("calibration: expected sorted scores.")
+    return checked
+
+
+def _rows(arrays: Arrays, name: str) -> np.ndarray:
+    """The array of that name, which has to have rows."""
+    array = arrays.get(name, np.zeros(0))
+    if array.ndim < 1 or not len(array):
+        raise ArtifactError(f"{name}: expected one or more; got none.")
+    return array

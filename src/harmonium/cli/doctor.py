@@ -1,0 +1,40 @@
+"""The command that tells whether the library works on this machine: doctor."""
+
+import typer
+
+from harmonium.cli.options import JsonOption
+from harmonium.cli.output import print_json
+from harmonium.cli.shell import app
+
+# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Versions, devices and a self-check of a few seconds: does this installation compute what it should?
+
+    A small model is compared with its own enumeration; the exit code is 1 if a check fails.
+
+    Example: harmonium doctor
+    """
+    from harmonium.cli.checkup import describe_machine, run_checks, to_plain
+
+    machine, checks = describe_machine(), run_checks()
+    passed = all(check.passed for check in checks)
+    if as_json:
+        print_json({**machine, "checks": to_plain(checks), "passed": passed})
+    else:
+        _print_machine(machine)
+        for check in checks:
+            print(f"{'PASS' if check.passed else 'FAIL'}  {check.name}: {check.detail}")
+    raise typer.Exit(0 if passed else 1)
+
+
+def _print_machine(machine: dict) -> None:
+    print(f"python {machine['python']} on {machine['machine']}")
+    print(", ".join(f"{name} {found or 'missing'}" for name, found in machine["versions"].items()))
+    print(f"devices: {', '.join(machine['devices'])}; numbers of {machine['float_bits']} bits")
+    extras = machine["extras"].items()
+    print(
+        ", ".join(f"{name} {'installed' if there else 'not installed'}" for name, there in extras)
+    )

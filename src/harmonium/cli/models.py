@@ -1,0 +1,25 @@
+"""The fitted models that commands ask. Imports wait until they are needed, as in `asking`."""
+
+from pathlib import Path
+from typing import Any
+
+from harmonium.cli.options import find_model
+from harmonium.errors import InvalidInputError
+
+
+def load_density(
+    model: Path, output: Path | None, *, overwrite: bool, suffixes: tuple[str, ...] | None = None
+) -> Any:
+    """The density estimator of a run, after checking that the output may be written."""
+    from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
+
+    if output is not None:
+        check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
+    from harmonium.estimators import DensityEstimator, load
+
+    estimator = load(find_model(model))
+    if not isinstance(estimator, DensityEstimator):
+        raise InvalidInputError(
+            f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
+        )
+    return estimator

@@ -97,7 +97,7 @@ def digest(text: str, arrays: Arrays) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         found.update(f"\0{name}\0{array.dtype.str}{array.shape}\0".encode())
-        found.update(np.ascontiguousarray(array))
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 

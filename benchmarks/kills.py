@@ -113,6 +113,7 @@ def main() -> None:
         folder = Path(name)
         table, cache, whole = folder / "table.csv", folder / "cache", folder / "whole"
         write_table(table)
+        started = time.monotonic()
         for _ in range(2):  # the second time without compilation
             started = time.monotonic()
             process = fit([str(table), "-o", str(whole), *FIT, "--overwrite"], cache)

@@ -33,7 +33,7 @@ def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | 
 
     run = Run(estimator, Table(training, names), output)
     metrics = fit_run(run, console, finish=finish)
-    _print(metrics, len(training), output)
+    return metrics
 
 
 def _compare(
@@ -68,7 +68,8 @@ def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path) -> None:
     draw_training_curve(folder / "training.png", estimator.history_)
 
 
-def _print(metrics: Metrics, n_training: int, output: Path) -> None:
+def print_demo(metrics: Metrics, output: Path) -> None:
+    """The table of densities, for people."""
     table = RichTable(title=f"{N_TEST} held-out digits, log-density in nats per row")
     for heading in ("density", "mean", "95 % interval", "gain of harmonium"):
         table.add_column(heading, justify="left" if heading == "density" else "right")
@@ -77,6 +78,6 @@ def _print(metrics: Metrics, n_training: int, output: Path) -> None:
         table.add_row(name, f"{row['mean']:.2f}", f"[{row['low']:.2f}, {row['high']:.2f}]", gain)
     console = Console(width=max(80, Console().width), highlight=False)
     console.print(table, markup=False)
-    print(f"fitted {n_training} rows in {metrics['seconds']:.0f} s -> {output}")
+    print(f"fitted {metrics['rows']} rows in {metrics['seconds']:.0f} s -> {output}")
     print("pictures: samples.png, training.png; numbers: metrics.json")
     print(metrics["verdict"])

@@ -75,9 +75,9 @@ def fit(
 ) -> None:
     """Fit a density to a table and write a run folder.
 
-    Example: harmonium fit table.csv -o run --time-budget 60s
+    Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with --resume RUN.
 
-    Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with: harmonium fit table.csv --resume run
+    Example: harmonium fit table.csv -o run --time-budget 60s
     """
     given = {
         "seed": seed,
@@ -124,6 +124,7 @@ def demo(
     seed: SeedOption = 0,
     time_budget: TimeBudgetOption = "110s",
     overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit the handwritten digits that scikit-learn ships, with pictures and two yardsticks.
 
@@ -134,6 +135,10 @@ def demo(
     check_run_output(output, overwrite=overwrite)
     budget = parse_duration(time_budget)
 
-    from harmonium.cli.demo import run_demo
+    from harmonium.cli.demo import print_demo, run_demo
 
-    run_demo(output, errors, seed=seed, time_budget=budget)
+    metrics = run_demo(output, errors, seed=seed, time_budget=budget)
+    if as_json:
+        print_json({"run": str(output), **metrics})
+    else:
+        print_demo(metrics, output)

@@ -12,6 +12,9 @@ from harmonium.cli import fitting  # noqa: F401
 
 # isort: split
 from harmonium.cli import asking  # noqa: F401
+
+# isort: split
+from harmonium.cli import reporting  # noqa: F401
 from harmonium.cli.shell import app, errors
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
 

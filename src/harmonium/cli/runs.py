@@ -15,7 +15,7 @@ from harmonium.errors import InvalidInputError
 from harmonium.learning.result import Record
 
 RUN_FILES = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
-EXTRA_FILES = {DETECTOR_FILE, "samples.png", "training.png"}
+EXTRA_FILES = {DETECTOR_FILE, "report.html", "samples.png", "training.png"}
 TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
 # Of tables with words in them.
 MIXED_SUFFIXES = (".csv", ".parquet")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harmonium.report.words import clipped
+from harmonium.report.words import LONGEST_NAME, clipped
 
 # Colors are named, "@data" or "@data:0.5" with its opacity: the page knows their values in light and in dark.
 DATA, SAMPLES, REFERENCE, WARNING = "@data", "@samples", "@reference", "@warning"
@@ -26,7 +26,7 @@ class Chart:
 
 def axis(title: str, **options: Any) -> dict[str, Any]:
     """An axis with a title."""
-    return {"title": {"text": plain(title)}, **options}
+    return {"title": {"text": plain(title, 60)}, **options}
 
 
 def vertical_line(x: float, color: str, dash: str = "dash") -> dict[str, Any]:
@@ -39,13 +39,13 @@ def vertical_line(x: float, color: str, dash: str = "dash") -> dict[str, Any]:
 
 def note(text: str, x: float, y: float = 1.0, **options: Any) -> dict[str, Any]:
     """A word beside a line, at `y` of the height of the chart."""
-    place = {"xref": "x", "yref": "paper", "showarrow": False, "yanchor": "bottom"}
+    place = {"xref": "x", "yref": "paper", "showarrow": False, "yanchor": "top"}
     return {"text": plain(text), "x": x, "y": y, "font": {"color": "@text"}, **place, **options}
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST_NAME) -> str:
     """Text that plotly shows letter by letter: it would take tags and entities for markup."""
-    escaped = clipped(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = clipped(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return escaped.replace("\n", " ").replace("\r", " ")
 
 

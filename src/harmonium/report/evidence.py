@@ -12,7 +12,10 @@ from harmonium.sampling import SampleDiagnostics
 # False-discovery rate of the listed rows, and the p-value at which the detector itself draws the line.
 FDR = 0.05
 LEVEL = 0.05
-N_SAMPLES = 1000
+# Samples take most of the time of a report: fewer where rows are long.
+N_SAMPLES = 512
+N_LONG_SAMPLES = 256
+LONG = 32
 # Rows with missing cells are scored by importance sampling, each with many draws.
 MAX_INCOMPLETE = 256
 
@@ -69,7 +72,8 @@ def collect(view: RunView) -> Evidence | None:
         chosen = np.sort(rng.choice(n, view.max_rows, replace=False))
     values = view.table.values[chosen]
     numbers = chosen + 1 if view.row_numbers is None else np.asarray(view.row_numbers)[chosen]
-    samples, sampling = view.density.sample(min(N_SAMPLES, view.max_rows), seed=view.seed)
+    n_samples = N_SAMPLES if view.density.columns.n_modeled <= LONG else N_LONG_SAMPLES
+    samples, sampling = view.density.sample(n_samples, seed=view.seed)
     return Evidence(
         columns=view.density.columns,
         values=values,

@@ -12,6 +12,8 @@ from harmonium.report.view import RunView
 from harmonium.report.words import count, fixed, number, percent
 from harmonium.sampling.diagnostics import R_HAT_BELOW
 
+# Nats per row: less is no gain to speak of.
+WORTH_TELLING = 0.1
 # Of columns or pairs that differ no more than chance explains in 95 of 100.
 ENOUGH_ALIKE = 0.8
 
@@ -84,10 +86,10 @@ def _of_held_out(view: RunView) -> list[Reason]:
     if not held_out or not view.density.trusted:
         return []
     gain = number(held_out, "log_likelihood") - number(held_out, "gaussian")
-    text = (
-        f"Held-out rows score {fixed(gain, signed=True)} nats per row against the Gaussian start."
-    )
-    return [Reason(gain > 0, text)]
+    text = f"Held-out rows score {fixed(gain, signed=True)} nats per row against the Gaussian start"
+    if gain < WORTH_TELLING:
+        return [Reason(False, f"{text}: nothing to speak of was learned.")]
+    return [Reason(True, f"{text}.")]
 
 
 def _of_samples(
@@ -97,18 +99,18 @@ def _of_samples(
     if not evidence.sampling.trusted:
         found.append(Reason(False, "The chains of the samples shown here did not move well."))
     if marginals:
-        n_alike = sum(not marginal.beyond_chance for marginal in marginals)
+        n_other = sum(marginal.beyond_chance for marginal in marginals)
+        largest = f"at most by {percent(marginals[0].gap)} of the rows, in {marginals[0].name}"
         text = (
-            f"In {n_alike} of {len(marginals)} columns, samples and data differ no more than chance explains; "
-            f"the largest difference is {percent(marginals[0].gap)} of the rows ({marginals[0].name})."
+            f"In {n_other} of {len(marginals)} columns, samples and data differ by more than chance explains, {largest}."
+            if n_other
+            else f"In no column do samples and data differ by more than chance explains, {largest}."
         )
-        found.append(Reason(n_alike >= ENOUGH_ALIKE * len(marginals), text))
+        found.append(Reason(n_other <= (1 - ENOUGH_ALIKE) * len(marginals), text))
     if dependence is not None:
         text = (
-            f"So do {percent(dependence.share_within)} of the pairs of columns in how strongly they go together."
-            if marginals
-            else f"For {percent(dependence.share_within)} of the pairs of columns, samples and data agree in how strongly "
-            "they go together, but for chance."
+            "In how strongly two columns go together, samples and data agree up to chance for "
+            f"{percent(dependence.share_within)} of the pairs."
         )
         found.append(Reason(dependence.share_within >= ENOUGH_ALIKE, text))
     return found
@@ -132,7 +134,7 @@ def findings(
     held_out = view.metrics.get("held_out")
     if held_out and view.density.trusted:
         gain = number(held_out, "log_likelihood") - number(held_out, "gaussian")
-        if gain > 0:
+        if gain >= WORTH_TELLING:
             found.append(
                 f"There is structure beyond means and correlations, worth {fixed(gain)} nats per row."
             )
@@ -150,7 +152,7 @@ def _of_rows(evidence: Evidence, rows: list[AnomalousRow]) -> list[str]:
     if detection is None:
         return ["There is no detector, so rows have no p-values; the least likely ones are listed."]
     n = detection.n_listed
-    of = f"of {count(evidence.n_rows)} rows at a false-discovery rate of {FDR:.0%}"
+    of = f"of {count(evidence.n_rows)} rows at a false-discovery rate of {percent(FDR)}"
     if n == 0:
         text = f"No anomalous row can be listed {of}."
         return [f"{text} {detection.concern}" if detection.concern else text]

@@ -78,11 +78,12 @@ def compare_images(evidence: Evidence, side: int) -> list[list[Picture]]:
             "The {} at every pixel, as a gray image",
         )
     )
-    spreads = [data.std(axis=0), samples.std(axis=0)]
+    # The limits are those of the data: one wild pixel of the samples must not make all others pale.
+    spread = data.std(axis=0)
     pairs.append(
         _pair(
-            spreads,
-            (0.0, float(max(spread.max() for spread in spreads))),
+            [spread, samples.std(axis=0)],
+            (0.0, float(spread.max())),
             ("standard deviation of the data", "standard deviation of the samples"),
             "The {} at every pixel, as a gray image",
         )

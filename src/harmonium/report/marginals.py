@@ -7,7 +7,7 @@ import numpy as np
 
 from harmonium.data import Columns, Field
 from harmonium.report.association import is_category
-from harmonium.report.charts import DATA, SAMPLES, Chart, axis, plain, rounded
+from harmonium.report.charts import DATA, SAMPLES, Chart, plain, rounded
 from harmonium.report.evidence import Evidence
 from harmonium.report.words import cell_texts, clipped, day, percent, short
 
@@ -60,7 +60,7 @@ def _marginal(i: int, evidence: Evidence, columns: Columns, is_coded: bool) -> M
     else:
         traces, layout = _bins(data, drawn, field)
         label += f" Medians: data {_value(np.median(data), field)}, samples {_value(np.median(drawn), field)}."
-    layout |= {"yaxis": axis("share of rows", tickformat=".0%", rangemode="tozero")}
+    layout |= {"yaxis": {"tickformat": ".0%", "rangemode": "tozero", "nticks": 4}}
     chance = CHANCE_95 * (1 / len(data) + 1 / len(drawn)) ** 0.5
     chart = Chart(title, label, traces, layout, height=190)
     return Marginal(name, gap, gap > chance, chart)
@@ -75,7 +75,10 @@ def _bars(
     if is_coded:
         levels = levels[np.argsort(-counts, kind="stable")][:MOST_BARS]
     shares = [np.array([np.mean(part == level) for level in levels]) for part in (data, drawn)]
-    names = [row[0] for row in cell_texts(levels[:, None], (field,))]
+    if field.is_number:
+        names = [short(float(level)) for level in levels]
+    else:
+        names = [row[0] for row in cell_texts(levels[:, None], (field,))]
     if rest:
         names.append("all others")
         shares = [np.append(part, 1 - part.sum()) for part in shares]

@@ -13,6 +13,7 @@ from harmonium.report.marginals import rounded_dates
 from harmonium.report.words import cell_texts, clipped, fixed
 
 MOST_COLUMNS = 5
+MOST_CHARTS = 9
 MOST_POINTS = 300
 # Of more columns than this, those with the strongest dependence.
 MOST_ASSOCIATED = 24
@@ -146,13 +147,15 @@ def _agreement_chart(
 
 
 def pair_charts(evidence: Evidence) -> list[Chart]:
-    """Scatter charts of every two of the columns with the strongest dependence."""
-    index = _strongest_columns(evidence)[0][:MOST_COLUMNS]
+    """Scatter charts of pairs of the columns with the strongest dependence, the strongest first."""
+    index, (data, _) = _strongest_columns(evidence)
+    pairs = list(combinations(range(min(len(index), MOST_COLUMNS)), 2))
+    pairs.sort(key=lambda pair: -abs(np.nan_to_num(data[pair])))
     rng = np.random.default_rng(0)
     rows = rng.permutation(evidence.n_rows)
     return [
-        _pair_chart(evidence, int(i), int(j), rows, rng)
-        for i, j in combinations(sorted(index.tolist()), 2)
+        _pair_chart(evidence, *sorted((int(index[a]), int(index[b]))), rows, rng)
+        for a, b in pairs[:MOST_CHARTS]
     ]
 
 

@@ -10,7 +10,7 @@ from harmonium.likelihood.result import MAX_WIDTH, MIN_ESS
 from harmonium.report.charts import DATA, SAMPLES, Chart, axis, rounded
 from harmonium.report.training import UPDATES, series
 from harmonium.report.view import RunView
-from harmonium.report.words import count, fixed, listed, number, short
+from harmonium.report.words import count, fixed, listed, method_name, number, short
 from harmonium.sampling.diagnostics import ESS_AT_LEAST, R_HAT_BELOW
 
 
@@ -50,7 +50,7 @@ def partition(view: RunView) -> Partition:
         low=fixed(found.low),
         high=fixed(found.high),
         width=fixed(width),
-        method=found.method,
+        method=method_name(found.method),
         exact=found.standard_error == 0 and width == 0,
         checks=[
             Check(

@@ -34,8 +34,13 @@ HEALTH = (
     ),
     (
         "ess",
-        "effective sample size",
-        "How many equally weighted chains the weighted population is worth.",
+        "effective share",
+        "Effective sample size of the weighted population over its number of chains: 1 is best, and low weights are resampled.",
+    ),
+    (
+        "r_hat",
+        "R-hat",
+        "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they agree.",
     ),
 )
 

@@ -14,7 +14,7 @@ from harmonium.report.marginals import Marginal
 from harmonium.report.pairs import Dependence
 from harmonium.report.units import Units
 from harmonium.report.view import RunView
-from harmonium.report.words import count, fixed, number
+from harmonium.report.words import count, fixed, method_name, number, percent
 
 MIN_DISTINCT = 0.5
 
@@ -139,7 +139,7 @@ def _score_tiles(view: RunView, quotable: bool) -> list[Tile]:
     bracket = (
         "exact"
         if exact
-        else f"95 % interval {fixed(found.low)} to {fixed(found.high)}, by {found.method}"
+        else f"95 % interval {fixed(found.low)} to {fixed(found.high)}, by {method_name(found.method)}"
     )
     tiles.append(Tile("log Z, nats", fixed(found.value), bracket))
     return tiles
@@ -150,7 +150,7 @@ def _size_tiles(facts: Facts) -> list[Tile]:
     columns = view.density.columns
     tiles = []
     if evidence is not None and evidence.detection is not None:
-        shown = f"of {count(evidence.n_rows)} rows, at a false-discovery rate of {FDR:.0%}"
+        shown = f"of {count(evidence.n_rows)} rows, at a false-discovery rate of {percent(FDR)}"
         tiles.append(Tile("anomalous rows", count(evidence.detection.n_listed), shown))
     rows = number(view.metrics, "rows")
     rows = float(view.n_table_rows or columns.n_rows) if math.isnan(rows) else rows

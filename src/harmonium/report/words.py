@@ -45,7 +45,9 @@ def percent(share: float) -> str:
     """A share in percent, with a decimal where it is small."""
     if not math.isfinite(share):
         return "–"
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+    digits = 1 if 0 < share < 0.1 else 0
+    # A no-break space: a percent sign does not begin a line.
+    return f"{100 * share:.{digits}f}\u00a0%".replace(".0\u00a0", "\u00a0")
 
 
 def p_value(p: float) -> str:
@@ -106,6 +108,17 @@ def _cell(code: float, cell: Any) -> str:
         midnight = (cell.hour, cell.minute, cell.second, cell.microsecond) == (0, 0, 0, 0)
         return cell.date().isoformat() if midnight else cell.isoformat(" ", "seconds")
     return clipped(str(cell), 80)
+
+
+def method_name(method: str) -> str:
+    """The name of an estimator of log Z in full."""
+    names = {
+        "bar": "bridge sampling",
+        "ais": "annealed importance sampling",
+        "reverse_ais": "reverse annealed importance sampling",
+        "smc": "sequential Monte Carlo",
+    }
+    return names.get(method, method)
 
 
 def day(seconds: float) -> str:

@@ -42,6 +42,7 @@
       showlegend: false,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
       hoverlabel: { bgcolor: named("card"), bordercolor: named("line"), font: { color: named("text") } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: named("soft"), activecolor: named("text") },
       hovermode: "closest",
       barmode: "overlay",
       dragmode: coarse ? false : "zoom",

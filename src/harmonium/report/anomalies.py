@@ -55,7 +55,11 @@ def most_anomalous(evidence: Evidence, detector: Detector | None) -> list[Anomal
         order = _lowest(evidence.log_density)
         return [
             AnomalousRow(
-                count(evidence.row_numbers[i]), fixed(float(evidence.log_density[i])), "", False, []
+                count(int(evidence.row_numbers[i])),
+                fixed(float(evidence.log_density[i])),
+                "",
+                False,
+                [],
             )
             for i in order
         ]
@@ -63,7 +67,7 @@ def most_anomalous(evidence: Evidence, detector: Detector | None) -> list[Anomal
     reasons = _reasons(evidence, detector, evidence.values[order])
     return [
         AnomalousRow(
-            number=count(evidence.row_numbers[i]),
+            number=count(int(evidence.row_numbers[i])),
             score=fixed(float(detection.scores[i])),
             p_value=p_value(float(detection.p_values[i])),
             listed=bool(detection.listed[i]),
@@ -130,7 +134,7 @@ def _detector_chart(detection: Detection, n_rows: int) -> Chart:
         _outline("calibration rows", detection.calibration, edges, REFERENCE),
     ]
     layout = {
-        "xaxis": axis("score of the detector (higher = more normal)"),
+        "xaxis": axis("score (higher = more normal)"),
         "yaxis": axis("share of rows", tickformat=".0%", rangemode="tozero"),
         "shapes": [vertical_line(threshold, WARNING)],
         "annotations": [note(f"p ≤ {LEVEL:g}", threshold, xanchor="right")],

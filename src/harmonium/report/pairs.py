@@ -153,18 +153,19 @@ def pair_charts(evidence: Evidence) -> list[Chart]:
     pairs.sort(key=lambda pair: -abs(np.nan_to_num(data[pair])))
     rng = np.random.default_rng(0)
     rows = rng.permutation(evidence.n_rows)
-    return [
-        _pair_chart(evidence, *sorted((int(index[a]), int(index[b]))), rows, rng)
-        for a, b in pairs[:MOST_CHARTS]
-    ]
+    charts = []
+    for pair in pairs[:MOST_CHARTS]:
+        i, j = sorted(int(index[k]) for k in pair)
+        charts.append(_pair_chart(evidence, i, j, rows, rng))
+    return charts
 
 
 def _pair_chart(
     evidence: Evidence, i: int, j: int, rows: np.ndarray, rng: np.random.Generator
 ) -> Chart:
     fields = evidence.columns.fields
-    known = ~np.isnan(evidence.values[:, [i, j]]).any(axis=1)
-    shown = rows[known[rows]][:MOST_POINTS]
+    known = np.flatnonzero(~np.isnan(evidence.values[:, [i, j]]).any(axis=1))
+    shown = rows[np.isin(rows, known)][:MOST_POINTS]
     axes = {"xaxis": _axis(evidence, i), "yaxis": _axis(evidence, j)}
     traces = []
     for name, values, color in (

@@ -89,9 +89,11 @@ def _some_rows(evidence: Evidence) -> np.ndarray:
 def _words(row: np.ndarray, names: list[str], is_category: np.ndarray) -> str:
     order = np.argsort(-np.nan_to_num(np.abs(row)), kind="stable")[:N_NAMED]
     named = [i for i in order if abs(row[i]) >= WORTH_NAMING]
-    rising = [f"{names[i]} ({fixed(row[i])})" for i in named if row[i] > 0 and not is_category[i]]
-    falling = [f"{names[i]} ({fixed(row[i])})" for i in named if row[i] < 0]
-    coded = [f"{names[i]} ({fixed(row[i])})" for i in named if is_category[i]]
+    rising = [
+        f"{names[i]} ({fixed(float(row[i]))})" for i in named if row[i] > 0 and not is_category[i]
+    ]
+    falling = [f"{names[i]} ({fixed(float(row[i]))})" for i in named if row[i] < 0]
+    coded = [f"{names[i]} ({fixed(float(row[i]))})" for i in named if is_category[i]]
     parts = [f"on where {listed(rising)} is high"] if rising else []
     parts += [f"on where {listed(falling)} is low"] if falling else []
     parts += [f"depends on the category of {listed(coded)}"] if coded else []

@@ -12,7 +12,9 @@ from harmonium.data import Columns, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.report import RunView, write_report
 from harmonium.report import page as page_module
+from harmonium.report.association import associations
 from harmonium.report.images import image_side
+from harmonium.report.units import _distinct
 
 EVIL = "<script>alert(1)</script>"
 WORSE = "</script><img src=x onerror=alert(2)>&lt;b&gt; %{x} \u2028 $x$"
@@ -224,6 +226,29 @@ def test_images_are_shown_as_such(tmp_path):
     assert page.count('src="data:image/png;base64,') >= 6
     assert "49 rows of the data" in page
     assert not any(name.startswith("column-") for name in charts_of(page))
+
+
+def test_units_that_tell_the_same_are_told_once():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 100))
+    means = np.stack([first, second, 1 - first, np.full(100, 0.5), 0.9 * first], axis=1)
+    kept, n_alike = _distinct(means, means.std(axis=0))
+    assert sorted(kept.tolist()) in ([0, 1], [1, 2])
+    assert sum(n_alike.values()) == 2 and n_alike[1] == 0
+
+
+def test_association_knows_its_kinds():
+    rng = np.random.default_rng(0)
+    number = rng.normal(size=400)
+    code = (number > 0).astype(float)
+    other = rng.integers(0, 3, 400).astype(float)
+    values = np.stack([number, -(number**3), code, other, np.full(400, 2.0)], axis=1)
+    found = associations(values, np.array([False, False, True, True, False]))
+    np.testing.assert_allclose(found, found.T)
+    assert found[0, 1] == pytest.approx(-1)
+    assert found[0, 2] == pytest.approx(0.866, abs=0.01)
+    assert 0 <= found[2, 3] < 0.15 and found[2, 2] == 1
+    assert np.isnan(found[0, 4])
 
 
 def test_a_failure_leaves_the_old_report(mixed, tmp_path, monkeypatch):

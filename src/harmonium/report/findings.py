@@ -76,7 +76,7 @@ def _of_chains(view: RunView) -> list[Reason]:
     return [
         Reason(
             False,
-            f"Chains from different starts do not yet agree ({worst}): samples may miss parts.",
+            f"The chains of the kept model have not mixed ({worst}): samples may weigh groups of rows wrongly.",
         )
     ]
 

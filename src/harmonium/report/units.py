@@ -18,16 +18,22 @@ N_NAMED = 3
 WORTH_NAMING = 0.2
 # Missing cells are drawn for these rows, which takes time.
 MAX_INCOMPLETE = 128
+# Correlation over the rows from which on two units count as one.
+ALIKE = 0.9
 # A unit with less variation over the rows than this tells nothing apart.
 ALIVE = 1e-3
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A hidden unit: the share of rows that it is on in, what it goes with in words, and its picture for images."""
+    """A hidden unit: how probable it is on average, how many others are like it, what it goes with, and its picture.
+
+    `words` say what it goes with, `values` (columns,) are its associations; only images have a picture.
+    """
 
     number: int
     on: str
+    alike: int
     words: str
     values: np.ndarray
     picture: Picture | None
@@ -44,14 +50,13 @@ class Units:
 
 
 def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
-    """The units whose probability varies most over the rows; of images (`side` > 0) with pictures."""
+    """The units whose probability varies most over the rows, one of each kind; of images (`side` > 0) with pictures."""
     values = _some_rows(evidence)
     means = view.density.hidden_mean(values)
     if isinstance(view.density.model.hidden_units, Spin):
         means = (1 + means) / 2
     spread = means.std(axis=0)
-    order = np.argsort(-spread, kind="stable")[:N_UNITS]
-    order = order[spread[order] > ALIVE]
+    order, n_alike = _distinct(means, spread)
     index = evidence.columns.modeled_index
     category = is_category(evidence.columns)
     found = np.array(
@@ -67,6 +72,7 @@ def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
         Unit(
             number=int(u) + 1,
             on=percent(float(means[:, u].mean())),
+            alike=n_alike[int(u)],
             words=_words(row, names, category[index]),
             values=row[shown],
             picture=_picture(values, means[:, u], side, int(u) + 1) if side else None,
@@ -75,6 +81,26 @@ def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
     ]
     n_alive = int((spread > ALIVE).sum())
     return Units([names[i] for i in shown], units, n_alive, len(spread))
+
+
+def _distinct(means: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
+    """The most variable units that are not alike, and how many of the others are like each of them.
+
+    Units that rise or fall together tell the same story: the first of them tells it.
+    """
+    alive = np.flatnonzero(spread > ALIVE)
+    order = alive[np.argsort(-spread[alive], kind="stable")]
+    standard = (means - means.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    n_alike: dict[int, int] = {}
+    for unit in order.tolist():
+        told = list(n_alike)
+        likeness = np.abs(standard[:, told].T @ standard[:, unit]) / len(means)
+        if len(told) and likeness.max() >= ALIKE:
+            n_alike[told[int(likeness.argmax())]] += 1
+        else:
+            n_alike[unit] = 0
+    kept = list(n_alike)[:N_UNITS]
+    return np.array(kept, dtype=int), n_alike
 
 
 def _some_rows(evidence: Evidence) -> np.ndarray:

@@ -12,7 +12,7 @@ from harmonium.cli import fitting  # noqa: F401
 
 # isort: split
 from harmonium import __version__
-from harmonium.cli import asking, doctor, features  # noqa: F401
+from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
 from harmonium.cli.shell import app, errors
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
 

@@ -19,7 +19,7 @@ SIDE = 8
 LARGEST_PIXEL = 16.0
 
 
-def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | None) -> None:
+def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | None) -> Metrics:
     """Fit the digits, compare on rows that neither model nor yardstick has seen, draw, and print."""
     pixels = np.asarray(load_digits(return_X_y=True)[0], float)
     pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]

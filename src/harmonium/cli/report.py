@@ -1,0 +1,170 @@
+"""The report of a run: at the end of a fit, and again from its folder."""
+
+import json
+import platform
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from harmonium.cli.options import DETECTOR_FILE, find_model
+from harmonium.data import Table, read_batches
+from harmonium.errors import ArtifactError, InvalidInputError
+from harmonium.estimators import AnomalyDetector, DensityEstimator, load
+from harmonium.learning.result import Record
+from harmonium.report import ReportSummary, RunView, write_report
+from harmonium.report.words import count, duration
+
+REPORT_FILE = "report.html"
+PACKAGES = ("harmonium", "jax", "equinox", "optax", "numpy")
+# Rows read at a time while some are drawn.
+BATCH_ROWS = 65_536
+
+
+def report_run(
+    folder: Path,
+    estimator: DensityEstimator,
+    detector: AnomalyDetector | None,
+    table: Table | None,
+    metrics: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    name: str | None = None,
+) -> ReportSummary:
+    """Write report.html into a run folder that is being made; `metrics` and `settings` are what is stored there.
+
+    `name` heads the page: that of the folder if left out.
+    """
+    view = RunView(
+        density=estimator.density_,
+        detector=None if detector is None else detector.detector_,
+        history=estimator.history_,
+        metrics=metrics,
+        settings=settings,
+        provenance=_provenance(metrics, settings),
+        table=table,
+        seed=estimator.settings_.seed,
+        name=name or folder.resolve().name,
+    )
+    return write_report(folder / REPORT_FILE, view)
+
+
+def remake_report(
+    run: Path, data: Path | None, output: Path, *, n_rows: int, seed: int
+) -> ReportSummary:
+    """The report of a run folder, with rows of `data` where it is given."""
+    model = find_model(run)
+    estimator = load(model)
+    if not isinstance(estimator, DensityEstimator):
+        raise ArtifactError(f"{run} holds a detector, not a density. Try: a run folder.")
+    folder = model.parent
+    metrics, settings = _read_json(folder / "metrics.json"), _read_toml(folder / "config.toml")
+    drawn = None if data is None else _draw_rows(data, estimator, n_rows, seed)
+    view = RunView(
+        density=estimator.density_,
+        detector=_detector_of(folder, estimator),
+        history=_read_history(folder / "history.parquet"),
+        metrics=metrics,
+        settings=settings,
+        provenance=_provenance(metrics, settings)
+        | ({} if data is None else {"rows shown come from": data.name}),
+        table=None if drawn is None else drawn.table,
+        row_numbers=None if drawn is None else drawn.numbers,
+        n_table_rows=None if drawn is None else drawn.n_rows,
+        max_rows=n_rows,
+        seed=seed,
+        name=folder.resolve().name,
+    )
+    return write_report(output, view)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Rows drawn from a table of `n_rows` rows, in its order, with their numbers there."""
+
+    table: Table
+    numbers: np.ndarray
+    n_rows: int
+
+
+def _draw_rows(data: Path, estimator: DensityEstimator, n: int, seed: int) -> _Drawn:
+    """A uniform random sample of at most `n` rows, in one pass and constant memory."""
+    fields = estimator.density_.columns.fields
+    rng = np.random.default_rng(seed)
+    values, numbers, tickets = np.zeros((0, len(fields))), np.zeros(0, int), np.zeros(0)
+    n_rows = 0
+    for batch in read_batches(data, fields=fields, size=BATCH_ROWS):
+        values = np.concatenate([values, batch.values])
+        numbers = np.append(numbers, np.arange(n_rows, n_rows + batch.n_rows) + 1)
+        tickets = np.append(tickets, rng.random(batch.n_rows))
+        kept = np.sort(np.argsort(tickets, kind="stable")[:n])
+        values, numbers, tickets = values[kept], numbers[kept], tickets[kept]
+        n_rows += batch.n_rows
+    names = tuple(field.name for field in fields)
+    return _Drawn(Table(values, names, fields), numbers, n_rows)
+
+
+def _detector_of(folder: Path, estimator: DensityEstimator) -> Any:
+    """The detector beside a density, if there is one and it is of the same columns."""
+    path = folder / DETECTOR_FILE
+    found = load(path) if path.is_file() else None
+    if not isinstance(found, AnomalyDetector):
+        return None
+    same = found.detector_.columns.fields == estimator.density_.columns.fields
+    return found.detector_ if same else None
+
+
+def _provenance(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """When, with what and from what a run was made; what is not known is left out."""
+    facts: dict[str, Any] = {}
+    for key, name in (("rows", "rows in the table"), ("rows_trained_on", "rows of the fit")):
+        if metrics.get(key) is not None:
+            facts[name] = count(metrics[key])
+    if metrics.get("updates") is not None:
+        facts["updates"] = f"{count(metrics['updates'])}, of which {count(metrics['kept_update'])} are in the kept state"  # fmt: skip
+    if metrics.get("seconds") is not None:
+        facts["time of the fit"] = duration(metrics["seconds"])
+    if metrics.get("fingerprint") is not None:
+        facts["fingerprint of the data"] = metrics["fingerprint"]
+    facts["seed"] = settings.get("seed")
+    facts["report made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    facts |= {package: version(package) for package in PACKAGES}
+    facts["Python"] = platform.python_version()
+    facts["machine of the report"] = (
+        f"{platform.system()} {platform.machine()}, {jax.default_backend()}"
+    )
+    return facts
+
+
+def _read_history(path: Path) -> tuple[Record, ...]:
+    """The records of a history, without what they lack."""
+    from pyarrow import parquet
+
+    if not path.is_file():
+        return ()
+    rows = parquet.read_table(path).to_pylist()
+    return tuple({name: v for name, v in row.items() if v is not None} for row in rows)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path}: not JSON that can be read: {error}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path}: not TOML that can be read: {error}") from error

@@ -1,0 +1,54 @@
+"""The command that makes the report of a run again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption
+from harmonium.cli.output import print_json
+from harmonium.cli.shell import app
+
+# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+
+
+@app.command()
+def report(
+    run: ModelArgument,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Rows to show: CSV, Parquet, NPY, or a folder of Parquet files; without, the page has no rows."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write [RUN/report.html].")
+    ] = None,
+    rows: Annotated[
+        int, typer.Option(help="Rows to score and show at most, drawn at random.", min=8)
+    ] = 2000,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of a run: one HTML file that opens without a network.
+
+    Example: harmonium report run table.csv --overwrite
+    """
+    from harmonium.cli.runs import check_table_output
+
+    if output is None:
+        output = (run if run.is_dir() else run.parent) / "report.html"
+    check_table_output(output, overwrite=overwrite, suffixes=(".html",))
+
+    from dataclasses import asdict
+
+    from harmonium.cli.report import remake_report
+
+    found = remake_report(run, data, output, n_rows=rows, seed=seed)
+    if as_json:
+        print_json({"report": str(output), **asdict(found)})
+        return
+    listed = "" if found.n_anomalous is None else f", {found.n_anomalous} of them anomalous"
+    print(f"report of {found.n_rows} rows{listed} -> {output}")
+    print(f"Can it be trusted? {found.answer}")

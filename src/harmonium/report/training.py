@@ -1,0 +1,167 @@
+"""How training went: log-densities and the health of the chains over the updates, with repairs marked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harmonium.learning.result import Record
+from harmonium.report.charts import (
+    DATA,
+    REFERENCE,
+    SAMPLES,
+    WARNING,
+    Chart,
+    axis,
+    note,
+    rounded,
+    vertical_line,
+)
+from harmonium.report.view import RunView
+from harmonium.report.words import count, duration, fixed, number, short
+
+UPDATES = "parameter updates"
+# Names in the history, what they are called, and what is to be seen in them.
+HEALTH = (
+    (
+        "energy_gap",
+        "energy gap, nats",
+        "Mean free energy of the chains less that of the data: near 0 where chains keep up with the model.",
+    ),
+    (
+        "acceptance",
+        "acceptance",
+        "Share of the proposals that the chains accepted: a half or so is good, below 0.15 they hardly move.",
+    ),
+    (
+        "ess",
+        "effective share",
+        "Effective sample size of the weighted population over its number of chains: 1 is best, and low weights are resampled.",
+    ),
+    (
+        "r_hat",
+        "R-hat",
+        "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they agree.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was repaired, and after which update."""
+
+    update: str
+    seconds: str
+    event: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """The curves of a fit; `absent` says what the history does not hold, and why."""
+
+    curve: Chart | None
+    health: list[tuple[Chart, str]]
+    repairs: list[Repair]
+    absent: str
+
+
+def training(view: RunView) -> Training:
+    """The training section; without a history all of it is empty."""
+    history = view.history
+    health = [
+        (chart, meaning)
+        for name, title, meaning in HEALTH
+        if (chart := _line_chart(history, name, title)) is not None
+    ]
+    repairs = [
+        Repair(count(r["update"]), duration(float(r["seconds"])), str(r["event"]))  # pyright: ignore[reportArgumentType]
+        for r in history
+        if r.get("event")
+    ]
+    curve = _curve(view)
+    absent = ""
+    if not history:
+        absent = "The history of the training is not at hand."
+    elif curve is None:
+        absent = "This objective keeps no running log Z, so there is no curve of log-densities."
+    return Training(curve, health, repairs, absent)
+
+
+def series(history: tuple[Record, ...], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Updates and finite values of a quantity, (points,) each."""
+    rows = [(number(r, "update"), number(r, name)) for r in history]
+    points = np.array(rows, float).reshape(-1, 2)
+    points = points[np.isfinite(points).all(axis=1)]
+    return points[:, 0], points[:, 1]
+
+
+def _curve(view: RunView) -> Chart | None:
+    names = ("train_log_likelihood", "validation_log_likelihood")
+    (x, trained), (x_held, held) = (series(view.history, name) for name in names)
+    if not len(x) or not len(x_held):
+        return None
+    traces = [
+        _line("training rows", x, trained, DATA),
+        _line("validation rows", x_held, held, SAMPLES),
+    ]
+    kept = number(view.metrics, "kept_update")
+    label = (
+        f"Log-density over {count(x[-1])} updates: from {fixed(float(held[0]))} to {fixed(float(held[-1]))} nats per row "
+        f"on validation rows, from {fixed(float(trained[0]))} to {fixed(float(trained[-1]))} on training rows."
+    )
+    layout = {
+        "xaxis": axis(UPDATES, rangemode="tozero"),
+        "yaxis": axis("log-density, nats per row", **_robust_range(np.append(trained, held))),
+        "showlegend": True,
+        "shapes": _repair_lines(view.history),
+        "annotations": [],
+    }
+    if np.isfinite(kept):
+        label += f" The state after update {count(kept)} was kept."
+        layout["shapes"] = [*layout["shapes"], vertical_line(kept, REFERENCE, "dot")]
+        layout["annotations"] = [note("kept", kept, xanchor="right")]
+    return Chart("training", label, traces, layout, height=360)
+
+
+def _robust_range(values: np.ndarray) -> dict:
+    """A range that one bad evaluation does not stretch; none where there is no such."""
+    low, middle, high = np.quantile(values, [0.05, 0.5, 1.0])
+    floor = low - 2 * (high - low)
+    if values.min() >= floor or high == middle:
+        return {}
+    return {"range": [float(floor), float(high + 0.05 * (high - low))]}
+
+
+def _line_chart(history: tuple[Record, ...], name: str, title: str) -> Chart | None:
+    x, y = series(history, name)
+    if not len(x):
+        return None
+    label = (
+        f"{title[0].upper()}{title[1:]} over the updates: {short(float(y[-1]))} at the end, between "
+        f"{short(float(y.min()))} and {short(float(y.max()))}."
+    )
+    layout = {
+        "xaxis": axis(UPDATES, rangemode="tozero"),
+        "yaxis": axis(title),
+        "shapes": _repair_lines(history),
+    }
+    return Chart(f"training-{name}", label, [_line(title, x, y, DATA)], layout, height=220)
+
+
+def _repair_lines(history: tuple[Record, ...]) -> list[dict]:
+    return [
+        vertical_line(float(record["update"]), WARNING) for record in history if record.get("event")
+    ]
+
+
+def _line(name: str, x: np.ndarray, y: np.ndarray, color: str) -> dict:
+    """A line with a point at every evaluation."""
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": rounded(x),
+        "y": rounded(y),
+        "line": {"color": color, "width": 2},
+        "marker": {"color": color, "size": 4},
+        "hovertemplate": f"update %{{x:,}}<br>{name} %{{y:.5~g}}<extra></extra>",
+    }

@@ -1,0 +1,35 @@
+"""What a report is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harmonium.data import Table
+from harmonium.inference import Density, Detector
+from harmonium.learning.result import Record
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A fitted run and the rows that its report shows.
+
+    `metrics` are those of a run folder: held-out score, diagnostics, repairs, times; what is absent is left out of the
+    page. `settings` and `provenance` (names and values) are shown as they are. `table` holds rows of the fitted
+    columns, or None; `row_numbers` are their numbers in the table that they come from, of `n_table_rows` rows: all of
+    `table`, counted from 1, if left out. At most `max_rows` of them are scored. `name` heads the page.
+    """
+
+    density: Density
+    detector: Detector | None = None
+    history: tuple[Record, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    table: Table | None = None
+    row_numbers: np.ndarray | None = None
+    n_table_rows: int | None = None
+    max_rows: int = 2000
+    seed: int = 0
+    name: str = "run"

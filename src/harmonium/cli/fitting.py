@@ -67,6 +67,7 @@ def fit(
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
     ] = True,
+    report: Annotated[bool, typer.Option(help="Also write report.html.")] = True,
     log_to: Annotated[
         str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
     ] = None,
@@ -104,7 +105,7 @@ def fit(
 
     from harmonium.cli.work import fit_run
 
-    run = plan.read(data, errors, logs=logs)
+    run = plan.read(data, errors, logs=logs, report=report)
     metrics = fit_run(run, errors)
     if as_json:
         print_json({"run": str(run.output), **metrics})

@@ -27,7 +27,7 @@ class Plan:
     max_rows: int
     begun: dict[str, Any] | None = None
 
-    def read(self, data: Path, console: Console, *, logs: bool) -> Run:
+    def read(self, data: Path, console: Console, *, logs: bool, report: bool) -> Run:
         """Read the rows to train on."""
         estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
         seed = self.settings.get("seed", 0)
@@ -49,6 +49,7 @@ class Plan:
             max_rows=self.max_rows,
             resume=self.begun is not None,
             logs=logs,
+            report=report,
         )
 
 

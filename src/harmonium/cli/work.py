@@ -11,6 +11,7 @@ from rich.console import Console
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.progress import fit_reports
+from harmonium.cli.report import report_run
 from harmonium.cli.runs import (
     DATA_SECTION,
     RunFolder,
@@ -58,6 +59,7 @@ class Run:
     max_rows: int | None = None
     resume: bool = False
     logs: bool = False
+    report: bool = True
 
     @property
     def folder(self) -> RunFolder:
@@ -107,14 +109,28 @@ def fit_run(
             metrics = _metrics(estimator, time.monotonic() - started)
             metrics |= {"rows": run.n_rows or run.table.n_rows, "rows_trained_on": run.table.n_rows}
             metrics["stopped"] = interrupt.requested
+            metrics["fingerprint"] = config[DATA_SECTION]["fingerprint"]
             if run.detector is not None:
                 metrics["detector"] = run.detector.verdict_
             estimator.save(folder.path / MODEL_FILE)
             write_history(folder.path, estimator.history_)
             if finish is not None:
                 finish(folder.path, metrics)
+            if run.report:
+                _write_report(run, metrics, config, console)
             write_metrics(folder.path, metrics)
     return metrics
+
+
+def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
+    """report.html; a picture that cannot be drawn must not cost a fit."""
+    try:
+        report_run(run.output, run.estimator, run.detector, run.table, metrics, config)
+    except Exception as error:
+        console.print(
+            f"warning: no report was written ({type(error).__name__}: {error}). Try: harmonium report {run.output} DATA",
+            markup=False,
+        )
 
 
 def _fit_detector(run: Run, detector: AnomalyDetector) -> None:

@@ -140,7 +140,8 @@ def findings(
             )
     if units is not None:
         found.append(
-            f"{count(units.n_alive)} of {count(units.n_hidden)} hidden units tell rows apart."
+            f"{count(units.n_alive)} of {count(units.n_hidden)} hidden units tell rows apart, in {count(units.n_kinds)} "
+            f"distinct way{'' if units.n_kinds == 1 else 's'}."
         )
     if evidence is None:
         found.append("No rows were given, so anomalous rows and samples are not shown.")

@@ -41,11 +41,15 @@ class Unit:
 
 @dataclass(frozen=True)
 class Units:
-    """The most variable units, and the columns that their `values` (columns,) belong to."""
+    """The most variable units, and the columns that their `values` (columns,) belong to.
+
+    `n_alive` of all `n_hidden` units vary over the rows, in `n_kinds` ways that are not alike.
+    """
 
     columns: list[str]
     units: list[Unit]
     n_alive: int
+    n_kinds: int
     n_hidden: int
 
 
@@ -80,7 +84,7 @@ def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
         for u, row in zip(order, found, strict=True)
     ]
     n_alive = int((spread > ALIVE).sum())
-    return Units([names[i] for i in shown], units, n_alive, len(spread))
+    return Units([names[i] for i in shown], units, n_alive, len(n_alike), len(spread))
 
 
 def _distinct(means: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:

@@ -157,6 +157,10 @@ def _size_tiles(facts: Facts) -> list[Tile]:
     n_columns = len(columns.fields)
     modeled = "" if columns.n_modeled == n_columns else f"; {count(columns.n_modeled)} are modeled"
     tiles.append(Tile("rows × columns", f"{count(rows)} × {count(n_columns)}", f"in the table{modeled}"))  # fmt: skip
-    alive = "" if facts.units is None else f"{facts.units.n_alive} respond to the rows shown"
+    alive = (
+        ""
+        if facts.units is None
+        else f"{facts.units.n_alive} respond to the rows shown, in {facts.units.n_kinds} distinct way(s)"
+    )
     tiles.append(Tile("hidden units", count(view.density.model.n_hidden), alive))
     return tiles

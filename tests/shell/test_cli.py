@@ -13,7 +13,16 @@ from harmonium.cli.app import run
 
 FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
 # An affine map with few hidden units has an exact log Z: what is not about it need not estimate it.
-QUICK = ["--updates", "3", "--hidden", "4", "--feature-map", "identity", "--no-detector"]
+QUICK = [
+    "--updates",
+    "3",
+    "--hidden",
+    "4",
+    "--feature-map",
+    "identity",
+    "--no-detector",
+    "--no-report",
+]
 
 
 def call(*arguments: object) -> int:
@@ -46,6 +55,7 @@ def test_fit_writes_a_complete_run(fitted_run):
         "history.parquet",
         "metrics.json",
         "checkpoints",
+        "report.html",
     }
     config = tomllib.loads((fitted_run / "config.toml").read_text())
     assert config["tails"] == "auto" and config["detector"]["score_kind"] == "combined"

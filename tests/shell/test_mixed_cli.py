@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     holes[:, -1] = False
     rows.mask(holes).to_csv(folder / "table.csv", index=False)
     code = call(
-        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 20, "--hidden", 6,
+        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 20, "--hidden", 6, "--no-report",
         "--feature-map", "identity", "--kind", "zip=categorical",
     )  # fmt: skip
     assert code == 0
@@ -93,7 +93,7 @@ def test_detected_rows_have_reasons_in_words(folder):
 @pytest.mark.slow
 def test_large_tables_are_sampled(folder, tmp_path, capsys):
     code = call(
-        "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6,
+        "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6, "--no-report",
         "--feature-map", "identity", "--no-detector", "--max-rows", 100,
     )  # fmt: skip
     assert code == 0 and "100 of 150 rows" in capsys.readouterr().err

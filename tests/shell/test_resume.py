@@ -18,7 +18,16 @@ from harmonium.cli.progress import fit_reports
 from harmonium.cli.runs import RunFolder
 from harmonium.cli.shell import errors
 
-FIT = ["--updates", "40", "--hidden", "4", "--feature-map", "identity", "--no-detector"]
+FIT = [
+    "--updates",
+    "40",
+    "--hidden",
+    "4",
+    "--feature-map",
+    "identity",
+    "--no-detector",
+    "--no-report",
+]
 
 
 @pytest.fixture(scope="module")

@@ -109,6 +109,7 @@ KEPT = {"update": 10.0, "event": "", "dead_hidden": 0.0, "running_log_partition"
         ),
         ({"autocorrelation_time": 80.0}, {}, "forget in 80 updates"),
         ({"acceptance": 0.01}, {}, "hardly moved"),
+        ({"ess": 0.04}, {}, "left 4% of them effective"),
         ({"dead_hidden": 0.7}, {}, "70% of the hidden units"),
     ],
 )

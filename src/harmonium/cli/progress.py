@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from harmonium.errors import InvalidInputError
-from harmonium.learning.result import LOWEST_ACCEPTANCE, Record
+from harmonium.learning.result import LOWEST_ACCEPTANCE, LOWEST_ESS, Record
 
 Tell = Callable[[Record], None]
 
 # Seconds between plain lines.
 PAUSE = 10.0
-LOWEST_ESS = 0.1
 LARGEST_R_HAT = 1.05
 
 

@@ -12,6 +12,8 @@ Record = dict[str, float | str]
 
 MAX_DEAD_FRACTION = 0.5
 LOWEST_ACCEPTANCE = 0.15
+# Share of the chains that their weights leave effective; below one half they are resampled.
+LOWEST_ESS = 0.1
 SMALLEST_STEP = 1e-6
 # Updates. Chains are persistent: what they remember of some updates ago does no harm.
 SLOW_CHAINS = 50.0
@@ -86,6 +88,11 @@ def _chain_concerns(kept: Record, diagnostics: ChainDiagnostics) -> list[str]:
         concerns.append(
             f"The training chains hardly moved (acceptance {acceptance:.2f}, step size "
             f"{float(kept.get('step_size', math.nan)):.1g}): what was learned may be biased"
+        )
+    ess = float(kept.get("ess", 1.0))
+    if ess < LOWEST_ESS:
+        concerns.append(
+            f"The weights of the training chains left {ess:.0%} of them effective: what was learned may be biased"
         )
     if not math.isfinite(float(kept["running_log_partition"])) and not diagnostics.agrees:
         concerns.append(

@@ -155,7 +155,8 @@ def measure(name: str, scheme: str, method: str, seed: int) -> dict[str, Any]:
     table = TABLES[name]()
     table = table.sample(min(len(table), MAX_ROWS), random_state=seed).reset_index(drop=True)
     # Two values are two categories, however they are coded.
-    flags = [column for column in table if table[column].nunique() == 2]
+    counts: Any = table.nunique()
+    flags = list(counts.index[counts == 2])
     table[flags] = table[flags].astype(object).where(table[flags].isna(), table[flags].astype(str))
     hidden = hide(table, scheme, rng)
     # Floats can hold the holes of integers.

@@ -1,6 +1,6 @@
 """A fit that was ended goes on bit by bit as if it had not been. Kind of truth: the uninterrupted fit.
 
-Seeds: model 5, keys and NumPy as written.
+Seeds: keys and NumPy as written.
 """
 
 import resource
@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from exact import brute
 
 from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError
 from harmonium.learning import (
@@ -27,12 +26,19 @@ from harmonium.learning import (
 )
 from harmonium.learning.checkpoints import Checkpoints
 from harmonium.learning.course import Course
-from harmonium.learning.rows import IncompleteRows
+from harmonium.learning.rows import CompleteRows, IncompleteRows
+from harmonium.model import Harmonium
 
-MODEL = brute.balanced_model("bernoulli")
-ROWS = jnp.asarray(np.random.default_rng(0).normal(size=(60, 2)))
+# Two groups, which a model of few hidden units learns in a few updates; log Z is enumerated.
+SIGNS = np.random.default_rng(0).choice([-1.0, 1.0], size=(60, 1))
+ROWS = jnp.asarray(0.65 * SIGNS + 0.25 * np.random.default_rng(1).normal(size=(60, 2)))
+MODEL = eqx.tree_at(
+    lambda m: m.weights,
+    Harmonium(2, 3, key=jax.random.key(0)),
+    0.6 * jax.random.normal(jax.random.key(1), (3, 2)),
+)
 SETTINGS = FitSettings(batch_size=16, n_evaluations=6)
-SGD = optax.sgd(0.01, momentum=0.9)
+SGD = optax.sgd(0.2, momentum=0.9)
 OBJECTIVES = {
     "likelihood": MaximumLikelihood(WeightedPopulation(n_chains=16)),
     "persistent": MaximumLikelihood(PersistentChains(n_chains=16)),
@@ -48,7 +54,7 @@ def train(objective="likelihood", **changes):
         "key": jax.random.key(0),
         "objective": OBJECTIVES[objective],
         "optimizer": SGD,
-        "n_updates": 12,
+        "n_updates": 36,
         "settings": SETTINGS,
     }
     return fit(MODEL, **(given | changes))
@@ -86,8 +92,10 @@ def assert_same(a, b):
 @pytest.mark.filterwarnings("ignore::harmonium.errors.HarmoniumWarning")
 def test_an_ended_fit_goes_on_as_if_nothing_had_been(objective, tmp_path):
     whole = train(objective)
+    if objective == "likelihood":
+        assert whole.kept_update > 18
     ended = train(objective, report=ending_after(4), checkpoints=tmp_path)
-    assert "stopped on request, after 6 of 12 updates" in ended.verdict
+    assert "stopped on request, after 18 of 36 updates" in ended.verdict
     assert len(ended.history) == 4 and len(whole.history) == 7
     assert_same(whole, train(objective, resume=tmp_path))
     # A fit that has come to its end has nothing left to do.
@@ -128,7 +136,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_last_good_state(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def report(record):
-        if record["update"] == 4:
+        if record["update"] == 12:
             resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
 
     try:
@@ -144,7 +152,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_last_good_state(tmp_path):
     [
         ({"data": ROWS + 1}, "data"),
         ({"key": jax.random.key(1)}, "random key"),
-        ({"n_updates": 18}, "number of updates"),
+        ({"n_updates": 42}, "number of updates"),
         ({"settings": FitSettings(batch_size=8, n_evaluations=6)}, "settings"),
         ({"objective": "persistent"}, "objective"),
     ],
@@ -165,7 +173,7 @@ def test_a_model_from_elsewhere_is_refused(tmp_path):
             key=jax.random.key(0),
             objective=OBJECTIVES["likelihood"],
             optimizer=SGD,
-            n_updates=12,
+            n_updates=36,
             settings=SETTINGS,
             resume=tmp_path,
         )
@@ -187,14 +195,15 @@ def test_all_that_the_loop_remembers_is_saved(tmp_path):
     kept = []
     train(report=ending_after(3), checkpoints=tmp_path)
 
-    class Spy(Checkpoints):
-        def restore(self, start):
-            kept.append((start, super().restore(start)))
-            return kept[-1][1]
+    restore = Checkpoints.restore
+
+    def spy(self, start):
+        kept.append((start, restore(self, start)))
+        return kept[-1][1]
 
     # A course after faults: less caution, and a best state that is not the latest.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harmonium.learning.fit.Checkpoints", Spy)
+        patch.setattr(Checkpoints, "restore", spy)
         train(resume=tmp_path, report=ending_after(1))
     start, course = kept[0]
     record = {**course.history[-1], "event": "a fault", "energy_gap": float("nan")}
@@ -214,3 +223,33 @@ def test_all_that_the_loop_remembers_is_saved(tmp_path):
         for a, b in pairs:
             if eqx.is_array(a):
                 assert a.dtype == b.dtype and bool(jnp.all(a == b))
+
+
+@pytest.mark.parametrize("kind", ["complete", "incomplete"])
+def test_further_rows_take_their_turns_and_are_the_same_after_a_stop(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("harmonium.learning.supply.INCOMPLETE_VISITS", 2)
+    asked = []
+
+    def rows(number):
+        values = jnp.asarray(np.random.default_rng(number).normal(size=(54, 2)))
+        if kind == "complete":
+            return CompleteRows(values)
+        missing = jnp.zeros(values.shape, bool).at[::3, 0].set(True)
+        key = jax.random.key(number)
+        return IncompleteRows(values, missing, jnp.zeros_like(values), jnp.eye(2), key)
+
+    def pools(number):
+        asked.append(number)
+        return rows(number)
+
+    # A row is visited 1.2 times between two evaluations.
+    given = {"data": rows(0), "validation": ROWS[:20], "pools": pools, "n_updates": 24}
+    whole = train(**given)
+    assert asked == ([1, 2, 3, 4, 5] if kind == "complete" else [1, 2])
+    plain = train(**given | {"pools": None})
+    last, usual = (fitted.history[-1]["validation_log_likelihood"] for fitted in (whole, plain))
+    assert last != usual
+    assert whole.history[1] | {"seconds": 0} == plain.history[1] | {"seconds": 0}
+    ended = train(**given, report=ending_after(4), checkpoints=tmp_path)
+    assert len(ended.history) == 4
+    assert_same(whole, train(**given, resume=tmp_path))

@@ -64,7 +64,7 @@ def test_parquet_folders_and_arrays_are_kept_whole(tmp_path):
 def assert_whole(path, **kinds):
     """A sample of more rows than there are is the table."""
     whole = read_table(path, **kinds)
-    found, n_rows = sample_rows(path, 1000, seed=0, **kinds)
+    found, n_rows, _ = sample_rows(path, 1000, seed=0, **kinds)
     assert n_rows == whole.n_rows
     assert found.fields == whole.fields
     np.testing.assert_array_equal(found.values, whole.values)
@@ -84,7 +84,7 @@ def counted(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.npy"])
 def test_a_sample_is_uniform_and_in_order(counted, name):
-    found, n_rows = sample_rows(counted / name, 20_000, seed=1)
+    found, n_rows, _ = sample_rows(counted / name, 20_000, seed=1)
     assert n_rows == 200_000 and found.n_rows == 20_000
     rows = found.values[:, 0]
     assert np.all(np.diff(rows) > 0)

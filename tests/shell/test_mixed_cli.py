@@ -96,9 +96,9 @@ def test_large_tables_are_sampled(folder, tmp_path, capsys):
         "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6, "--no-report",
         "--feature-map", "identity", "--no-detector", "--max-rows", 100,
     )  # fmt: skip
-    assert code == 0 and "100 of 150 rows" in capsys.readouterr().err
+    assert code == 0 and "100 of 150 rows at a time" in capsys.readouterr().err
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert (metrics["rows"], metrics["rows_trained_on"]) == (150, 100)
+    assert (metrics["rows"], metrics["rows_in_memory"]) == (150, 100)
 
 
 def test_an_unseen_text_is_no_error_but_a_text_for_a_number_is(folder, tmp_path, capsys):

@@ -62,7 +62,10 @@ def fit(
     ] = None,
     max_rows: Annotated[
         int | None,
-        typer.Option(help="Rows to train on at most, drawn at random [100000].", min=8),
+        typer.Option(
+            help="Rows in memory at once, drawn at random; of longer tables, others take their place during training [100000].",
+            min=8,
+        ),
     ] = None,
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")

@@ -9,7 +9,7 @@ from rich.console import Console
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
 from harmonium.cli.work import Run, make_detector, make_estimator
-from harmonium.data import fingerprint, sample_rows
+from harmonium.data import LongTable, fingerprint, sample_rows
 from harmonium.errors import InvalidInputError
 
 MAX_ROWS = 100_000
@@ -31,9 +31,12 @@ class Plan:
         """Read the rows to train on."""
         estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
         seed = self.settings.get("seed", 0)
-        table, n_rows = sample_rows(data, self.max_rows, kinds=self.kinds, seed=seed)
-        if n_rows > table.n_rows:
-            console.print(f"{table.n_rows} of {n_rows} rows, drawn at random, are trained on")
+        table, n_rows, numbers = sample_rows(data, self.max_rows, kinds=self.kinds, seed=seed)
+        source = LongTable(data, n_rows, numbers) if n_rows > table.n_rows else None
+        if source is not None:
+            console.print(
+                f"{table.n_rows} of {n_rows} rows at a time, drawn at random, are held in memory"
+            )
         if self.begun is not None and self.begun.get("fingerprint") != fingerprint(table):
             raise InvalidInputError(
                 f"--resume {self.output}: {data} is not the table that this run was begun with: expected "
@@ -45,7 +48,7 @@ class Plan:
             table=table,
             output=self.output,
             detector=None if self.detector is None else make_detector(estimator, self.detector),
-            n_rows=n_rows,
+            source=source,
             max_rows=self.max_rows,
             resume=self.begun is not None,
             logs=logs,

@@ -123,7 +123,7 @@ def _detector_of(folder: Path, estimator: DensityEstimator) -> Any:
 def _provenance(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """When, with what and from what a run was made; what is not known is left out."""
     facts: dict[str, Any] = {}
-    for key, name in (("rows", "rows in the table"), ("rows_trained_on", "rows of the fit")):
+    for key, name in (("rows", "rows in the table"), ("rows_in_memory", "rows in memory at once")):
         if metrics.get(key) is not None:
             facts[name] = count(metrics[key])
     if metrics.get("updates") is not None:

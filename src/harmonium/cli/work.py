@@ -20,7 +20,7 @@ from harmonium.cli.runs import (
     write_history,
     write_metrics,
 )
-from harmonium.data import Table, fingerprint
+from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference import DensitySettings, DetectorSettings
@@ -48,18 +48,24 @@ def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
 class Run:
     """What to fit, to which rows, into which folder.
 
-    `n_rows` are those that `table` was drawn from, at most `max_rows`; `resume` says that the folder holds a fit to go on with.
+    `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one; `resume` says that the
+    folder holds a fit to go on with.
     """
 
     estimator: DensityEstimator
     table: Table
     output: Path
     detector: AnomalyDetector | None = None
-    n_rows: int | None = None
+    source: LongTable | None = None
     max_rows: int | None = None
     resume: bool = False
     logs: bool = False
     report: bool = True
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the whole table."""
+        return self.table.n_rows if self.source is None else self.source.n_rows
 
     @property
     def folder(self) -> RunFolder:
@@ -75,7 +81,7 @@ class Run:
         if detector is not None:
             resolved |= {"detector": asdict(detector.check_settings())}
         told = {
-            "rows": self.n_rows or self.table.n_rows,
+            "rows": self.n_rows,
             "columns": self.table.n_columns,
             "fingerprint": fingerprint(self.table),
         }
@@ -104,10 +110,14 @@ def fit_run(
                 # What `sample` of the loaded model returns; Arrow is always there.
                 container = "array" if numbers else "pyarrow"
                 estimator.fit_table(
-                    run.table, container=container, report=interrupt.also(tell), **where
+                    run.table,
+                    container=container,
+                    report=interrupt.also(tell),
+                    source=run.source,
+                    **where,
                 )
             metrics = _metrics(estimator, time.monotonic() - started)
-            metrics |= {"rows": run.n_rows or run.table.n_rows, "rows_trained_on": run.table.n_rows}
+            metrics |= {"rows": run.n_rows, "rows_in_memory": run.table.n_rows}
             metrics["stopped"] = interrupt.requested
             metrics["fingerprint"] = config[DATA_SECTION]["fingerprint"]
             if run.detector is not None:

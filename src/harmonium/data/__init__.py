@@ -4,6 +4,7 @@ from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
 from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
+from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
 from harmonium.data.streams import read_batches
@@ -15,6 +16,8 @@ __all__ = [
     "ArrayWriter",
     "Columns",
     "Field",
+    "LongTable",
+    "Pools",
     "Sampled",
     "Table",
     "TableWriter",

@@ -20,10 +20,11 @@ from harmonium.data.table import Table, as_table, check_names
 
 
 class Sampled(NamedTuple):
-    """Rows drawn from a file, in its order, and how many rows the file has."""
+    """Rows drawn from a file, in its order, how many rows the file has, and the numbers of those drawn, from 1."""
 
     table: Table
     n_rows: int
+    numbers: np.ndarray
 
 
 def sample_rows(
@@ -70,7 +71,7 @@ def sample_rows(
         found = column.settle(found, stated, call)
     found = without_blanks(found) if is_csv else found
     table = as_table(found, call=call, kinds=stated, rows=rows)
-    return Sampled(table, reservoir.n_rows)
+    return Sampled(table, reservoir.n_rows, np.asarray(rows))
 
 
 def _sample_array(
@@ -82,10 +83,11 @@ def _sample_array(
 ) -> Sampled:
     """The sample of an array, which may be on disk."""
     if array.ndim != 2 or len(array) <= n:
-        return Sampled(as_table(np.array(array), call=call, kinds=kinds), len(array))
+        numbers = np.arange(1, len(array) + 1)
+        return Sampled(as_table(np.array(array), call=call, kinds=kinds), len(array), numbers)
     chosen = np.sort(generator.choice(len(array), n, replace=False))
     table = as_table(np.array(array[chosen]), call=call, kinds=kinds, rows=list(chosen + 1))
-    return Sampled(table, len(array))
+    return Sampled(table, len(array), chosen + 1)
 
 
 class _Reservoir:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harmonium.data import Columns, Table, Transform
+from harmonium.data import Columns, LongTable, Pools, Table, Transform
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
 from harmonium.inference.conditional import (
@@ -27,6 +27,7 @@ from harmonium.inference.placing import (
     bounded,
     count_copies,
     mean_shift,
+    more_rows,
     place_rows,
 )
 from harmonium.inference.provenance import Provenance, describe_origin
@@ -34,6 +35,7 @@ from harmonium.inference.settings import DensitySettings
 from harmonium.learning import fit
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
+from harmonium.learning.rows import AbstractRows
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
@@ -184,18 +186,20 @@ def fit_density(
     report: Report | None = None,
     checkpoints: Path | None = None,
     resume: Path | None = None,
+    source: LongTable | None = None,
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `report`, `checkpoints` and `resume` are those of `learning.fit`.
+    `report`, `checkpoints` and `resume` are those of `learning.fit`. `source` is the longer table that `table` was drawn
+    from: kinds and scales of the columns come from `table`, training goes on with further rows of the source, of which those
+    held out are none.
 
     The training curve scores single dequantized points; `held_out` scores rows as
     `log_density` does, averaged over their grid cells.
     """
     rng = np.random.default_rng(settings.seed)
-    kept, held_out = hold_out(
-        table, settings.validation_fraction, rng, setting="validation_fraction"
-    )
+    split = hold_out(table, settings.validation_fraction, rng, setting="validation_fraction")
+    kept, held_out = split.training, split.held_out
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
     training = place_rows(columns, kept, count_copies(columns, len(kept)), rng)
     transform = Transform.fit(training.points, tails=settings.tails, whitening=settings.whitening)
@@ -210,6 +214,11 @@ def fit_density(
     rows = as_model_rows(jax.random.fold_in(key, 3), transform, training.points, noise, rng)
     silence = np.zeros_like(validation.points)
     unseen = as_model_rows(jax.random.fold_in(key, 4), transform, validation.points, silence, rng)
+
+    def pools(number: int) -> AbstractRows:
+        values = _deal(source, table, split.positions, settings.seed).values(number - 1)
+        return more_rows(columns, transform, values, like=rows, seed=[settings.seed, number])
+
     model = eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled)
     started = time.monotonic()
     model = settings.warm_start(jax.random.fold_in(key, 2), model, rows.completed)
@@ -227,6 +236,7 @@ def fit_density(
         report=None if report is None else lambda record: report(_in_data_units(record, shifts)),
         checkpoints=checkpoints,
         resume=resume,
+        pools=None if source is None else pools,
     )
     density = Density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
@@ -242,6 +252,13 @@ def fit_density(
         kept_update=result.kept_update,
         provenance=describe_origin(table, settings.seed, metrics, result.verdict),
     )
+
+
+def _deal(source: LongTable | None, table: Table, held_out: np.ndarray, seed: int) -> Pools:
+    """Further rows of the source, as many at a time as `table` trains on."""
+    assert source is not None
+    size = table.n_rows - len(held_out)
+    return source.deal(table.fields, left_out=held_out, size=size, seed=seed)
 
 
 def _score_held_out(density: Density, rows: np.ndarray) -> HeldOut:

@@ -11,10 +11,11 @@ MIN_ROWS = 8
 
 
 class Rows(NamedTuple):
-    """The two parts of a table: (rows, columns) each."""
+    """The two parts of a table, (rows, columns) each, and the positions of the held-out rows in it."""
 
     training: np.ndarray
     held_out: np.ndarray
+    positions: np.ndarray
 
 
 def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: str) -> Rows:
@@ -42,4 +43,5 @@ def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: s
             )
         )
     order = rng.permutation(table.n_rows)
-    return Rows(table.values[order[n_held_out:]], table.values[order[:n_held_out]])
+    held_out, training = order[:n_held_out], order[n_held_out:]
+    return Rows(table.values[training], table.values[held_out], held_out)

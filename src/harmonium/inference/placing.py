@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from harmonium.data import Columns, Transform
 from harmonium.data.gaussian import draw_missing
+from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.rows import AbstractRows, CompleteRows, IncompleteRows
 from harmonium.typing import RandomKey
 
@@ -51,10 +53,15 @@ def as_model_rows(
     points: np.ndarray,
     noise: np.ndarray,
     rng: np.random.Generator,
+    *,
+    incomplete: bool | None = None,
 ) -> AbstractRows:
-    """Points of the modeled columns as rows of the model; missing cells start as draws of the Gaussian fit."""
+    """Points of the modeled columns as rows of the model; missing cells start as draws of the Gaussian fit.
+
+    `incomplete` says whether cells are missing, where these points may not show it.
+    """
     missing = np.isnan(points)
-    if not missing.any():
+    if not (missing.any() if incomplete is None else incomplete):
         units = bounded(transform.forward(points)) + noise
         return CompleteRows(jnp.asarray(units, float))
     standard = draw_missing(transform.standardize(points), transform.standard_moments, rng)
@@ -65,6 +72,43 @@ def as_model_rows(
         matrix=jnp.asarray(transform.matrix, float),
         key=key,
     )
+
+
+def more_rows(
+    columns: Columns,
+    transform: Transform,
+    values: np.ndarray,
+    *,
+    like: AbstractRows,
+    seed: list[int],
+) -> AbstractRows:
+    """Further rows to train on (rows, columns), as rows of the model of the same kind and number as `like`.
+
+    Where those have no missing cells, rows with some, or with unseen categories, give way to others.
+    """
+    rng = np.random.default_rng(seed)
+    incomplete = isinstance(like, IncompleteRows)
+    values = values if incomplete else _complete_rows(columns, values, rng)
+    points = place_rows(columns, values, count_copies(columns, len(values)), rng).points
+    noise = transform.null_noise(rng, len(points))
+    key = jax.random.fold_in(jax.random.key(seed[0]), 5 + seed[1])
+    return as_model_rows(key, transform, points, noise, rng, incomplete=incomplete)
+
+
+def _complete_rows(columns: Columns, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many rows without missing cells: some of them repeated."""
+    whole = np.flatnonzero(~np.isnan(columns.modeled(values)).any(axis=1))
+    if not len(whole):
+        raise InvalidInputError(
+            describe(
+                "fit",
+                expected="rows without missing cells, like those that were drawn first",
+                got=f"{len(values)} further rows that all have some",
+                hint="a larger --max-rows",
+            )
+        )
+    spare = rng.choice(whole, len(values) - len(whole))
+    return values[np.concatenate([whole, spare])]
 
 
 def mean_shift(transform: Transform, placed: Placed) -> float:

@@ -18,6 +18,7 @@ from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, judge
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.selection import Candidates, choose
+from harmonium.learning.supply import Pools
 from harmonium.learning.trainer import FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
@@ -40,6 +41,7 @@ def fit(
     report: Report | None = None,
     checkpoints: str | Path | None = None,
     resume: str | Path | None = None,
+    pools: Pools | None = None,
 ) -> FitResult:
     """Train a model on rows in model units, shape (rows, visible), and estimate its log Z.
 
@@ -52,6 +54,9 @@ def fit(
     folder to go on from, and to go on saving in: the interrupted and the uninterrupted fit end with the same parameters
     and history, bit by bit but for the seconds, if data, settings, key, machine and versions are the same and no time
     budget cuts them. Without a checkpoint in it training starts at the beginning, with a warning.
+
+    `pools(k)`, k = 1, 2, …, gives other rows, as many and of the same kind as `data`, to train on after some visits to
+    those before, for tables larger than memory; progress is judged by `data` and `validation`.
 
     Raises `InvalidInputError` for unusable data, `DivergedError` if training stays unstable after repeated repair, and
     `CheckpointError` where a state cannot be written or is that of another fit.
@@ -75,7 +80,7 @@ def fit(
     if checkpoints is not None or resume is not None:
         identity = identify(trainer, start, key, n_updates)
         store, course = _open(checkpoints, resume, identity, start)
-    loop = Loop(trainer, n_updates, key_repair, key_check, time_budget, report, store)
+    loop = Loop(trainer, n_updates, key_repair, key_check, time_budget, report, store, pools)
     course, was_stopped = loop.run(start, course, started)
     history = course.history
     late = time_budget is not None and course.seconds > time_budget

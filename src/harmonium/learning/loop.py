@@ -14,6 +14,7 @@ from harmonium.learning.checkpoints import Checkpoints
 from harmonium.learning.course import Course
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
+from harmonium.learning.supply import Pools, Supply
 from harmonium.learning.trainer import Control, State, Trainer
 from harmonium.typing import RandomKey
 
@@ -34,7 +35,8 @@ class Loop:
     """What a run of the loop is given beside the trainer: how far to go, whom to tell, where to save.
 
     `time_budget` and the seconds of the history count from the start of the fit, also over interruptions. Training
-    ends early where `report` returns True.
+    ends early where `report` returns True. `pools(k)`, k = 1, 2, …, are rows to train on in place of those of the
+    trainer, which stay the ones that progress is judged by; each serves for some visits per row.
     """
 
     trainer: Trainer
@@ -44,6 +46,7 @@ class Loop:
     time_budget: float | None = None
     report: Report | None = None
     checkpoints: Checkpoints | None = None
+    pools: Pools | None = None
 
     def run(self, start: State, course: Course | None, started: float) -> tuple[Course, bool]:
         """Train from `course`, or from the start, until the updates, the time or the patience run out.
@@ -55,9 +58,9 @@ class Loop:
         per_evaluation = self.trainer.updates_per_evaluation
         clock = _Clock(self.n_updates, self._deadline(started), per_evaluation)
         planned = course.update if clock.is_late else self.n_updates
-        asked_to_stop = False
+        supply, asked_to_stop = Supply(self.trainer, self.pools), False
         while not asked_to_stop and not self._is_over(course, planned):
-            course = self._step(course, planned, started)
+            course = self._step(course, supply, planned, started)
             if self.checkpoints is not None:
                 self.checkpoints.save_if_due(course)
             asked_to_stop = self._tell(course.history[-1])
@@ -84,11 +87,11 @@ class Loop:
             return course.n_faults > settings.max_rollbacks
         return course.since_best >= settings.patience and overfitted
 
-    def _step(self, course: Course, planned: int, started: float) -> Course:
+    def _step(self, course: Course, supply: Supply, planned: int, started: float) -> Course:
         """The updates up to the next evaluation, judged."""
         trainer, number = self.trainer, len(course.history)
         control = Control(jnp.asarray(float(planned)), jnp.asarray(course.caution))
-        state, metrics = trainer.advance(course.state, control)
+        state, metrics = trainer.advance(*supply.prepare(course), control)
         measured = _floats({**metrics, **trainer.evaluate(state)})
         if number % EVALUATIONS_PER_CHECK == 0:
             measured |= _check(jax.random.fold_in(self.key_check, number), trainer, state)

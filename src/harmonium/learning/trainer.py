@@ -109,19 +109,21 @@ class Trainer(eqx.Module):
         )
 
     @eqx.filter_jit
-    def advance(self, state: State, control: Control) -> tuple[State, Metrics]:
-        """The updates up to the next evaluation, and the means of their metrics."""
+    def advance(self, state: State, rows: AbstractRows, control: Control) -> tuple[State, Metrics]:
+        """The updates up to the next evaluation, with batches of `rows`, and the means of their metrics."""
 
         def body(state: State, _: None) -> tuple[State, Metrics]:
-            return self._update(state, control)
+            return self._update(state, rows, control)
 
         state, metrics = jax.lax.scan(body, state, length=self.updates_per_evaluation)
         return state, {name: jnp.mean(values) for name, values in metrics.items()}
 
-    def _update(self, state: State, control: Control) -> tuple[State, Metrics]:
+    def _update(
+        self, state: State, source: AbstractRows, control: Control
+    ) -> tuple[State, Metrics]:
         key, key_batch, key_ascend = jax.random.split(state.key, 3)
         model = self.combine(state.parameters)
-        batch, rows = self.training.draw(key_batch, model, state.rows, self.settings.batch_size)
+        batch, rows = source.draw(key_batch, model, state.rows, self.settings.batch_size)
         ascent = self.objective.ascend(key_ascend, model, batch, state.carry)
         descent = jax.tree.map(jnp.negative, ascent.gradient)
         update, optimizer_state = self.optimizer.update(

@@ -22,7 +22,16 @@ import pyarrow.parquet as pq
 from benchmarks.report import Row, publish
 
 N_ROWS = 600
-FIT = ("--updates", "400", "--hidden", "16", "--kind", "c=categorical")
+FIT = (
+    "--updates",
+    "400",
+    "--hidden",
+    "16",
+    "--kind",
+    "c=categorical",
+    "--no-detector",
+    "--no-report",
+)
 # Kills of one run before it is left alone.
 MOST_KILLS = 5
 

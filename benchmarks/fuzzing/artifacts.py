@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from harmonium.artifact.container import DIGEST, FORMAT, digest
+from harmonium.artifact.container import FORMAT, open_seal, seal
 
 Rng = np.random.Generator
 
@@ -170,7 +170,7 @@ def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays of a whole artifact."""
     length = struct.unpack("<Q", content[:8])[0]
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    return json.loads(metadata[FORMAT]), dict(load(content))
+    return json.loads(open_seal(metadata)[1]), dict(load(content))
 
 
 def packed(
@@ -181,7 +181,7 @@ def packed(
     """An artifact of any content with a digest that fits; `change` may spoil the JSON text."""
     text = change(_dump(header))
     kept = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return save(kept, {FORMAT: text, DIGEST: digest(text, kept)})
+    return save(kept, seal(text, kept))
 
 
 def _dump(header: dict[str, Any]) -> str:

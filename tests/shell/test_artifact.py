@@ -151,3 +151,12 @@ def test_foreign_and_missing_files(tmp_path):
         hm.load(foreign)
     with pytest.raises(ArtifactError, match="no such file"):
         hm.load(tmp_path / "absent.safetensors")
+
+
+def test_the_same_fit_gives_the_same_bytes(fitted, tmp_path):
+    contents = set()
+    for number in range(8):
+        path = tmp_path / f"{number}.safetensors"
+        fitted.save(path)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1

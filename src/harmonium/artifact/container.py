@@ -26,7 +26,6 @@ Arrays = dict[str, np.ndarray]
 
 FORMAT = "harmonium"
 FORMAT_VERSION = 3
-DIGEST = "sha256"
 # Limits that no fitted model comes near; they bound the time and memory that a hostile file can take.
 MAX_FILE_BYTES = 1 << 31
 MAX_HEADER_BYTES = 1 << 24
@@ -56,7 +55,7 @@ def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
             f"save({str(path)!r}): expected at most {MAX_HEADER_BYTES // 3} bytes of settings and categories; "
             f"got {len(text)}. Try: fewer categories."
         )
-    metadata = {FORMAT: text, DIGEST: digest(text, contiguous)}
+    metadata = seal(text, contiguous)
     write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
 
 
@@ -69,7 +68,7 @@ def read_container(path: str | Path) -> tuple[Config, Arrays]:
         )
     try:
         tensors, metadata, start = _read_header(path)
-        text = metadata[FORMAT]
+        stated, text = open_seal(metadata)
         header = parse(text)
         found = header["format_version"]
     except (OSError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
@@ -83,12 +82,26 @@ def read_container(path: str | Path) -> tuple[Config, Arrays]:
             f"Try: the harmonium release that wrote it; this one is {version('harmonium')}."
         )
     arrays = _read_arrays(path, tensors, start)
-    if metadata.get(DIGEST) != digest(text, arrays):
+    if stated != digest(text, arrays):
         raise ArtifactError(
             f"load({str(path)!r}): the file is damaged: its content does not match its digest. "
             "Try: copy it again, or fit and save the model again."
         )
     return header, arrays
+
+
+def seal(text: str, arrays: Arrays) -> dict[str, str]:
+    """The metadata of a file: one entry, digest and header, since several would be stored in a random order."""
+    return {FORMAT: f"{digest(text, arrays)}\n{text}"}
+
+
+def open_seal(metadata: dict[str, str]) -> tuple[str, str]:
+    """The stated digest, empty where there is none, and the header."""
+    entry = metadata[FORMAT]
+    if not isinstance(entry, str):
+        raise TypeError(f"its {FORMAT} entry is no text")
+    stated, _, text = entry.rpartition("\n")
+    return stated, text
 
 
 def digest(text: str, arrays: Arrays) -> str:

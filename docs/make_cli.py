@@ -17,7 +17,7 @@ HEAD = """# The command line
 `harmonium COMMAND [OPTIONS] …` fits densities to tables, and asks them. This page is made from the commands by
 `make docs`; `harmonium COMMAND --help` says the same in a terminal.
 
-Exit codes: 0 success, 1 failed work, 2 wrong usage or input. Errors are a line or two on the error channel that say
+Exit codes: 0 success, 1 failed work, 2 wrong usage or input, 130 ended by Ctrl-C. Errors are a line or two on the error channel that say
 what was wrong and what to do; `--debug` shows the traceback. A file is written whole or not at all, and nothing is
 replaced without `--overwrite`. `harmonium --install-completion` sets up completion for your shell.
 """
@@ -57,6 +57,8 @@ class Parameter(typing.NamedTuple):
         text = str(self.info.help or "").strip()
         if self.default is inspect.Parameter.empty:
             return text if self.is_argument else f"{text} Required."
+        if isinstance(self.info.show_default, str):
+            return f"{text} Default: {self.info.show_default}."
         if self.default is None or self.default is False or self.is_argument:
             return f"{text} May be repeated." if self.kind is list else text
         shown = {True: "on"}.get(self.default, self.default) if self.kind is bool else self.default

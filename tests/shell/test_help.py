@@ -5,7 +5,7 @@ import json
 import pytest
 
 import harmonium
-from harmonium.cli.app import app, run
+from harmonium.cli.app import _show_warning, app, run
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -26,6 +26,20 @@ def test_help_has_an_example_on_a_line_of_its_own(command, capsys, monkeypatch):
     # Unwrapped: a paragraph of its own, of one line.
     after = lines.index(examples[0]) + 1
     assert lines[after - 2] == "" and lines[after] == ""
+
+
+@pytest.mark.parametrize("choice", ["auto", "likelihood", "full", "3000"])
+def test_the_help_of_fit_tells_its_defaults(choice, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert call("fit", "--help") == 0
+    assert f"[default: ({choice})]" in capsys.readouterr().out
+
+
+def test_a_warning_is_shown_once(capsys):
+    for text in ("a column is left out", "a column is left out", "another"):
+        _show_warning(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["warning: a column is left out", "warning: another"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

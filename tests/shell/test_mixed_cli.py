@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from harmonium.cli.app import run
+from harmonium.cli.detect import _cells
 from harmonium.cli.options import parse_kinds
+from harmonium.data import Field, Table
 from harmonium.errors import InvalidInputError
 
 
@@ -107,7 +109,16 @@ def test_an_unseen_text_is_no_error_but_a_text_for_a_number_is(folder, tmp_path,
     assert call("score", folder / "run", tmp_path / "new.csv") == 0
     rows.assign(size=["1", "2", "large"]).to_csv(tmp_path / "bad.csv", index=False)
     assert call("score", folder / "run", tmp_path / "bad.csv") == 2
-    assert "'large'" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "'large'" in message and f"error: {tmp_path / 'bad.csv'}: expected" in message
+
+
+def test_an_unseen_category_is_told_apart_from_a_missing_cell():
+    color = Field("color", "text", "categorical", categories=("blue", "red"))
+    values = np.array([[1.0, -1.0], [2.0, np.nan], [np.nan, 1.0]])
+    table = Table(values, ("size", "color"), (Field("size"), color))
+    expected = [["1.0", "unseen category"], ["2.0", ""], ["", "red"]]
+    assert _cells(table.values, table).tolist() == expected
 
 
 @pytest.mark.parametrize("text", ["zip", "zip=", "=categorical"])

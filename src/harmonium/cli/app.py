@@ -16,6 +16,9 @@ from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
 from harmonium.cli.shell import app, errors
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
 
+# Warnings that this call has shown.
+_shown: set[str] = set()
+
 
 def _print_version(asked: bool) -> None:
     """Act at once: no command need follow."""
@@ -40,6 +43,7 @@ def options(
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit; errors are told in a line or two, and with a traceback on --debug."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _shown.clear()
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
     debug = "--debug" in arguments
@@ -65,4 +69,7 @@ def _report(error: Exception) -> int:
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    errors.print(f"warning: {message}", markup=False)
+    # A fit and its detector say the same of the same table: once is enough.
+    if str(message) not in _shown:
+        _shown.add(str(message))
+        errors.print(f"warning: {message}", markup=False)

@@ -82,7 +82,9 @@ def detect(
 ) -> None:
     """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
 
-    Rows are flagged at the false-discovery rate.
+    Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column with its value, a likely
+    value, and how much lower the score is for it (drop, in nats). A p-value is never below 1 / (calibration rows + 1), so
+    that a detector of few training rows may flag nothing: go by p_value or score then.
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """
@@ -169,8 +171,9 @@ def evaluate(
 
     from harmonium.data import read_table
     from harmonium.inference import evaluate_density
+    from harmonium.report.words import method_name
 
-    table = read_table(data, fields=estimator.density_.columns.fields)
+    table = read_table(data, fields=estimator.density_.columns.fields, call=str(data))
     found = evaluate_density(estimator.density_, table.values, seed=seed)
     if output is not None:
         columns = [found.log_density, found.row_low, found.row_high]
@@ -187,7 +190,7 @@ def evaluate(
     print(f"Gaussian start: {found.gaussian:.3f}; gain {gain:+.3f}")
     print(
         f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
-        f"{log_partition.method}"
+        f"{method_name(log_partition.method)}"
     )
     print(found.verdict)
 

@@ -78,7 +78,9 @@ def detect_rows(model: Path, data: Path, *, fdr: float) -> Detection:
 
 
 def _read(data: Path, detector: AnomalyDetector) -> Iterator[Table]:
-    return read_batches(data, fields=detector.detector_.columns.fields, size=BATCH_ROWS)
+    return read_batches(
+        data, fields=detector.detector_.columns.fields, call=str(data), size=BATCH_ROWS
+    )
 
 
 def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator | None:
@@ -117,5 +119,15 @@ def _cells(values: np.ndarray, table: Table) -> np.ndarray:
     if all(field.is_number for field in table.fields):
         return values
     decoded = decode_columns(values, table.fields).values()
-    texts = [["" if cell is None else str(cell) for cell in part.to_pylist()] for part in decoded]
+    texts = [
+        [_text(code, cell) for code, cell in zip(codes, part.to_pylist(), strict=True)]
+        for codes, part in zip(values.T, decoded, strict=True)
+    ]
     return np.array(texts, dtype=object).T
+
+
+def _text(code: float, cell: Any) -> str:
+    """A cell in words; that a category is one the fitted table did not have is told apart from a missing cell."""
+    if cell is None:
+        return "" if np.isnan(code) else "unseen category"
+    return str(cell)

@@ -38,22 +38,34 @@ def fit(
         Path | None,
         typer.Option(help="TOML file of settings, like a run's config.toml; options go first."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random [0].")] = None,
-    updates: Annotated[int | None, typer.Option(help="Parameter updates at most [3000].")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random.", show_default="0")
+    ] = None,
+    updates: Annotated[
+        int | None, typer.Option(help="Parameter updates at most.", show_default="3000")
+    ] = None,
     time_budget: TimeBudgetOption = None,
-    hidden: Annotated[int | None, typer.Option(help="Number of hidden units [128].")] = None,
+    hidden: Annotated[
+        int | None, typer.Option(help="Number of hidden units.", show_default="128")
+    ] = None,
     feature_map: Annotated[
-        str | None, typer.Option(help="auto, identity, mlp, residual or fourier [auto].")
+        str | None,
+        typer.Option(help="auto, identity, mlp, residual or fourier.", show_default="auto"),
     ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
             help="likelihood, warm-started-likelihood, persistent, contrastive-divergence, "
-            "score-matching or noise-contrastive [likelihood]."
+            "score-matching or noise-contrastive.",
+            show_default="likelihood",
         ),
     ] = None,
-    tails: Annotated[str | None, typer.Option(help="auto, none or asinh [auto].")] = None,
-    whitening: Annotated[str | None, typer.Option(help="full, partial or diagonal [full].")] = None,
+    tails: Annotated[
+        str | None, typer.Option(help="auto, none or asinh.", show_default="auto")
+    ] = None,
+    whitening: Annotated[
+        str | None, typer.Option(help="full, partial or diagonal.", show_default="full")
+    ] = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,8 +75,9 @@ def fit(
     max_rows: Annotated[
         int | None,
         typer.Option(
-            help="Rows in memory at once, drawn at random; of longer tables, others take their place during training [100000].",
+            help="Rows in memory at once, drawn at random; of longer tables, others take their place during training.",
             min=8,
+            show_default="100000",
         ),
     ] = None,
     detector: Annotated[

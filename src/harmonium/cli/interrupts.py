@@ -39,7 +39,8 @@ class Interrupt:
         if self._training and not self.requested:
             self.requested = True
             self._console.print(
-                "\nstopping; the model so far will be written in a moment (Ctrl-C again: end at once)"
+                "\nstopping; log Z of the model so far is estimated, then it is written, which can take minutes "
+                "(Ctrl-C again: end at once)"
             )
             return
         self._folder.abandon()

@@ -31,7 +31,9 @@ class Plan:
         """Read the rows to train on."""
         estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
         seed = self.settings.get("seed", 0)
-        table, n_rows, numbers = sample_rows(data, self.max_rows, kinds=self.kinds, seed=seed)
+        table, n_rows, numbers = sample_rows(
+            data, self.max_rows, kinds=self.kinds, seed=seed, call=str(data)
+        )
         source = LongTable(data, n_rows, numbers) if n_rows > table.n_rows else None
         if source is not None:
             console.print(
@@ -80,7 +82,7 @@ def begin(
 def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
     """A run that was ended early, with its own settings and no others."""
     if refused or not detector:
-        named = refused or ["no-detector"]
+        named = [_as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
             f"--resume: a run goes on with its own settings; got {', '.join(named)} beside it. Try: without them."
         )
@@ -89,6 +91,12 @@ def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
     begun, kinds = settings.pop(DATA_SECTION, {}), settings.pop("kinds", {})
     of_detector = settings.pop("detector", None)
     return Plan(path, settings, of_detector, kinds, _max_rows(settings), begun)
+
+
+def _as_option(name: str) -> str:
+    """A setting as it is typed."""
+    typed = {"n_updates": "updates", "n_hidden": "hidden", "kinds": "kind"}.get(name, name)
+    return f"--{typed.replace('_', '-')}"
 
 
 def _max_rows(settings: dict[str, Any]) -> int:

@@ -99,7 +99,7 @@ def _draw_rows(data: Path, estimator: DensityEstimator, n: int, seed: int) -> _D
     rng = np.random.default_rng(seed)
     values, numbers, tickets = np.zeros((0, len(fields))), np.zeros(0, int), np.zeros(0)
     n_rows = 0
-    for batch in read_batches(data, fields=fields, size=BATCH_ROWS):
+    for batch in read_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
         values = np.concatenate([values, batch.values])
         numbers = np.append(numbers, np.arange(n_rows, n_rows + batch.n_rows) + 1)
         tickets = np.append(tickets, rng.random(batch.n_rows))

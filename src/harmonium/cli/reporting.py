@@ -22,7 +22,8 @@ def report(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File to write [RUN/report.html].")
+        Path | None,
+        typer.Option("-o", "--output", help="File to write.", show_default="RUN/report.html"),
     ] = None,
     rows: Annotated[
         int, typer.Option(help="Rows to score and show at most, drawn at random.", min=8)

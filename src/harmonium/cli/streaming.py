@@ -18,7 +18,7 @@ BATCH_ROWS = 16_384
 def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
     """Log-density and free energy of successive rows; no free energy where cells are missing."""
     density = estimator.density_
-    for table in read_batches(data, fields=density.columns.fields, size=BATCH_ROWS):
+    for table in read_batches(data, fields=density.columns.fields, call=str(data), size=BATCH_ROWS):
         complete = ~np.isnan(density.columns.modeled(table.values)).any(axis=1)
         free_energy = np.full(table.n_rows, np.nan)
         if complete.any():
@@ -30,7 +30,7 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
     """P(h = 1|x) of every hidden unit for successive rows; given the observed cells where some are missing."""
     density = estimator.density_
     is_spin = isinstance(density.model.hidden_units, Spin)
-    for table in read_batches(data, fields=density.columns.fields, size=BATCH_ROWS):
+    for table in read_batches(data, fields=density.columns.fields, call=str(data), size=BATCH_ROWS):
         means = density.hidden_mean(table.values)
         # The mean of a spin is twice the probability less one.
         probabilities = (1 + means) / 2 if is_spin else means
@@ -40,7 +40,7 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
 def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
     """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front."""
     fields = imputer.estimator_.density_.columns.fields
-    for table in read_batches(data, fields=fields, size=BATCH_ROWS):
+    for table in read_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
         if not n_tables:
             yield _kept(imputer.fill(table), table)
             continue

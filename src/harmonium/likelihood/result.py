@@ -53,7 +53,8 @@ def interval(value: float, standard_error: float, n_draws: int | float) -> tuple
 
 def exact_result(value: float, method: str) -> LogPartition:
     """The result for a log Z that is known."""
-    verdict = f"log Z is exact ({method}): log-densities may be quoted."
+    way = "" if method == "exact" else f" ({method})"
+    verdict = f"log Z is exact{way}: log-densities may be quoted."
     return LogPartition(value, value, value, 0.0, math.inf, method, verdict, True)
 
 

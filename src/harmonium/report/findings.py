@@ -9,7 +9,7 @@ from harmonium.report.marginals import Marginal
 from harmonium.report.pairs import Dependence
 from harmonium.report.units import Units
 from harmonium.report.view import RunView
-from harmonium.report.words import count, fixed, number, percent
+from harmonium.report.words import count, fixed, number, percent, ways
 from harmonium.sampling.diagnostics import R_HAT_BELOW
 
 # Nats per row: less is no gain to speak of.
@@ -100,11 +100,13 @@ def _of_samples(
         found.append(Reason(False, "The chains of the samples shown here did not move well."))
     if marginals:
         n_other = sum(marginal.beyond_chance for marginal in marginals)
-        largest = f"at most by {percent(marginals[0].gap)} of the rows, in {marginals[0].name}"
+        largest = (
+            f"the largest gap is {percent(marginals[0].gap)} of the rows, in {marginals[0].name}"
+        )
         text = (
-            f"In {n_other} of {len(marginals)} columns, samples and data differ by more than chance explains, {largest}."
+            f"In {n_other} of {len(marginals)} columns, samples and data differ by more than chance explains; {largest}."
             if n_other
-            else f"In no column do samples and data differ by more than chance explains, {largest}."
+            else f"In no column do samples and data differ by more than chance explains; {largest}."
         )
         found.append(Reason(n_other <= (1 - ENOUGH_ALIKE) * len(marginals), text))
     if dependence is not None:
@@ -140,8 +142,7 @@ def findings(
             )
     if units is not None:
         found.append(
-            f"{count(units.n_alive)} of {count(units.n_hidden)} hidden units tell rows apart, in {count(units.n_kinds)} "
-            f"distinct way{'' if units.n_kinds == 1 else 's'}."
+            f"{count(units.n_alive)} of {count(units.n_hidden)} hidden units tell rows apart, in {ways(units.n_kinds)}."
         )
     if evidence is None:
         found.append("No rows were given, so anomalous rows and samples are not shown.")

@@ -14,7 +14,7 @@ from harmonium.report.marginals import Marginal
 from harmonium.report.pairs import Dependence
 from harmonium.report.units import Units
 from harmonium.report.view import RunView
-from harmonium.report.words import count, fixed, method_name, number, percent
+from harmonium.report.words import count, fixed, method_name, number, percent, ways
 
 MIN_DISTINCT = 0.5
 
@@ -160,7 +160,7 @@ def _size_tiles(facts: Facts) -> list[Tile]:
     alive = (
         ""
         if facts.units is None
-        else f"{facts.units.n_alive} respond to the rows shown, in {facts.units.n_kinds} distinct way(s)"
+        else f"{facts.units.n_alive} respond to the rows shown, in {ways(facts.units.n_kinds)}"
     )
     tiles.append(Tile("hidden units", count(view.density.model.n_hidden), alive))
     return tiles

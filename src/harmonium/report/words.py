@@ -41,6 +41,11 @@ def count(n: float) -> str:
     return f"{n:,.0f}" if math.isfinite(n) else "–"
 
 
+def ways(n: int) -> str:
+    """In how many ways hidden units differ."""
+    return "one and the same way" if n == 1 else f"{count(n)} distinct ways"
+
+
 def percent(share: float) -> str:
     """A share in percent, with a decimal where it is small."""
     if not math.isfinite(share):

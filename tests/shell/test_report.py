@@ -258,7 +258,7 @@ def test_a_failure_leaves_the_old_report(mixed, tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(page_module.os, "fdopen", fail)
+    monkeypatch.setattr("harmonium.artifact.container.os.replace", fail)
     with pytest.raises(OSError, match="no space"):
         write_report(path, view_of(mixed[0], None, None))
     assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == [path.name]

@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from harmonium.artifact import write_atomically
 from harmonium.report.anomalies import density_chart, most_anomalous, score_chart
 from harmonium.report.charts import Chart, chart_json
 from harmonium.report.evidence import collect
@@ -48,16 +47,10 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
     """
     sections = _sections(view)
     text = _render(view, sections)
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(
+        path,
+        lambda temporary: Path(temporary).write_text(text, encoding="utf-8", newline="\n"),
+    )
     evidence, verdict = sections["evidence"], sections["verdict"]
     detection = None if evidence is None else evidence.detection
     return ReportSummary(

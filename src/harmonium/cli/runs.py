@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harmonium.artifact import write_atomically
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
 from harmonium.errors import InvalidInputError
-from harmonium.learning.result import Record
+
+# A wrong path must be told before JAX is imported.
+if TYPE_CHECKING:
+    from harmonium.learning.result import Record
 
 CHECKPOINTS = "checkpoints"
 # Of config.toml: what tells the table of a run from others. It is no setting.
@@ -194,13 +196,17 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
+    from harmonium.artifact import write_atomically
+
     write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
-def write_history(folder: Path, history: tuple[Record, ...]) -> None:
+def write_history(folder: Path, history: tuple["Record", ...]) -> None:
     """history.parquet: one row per evaluation."""
     import pyarrow as pa
     from pyarrow import parquet
+
+    from harmonium.artifact import write_atomically
 
     names = dict.fromkeys(name for record in history for name in record)
     table = pa.table({name: [record.get(name) for record in history] for name in names})

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import equinox as eqx
@@ -215,9 +216,15 @@ def fit_density(
     silence = np.zeros_like(validation.points)
     unseen = as_model_rows(jax.random.fold_in(key, 4), transform, validation.points, silence, rng)
 
-    def pools(number: int) -> AbstractRows:
-        values = _deal(source, table, split.positions, settings.seed).values(number - 1)
-        return more_rows(columns, transform, values, like=rows, seed=[settings.seed, number])
+    dealt = None
+    if source is not None:
+        dealt = source.deal(
+            table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
+        )
+
+    def pools(parts: Pools, number: int) -> AbstractRows:
+        seed = [settings.seed, number]
+        return more_rows(columns, transform, parts.values(number - 1), like=rows, seed=seed)
 
     model = eqx.filter_jit(settings.build_model)(key_model, columns.n_modeled)
     started = time.monotonic()
@@ -236,7 +243,7 @@ def fit_density(
         report=None if report is None else lambda record: report(_in_data_units(record, shifts)),
         checkpoints=checkpoints,
         resume=resume,
-        pools=None if source is None else pools,
+        pools=None if dealt is None else partial(pools, dealt),
     )
     density = Density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
@@ -252,13 +259,6 @@ def fit_density(
         kept_update=result.kept_update,
         provenance=describe_origin(table, settings.seed, metrics, result.verdict),
     )
-
-
-def _deal(source: LongTable | None, table: Table, held_out: np.ndarray, seed: int) -> Pools:
-    """Further rows of the source, as many at a time as `table` trains on."""
-    assert source is not None
-    size = table.n_rows - len(held_out)
-    return source.deal(table.fields, left_out=held_out, size=size, seed=seed)
 
 
 def _score_held_out(density: Density, rows: np.ndarray) -> HeldOut:

@@ -216,6 +216,7 @@ def summarize() -> None:
     wide = per_set["rmse"].unstack("method")
     print(wide.round(3).to_string())
     print(per_set["wrong"].unstack("method").dropna().round(3).to_string())
+    print(per_set["coverage"].dropna().round(3).to_string())
     publish("imputation", "Imputation, a fifth of the cells hidden", table.to_dict("records"))
 
 

@@ -16,6 +16,7 @@ Positions = Float[Array, "chains visible"]
 HiddenBatch = Float[Array, "batch hidden"]
 HiddenPositions = Float[Array, "chains hidden"]
 PerRow = Float[Array, "batch"]
+Weights = Float[Array, "hidden features"]
 PerChain = Float[Array, "chains"]
 Flag = Bool[Array, ""]
 RandomKey = Key[Array, ""]
@@ -37,4 +38,5 @@ __all__ = [
     "Training",
     "TrainingTable",
     "Visible",
+    "Weights",
 ]

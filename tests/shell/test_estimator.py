@@ -207,3 +207,15 @@ def test_huge_outliers_score_finitely_and_low(fitted, rows):
         value = fitted.score_samples(outlier)
     assert np.isfinite(value[0])
     assert value[0] < fitted.score_samples(rows).min()
+
+
+def test_hidden_units_become_different():
+    """From W = 0 all of them would answer alike, |r| > 0.99."""
+    rng = np.random.default_rng(0)
+    centers = np.array([[-2, -2], [-2, 2], [2, -2], [2, 2]])
+    table = centers[rng.integers(4, size=2000)] + 0.5 * rng.normal(size=(2000, 2))
+    estimator = DensityEstimator(12, "identity", n_updates=300, learning_rate=1e-2, random_state=0)
+    means = estimator.fit(table).transform(table)
+    r = np.abs(np.corrcoef(means[:, means.std(axis=0) > 1e-4].T))
+    assert len(r) > 6
+    assert np.median(r[np.triu_indices(len(r), 1)]) < 0.9

@@ -36,7 +36,7 @@ class DensityEstimator(
     """Fit a normalized density to a table of numbers, categories, truth values and dates, with or without missing cells.
 
     Rows go in and come out in data units. Missing cells (NaN, None, null) of training rows are latent: they are sampled
-    given the others while the model is trained. The fit starts from the maximum-likelihood Gaussian of the (tail-compressed)
+    given the others while the model is trained. The fit starts beside the maximum-likelihood Gaussian of the (tail-compressed)
     columns and keeps the state with the best held-out log-likelihood.
 
     Parameters

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 
 from harmonium.inference.checks import Checks, plain_numbers
@@ -21,7 +23,7 @@ from harmonium.learning import (
 )
 from harmonium.learning.trainer import default_optimizer
 from harmonium.model import Bernoulli, Harmonium, Spin, feature_maps
-from harmonium.typing import RandomKey, TrainingTable
+from harmonium.typing import RandomKey, TrainingTable, Weights
 
 FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
 HIDDEN_UNITS = ("bernoulli", "spin")
@@ -45,6 +47,9 @@ MAX_SEED = 2**32 - 1
 MAX_FOURIER_COLUMNS = 3
 # The spread of a random phase is the same for any number of columns.
 FREQUENCY_SCALE = 3.0
+# Spread of the first logits over that of a feature: enough that hidden units become different, so little that the
+# start is a Gaussian for all that matters (docs/decisions.md).
+FIRST_WEIGHTS = 0.3
 # A gain above 1 lets the first layer bend within the data instead of staying linear.
 INPUT_SCALE = 3.0
 
@@ -82,15 +87,16 @@ class DensitySettings:
         checks.share("validation_fraction", self.validation_fraction)
 
     def build_model(self, key: RandomKey, n_visible: int) -> Harmonium:
-        """The untrained model: W = 0, the Gaussian fit."""
-        key_map, key_model = jax.random.split(key)
-        return Harmonium(
+        """The untrained model: small weights in pairs of opposite sign, nearly the Gaussian fit."""
+        key_map, key_model, key_weights = jax.random.split(key, 3)
+        model = Harmonium(
             n_visible,
             self.n_hidden,
             feature_map=self._build_feature_map(key_map, n_visible),
             hidden_units=Spin() if self.hidden_units == "spin" else Bernoulli(),
             key=key_model,
         )
+        return eqx.tree_at(lambda m: m.weights, model, paired_weights(key_weights, model))
 
     def build_objective(self) -> AbstractObjective:
         """The objective of that name."""
@@ -153,3 +159,15 @@ class DensitySettings:
             head=head,
             key=key_waves,
         )
+
+
+def paired_weights(key: RandomKey, model: Harmonium) -> Weights:
+    """Random weights in which each hidden unit but a last odd one has a partner with the opposite signs.
+
+    From W = 0 all hidden units get nearly the same gradient and stay alike. The effects of two partners on F cancel to first order, so that
+    the model stays close to its base, and log Z and chains are known well from the first update on.
+    """
+    n_hidden, n_features = model.weights.shape
+    scale = FIRST_WEIGHTS / n_features**0.5
+    half = scale * jax.random.normal(key, (-(-n_hidden // 2), n_features), model.weights.dtype)
+    return jnp.stack([half, -half], axis=1).reshape(-1, n_features)[:n_hidden]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from harmonium.model import Harmonium
+from harmonium.model.precision import full_precision
 from harmonium.sampling.conditional import TARGET_ACCEPTANCE, move_free, opened_log_mass
 from harmonium.sampling.opened import Given, Matrix, Opened, open_rows
 from harmonium.typing import Batch, RandomKey, Scalar, Training, Visible
@@ -103,6 +104,7 @@ class IncompleteRows(AbstractRows):
         self.opened = open_rows(Given(low, high), matrix, center)
 
     @property
+    @full_precision
     def completed(self) -> Training:
         """The rows as they were filled at first."""
         return self.standard @ self.matrix.T + self.noise
@@ -111,6 +113,7 @@ class IncompleteRows(AbstractRows):
         """The first filling, and a step size to be adapted."""
         return _Completed(self.standard, jnp.log(jnp.asarray(FIRST_STEP, self.standard.dtype)))
 
+    @full_precision
     def draw(
         self, key: RandomKey, model: Harmonium, carry: _Completed, size: int
     ) -> tuple[Batch, _Completed]:

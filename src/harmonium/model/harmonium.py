@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from harmonium.errors import InvalidInputError, NotFactorizedError, check_shape, describe
 from harmonium.model.feature_maps import Identity, SupportsAffineForm
 from harmonium.model.hidden_units import AbstractHiddenUnits, Bernoulli
-from harmonium.typing import Features, Hidden, RandomKey, Scalar, Visible
+from harmonium.model.precision import full_precision
+from harmonium.typing import Features, Hidden, RandomKey, Scalar, Visible, Weights
 
 
 class ConditionalVisible(NamedTuple):
@@ -35,7 +36,7 @@ class Harmonium(eqx.Module):
     bias starts at small random values, because equal hidden units would stay equal for ever.
     """
 
-    weights: Float[Array, "hidden features"]
+    weights: Weights
     visible_bias: Visible
     hidden_bias: Hidden
     feature_map: Callable[[Visible], Features]
@@ -80,12 +81,14 @@ class Harmonium(eqx.Module):
         """Number of features m."""
         return self.weights.shape[1]
 
+    @full_precision
     def energy(self, x: Visible, h: Hidden) -> Scalar:
         """E(x, h) in nats (theory, section 1)."""
         check_shape("model.energy(x, h)", "x", x, (self.n_visible,))
         check_shape("model.energy(x, h)", "h", h, (self.n_hidden,))
         return x @ x - self.visible_bias @ x - h @ self.hidden_logits(x)
 
+    @full_precision
     def hidden_logits(self, x: Visible) -> Hidden:
         """C - W f(x): p(h_k|x) is proportional to exp(h_k logit_k) (theory, section 2)."""
         check_shape("model.hidden_logits(x)", "x", x, (self.n_visible,))
@@ -95,6 +98,7 @@ class Harmonium(eqx.Module):
         """E[h|x]: sigmoid of the logits for {0, 1}, tanh for {-1, +1}."""
         return self.hidden_units.mean(self.hidden_logits(x))
 
+    @full_precision
     def free_energy(self, x: Visible) -> Scalar:
         """F(x) = -log sum_h exp(-E(x, h)) in nats, so p(x) = exp(-F(x)) / Z (theory, section 5)."""
         log_sum = jnp.sum(self.hidden_units.log_normalizer(self.hidden_logits(x)))
@@ -105,6 +109,7 @@ class Harmonium(eqx.Module):
         check_shape("model.score(x)", "x", x, (self.n_visible,))
         return -jax.grad(self.free_energy)(x)
 
+    @full_precision
     def conditional_visible(self, h: Hidden) -> ConditionalVisible:
         """Mean and variance of p(x|h), if the feature map is affine (theory, section 3).
 

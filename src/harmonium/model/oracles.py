@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from harmonium.errors import InfeasibleError
 from harmonium.model.harmonium import Harmonium
+from harmonium.model.precision import full_precision
 from harmonium.typing import Positions, RandomKey
 
 MAX_ENUMERATED_HIDDEN = 24
@@ -49,6 +50,7 @@ def hidden_states(model: Harmonium, start: int = 0, stop: int | None = None) -> 
     return np.where(bits == 1, high, low)
 
 
+@full_precision
 def enumerated_log_weights(
     model: Harmonium, hidden: Float[Array, "states hidden"]
 ) -> Float[Array, "states"]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from harmonium.model.harmonium import Harmonium
+from harmonium.model.precision import full_precision
 from harmonium.typing import Features, Positions, RandomKey, Scalar, Visible
 
 
@@ -29,6 +30,7 @@ class Path(eqx.Module):
     model: Harmonium
     center: Center | None = None
 
+    @full_precision
     def at(self, inverse_temperature: Scalar | float) -> Harmonium:
         """The model p_beta."""
         beta = jnp.asarray(inverse_temperature, self.model.weights.dtype)
@@ -65,6 +67,7 @@ def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
     return Path(model).at(inverse_temperature)
 
 
+@full_precision
 def base_log_partition(model: Harmonium) -> Scalar:
     """Log Z of the base (beta = 0): (n/2) log pi + |b|²/4 + sum_k log_normalizer(c_k), in nats."""
     bias = model.visible_bias

@@ -86,7 +86,7 @@ def _of_held_out(view: RunView) -> list[Reason]:
     if not held_out or not view.density.trusted:
         return []
     gain = number(held_out, "log_likelihood") - number(held_out, "gaussian")
-    text = f"Held-out rows score {fixed(gain, signed=True)} nats per row against the Gaussian start"
+    text = f"Held-out rows score {fixed(gain, signed=True)} nats per row against the Gaussian fit"
     if gain < WORTH_TELLING:
         return [Reason(False, f"{text}: nothing to speak of was learned.")]
     return [Reason(True, f"{text}.")]

@@ -125,11 +125,11 @@ def _score_tiles(view: RunView, quotable: bool) -> list[Tile]:
         rows = f"{count(number(held_out, 'n_rows'))} rows, which chose the state that was kept"
         interval = f"95 % interval {fixed(value - half)} to {fixed(value + half)}; {rows}"
         gain = value - number(held_out, "gaussian")
-        start = f"the Gaussian start has {fixed(number(held_out, 'gaussian'))}"
+        start = f"the Gaussian fit has {fixed(number(held_out, 'gaussian'))}"
         if quotable:
             tiles.append(Tile("held-out log-density, nats per row", fixed(value), interval))
             tiles.append(
-                Tile("gain over the Gaussian start, nats per row", fixed(gain, signed=True), start)
+                Tile("gain over the Gaussian fit, nats per row", fixed(gain, signed=True), start)
             )
         else:
             no = f"not to be quoted; the estimate is {fixed(value)} nats per row, of {rows}"

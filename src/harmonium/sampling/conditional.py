@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from harmonium.model import Harmonium
+from harmonium.model.precision import full_precision
 from harmonium.sampling.hamiltonian import JITTER, leapfrog
 from harmonium.sampling.langevin import FreeEnergy, LangevinState, evaluate
 from harmonium.sampling.metropolis import metropolis
@@ -111,6 +112,7 @@ def importance_log_mass(
     return opened_log_mass(key, model, matrix, opened, noise, n_draws)
 
 
+@full_precision
 @eqx.filter_jit
 def opened_log_mass(
     key: RandomKey, model: Harmonium, matrix: Matrix, opened: Opened, noise: Rows, n_draws: int
@@ -147,6 +149,7 @@ class _Chains(NamedTuple):
     log_mass: PerRow
 
 
+@full_precision
 @eqx.filter_jit
 def _climb(
     key: RandomKey,
@@ -184,6 +187,7 @@ def _climb(
     return chains, used
 
 
+@full_precision
 @eqx.filter_jit
 def _draw(
     key: RandomKey,
@@ -275,6 +279,7 @@ def _move(
     return moved, jnp.mean(acceptance)
 
 
+@full_precision
 def move_free(
     key: RandomKey,
     energy: FreeEnergy,

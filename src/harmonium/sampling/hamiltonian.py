@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
+from harmonium.model.precision import full_precision
 from harmonium.sampling.kernel import AbstractKernel, Info
 from harmonium.sampling.langevin import FreeEnergy, LangevinState, evaluate
 from harmonium.sampling.metropolis import metropolis
@@ -78,6 +79,7 @@ class HMC(AbstractKernel):
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
+    @full_precision
     def step(
         self, key: RandomKey, model: Harmonium, state: LangevinState
     ) -> tuple[LangevinState, Info]:

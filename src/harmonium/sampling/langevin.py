@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from harmonium.model import Harmonium
+from harmonium.model.precision import full_precision
 from harmonium.sampling.kernel import AbstractKernel, Info
 from harmonium.sampling.metropolis import metropolis
 from harmonium.typing import RandomKey, Scalar, Visible
@@ -54,6 +55,7 @@ def propose(
     return evaluate(free_energy, drifted + jnp.sqrt(drift.variance) * noise)
 
 
+@full_precision
 def log_proposal(start: LangevinState, end: LangevinState, drift: Drift) -> Scalar:
     """log q(end | start) up to a constant: -|end - start + eta ∇F(start)|² / (2 v)."""
     residual = end.position - start.position + drift.rate * start.gradient

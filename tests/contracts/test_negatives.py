@@ -192,3 +192,18 @@ def test_exact_samples_refuse_what_they_cannot_enumerate():
     wide = brute.affine_model("bernoulli", n_visible=2, n_hidden=17)
     with pytest.raises(InfeasibleError, match="at most 16 hidden units; got 17"):
         ExactSamples(4).init(jax.random.key(0), wide, ROWS)
+
+
+@pytest.mark.parametrize(("scale", "annealed"), [(0.0, False), (0.1, False), (3.0, True)])
+def test_first_chains_are_annealed_where_the_model_is_far_from_its_base(scale, annealed):
+    """One importance weight each where it is near; either way the monitors know log Z."""
+    values = (scale * MODEL.weights, 2 * jnp.mean(ROWS, axis=0))
+    near = eqx.tree_at(lambda m: (m.weights, m.visible_bias), MODEL, values)
+    source = WeightedPopulation(n_chains=512, steps_per_update=2)
+    carry = source.init(jax.random.key(0), near, ROWS)
+    value, ess = source.log_partition(near, carry)
+    spread = math.sqrt(512 / float(ess) - 1) / math.sqrt(512)
+    error = abs(float(value) - brute.Mixture(near).log_partition)
+    assert error < 5 * spread + (0.5 if annealed else 1e-9)
+    # Chains that have not moved know no correlation.
+    assert bool(jnp.any(carry.correlation != 0)) == annealed

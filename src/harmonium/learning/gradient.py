@@ -44,12 +44,28 @@ def log_likelihood_gradient(
     floating-point arrays come back as None. Raises `InvalidInputError` for a wrong shape or a
     missing key.
     """
+    return contrast(model, data, negatives, hidden, key=key, log_weights=log_weights)[1]
+
+
+def contrast(
+    model: Harmonium,
+    data: Batch,
+    negatives: Positions,
+    hidden: HiddenEstimator = "marginal",
+    *,
+    key: RandomKey | None = None,
+    log_weights: PerChain | None = None,
+) -> tuple[Scalar, Harmonium]:
+    """Mean F (with sampled hidden units: E) over negatives minus that over data, in nats, and its gradient.
+
+    Arguments as of `log_likelihood_gradient`. The value is round 0 at equilibrium.
+    """
     _check_rows(model, data=data, negatives=negatives)
     if log_weights is None:
         log_weights = jnp.zeros(negatives.shape[0], negatives.dtype)
     weight = jax.nn.softmax(log_weights)
     if hidden == "marginal":
-        return eqx.filter_grad(_marginal_contrast)(model, data, negatives, weight)
+        return eqx.filter_value_and_grad(_marginal_contrast)(model, data, negatives, weight)
     if hidden != "sampled" or key is None:
         raise InvalidInputError(
             describe(
@@ -61,7 +77,7 @@ def log_likelihood_gradient(
     key_data, key_negatives = jax.random.split(key)
     hidden_data = sample_hidden(key_data, model, data)
     hidden_negatives = sample_hidden(key_negatives, model, negatives)
-    return eqx.filter_grad(_sampled_contrast)(
+    return eqx.filter_value_and_grad(_sampled_contrast)(
         model, (data, hidden_data), (negatives, hidden_negatives), weight
     )
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from harmonium.model import Harmonium, exact_samples, sample_base
+from harmonium.model import Harmonium, Path, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
 from harmonium.sampling import MALA, AbstractKernel, BlockGibbs
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
@@ -18,11 +18,16 @@ from harmonium.sampling.population import (
     effective_sample_size,
     follow,
     log_mean_exp,
+    reweight,
+    start_population,
 )
 from harmonium.sampling.tuning import centered_path
 from harmonium.typing import Batch, PerChain, Positions, RandomKey, Scalar
 
 Metrics = dict[str, Scalar]
+
+# Effective share of the first chains from which on they need not be annealed to the model.
+EVEN = 0.5
 
 
 class Negatives(NamedTuple):
@@ -88,11 +93,11 @@ class WeightedPopulation(AbstractNegatives):
     steps_per_update: int = eqx.field(static=True, default=5)
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
-        """Exact draws of the base if W = 0; otherwise annealed from the base to the model."""
+        """Exact draws of the base, reweighted to a model close to it, annealed to any other."""
         kernel = training_kernel(model) if self.kernel is None else self.kernel
         path = centered_path(model, data)
         populations = [
-            anneal_population(k, path, kernel, self.n_chains) for k in jax.random.split(key)
+            _first_population(k, path, kernel, self.n_chains) for k in jax.random.split(key)
         ]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations)
 
@@ -133,6 +138,18 @@ class WeightedPopulation(AbstractNegatives):
         _, monitors = _unstack(carry)
         negatives = Negatives(monitors.states.position, monitors.log_weights)
         return Chains(monitors.kernel, negatives)
+
+
+def _first_population(
+    key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
+) -> Population:
+    """Draws of the model that a path leads to, with weights; as a rule it is new, and nearly its own base."""
+    key_start, key_jump, key_anneal = jax.random.split(key, 3)
+    started = eqx.filter_jit(start_population)(key_start, path, kernel, n_chains)
+    jumped = eqx.filter_jit(reweight)(key_jump, started, path.model)
+    if jumped.ess() >= EVEN * n_chains:
+        return jumped
+    return anneal_population(key_anneal, path, kernel, n_chains)
 
 
 def training_kernel(model: Harmonium) -> AbstractKernel:

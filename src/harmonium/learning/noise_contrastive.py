@@ -47,7 +47,7 @@ class NoiseContrastive(AbstractObjective):
         step = jnp.clip(slope / jnp.maximum(curvature, 1e-3), -1.0, 1.0)
         log_z = carry + LOG_PARTITION_RATE * step
         metrics = {"loss": -value, "log_partition": log_z}
-        return Ascent(gradient, None, None, log_z, metrics)
+        return Ascent(gradient, None, log_z, metrics)
 
     def _logits(self, model: Harmonium, rows: Batch, log_z: Scalar) -> PerRow:
         """log p(x) - log q(x)."""

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
-from harmonium.learning.gradient import HiddenEstimator, log_likelihood_gradient
+from harmonium.learning.gradient import HiddenEstimator, contrast
 from harmonium.learning.negatives import (
     AbstractNegatives,
     Chains,
@@ -20,10 +19,9 @@ from harmonium.typing import Batch, RandomKey, Scalar
 
 
 class Ascent(NamedTuple):
-    """One evaluation of an objective: where to go, what was used, what to remember and to record."""
+    """One evaluation of an objective: where to go, what limits the step, what to remember and to record."""
 
     gradient: Harmonium
-    negatives: Negatives | None
     witnesses: Negatives | None
     carry: Any
     metrics: Metrics
@@ -50,7 +48,7 @@ class AbstractObjective(eqx.Module):
 
 
 class MaximumLikelihood(AbstractObjective):
-    """Maximum likelihood: mean F over negatives minus mean F over data (theory, section 7)."""
+    """Maximum likelihood: mean F over negatives minus mean F over data (theory, section 7), the negative energy gap."""
 
     negatives: AbstractNegatives = WeightedPopulation()
     hidden: HiddenEstimator = eqx.field(static=True, default="marginal")
@@ -63,7 +61,7 @@ class MaximumLikelihood(AbstractObjective):
         """Draw negatives for the current model, then take the contrast with the batch."""
         key_draw, key_hidden = jax.random.split(key)
         draw = self.negatives.draw(key_draw, model, batch, carry)
-        gradient = log_likelihood_gradient(
+        value, gradient = contrast(
             model,
             batch,
             draw.negatives.positions,
@@ -71,7 +69,8 @@ class MaximumLikelihood(AbstractObjective):
             key=key_hidden,
             log_weights=draw.negatives.log_weights,
         )
-        return Ascent(gradient, draw.negatives, draw.witnesses, draw.carry, draw.metrics)
+        metrics = {**draw.metrics, "energy_gap": -value}
+        return Ascent(gradient, draw.witnesses, draw.carry, metrics)
 
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """As the source of negatives knows it."""
@@ -80,10 +79,3 @@ class MaximumLikelihood(AbstractObjective):
     def chains(self, model: Harmonium, carry: Any) -> Chains:
         """Those of the source of negatives."""
         return self.negatives.chains(model, carry)
-
-
-def energy_gap(model: Harmonium, batch: Batch, negatives: Negatives) -> Scalar:
-    """Mean F over data minus weighted mean F over negatives, in nats: round 0 at equilibrium."""
-    free_energy = jax.vmap(model.free_energy)
-    weight = jax.nn.softmax(negatives.log_weights)
-    return jnp.mean(free_energy(batch)) - weight @ free_energy(negatives.positions)

@@ -83,7 +83,7 @@ class DenoisingScoreMatching(AbstractObjective):
         """Minus the gradient of the loss."""
         loss, gradient = eqx.filter_value_and_grad(lambda m: self.loss(key, m, batch))(model)
         ascent = jax.tree.map(jnp.negative, gradient)
-        return Ascent(ascent, None, None, carry, {"loss": loss})
+        return Ascent(ascent, None, carry, {"loss": loss})
 
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """Unknown: scores do not depend on Z."""

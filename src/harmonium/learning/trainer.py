@@ -11,7 +11,7 @@ import optax
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.negatives import Metrics
-from harmonium.learning.objectives import AbstractObjective, energy_gap
+from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import AbstractRows
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import Harmonium
@@ -137,8 +137,6 @@ class Trainer(eqx.Module):
             limited = limit_update(model, update, ascent.witnesses, radius)
             update = limited.update
             metrics["trust_factor"] = limited.factor
-        if ascent.negatives is not None:
-            metrics["energy_gap"] = energy_gap(model, batch, ascent.negatives)
         parameters = eqx.apply_updates(state.parameters, update)
         decay = jnp.minimum(self.settings.averaging, (1 + state.update) / (10 + state.update))
         averaged = jax.tree.map(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from harmonium.errors import DivergedError
 from harmonium.learning.checkpoints import Checkpoints
 from harmonium.learning.course import Course
+from harmonium.learning.devices import collect, on_devices
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
 from harmonium.learning.supply import Pools, Supply
@@ -71,7 +72,9 @@ class Loop:
 
     def _first(self, start: State, started: float) -> Course:
         """The course before any update, with the evaluation of the start."""
-        record = _record(_floats(self.trainer.evaluate(start)), start, started)
+        with on_devices():
+            measured = _floats(self.trainer.evaluate(start))
+        record = _record(measured, start, started)
         self._tell(record)
         value = float(record["validation_log_likelihood"])
         return Course(start, start, value, 0, 1.0, (record,))
@@ -91,10 +94,13 @@ class Loop:
         """The updates up to the next evaluation, judged."""
         trainer, number = self.trainer, len(course.history)
         control = Control(jnp.asarray(float(planned)), jnp.asarray(course.caution))
-        state, metrics = trainer.advance(*supply.prepare(course), control)
-        measured = _floats({**metrics, **trainer.evaluate(state)})
+        state, rows = supply.prepare(course)
+        with on_devices():
+            state, metrics = trainer.advance(state, rows, control)
+            measured = _floats({**metrics, **trainer.evaluate(state)})
         if number % EVALUATIONS_PER_CHECK == 0:
-            measured |= _check(jax.random.fold_in(self.key_check, number), trainer, state)
+            key = jax.random.fold_in(self.key_check, number)
+            measured |= _check(key, *collect((trainer, state)))
         highest = course.highest("train_log_likelihood")
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)

@@ -1,10 +1,12 @@
 """Small fits for the tests of many devices, in this process or, as a program, in one of its own.
 
-`python fits.py N …` makes the updates on N devices, for each N, and prints what came of them as JSON.
+`python fits.py N …` makes the updates on N devices, for each N, and prints what came of them as JSON; with
+`--join HOST:PORT PROCESSES PROCESS` on all devices of several processes.
 """
 
 import json
 import sys
+from contextlib import nullcontext
 
 import equinox as eqx
 import jax
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import harmonium as hm
-from harmonium.learning.devices import on_devices, place, use_devices
+from harmonium.learning.devices import collect, joined, on_devices, place, use_devices
 from harmonium.learning.rows import CompleteRows, IncompleteRows
 from harmonium.learning.trainer import Control, FitSettings, Trainer, default_optimizer
 
@@ -52,7 +54,7 @@ def with_holes(rows):
 
 
 def updated(objective, n_devices, rows=None):
-    """The state after updates on so many devices, and what they and the last evaluation measured."""
+    """The state after updates on so many devices; its numbers, and what the updates and the last evaluation measured."""
     model = make_model()
     source = CompleteRows(make_rows()) if rows is None else rows
     trainer = Trainer(
@@ -64,13 +66,15 @@ def updated(objective, n_devices, rows=None):
         static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
         updates_per_evaluation=UPDATES,
     )
-    with use_devices(n_devices), on_devices():
-        state = trainer.start(jax.random.key(0), jax.random.key(2), model)
-        trainer, state = place((trainer, state))
-        control = Control(jnp.asarray(4.0 * UPDATES), jnp.asarray(1.0))
-        state, _ = trainer.advance(state, trainer.training, control)
-        state, metrics = trainer.advance(state, trainer.training, control)
-        return state, {**metrics, **trainer.evaluate(state)}
+    with use_devices(n_devices):
+        with on_devices():
+            state = trainer.start(jax.random.key(0), jax.random.key(2), model)
+            trainer, state = place((trainer, state))
+            control = Control(jnp.asarray(4.0 * UPDATES), jnp.asarray(1.0))
+            state, _ = trainer.advance(state, trainer.training, control)
+            state, metrics = trainer.advance(state, trainer.training, control)
+            measured = {**metrics, **trainer.evaluate(state)}
+        return state, numbers(collect((state, measured)))
 
 
 def numbers(tree):
@@ -79,18 +83,19 @@ def numbers(tree):
     return np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in leaves])
 
 
-def main():
+def main(arguments):
     jax.config.update("jax_enable_x64", True)
+    together, counts = nullcontext(), [int(n) for n in arguments if n.isdigit()]
+    if arguments[0] == "--join":
+        together, counts = joined(arguments[1], *counts), [None]
     found = {}
-    for n in map(int, sys.argv[1:]):
-        state, measured = updated(population(), n)
-        positions = state.carry.states.position
-        found[n] = {
-            "numbers": numbers((state.parameters, state.averaged, state.carry, measured)).tolist(),
-            "shards": [shard.data.shape for shard in positions.addressable_shards],
-        }
+    with together:
+        for n in counts:
+            state, values = updated(population(), n)
+            shards = [s.data.shape for s in state.carry.states.position.addressable_shards]
+            found[str(n)] = {"numbers": values.tolist(), "shards": shards}
     sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

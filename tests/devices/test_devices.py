@@ -1,10 +1,6 @@
 """Kind of truth: contract. Several devices compute what one does, up to the order of sums, and do share the work."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,6 +16,7 @@ from devices.fits import (
     updated,
     with_holes,
 )
+from devices.programs import free_port, start_fits
 
 import harmonium as hm
 from harmonium.errors import InvalidInputError
@@ -32,32 +29,30 @@ pytestmark = pytest.mark.usefixtures("usual_promotion")
 TOLERANCE = 1e-9
 
 
-def same(one, other):
-    return np.allclose(numbers(one), numbers(other), rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+def assert_same(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_two_devices_train_like_one(name):
-    one, measured_by_one = updated(OBJECTIVES[name](), 1)
-    two, measured_by_two = updated(OBJECTIVES[name](), 2)
-    assert same(one, two) and same(measured_by_one, measured_by_two)
-    assert not same(one.parameters, make_model())
+    state, by_one = updated(OBJECTIVES[name](), 1)
+    _, by_two = updated(OBJECTIVES[name](), 2)
+    assert_same(by_two, by_one)
+    assert not np.allclose(numbers(state.parameters), numbers(make_model()))
 
 
 def test_rows_with_holes_are_filled_like_on_one_device():
     rows = with_holes(make_rows())
-    one, two = (updated(population(), n, rows)[0] for n in (1, 2))
-    assert same(one, two)
-    assert not np.allclose(one.rows.standard, rows.standard)
+    (state, by_one), (_, by_two) = (updated(population(), n, rows) for n in (1, 2))
+    assert_same(by_two, by_one)
+    assert not np.allclose(state.rows.standard, rows.standard)
 
 
 def test_chains_are_split_and_parameters_are_whole():
     state, _ = updated(population(), 2)
     positions = state.carry.states.position
-    assert [shard.data.shape for shard in positions.addressable_shards] == [
-        (2, N_CHAINS // 2, 2)
-    ] * 2
-    assert len(positions.sharding.device_set) == 2 and not positions.is_fully_replicated
+    parts = [shard.data.shape for shard in positions.addressable_shards]
+    assert parts == [(2, N_CHAINS // 2, 2)] * 2
     for leaf in jax.tree.leaves((state.parameters, state.optimizer_state)):
         assert len(leaf.sharding.device_set) == 2 and leaf.is_fully_replicated
     alone, _ = updated(population(), 1)
@@ -65,23 +60,25 @@ def test_chains_are_split_and_parameters_are_whole():
 
 
 def test_eight_devices_train_like_one():
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    cache = str(jax.config.jax_compilation_cache_dir)
-    program = Path(__file__).with_name("fits.py")
-    run = subprocess.run(
-        [sys.executable, program, "1", "2", "8"],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": cache},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    run = start_fits("1", "2", "8", n_devices=8)
+    out, err = run.communicate()
+    assert run.returncode == 0, err
+    found = json.loads(out)
     for n in ("2", "8"):
         assert found[n]["shards"] == [[2, N_CHAINS // int(n), 2]] * int(n)
-        np.testing.assert_allclose(
-            found[n]["numbers"], found["1"]["numbers"], rtol=TOLERANCE, atol=TOLERANCE
-        )
+        assert_same(found[n]["numbers"], found["1"]["numbers"])
+
+
+def test_two_processes_train_like_one():
+    address = f"localhost:{free_port()}"
+    runs = [start_fits("--join", address, "2", str(i), n_devices=1) for i in (0, 1)]
+    answers = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], answers
+    _, by_one = updated(population(), 1)
+    for out, _ in answers:
+        found = json.loads(out)["None"]
+        assert found["shards"] == [[2, N_CHAINS // 2, 2]]
+        assert_same(found["numbers"], by_one)
 
 
 def whole_fit(**options):
@@ -133,7 +130,7 @@ def test_what_cannot_be_shared_evenly_is_refused():
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_devices_that_are_not_there_are_refused(n):
-    message = rf"from 1 to 2 device\(s\).*got {n}.*Try: "
+    message = rf"from 1 to 2, .*got {n}.*Try: "
     with pytest.raises(InvalidInputError, match=message), use_devices(n):
         pass
 

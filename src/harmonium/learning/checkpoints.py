@@ -21,6 +21,7 @@ import numpy as np
 
 from harmonium.errors import CheckpointError, HarmoniumError
 from harmonium.learning.course import Course
+from harmonium.learning.devices import agreed
 from harmonium.learning.trainer import State, Trainer
 from harmonium.typing import RandomKey
 
@@ -41,7 +42,7 @@ class Checkpoints:
 
     def save_if_due(self, course: Course) -> None:
         """Save unless so little time has passed that saving would take a large share of it."""
-        if time.monotonic() >= self._due:
+        if agreed(time.monotonic() >= self._due):
             self.save(course)
 
     def save(self, course: Course) -> None:

@@ -13,7 +13,13 @@ from jaxtyping import Array
 from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError, describe
 from harmonium.learning.checkpoints import Checkpoints, Identity, identify
 from harmonium.learning.course import Course
-from harmonium.learning.devices import check_even, collect, on_devices, place
+from harmonium.learning.devices import (
+    check_agreed,
+    check_even,
+    collect,
+    on_devices,
+    place,
+)
 from harmonium.learning.loop import Loop, Report
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, judge
@@ -83,8 +89,9 @@ def fit(
         start = trainer.start(key_init, key_loop, model)
     start = place(start)
     store = course = None
+    identity = identify(trainer, start, key, n_updates)
+    check_agreed(identity)
     if checkpoints is not None or resume is not None:
-        identity = identify(trainer, start, key, n_updates)
         store, course = _open(checkpoints, resume, identity, start)
     loop = Loop(place(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools)
     course, was_stopped = loop.run(start, course, started)

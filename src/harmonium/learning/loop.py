@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from harmonium.errors import DivergedError
 from harmonium.learning.checkpoints import Checkpoints
 from harmonium.learning.course import Course
-from harmonium.learning.devices import collect, on_devices
+from harmonium.learning.devices import agreed, collect, on_devices
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
 from harmonium.learning.supply import Pools, Supply
@@ -58,14 +58,16 @@ class Loop:
         course = self._first(start, started) if course is None else course
         per_evaluation = self.trainer.updates_per_evaluation
         clock = _Clock(self.n_updates, self._deadline(started), per_evaluation)
-        planned = course.update if clock.is_late else self.n_updates
+        planned = agreed(course.update if clock.is_late else self.n_updates)
         supply, asked_to_stop = Supply(self.trainer, self.pools), False
         while not asked_to_stop and not self._is_over(course, planned):
             course = self._step(course, supply, planned, started)
             if self.checkpoints is not None:
                 self.checkpoints.save_if_due(course)
-            asked_to_stop = self._tell(course.history[-1])
-            planned = clock.plan(course.update, len(course.history))
+            # Times and interrupts differ between processes, which must do the same.
+            asked_to_stop, planned = agreed(
+                (self._tell(course.history[-1]), clock.plan(course.update, len(course.history)))
+            )
         if self.checkpoints is not None:
             self.checkpoints.save(course)
         return course, asked_to_stop
@@ -97,7 +99,7 @@ class Loop:
         state, rows = supply.prepare(course)
         with on_devices():
             state, metrics = trainer.advance(state, rows, control)
-            measured = _floats({**metrics, **trainer.evaluate(state)})
+            measured = agreed(_floats({**metrics, **trainer.evaluate(state)}))
         if number % EVALUATIONS_PER_CHECK == 0:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *collect((trainer, state)))

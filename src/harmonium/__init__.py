@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         WeightedPopulation,
         fit,
         log_likelihood_gradient,
+        use_devices,
     )
     from harmonium.likelihood import LogPartition, estimate_log_partition
     from harmonium.model import (
@@ -59,6 +60,7 @@ _HOMES = {
         "WeightedPopulation",
         "fit",
         "log_likelihood_gradient",
+        "use_devices",
     ),
     "harmonium.likelihood": ("LogPartition", "estimate_log_partition"),
     "harmonium.model": (
@@ -118,6 +120,7 @@ __all__ = [
     "sample",
     "temper",
     "tune_replica_exchange",
+    "use_devices",
 ]
 
 

@@ -29,6 +29,10 @@ class CheckpointError(HarmoniumError, OSError):
     """The state of a fit could not be written or read, or belongs to another fit."""
 
 
+class LostProcessError(HarmoniumError, RuntimeError):
+    """Another process of a fit on several is gone; the fit can go on from its last saved state."""
+
+
 class HarmoniumWarning(UserWarning):
     """Something was repaired or dropped by a documented rule."""
 

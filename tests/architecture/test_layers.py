@@ -118,3 +118,27 @@ def test_scikit_learn_stays_in_the_shell(module):
     names = {name for node in ast.walk(tree) for name in targets(node, module)}
     uses_sklearn = any(name.split(".")[0] == "sklearn" for name in names)
     assert uses_sklearn == (module in MAY_USE_SKLEARN)
+
+
+# Nothing else may know how many devices there are, or where an array lies; `doctor` lists them for people.
+NAMES_DEVICES = {"harmonium.learning.devices", "harmonium.cli.checkup"}
+OF_DEVICES = {
+    *("devices", "local_devices", "device_count", "local_device_count", "device_put"),
+    *("process_count", "process_index", "distributed", "multihost_utils", "set_mesh", "make_mesh"),
+    *("sharding", "Mesh", "NamedSharding", "PartitionSpec", "with_sharding_constraint"),
+}
+
+
+def names_of_jax(module):
+    """What a module imports from JAX or reads as an attribute of it."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("jax."):
+            yield node.attr
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("jax"):
+            yield from (*node.module.split("."), *(alias.name for alias in node.names))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_one_module_names_devices(module):
+    named = OF_DEVICES & set(names_of_jax(module))
+    assert bool(named) == (module in NAMES_DEVICES), f"{module} names {named}"

@@ -1,7 +1,6 @@
 """The command line: parse, call, print, exit code (0 success, 1 failed work, 2 wrong usage)."""
 
 import sys
-import traceback
 import warnings
 from typing import Annotated, Any
 
@@ -13,8 +12,8 @@ from harmonium.cli import fitting  # noqa: F401
 # isort: split
 from harmonium import __version__
 from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
-from harmonium.cli.shell import app, errors
-from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
+from harmonium.cli.shell import app, errors, report_error, show_tracebacks
+from harmonium.errors import HarmoniumWarning
 
 # Warnings that this call has shown.
 _shown: set[str] = set()
@@ -46,26 +45,11 @@ def run(arguments: list[str] | None = None) -> None:
     _shown.clear()
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
-    debug = "--debug" in arguments
+    show_tracebacks("--debug" in arguments)
     try:
         app(args=[word for word in arguments if word != "--debug"], prog_name="harmonium")
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        sys.exit(_report(error))
-
-
-def _report(error: Exception) -> int:
-    """Print an error for people and return the exit code."""
-    if isinstance(error, InvalidInputError | ArtifactError):
-        errors.print(f"error: {error}", markup=False)
-        return 2
-    if isinstance(error, HarmoniumError):
-        errors.print(f"error: {error}", markup=False)
-        return 1
-    text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
-    errors.print(text, markup=False)
-    return 1
+        sys.exit(report_error(error))
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:

@@ -17,7 +17,8 @@ from harmonium.cli.options import (
     parse_kinds,
 )
 from harmonium.cli.output import print_fit, print_json
-from harmonium.cli.shell import app, errors
+from harmonium.cli.processes import Machines
+from harmonium.cli.shell import app, errors, silence
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -87,12 +88,38 @@ def fit(
     log_to: Annotated[
         str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(help="Devices to split chains and batches over.", min=1, show_default="1"),
+    ] = None,
+    distributed: Annotated[
+        bool,
+        typer.Option(
+            "--distributed",
+            help="This is one of several processes that Slurm, Open MPI or Kubernetes has started.",
+        ),
+    ] = False,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of process 0, for several processes without a cluster that knows."
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="With --coordinator: number of processes.", min=1)
+    ] = None,
+    process: Annotated[
+        int | None, typer.Option(help="With --coordinator: number of this process, from 0.", min=0)
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a density to a table and write a run folder.
 
     Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with --resume RUN.
+
+    Several processes of one fit are called alike, read the same table and share a file system; process 0 writes the run
+    and speaks. --resume may change the number of devices and processes.
 
     Example: harmonium fit table.csv -o run --time-budget 60s
     """
@@ -110,6 +137,7 @@ def fit(
     }
     given = {name: value for name, value in given.items() if value is not None}
     logs = check_log_to(log_to)
+    machines = Machines(devices, distributed, coordinator, processes, process)
 
     from harmonium.cli.plans import begin, go_on
 
@@ -119,10 +147,14 @@ def fit(
     else:
         plan = begin(output, config, given, detector=detector, overwrite=overwrite)
 
-    from harmonium.cli.work import fit_run
+    from harmonium.cli.work import fit_run, follow_run
 
-    run = plan.read(data, errors, logs=logs, report=report)
-    metrics = fit_run(run, errors)
+    with machines.used() as is_first:
+        run = plan.read(data, errors if is_first else silence, logs=logs, report=report)
+        if not is_first:
+            follow_run(run)
+            return
+        metrics = fit_run(run, errors)
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:

@@ -1,7 +1,11 @@
-"""The application that commands belong to, and where it speaks of errors."""
+"""The application that commands belong to, and how it speaks of errors."""
+
+import traceback
 
 import typer
 from rich.console import Console
+
+from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
 
 app = typer.Typer(
     add_completion=True,
@@ -10,3 +14,25 @@ app = typer.Typer(
     help="Densities, samples and scores from deep energy-based models with binary latent units.",
 )
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
+# Of processes that leave speaking to the first.
+silence = Console(quiet=True)
+
+_shows_tracebacks = False
+
+
+def show_tracebacks(asked: bool) -> None:
+    """Whether `report_error` also prints where an error comes from."""
+    global _shows_tracebacks
+    _shows_tracebacks = asked
+
+
+def report_error(error: Exception) -> int:
+    """Print an error for people and return the exit code."""
+    if _shows_tracebacks:
+        traceback.print_exception(error)
+    if isinstance(error, HarmoniumError):
+        errors.print(f"error: {error}", markup=False)
+        return 2 if isinstance(error, InvalidInputError | ArtifactError) else 1
+    text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
+    errors.print(text, markup=False)
+    return 1

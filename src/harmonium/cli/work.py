@@ -72,6 +72,10 @@ class Run:
         """The folder as it fills."""
         return RunFolder(self.output)
 
+    def saving(self) -> dict[str, Any]:
+        """Where the fit saves its state, and whether it goes on from there."""
+        return {"resume" if self.resume else "checkpoints": self.folder.checkpoints}
+
     def config(self) -> dict[str, Any]:
         """All settings, as config.toml holds them, and what tells the table from others."""
         estimator, detector = self.estimator, self.detector
@@ -102,10 +106,10 @@ def fit_run(
         write_config(folder.path, config)
         with ending_on_interrupt(console, folder) as interrupt:
             if run.detector is not None:
-                _fit_detector(run, run.detector)
+                if _fit_detector(run, run.detector):
+                    run.detector.save(run.output / DETECTOR_FILE)
                 _shorten_budget(estimator, time.monotonic() - started)
             with fit_reports(console, run.output, estimator.n_updates, logs=run.logs) as tell:
-                where = {"resume" if run.resume else "checkpoints": folder.checkpoints}
                 numbers = all(field.is_number for field in run.table.fields)
                 # What `sample` of the loaded model returns; Arrow is always there.
                 container = "array" if numbers else "pyarrow"
@@ -114,7 +118,7 @@ def fit_run(
                     container=container,
                     report=interrupt.also(tell),
                     source=run.source,
-                    **where,
+                    **run.saving(),
                 )
             metrics = _metrics(estimator, time.monotonic() - started)
             metrics |= {"rows": run.n_rows, "rows_in_memory": run.table.n_rows}
@@ -132,6 +136,18 @@ def fit_run(
     return metrics
 
 
+def follow_run(run: Run) -> None:
+    """The part of the other processes in `fit_run`: the same computations, of which only checkpoints are written.
+
+    The detector is not needed here, but no process may be long in waiting for another.
+    """
+    started = time.monotonic()
+    if run.detector is not None:
+        _fit_detector(run, run.detector)
+        _shorten_budget(run.estimator, time.monotonic() - started)
+    run.estimator.fit_table(run.table, source=run.source, **run.saving())
+
+
 def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
     try:
@@ -143,16 +159,16 @@ def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: C
         )
 
 
-def _fit_detector(run: Run, detector: AnomalyDetector) -> None:
-    """Fit and save it, or take over the one that an earlier fit into this folder has left."""
+def _fit_detector(run: Run, detector: AnomalyDetector) -> bool:
+    """Fit it, or take over the one that an earlier fit into this folder has left; whether it was fitted."""
     path = run.output / DETECTOR_FILE
     if run.resume and path.is_file():
         stored = load(path)
         if isinstance(stored, AnomalyDetector):
             detector.adopt(stored.detector_, stored.settings_, stored.offset_, stored.provenance_)
-            return
+            return False
     detector.fit(run.table)
-    detector.save(path)
+    return True
 
 
 def make_detector(

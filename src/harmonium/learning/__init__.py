@@ -1,5 +1,6 @@
 """Layer 4: how parameters are found."""
 
+from harmonium.learning.devices import use_devices
 from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble
 from harmonium.learning.fit import fit
 from harmonium.learning.gradient import log_likelihood_gradient
@@ -35,5 +36,6 @@ __all__ = [
     "fit",
     "fit_ensemble",
     "log_likelihood_gradient",
+    "use_devices",
     "warm_start",
 ]

@@ -1,7 +1,8 @@
 """The course of a fit on disk, so that a run can end at any moment and go on later, bit by bit the same.
 
 A folder of checkpoints is written by Orbax: each is complete or absent, the last two are kept, and every one holds the
-best state as well as the latest.
+best state as well as the latest. Of arrays on many devices every process writes and reads its own parts, so that a fit may
+go on with another number of devices or processes.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import numpy as np
 
 from harmonium.errors import CheckpointError, HarmoniumError
 from harmonium.learning.course import Course
+from harmonium.learning.devices import agreed
 from harmonium.learning.trainer import State, Trainer
 from harmonium.typing import RandomKey
 
@@ -40,7 +42,7 @@ class Checkpoints:
 
     def save_if_due(self, course: Course) -> None:
         """Save unless so little time has passed that saving would take a large share of it."""
-        if time.monotonic() >= self._due:
+        if agreed(time.monotonic() >= self._due):
             self.save(course)
 
     def save(self, course: Course) -> None:
@@ -76,9 +78,10 @@ class Checkpoints:
             problems = []
             for step in steps:
                 try:
-                    found = manager.restore(step, args=_everything())
-                    self._check_identity(found.loop["identity"])
-                    return _build_course(start, found.arrays, found.loop)
+                    loop = manager.restore(step, args=_loop_alone()).loop
+                    self._check_identity(loop["identity"])
+                    arrays = manager.restore(step, args=_arrays_like(start)).arrays
+                    return _build_course(start, arrays, loop)
                 except HarmoniumError:
                     raise
                 except Exception as error:  # a damaged file may raise anything
@@ -139,12 +142,20 @@ def identify(trainer: Trainer, start: State, key: RandomKey, n_updates: int) -> 
     }
 
 
-def _everything() -> Any:
+def _loop_alone() -> Any:
     import orbax.checkpoint as ocp
 
+    return ocp.args.Composite(loop=ocp.args.JsonRestore())  # pyright: ignore[reportCallIssue]
+
+
+def _arrays_like(start: State) -> Any:
+    """Arrays laid out over the devices in use as those of `start` are."""
+    import orbax.checkpoint as ocp
+
+    like = {name: _to_arrays(start) for name in ("state", "best")}
+    layout = jax.tree.map(lambda leaf: ocp.ArrayRestoreArgs(sharding=leaf.sharding), like)
     return ocp.args.Composite(
-        arrays=ocp.args.PyTreeRestore(),  # pyright: ignore[reportCallIssue]
-        loop=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
+        arrays=ocp.args.PyTreeRestore(item=like, restore_args=layout)  # pyright: ignore[reportCallIssue]
     )
 
 
@@ -163,13 +174,13 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_arrays(tree: Any) -> list[np.ndarray]:
+def _to_arrays(tree: Any) -> list[jax.Array]:
     """The arrays of a tree, random keys as their numbers."""
     leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
-    return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
+    return [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
 
 
-def _from_arrays(like: Any, arrays: list[np.ndarray]) -> Any:
+def _from_arrays(like: Any, arrays: list[jax.Array]) -> Any:
     """A tree of the structure of `like` with these arrays."""
     dynamic, static = eqx.partition(like, eqx.is_array)
     leaves, structure = jax.tree.flatten(dynamic)
@@ -178,15 +189,14 @@ def _from_arrays(like: Any, arrays: list[np.ndarray]) -> Any:
         expected = jax.random.key_data(leaf) if _is_key(leaf) else leaf
         if array.shape != expected.shape or array.dtype != expected.dtype:
             raise ValueError(f"expected {expected.shape} {expected.dtype}; got {array.shape}")
-        new = jnp.asarray(array)
-        restored.append(jax.random.wrap_key_data(new) if _is_key(leaf) else new)
+        restored.append(jax.random.wrap_key_data(array) if _is_key(leaf) else array)
     return eqx.combine(jax.tree.unflatten(structure, restored), static)
 
 
 def _digest(tree: Any) -> str:
     """A fingerprint of all arrays of a tree."""
     digest = hashlib.sha256()
-    for array in _to_arrays(tree):
+    for array in map(np.asarray, _to_arrays(tree)):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

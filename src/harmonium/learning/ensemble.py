@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from harmonium.errors import DivergedError, InvalidInputError, describe
+from harmonium.learning.devices import agreed
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.trainer import cosine_decay
 from harmonium.model import Harmonium
@@ -95,7 +96,8 @@ def fit_ensemble(
         members, loss = run.advance(key_chunk, members, jnp.asarray(float(done)), length)
         losses.append(tuple(float(value) for value in loss))
         _check_finite(losses[-1], members.averaged, done + length)
-        if time_budget is not None and time.monotonic() - started > time_budget:
+        is_late = time_budget is not None and time.monotonic() - started > time_budget
+        if agreed(is_late):
             break
     return EnsembleFit(eqx.combine(members.averaged, run.static), tuple(losses))
 

@@ -13,6 +13,13 @@ from jaxtyping import Array
 from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError, describe
 from harmonium.learning.checkpoints import Checkpoints, Identity, identify
 from harmonium.learning.course import Course
+from harmonium.learning.devices import (
+    check_agreed,
+    check_even,
+    collect,
+    on_devices,
+    place,
+)
 from harmonium.learning.loop import Loop, Report
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, judge
@@ -58,12 +65,15 @@ def fit(
     `pools(k)`, k = 1, 2, …, gives other rows, as many and of the same kind as `data`, to train on after some visits to
     those before, for tables larger than memory; progress is judged by `data` and `validation`.
 
+    In a block of `use_devices` the updates are made on several devices.
+
     Raises `InvalidInputError` for unusable data, `DivergedError` if training stays unstable after repeated repair, and
     `CheckpointError` where a state cannot be written or is that of another fit.
     """
     started = time.monotonic()
     settings = FitSettings() if settings is None else settings
     _check_settings(n_updates, time_budget)
+    check_even("batch_size", settings.batch_size)
     key_split, key_init, key_loop, key_repair, key_final, key_check = jax.random.split(key, 6)
     training, held_out = _split(key_split, model, data, validation)
     trainer = Trainer(
@@ -75,16 +85,19 @@ def fit(
         static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
         updates_per_evaluation=_updates_per_evaluation(n_updates, settings),
     )
-    start = trainer.start(key_init, key_loop, model)
+    with on_devices():
+        start = trainer.start(key_init, key_loop, model)
+    start = place(start)
     store = course = None
+    identity = identify(trainer, start, key, n_updates)
+    check_agreed(identity)
     if checkpoints is not None or resume is not None:
-        identity = identify(trainer, start, key, n_updates)
         store, course = _open(checkpoints, resume, identity, start)
-    loop = Loop(trainer, n_updates, key_repair, key_check, time_budget, report, store, pools)
+    loop = Loop(place(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools)
     course, was_stopped = loop.run(start, course, started)
     history = course.history
     late = time_budget is not None and course.seconds > time_budget
-    candidates = Candidates(start, course.best, course.state)
+    candidates = collect(Candidates(start, course.best, course.state))
     chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from harmonium.errors import DivergedError
 from harmonium.learning.checkpoints import Checkpoints
 from harmonium.learning.course import Course
+from harmonium.learning.devices import agreed, collect, on_devices
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
 from harmonium.learning.supply import Pools, Supply
@@ -57,21 +58,25 @@ class Loop:
         course = self._first(start, started) if course is None else course
         per_evaluation = self.trainer.updates_per_evaluation
         clock = _Clock(self.n_updates, self._deadline(started), per_evaluation)
-        planned = course.update if clock.is_late else self.n_updates
+        planned = agreed(course.update if clock.is_late else self.n_updates)
         supply, asked_to_stop = Supply(self.trainer, self.pools), False
         while not asked_to_stop and not self._is_over(course, planned):
             course = self._step(course, supply, planned, started)
             if self.checkpoints is not None:
                 self.checkpoints.save_if_due(course)
-            asked_to_stop = self._tell(course.history[-1])
-            planned = clock.plan(course.update, len(course.history))
+            # Times and interrupts differ between processes, which must do the same.
+            asked_to_stop, planned = agreed(
+                (self._tell(course.history[-1]), clock.plan(course.update, len(course.history)))
+            )
         if self.checkpoints is not None:
             self.checkpoints.save(course)
         return course, asked_to_stop
 
     def _first(self, start: State, started: float) -> Course:
         """The course before any update, with the evaluation of the start."""
-        record = _record(_floats(self.trainer.evaluate(start)), start, started)
+        with on_devices():
+            measured = _floats(self.trainer.evaluate(start))
+        record = _record(measured, start, started)
         self._tell(record)
         value = float(record["validation_log_likelihood"])
         return Course(start, start, value, 0, 1.0, (record,))
@@ -91,10 +96,13 @@ class Loop:
         """The updates up to the next evaluation, judged."""
         trainer, number = self.trainer, len(course.history)
         control = Control(jnp.asarray(float(planned)), jnp.asarray(course.caution))
-        state, metrics = trainer.advance(*supply.prepare(course), control)
-        measured = _floats({**metrics, **trainer.evaluate(state)})
+        state, rows = supply.prepare(course)
+        with on_devices():
+            state, metrics = trainer.advance(state, rows, control)
+            measured = agreed(_floats({**metrics, **trainer.evaluate(state)}))
         if number % EVALUATIONS_PER_CHECK == 0:
-            measured |= _check(jax.random.fold_in(self.key_check, number), trainer, state)
+            key = jax.random.fold_in(self.key_check, number)
+            measured |= _check(key, *collect((trainer, state)))
         highest = course.highest("train_log_likelihood")
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)

@@ -1,12 +1,14 @@
 """Where the negatives of the likelihood gradient come from: four interchangeable sources."""
 
 from abc import abstractmethod
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from harmonium.learning.devices import check_even, split
 from harmonium.model import Harmonium, Path, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
 from harmonium.sampling import MALA, AbstractKernel, BlockGibbs
@@ -16,7 +18,7 @@ from harmonium.sampling.population import (
     Population,
     anneal_population,
     effective_sample_size,
-    follow,
+    follow_all,
     log_mean_exp,
     reweight,
     start_population,
@@ -94,20 +96,17 @@ class WeightedPopulation(AbstractNegatives):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
         """Exact draws of the base, reweighted to a model close to it, annealed to any other."""
+        check_even("n_chains", self.n_chains)
         kernel = training_kernel(model) if self.kernel is None else self.kernel
         path = centered_path(model, data)
         populations = [
             _first_population(k, path, kernel, self.n_chains) for k in jax.random.split(key)
         ]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations)
+        return _split(jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations))
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Population) -> Draw:
         """Reweight to the model, resample where needed, move."""
-
-        def follow_model(key: RandomKey, population: Population) -> Population:
-            return follow(key, population, model, n_steps=self.steps_per_update)
-
-        populations = jax.vmap(follow_model)(jax.random.split(key), carry)
+        populations = _split(follow_all(key, carry, model, n_steps=self.steps_per_update))
         learners, monitors = _unstack(populations)
         metrics = {
             # Of a kernel with several levels, that of the model itself.
@@ -118,10 +117,11 @@ class WeightedPopulation(AbstractNegatives):
             "log_partition": monitors.estimated_log_partition(),
         }
         negatives = Negatives(learners.states.position, learners.log_weights)
-        # An update may raise F at the learners and lower it unseen elsewhere: the monitors see it.
+        # An update may raise F at the learners and lower it unseen elsewhere: the monitors see it. Chain by chain, because
+        # chains of one device must lie side by side.
         witnesses = Negatives(
-            populations.states.position.reshape(-1, model.n_visible),
-            jax.nn.log_softmax(populations.log_weights, axis=1).reshape(-1),
+            jnp.swapaxes(populations.states.position, 0, 1).reshape(-1, model.n_visible),
+            jax.nn.log_softmax(populations.log_weights, axis=1).T.reshape(-1),
         )
         return Draw(negatives, witnesses, populations, metrics)
 
@@ -162,6 +162,15 @@ def _unstack(populations: Population) -> tuple[Population, Population]:
     return learners, monitors
 
 
+def _split(populations: Population) -> Population:
+    """The chains of both over the devices in use."""
+    return eqx.tree_at(
+        lambda p: (p.states, p.log_weights, p.ancestors),
+        populations,
+        replace_fn=partial(split, axis=1),
+    )
+
+
 class _Chains(NamedTuple):
     kernel: AbstractKernel
     positions: Positions
@@ -176,8 +185,9 @@ class PersistentChains(AbstractNegatives):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> _Chains:
         """Chains at exact draws of the base."""
+        check_even("n_chains", self.n_chains)
         kernel = training_kernel(model) if self.kernel is None else self.kernel
-        return _Chains(kernel, sample_base(key, model, self.n_chains))
+        return _Chains(kernel, split(sample_base(key, model, self.n_chains)))
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains) -> Draw:
         """Move the chains on with the current model."""
@@ -229,12 +239,13 @@ class ExactSamples(AbstractNegatives):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> tuple[()]:
         """Nothing is carried."""
+        check_even("n_chains", self.n_chains)
         exact_samples(key, model, 1)
         return ()
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: tuple[()]) -> Draw:
         """Draw h from p(h), then x from p(x|h)."""
-        positions = exact_samples(key, model, self.n_chains)
+        positions = split(exact_samples(key, model, self.n_chains))
         negatives = Negatives(positions, jnp.zeros(self.n_chains, positions.dtype))
         return Draw(negatives, negatives, carry, {})
 
@@ -257,7 +268,7 @@ def _move_unweighted(
     moved = run_chains(
         key_move, model, chains.kernel, states, n_steps=n_steps, adaptation_rate=ADAPTATION_RATE
     )
-    positions = moved.states.position
+    positions = split(moved.states.position)
     correlation = lagged_correlation(states.free_energy, moved.states.free_energy)
     metrics = {
         "acceptance": jnp.ravel(moved.acceptance)[-1],

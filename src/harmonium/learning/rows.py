@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from harmonium.learning.devices import split
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
 from harmonium.sampling.conditional import TARGET_ACCEPTANCE, move_free, opened_log_mass
@@ -62,7 +63,7 @@ class CompleteRows(AbstractRows):
 
     def mean_free_energy(self, model: Harmonium) -> Scalar:
         """The mean of F."""
-        return jnp.mean(jax.vmap(model.free_energy)(self.values[:MAX_EVALUATION_ROWS]))
+        return jnp.mean(jax.vmap(model.free_energy)(split(self.values[:MAX_EVALUATION_ROWS])))
 
 
 class _Completed(NamedTuple):
@@ -149,6 +150,6 @@ class IncompleteRows(AbstractRows):
 
     def mean_free_energy(self, model: Harmonium) -> Scalar:
         """By importance sampling from the reference, with the same draws every time: a little high."""
-        noise = self.noise[:MAX_INCOMPLETE_EVALUATION_ROWS]
+        noise = split(self.noise[:MAX_INCOMPLETE_EVALUATION_ROWS])
         log_mass = opened_log_mass(self.key, model, self.matrix, self.opened, noise, N_DRAWS)
         return -jnp.mean(log_mass)

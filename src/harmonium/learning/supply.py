@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 
 from harmonium.learning.course import Course
+from harmonium.learning.devices import place
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.trainer import State, Trainer
 
@@ -34,7 +35,7 @@ class Supply:
         number = len(course.history) - 1
         index = number // self._period
         if index != self._index:
-            self._index, self._rows = index, self._pools(index) if index else self._first
+            self._index, self._rows = index, place(self._pools(index)) if index else self._first
         # Filled cells belong to the rows that they were filled for; a state that was returned to may be of others.
         if number % self._period == 0 or course.history[-1]["event"]:
             return _with_rows(course.state, self._rows.start()), self._rows

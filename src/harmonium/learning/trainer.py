@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from harmonium.errors import InvalidInputError, describe
+from harmonium.learning.devices import split
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import AbstractRows
@@ -124,6 +125,7 @@ class Trainer(eqx.Module):
         key, key_batch, key_ascend = jax.random.split(state.key, 3)
         model = self.combine(state.parameters)
         batch, rows = source.draw(key_batch, model, state.rows, self.settings.batch_size)
+        batch = split(batch)
         ascent = self.objective.ascend(key_ascend, model, batch, state.carry)
         descent = jax.tree.map(jnp.negative, ascent.gradient)
         update, optimizer_state = self.optimizer.update(
@@ -161,7 +163,7 @@ class Trainer(eqx.Module):
         model = self.combine(state.averaged)
         log_partition, ess = self.objective.log_partition(model, state.carry)
         held_out = self.held_out.mean_free_energy(model)
-        hidden_mean = jax.vmap(model.hidden_mean)(self.held_out.completed)
+        hidden_mean = jax.vmap(model.hidden_mean)(split(self.held_out.completed))
         leaves = jax.tree.leaves(state.parameters)
         return {
             "train_log_likelihood": -self.training.mean_free_energy(model) - log_partition,

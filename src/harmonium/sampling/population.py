@@ -6,12 +6,13 @@ inverse temperature that rises from the exact base (Neal 2001; Del Moral et al. 
 Carbone et al. 2023, "Efficient training of energy-based models using Jarzynski equality").
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from harmonium.model import Harmonium, Path, base_log_partition, sample_base
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
@@ -98,7 +99,6 @@ def resample(key: RandomKey, population: Population, below: float = RESAMPLE_BEL
 
     The mean weight moves into `log_partition`; copies are told apart by later moves.
     """
-    needed = population.ess() < below * population.n_chains
 
     def do(population: Population) -> Population:
         chosen = systematic_indices(key, population.log_weights)
@@ -116,7 +116,13 @@ def resample(key: RandomKey, population: Population, below: float = RESAMPLE_BEL
             ),
         )
 
+    needed = is_uneven(population, below)
     return jax.lax.cond(needed, do, lambda population: population, population)
+
+
+def is_uneven(population: Population, below: float = RESAMPLE_BELOW) -> Bool[Array, ""]:
+    """Whether the effective sample size has fallen below a share of the chains."""
+    return population.ess() < below * population.n_chains
 
 
 def systematic_indices(key: RandomKey, log_weights: PerChain) -> Int[Array, "chains"]:
@@ -167,6 +173,32 @@ def follow(
     population = reweight(key_weight, population, model)
     population = resample(key_resample, population)
     return move(key_move, population, model, n_steps=n_steps, adaptation_rate=adaptation_rate)
+
+
+def follow_all(
+    key: RandomKey, populations: Population, model: Harmonium, *, n_steps: int
+) -> Population:
+    """`follow` for populations side by side, stacked on the first axis.
+
+    Resampling moves chains between all places, on several devices from one to another: where no population
+    needs it, it is left out, which `vmap` of a condition would not do.
+    """
+    key_weight, key_resample, key_move = jax.random.split(key, 3)
+    n_populations = populations.log_weights.shape[0]
+
+    def each(
+        step: Callable[[RandomKey, Population], Population], key: RandomKey, these: Population
+    ):
+        return jax.vmap(step)(jax.random.split(key, n_populations), these)
+
+    populations = each(lambda k, p: reweight(k, p, model), key_weight, populations)
+    populations = jax.lax.cond(
+        jnp.any(jax.vmap(is_uneven)(populations)),
+        lambda these: each(resample, key_resample, these),
+        lambda these: these,
+        populations,
+    )
+    return each(lambda k, p: move(k, p, model, n_steps=n_steps), key_move, populations)
 
 
 def anneal_population(

@@ -131,7 +131,7 @@ def test_noise_of_rounding_is_constant_but_close_time_stamps_are_not():
     noisy = np.where(rows % 2, 0.1 + 0.2, 0.3)
     with pytest.warns(HarmoniumWarning, match="constant: 'a'"):
         columns = Columns.fit(table(noisy, 1.7e9 + rows % 2))
-    assert columns.kinds == ("constant", "grid")
+    assert columns.kinds == ("constant", "binary")
 
 
 def test_only_constant_columns():
@@ -266,9 +266,26 @@ def test_wrong_widths(method):
         getattr(columns, method)(np.ones((2, 9)), *rest)
 
 
-def test_zeros_and_ones_are_two_categories_and_other_pairs_a_grid():
-    columns = Columns.fit(table(integers(2), integers(2) + 1))
-    assert columns.kinds == ("binary", "grid")
+@pytest.mark.parametrize("pair", [(0.0, 1.0), (1.0, 2.0), (-1.0, 1.0), (0.5, 7.25)])
+def test_two_numbers_are_two_categories_and_come_back(pair):
+    values = np.where(integers(2), pair[1], pair[0])
+    columns = Columns.fit(table(values))
+    assert columns.kinds == ("binary",) and columns.is_integer[0] == (pair[0] % 1 == 0)
+    columns = Columns.from_state(*columns.to_state())
+    places = columns.dequantize(values[:, None], np.random.default_rng(3))
+    np.testing.assert_array_equal(columns.restore(places)[:, 0], values)
+    assert columns.breaks_rule(np.array([[pair[0]], [3.0]])).tolist() == [[False], [True]]
+
+
+def test_two_numbers_that_hardly_repeat_may_be_of_many():
+    few = np.full(500, np.nan)
+    few[:3] = 2.0, 5.0, 2.0
+    assert Columns.fit(table(few, normal())).kinds == ("grid", "continuous")
+
+
+def test_two_numbers_of_a_column_stated_to_be_integer_are_a_grid():
+    found = Columns.fit(Table(integers(2)[:, None] + 1, ("a",), (Field("a", kind="integer"),)))
+    assert found.kinds == ("grid",)
 
 
 def holes(column, every=7):

@@ -15,7 +15,7 @@ import numpy as np
 
 from harmonium.data.columns_state import build_state, check_state
 from harmonium.data.fields import Field
-from harmonium.data.grids import find_grid
+from harmonium.data.kinds import classify
 from harmonium.data.levels import Levels, fit_levels, standardized
 from harmonium.data.problems import problem, quote
 from harmonium.data.table import Table
@@ -72,7 +72,7 @@ class Columns:
                 kinds[i], source[i] = "duplicate", twin
             else:
                 modeled.append(i)
-                kinds[i], offset[i], step[i] = _classify(field, seen)
+                kinds[i], offset[i], step[i] = classify(field, seen)
         columns = Columns(
             fields=table.fields,
             kinds=tuple(kinds),
@@ -127,6 +127,7 @@ class Columns:
         """Whether every column of the table holds whole numbers, boolean of shape (columns,)."""
         own = np.array([kind in ("grid", "binary", "constant") for kind in self.kinds], dtype=bool)
         whole = (self.constant % 1 == 0) & (self.offset % 1 == 0) & (self.step % 1 == 0)
+        whole &= [own is None or bool(np.all(own.codes % 1 == 0)) for own in self.levels]
         integer = own & whole
         twins = self._indices("duplicate")
         integer[twins] = integer[self.source[twins]]
@@ -270,19 +271,6 @@ class Columns:
             raise problem(f"Columns.{method}(values)", expected, f"shape {values.shape}")
 
 
-def _classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
-    """Kind, offset and step of a column whose observed cells differ."""
-    if field.kind == "categorical":
-        return "categorical", 0.0, 0.0
-    if field.kind == "continuous":
-        return "continuous", 0.0, 0.0
-    if field.kind == "auto" and np.isin(seen, (0.0, 1.0)).all():
-        return "binary", 0.0, 0.0
-    # Whole days are whole days, however few of them repeat.
-    grid = find_grid(seen, sparse=field.form == "datetime")
-    return ("continuous", 0.0, 0.0) if grid is None else ("grid", *grid)
-
-
 def _fit_levels(
     values: np.ndarray, kinds: list[str], modeled: list[int]
 ) -> tuple[Levels | None, ...]:
@@ -290,8 +278,10 @@ def _fit_levels(
     if not any(coded):
         return (None,) * len(kinds)
     cells = [
-        np.where(values[:, i] < 0, np.nan, values[:, i]) if c else values[:, i]
-        for i, c in zip(modeled, coded, strict=True)
+        np.where(values[:, i] < 0, np.nan, values[:, i])
+        if kinds[i] == "categorical"
+        else values[:, i]
+        for i in modeled
     ]
     parts = standardized(cells, coded)
     levels: list[Levels | None] = [None] * len(kinds)

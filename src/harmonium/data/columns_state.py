@@ -65,7 +65,9 @@ def check_state(columns: Any, call: str) -> None:
         codes = columns.levels[i].codes if columns.levels[i] else np.zeros(0)
         if kind == "categorical" and not np.isin(codes, np.arange(n_categories)).all():
             raise state_error(call, f"codes below {n_categories}", f"others in column {i + 1}")
-        if kind == "binary" and not np.isin(codes, (0, 1)).all():
+        if kind == "binary" and len(codes) != 2:
+            raise state_error(call, "two codes", f"{len(codes)} in column {i + 1}")
+        if kind == "binary" and field.form == "boolean" and not np.isin(codes, (0, 1)).all():
             raise state_error(call, "the codes 0 and 1", f"others in column {i + 1}")
 
 

@@ -221,7 +221,7 @@ def test_state_survives_json():
         columns.kinds,
         columns.n_rows,
     )
-    for name in ("constant", "source", "offset", "step"):
+    for name in ("constant", "source", "offset", "step", "decimals"):
         np.testing.assert_array_equal(getattr(again, name), arrays[name])
         assert getattr(again, name).dtype == arrays[name].dtype
     assert again.levels == (None,) * 6
@@ -240,6 +240,8 @@ def test_state_survives_json():
         ({"extra": 1}, {}, "config with the keys"),
         ({}, {"step": np.ones(2)}, "step of shape (3,); got shape (2,)"),
         ({}, {"step": np.zeros(3)}, "a positive step in grid columns only"),
+        ({}, {"decimals": np.array([-1, 400, 0])}, "decimals from -1 to 9"),
+        ({}, {"decimals": np.array([-1, 0.5, 0])}, "decimals from -1 to 9"),
         ({}, {"source": np.array([0, 0, 2])}, "duplicates of earlier columns"),
         ({}, {"constant": np.array([np.nan, 0, 0])}, "finite constant"),
         ({}, {"constant": np.array(["x", "y", "z"])}, "numbers in constant"),
@@ -275,6 +277,21 @@ def test_two_numbers_are_two_categories_and_come_back(pair):
     places = columns.dequantize(values[:, None], np.random.default_rng(3))
     np.testing.assert_array_equal(columns.restore(places)[:, 0], values)
     assert columns.breaks_rule(np.array([[pair[0]], [3.0]])).tolist() == [[False], [True]]
+
+
+def test_restored_numbers_have_the_decimals_of_the_training_cells():
+    exact, single = normal(), normal().astype(np.float32)
+    values = table(exact, np.round(exact, 5), np.round(exact, 2), 0.1 * integers(9), single)
+    columns = Columns.fit(values)
+    assert columns.kinds == ("continuous", "continuous", "continuous", "grid", "continuous")
+    assert columns.decimals.tolist() == [-1, 5, 2, 1, -1]
+    points = np.random.default_rng(5).normal(size=(400, 5))
+    restored = columns.restore(points)
+    np.testing.assert_array_equal(restored[:, [0, 4]], points[:, [0, 4]])
+    for i, decimals in ((1, 5), (2, 2), (3, 1)):
+        texts = [repr(float(cell)) for cell in restored[:, i]]
+        assert max(len(text.partition(".")[2]) for text in texts) <= decimals
+        assert np.abs(restored[:, i] - points[:, i]).max() < 10.0**-decimals
 
 
 def test_two_numbers_that_hardly_repeat_may_be_of_many():

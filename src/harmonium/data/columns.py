@@ -15,7 +15,7 @@ import numpy as np
 
 from harmonium.data.columns_state import build_state, check_state
 from harmonium.data.fields import Field
-from harmonium.data.kinds import classify
+from harmonium.data.kinds import classify, decimals_of
 from harmonium.data.levels import Levels, fit_levels, standardized
 from harmonium.data.problems import problem, quote
 from harmonium.data.table import Table
@@ -36,8 +36,9 @@ class Columns:
     All fields but `n_rows` have one entry per column of the table: `fields`, what the columns are outside; `kinds`, of
     "continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored"; `constant`, the value of a
     constant column; `source`, the index of the column that a duplicate repeats; `offset` and `step`, the lattice
-    offset + step·Z of a grid column (in data units); `levels`, the categories of a binary or categorical column, else
-    None. Numbers that do not apply are 0. `n_rows` counts the training rows.
+    offset + step·Z of a grid column (in data units); `decimals`, those of the cells of a continuous or grid column, -1
+    where they have many; `levels`, the categories of a binary or categorical column, else None. Other numbers that do
+    not apply are 0. `n_rows` counts the training rows.
     """
 
     fields: tuple[Field, ...]
@@ -46,6 +47,7 @@ class Columns:
     source: np.ndarray
     offset: np.ndarray
     step: np.ndarray
+    decimals: np.ndarray
     levels: tuple[Levels | None, ...]
     n_rows: int
 
@@ -60,6 +62,7 @@ class Columns:
         kinds = ["continuous"] * n_columns
         constant, offset, step = (np.zeros(n_columns) for _ in range(3))
         source = np.zeros(n_columns, dtype=np.int64)
+        decimals = np.full(n_columns, -1)
         modeled: list[int] = []
         for i, field in enumerate(table.fields):
             column = table.values[:, i]
@@ -73,6 +76,7 @@ class Columns:
             else:
                 modeled.append(i)
                 kinds[i], offset[i], step[i] = classify(field, seen)
+                decimals[i] = decimals_of(kinds[i], seen)
         columns = Columns(
             fields=table.fields,
             kinds=tuple(kinds),
@@ -80,6 +84,7 @@ class Columns:
             source=source,
             offset=offset,
             step=step,
+            decimals=decimals,
             levels=_fit_levels(table.values, kinds, modeled),
             n_rows=table.n_rows,
         )
@@ -186,8 +191,8 @@ class Columns:
     def restore(self, points: np.ndarray) -> np.ndarray:
         """All columns, shape (rows, columns), from points of the modeled ones (rows, modeled).
 
-        Grid columns are rounded to their lattice, categories decoded, constants filled in, duplicates copied;
-        columns that are left out are NaN.
+        Grid columns are rounded to their lattice, others to the decimals of the training cells; categories are
+        decoded, constants filled in, duplicates copied; columns that are left out are NaN.
         """
         self._check_width(points, self.n_modeled, "restore")
         full = np.tile(self.constant, (len(points), 1))
@@ -196,6 +201,8 @@ class Columns:
         grid = np.flatnonzero(self.step)
         offset, step = self.offset[grid], self.step[grid]
         full[:, grid] = offset + step * np.round((full[:, grid] - offset) / step)
+        for i in np.flatnonzero(self.decimals >= 0):
+            full[:, i] = np.round(full[:, i], self.decimals[i])
         for j, levels in self._coded():
             full[:, self.modeled_index[j]] = levels.decode(points[:, j])
         twins = self._indices("duplicate")
@@ -237,7 +244,8 @@ class Columns:
             "kinds": list(self.kinds),
             "n_rows": self.n_rows,
         }
-        arrays = {name: getattr(self, name) for name in ("constant", "source", "offset", "step")}
+        names = ("constant", "source", "offset", "step", "decimals")
+        arrays = {name: getattr(self, name) for name in names}
         parts = [
             (np.zeros(0),) * 2 if own is None else (own.codes, own.counts) for own in self.levels
         ]

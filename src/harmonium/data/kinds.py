@@ -3,7 +3,7 @@
 import numpy as np
 
 from harmonium.data.fields import Field
-from harmonium.data.grids import find_grid
+from harmonium.data.grids import find_decimals, find_grid
 
 
 def classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
@@ -17,6 +17,12 @@ def classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
     # Whole days are whole days, however few of them repeat.
     grid = find_grid(seen, sparse=field.form == "datetime")
     return ("continuous", 0.0, 0.0) if grid is None else ("grid", *grid)
+
+
+def decimals_of(kind: str, seen: np.ndarray) -> int:
+    """Decimals of the observed cells of a column that holds numbers; -1 for other kinds, and where there are many."""
+    found = find_decimals(seen) if kind in ("continuous", "grid") else None
+    return -1 if found is None else found
 
 
 def _has_two_values(seen: np.ndarray) -> bool:

@@ -167,6 +167,7 @@ def _without_grid(columns: Columns, index: int) -> Columns:
         source=zero.astype(np.int64),
         offset=zero,
         step=zero,
+        decimals=np.array([-1]),
         levels=(None,),
         n_rows=columns.n_rows,
     )

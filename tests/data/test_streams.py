@@ -14,6 +14,7 @@ from harmonium.data import (
     Field,
     number_fields,
     read_batches,
+    read_named_batches,
     read_table,
     write_columns,
 )
@@ -260,3 +261,29 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, suffix):
 def write(path, table, **options):
     pyarrow.parquet.write_table(table, path, **options)
     return path
+
+
+NAMED = (Field("name", "text", "identifier"), Field("number", "integer", "identifier"), Field("b"))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_identifiers_come_along_as_they_stand_in_the_file(ending, tmp_path):
+    path = tmp_path / f"table{ending}"
+    names = ["007", "é, so", "x", "y", "z"]
+    columns = {"b": [1.0, 2.0, 3.0, 4.0, 5.0], "other": names[::-1], "name": names}
+    write_columns(path, columns)
+    batches = list(read_named_batches(path, fields=NAMED, size=2))
+    assert [list(cells) for _, cells in batches] == [["name"]] * 3
+    assert [text for _, cells in batches for text in cells["name"].to_pylist()] == names
+    whole = read_table(path, fields=NAMED)
+    assert_same((table for table, _ in batches), whole, 2)
+
+
+def test_identifiers_of_an_array_go_by_position(tmp_path):
+    path = tmp_path / "table.npy"
+    np.save(path, np.arange(9.0).reshape(3, 3))
+    ((_, cells),) = read_named_batches(path, fields=NAMED)
+    assert {name: array.to_pylist() for name, array in cells.items()} == {
+        "name": [0, 3, 6],
+        "number": [1, 4, 7],
+    }

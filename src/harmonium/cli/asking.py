@@ -129,7 +129,7 @@ def impute(
 ) -> None:
     """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
 
-    Draws differ as much as is not known of a cell.
+    Draws differ as much as is not known of a cell. Columns that name rows are written as they are.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
@@ -208,11 +208,15 @@ def sample(
 ) -> None:
     """Draw rows from a fitted density.
 
+    Numbers have the decimals of the training rows and may lie beyond their range. Columns that name rows are left out.
+
     Example: harmonium sample run -n 1000 -o new.csv
     """
     estimator = load_density(model, output, overwrite=overwrite)
     rows, diagnostics = estimator.density_.sample(n, seed=seed)
-    fields = sample_fields(estimator.density_.columns)
+    columns = estimator.density_.columns
+    kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
+    rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]
     if output is not None:
         from harmonium.data import write_table
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from harmonium.data import ArrayWriter, Table, TableWriter, decode_columns, read_batches
+from harmonium.data import (
+    ArrayWriter,
+    Table,
+    TableWriter,
+    decode_columns,
+    read_batches,
+    read_named_batches,
+)
 from harmonium.estimators import DensityEstimator, Imputer
 from harmonium.model import Spin
 
@@ -38,15 +45,18 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
 
 
 def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
-    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front."""
+    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front.
+
+    Identifiers are as they stand in the file.
+    """
     fields = imputer.estimator_.density_.columns.fields
-    for table in read_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
+    for table, named in read_named_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
         if not n_tables:
-            yield _kept(imputer.fill(table), table)
+            yield _joined(imputer.fill(table), table, named)
             continue
         drawn = imputer.draw_tables(table, n_tables)
         for number, values in enumerate(drawn, start=1):
-            yield {"draw": np.full(table.n_rows, number), **_kept(values, table)}
+            yield {"draw": np.full(table.n_rows, number), **_joined(values, table, named)}
 
 
 def write_batches(path: Path, batches: Iterable[Columns]) -> int:
@@ -72,7 +82,8 @@ def _write_array(path: Path, batches: Iterable[Columns]) -> int:
     return n_rows
 
 
-def _kept(values: np.ndarray, table: Table) -> Columns:
-    """Cells as they were; columns that are left out of the model have nothing to say."""
-    decoded = decode_columns(values, table.fields)
-    return {field.name: decoded[field.name] for field in table.fields if field.kind != "identifier"}
+def _joined(values: np.ndarray, table: Table, named: Columns) -> Columns:
+    """Cells as a reader of the file knows them, in the order of the columns of training."""
+    decoded = decode_columns(values, table.fields) | named
+    fields = (f for f in table.fields if f.kind != "identifier" or f.name in named)
+    return {field.name: decoded[field.name] for field in fields}

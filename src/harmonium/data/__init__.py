@@ -7,7 +7,7 @@ from harmonium.data.frames import container_of, decode_columns, to_frame
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
-from harmonium.data.streams import read_batches
+from harmonium.data.streams import read_batches, read_named_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
 from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
@@ -29,6 +29,7 @@ __all__ = [
     "fingerprint",
     "number_fields",
     "read_batches",
+    "read_named_batches",
     "read_table",
     "sample_rows",
     "to_frame",

@@ -32,6 +32,20 @@ def read_batches(
     NPZ archive its array. Raises `InvalidInputError` for a file or columns that cannot be used at
     once, and for a cell when its batch is due.
     """
+    return (table for table, _ in read_named_batches(path, fields=fields, call=call, size=size))
+
+
+def read_named_batches(
+    path: str | os.PathLike[str],
+    *,
+    fields: tuple[Field, ...],
+    call: str | None = None,
+    size: int = BATCH_ROWS,
+) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """The batches of `read_batches`, each with the cells of its identifiers, by name, as Arrow arrays.
+
+    These cells are as they stand in the file; an identifier that is not there is left out.
+    """
     path = Path(path)
     call = call or f"read_batches({str(path)!r})"
     if size < 1:
@@ -51,14 +65,31 @@ def read_batches(
     return _coded(parts, fields, call)
 
 
-def _coded(parts: Iterator[Any], fields: tuple[Field, ...], call: str) -> Iterator[Table]:
-    """The parts of a table, coded; the only one of a table without rows is refused."""
+def _coded(
+    parts: Iterator[Any], fields: tuple[Field, ...], call: str
+) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """The parts of a table, coded, and their identifiers; the only part of a table without rows is refused."""
     n_before = 0
     with read_errors(call):
         for part in parts:
             rows = range(n_before + 1, n_before + len(part) + 1)
-            yield as_table(part, call=call, fields=fields, rows=rows)
+            yield as_table(part, call=call, fields=fields, rows=rows), _identifiers(part, fields)
             n_before += len(part)
+
+
+def _identifiers(part: Any, fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The cells of identifiers in a part, an Arrow table or an array."""
+    import pyarrow as pa
+
+    is_array = isinstance(part, np.ndarray)
+    names = [field.name for field in fields] if is_array else part.column_names
+    return {
+        field.name: pa.array(part[:, names.index(field.name)])
+        if is_array
+        else part.column(field.name)
+        for field in fields
+        if field.kind == "identifier" and field.name in names
+    }
 
 
 def _array_parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:

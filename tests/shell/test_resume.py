@@ -1,6 +1,8 @@
 """Runs that are ended, by Ctrl-C, by the system or by an error, and go on: as a user does it, in processes of their own."""
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -11,12 +13,14 @@ import tomllib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from shell.test_cli import QUICK, call
 
 from harmonium.cli.interrupts import Interrupt
-from harmonium.cli.progress import fit_reports
+from harmonium.cli.progress import PlainLines, showing
 from harmonium.cli.runs import RunFolder
 from harmonium.cli.shell import errors
+from harmonium.cli.training import fit_reports
 
 FIT = [
     "--updates",
@@ -169,14 +173,52 @@ RECORD = {
 
 def test_progress_in_plain_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
-    with fit_reports(errors, tmp_path, 10, logs=False) as tell:
+    with fit_reports(PlainLines(errors), tmp_path, 10, logs=False) as tell:
         tell(RECORD)
         tell({**RECORD, "update": 8.0, "acceptance": 0.01})
         tell({**RECORD, "update": 5.0, "event": "a fault; returned"})
-    first, second, third, fourth = capsys.readouterr().err.strip().splitlines()
-    assert first == "update 5 of 10, held-out -2.50 nats per row, acceptance 0.60, chains keep up"
+    begun, first, second, third, fourth = capsys.readouterr().err.strip().splitlines()
+    assert (
+        begun == "fitting"
+        and first == "update 5 of 10, held-out -2.50 nats per row, acceptance 0.60, chains keep up"
+    )
     assert "s left" in second and second.endswith("chains hardly move")
     assert third.endswith("repaired just now") and fourth == "update 5: a fault; returned"
+
+
+def test_phases_are_shown_on_a_terminal_and_elsewhere():
+    for console in (
+        Console(file=io.StringIO(), force_terminal=True, width=100),
+        Console(file=io.StringIO()),
+    ):
+        with showing(console) as display:
+            logging.getLogger("harmonium.learning.fit").info("estimating log Z")
+            logging.getLogger("harmonium.inference").debug("256 of 500 rows")
+            display.begin("fitting")
+            display.note("update 5", 5, 10)
+        shown = console.file.getvalue()
+        assert "estimating log Z" in shown and "fitting" in shown
+        assert ("\x1b" in shown) == console.is_terminal
+    assert not logging.getLogger("harmonium").handlers
+
+
+def test_a_fit_tells_its_phases(table, tmp_path, capsys):
+    assert call("fit", table, "-o", tmp_path / "run", *QUICK) == 0
+    lines = capsys.readouterr().err.splitlines()
+    phases = [
+        "reading table.csv",
+        "table.csv: 200 rows x 2 columns",
+        "fitting the transform",
+        "compiling",
+        "fitting",
+        "estimating log Z",
+    ]
+    assert [line for line in lines if line in phases] == phases
+    holes = tmp_path / "holes.csv"
+    holes.write_text("a,b\n1,\n,2\n")
+    assert call("impute", tmp_path / "run", holes, "-o", tmp_path / "filled.csv") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "filling holes.csv" and len(told) == 2 and len(told[1].split()) < 20
 
 
 def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The demo: handwritten digits, a model, two yardsticks, two pictures."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from sklearn.datasets import load_digits
 
+from harmonium.cli.progress import Display
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.estimators import DensityEstimator
 from harmonium.inference.yardsticks import yardsticks
 from harmonium.report import draw_image_grids, draw_training_curve
+
+_log = logging.getLogger(__name__)
 
 N_TEST = 347
 N_SHOWN = 64
@@ -19,7 +23,7 @@ SIDE = 8
 LARGEST_PIXEL = 16.0
 
 
-def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | None) -> Metrics:
+def run_demo(output: Path, display: Display, *, seed: int, time_budget: float | None) -> Metrics:
     """Fit the digits, compare on rows that neither model nor yardstick has seen, draw, and print."""
     pixels = np.asarray(load_digits(return_X_y=True)[0], float)
     pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]
@@ -28,11 +32,12 @@ def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | 
     estimator = DensityEstimator(time_budget=time_budget, random_state=seed)
 
     def finish(folder: Path, metrics: Metrics) -> None:
+        _log.info("fitting the yardsticks")
         metrics["test"] = _compare(estimator, training, test, seed)
         _draw(estimator, test, folder)
 
     run = Run(estimator, Table(training, names), output)
-    metrics = fit_run(run, console, finish=finish)
+    metrics = fit_run(run, display, finish=finish)
     return metrics
 
 

@@ -119,10 +119,12 @@ def fit(
     else:
         plan = begin(output, config, given, detector=detector, overwrite=overwrite)
 
+    from harmonium.cli.progress import showing
     from harmonium.cli.work import fit_run
 
-    run = plan.read(data, errors, logs=logs, report=report)
-    metrics = fit_run(run, errors)
+    with showing(errors) as display:
+        run = plan.read(data, errors, logs=logs, report=report)
+        metrics = fit_run(run, display)
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:
@@ -153,8 +155,10 @@ def demo(
     budget = parse_duration(time_budget)
 
     from harmonium.cli.demo import print_demo, run_demo
+    from harmonium.cli.progress import showing
 
-    metrics = run_demo(output, errors, seed=seed, time_budget=budget)
+    with showing(errors) as display:
+        metrics = run_demo(output, display, seed=seed, time_budget=budget)
     if as_json:
         print_json({"run": str(output), **metrics})
     else:

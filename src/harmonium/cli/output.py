@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 
+def trust_line(trusted: bool) -> str:
+    """The verdict of a density in short."""
+    if trusted:
+        return "Trusted: its log-densities may be quoted. The whole verdict: harmonium evaluate, or --json."
+    return "NOT trusted: its log-densities are a ranking, not to be quoted. Why: harmonium evaluate, or --json."
+
+
 def draw_figures(diagnostics: Any) -> dict[str, Any]:
     """Those of the draws, under names that cannot be taken for those of the fit."""
     figures = asdict(diagnostics)

@@ -1,5 +1,6 @@
 """What a `fit` is asked to do, new or going on: settings from a file, options, and the folder."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, 
 from harmonium.cli.work import Run, make_detector, make_estimator
 from harmonium.data import LongTable, fingerprint, sample_rows
 from harmonium.errors import InvalidInputError
+
+_log = logging.getLogger(__name__)
 
 MAX_ROWS = 100_000
 FEWEST_ROWS = 8
@@ -31,9 +34,11 @@ class Plan:
         """Read the rows to train on."""
         estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
         seed = self.settings.get("seed", 0)
+        _log.info("reading %s", data.name)
         table, n_rows, numbers = sample_rows(
             data, self.max_rows, kinds=self.kinds, seed=seed, call=str(data)
         )
+        _log.info("%s: %d rows x %d columns", data.name, n_rows, table.n_columns)
         source = LongTable(data, n_rows, numbers) if n_rows > table.n_rows else None
         if source is not None:
             console.print(

@@ -1,5 +1,6 @@
 """A fitted density in data units: column rules, transform, model and log Z in one object."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -42,6 +43,8 @@ from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics, SampleDiagnostics, sample
 from harmonium.typing import Batch, HiddenBatch, PerRow
+
+_log = logging.getLogger(__name__)
 
 VALIDATION_COPIES = 4
 # The mass of a cell is averaged over this many points; fine grids need only their center.
@@ -201,6 +204,7 @@ def fit_density(
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.validation_fraction, rng, setting="validation_fraction")
     kept, held_out = split.training, split.held_out
+    _log.info("fitting the transform")
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
     training = place_rows(columns, kept, count_copies(columns, len(kept)), rng)
     transform = Transform.fit(training.points, tails=settings.tails, whitening=settings.whitening)
@@ -249,6 +253,7 @@ def fit_density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
     )
     history = tuple(_in_data_units(record, shifts) for record in result.history)
+    _log.info("scoring the held-out rows")
     scored = _score_held_out(density, held_out)
     metrics = {**asdict(scored), "kept_update": result.kept_update}
     return DensityFit(

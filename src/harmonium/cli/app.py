@@ -14,6 +14,7 @@ from harmonium.cli import fitting  # noqa: F401
 from harmonium import __version__
 from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
 from harmonium.cli.shell import app, errors
+from harmonium.cli.wording import reworded
 from harmonium.errors import ArtifactError, HarmoniumError, HarmoniumWarning, InvalidInputError
 
 # Warnings that this call has shown.
@@ -58,10 +59,10 @@ def run(arguments: list[str] | None = None) -> None:
 def _report(error: Exception) -> int:
     """Print an error for people and return the exit code."""
     if isinstance(error, InvalidInputError | ArtifactError):
-        errors.print(f"error: {error}", markup=False)
+        errors.print(f"error: {reworded(str(error))}", markup=False)
         return 2
     if isinstance(error, HarmoniumError):
-        errors.print(f"error: {error}", markup=False)
+        errors.print(f"error: {reworded(str(error))}", markup=False)
         return 1
     text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
     errors.print(text, markup=False)
@@ -72,4 +73,4 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     # A fit and its detector say the same of the same table: once is enough.
     if str(message) not in _shown:
         _shown.add(str(message))
-        errors.print(f"warning: {message}", markup=False)
+        errors.print(f"warning: {reworded(str(message))}", markup=False)

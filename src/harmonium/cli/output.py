@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from harmonium.cli.wording import reworded
+
 
 def trust_line(trusted: bool) -> str:
     """The verdict of a density in short."""
@@ -113,4 +115,4 @@ def print_fit(metrics: dict[str, Any]) -> None:
     )
     print(metrics["verdict"])
     if "detector" in metrics:
-        print(f"Detector: {metrics['detector']}")
+        print(f"Detector: {reworded(metrics['detector'])}")

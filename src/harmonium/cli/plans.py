@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
+from harmonium.cli.wording import as_option
 from harmonium.cli.work import Run, make_detector, make_estimator
 from harmonium.data import LongTable, fingerprint, sample_rows
 from harmonium.errors import InvalidInputError
@@ -87,7 +88,7 @@ def begin(
 def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
     """A run that was ended early, with its own settings and no others."""
     if refused or not detector:
-        named = [_as_option(name) for name in refused or ["no_detector"]]
+        named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
             f"--resume: a run goes on with its own settings; got {', '.join(named)} beside it. Try: without them."
         )
@@ -96,12 +97,6 @@ def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
     begun, kinds = settings.pop(DATA_SECTION, {}), settings.pop("kinds", {})
     of_detector = settings.pop("detector", None)
     return Plan(path, settings, of_detector, kinds, _max_rows(settings), begun)
-
-
-def _as_option(name: str) -> str:
-    """A setting as it is typed."""
-    typed = {"n_updates": "updates", "n_hidden": "hidden", "kinds": "kind"}.get(name, name)
-    return f"--{typed.replace('_', '-')}"
 
 
 def _max_rows(settings: dict[str, Any]) -> int:

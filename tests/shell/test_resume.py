@@ -112,6 +112,8 @@ def test_a_failure_after_training_loses_nothing(table, tmp_path, monkeypatch, ca
     assert "no space left" in capsys.readouterr().err
     assert not (run / "metrics.json").exists() and checkpoints(run)
     assert call("fit", table, "--resume", run) == 0
+    assert tomllib.loads((run / "config.toml").read_text())["report"] is False
+    assert not (run / "report.html").exists()
     assert json.loads((run / "metrics.json").read_text())["updates"] == 3
     assert not [path for path in run.iterdir() if path.name.startswith(".")]
 

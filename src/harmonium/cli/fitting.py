@@ -83,7 +83,10 @@ def fit(
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
     ] = True,
-    report: Annotated[bool, typer.Option(help="Also write report.html.")] = True,
+    report: Annotated[
+        bool | None,
+        typer.Option(help="Also write report.html.", show_default="on, or as the run was begun"),
+    ] = None,
     log_to: Annotated[
         str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
     ] = None,
@@ -115,15 +118,15 @@ def fit(
 
     if resume is not None:
         refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
-        plan = go_on(resume, refused, detector=detector)
+        plan = go_on(resume, refused, detector=detector, report=report)
     else:
-        plan = begin(output, config, given, detector=detector, overwrite=overwrite)
+        plan = begin(output, config, given, detector=detector, report=report, overwrite=overwrite)
 
     from harmonium.cli.progress import showing
     from harmonium.cli.work import fit_run
 
     with showing(errors) as display:
-        run = plan.read(data, errors, logs=logs, report=report)
+        run = plan.read(data, errors, logs=logs)
         metrics = fit_run(run, display)
     if as_json:
         print_json({"run": str(run.output), **metrics})

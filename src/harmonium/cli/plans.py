@@ -29,9 +29,10 @@ class Plan:
     detector: dict[str, Any] | None
     kinds: dict[str, str]
     max_rows: int
+    report: bool
     begun: dict[str, Any] | None = None
 
-    def read(self, data: Path, console: Console, *, logs: bool, report: bool) -> Run:
+    def read(self, data: Path, console: Console, *, logs: bool) -> Run:
         """Read the rows to train on."""
         estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
         seed = self.settings.get("seed", 0)
@@ -60,7 +61,7 @@ class Plan:
             max_rows=self.max_rows,
             resume=self.begun is not None,
             logs=logs,
-            report=report,
+            report=self.report,
         )
 
 
@@ -70,6 +71,7 @@ def begin(
     given: dict[str, Any],
     *,
     detector: bool,
+    report: bool | None,
     overwrite: bool,
 ) -> Plan:
     """A new run; options go before the settings of the file."""
@@ -82,11 +84,12 @@ def begin(
     kinds = settings.pop("kinds", {}) | given.pop("kinds", {})
     of_detector = settings.pop("detector", {}) if detector else None
     settings |= given
-    return Plan(output, settings, of_detector, kinds, _max_rows(settings))
+    report = _report(settings, report)
+    return Plan(output, settings, of_detector, kinds, _max_rows(settings), report)
 
 
-def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
-    """A run that was ended early, with its own settings and no others."""
+def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None) -> Plan:
+    """A run that was ended early, with its own settings and no others but whether there is a report."""
     if refused or not detector:
         named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
@@ -96,7 +99,16 @@ def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
     settings = read_config(path / CONFIG_FILE)
     begun, kinds = settings.pop(DATA_SECTION, {}), settings.pop("kinds", {})
     of_detector = settings.pop("detector", None)
-    return Plan(path, settings, of_detector, kinds, _max_rows(settings), begun)
+    report = _report(settings, report)
+    return Plan(path, settings, of_detector, kinds, _max_rows(settings), report, begun)
+
+
+def _report(settings: dict[str, Any], given: bool | None) -> bool:
+    """Whether to write a report: as given, or else as the settings have it, out of which it is taken."""
+    found = settings.pop("report", True)
+    if not isinstance(found, bool):
+        raise InvalidInputError(f"--config, report: expected true or false; got {found!r}.")
+    return found if given is None else given
 
 
 def _max_rows(settings: dict[str, Any]) -> int:

@@ -46,7 +46,10 @@ _REWORDED = [
     ),
     (re.compile(r" \(X has \d+ features, but .*?\)"), ""),
     (re.compile(r"numpy\.savez\(path, X=X\)"), "an archive whose array is called X"),
-    (re.compile(r"calibrate\(X\) with normal rows"), "detect --calibrate with a file of normal rows"),
+    (
+        re.compile(r"calibrate\(X\) with normal rows"),
+        "detect --calibrate with a file of normal rows",
+    ),
 ]
 
 

@@ -78,7 +78,10 @@ class Run:
         """All settings, as config.toml holds them, and what tells the table from others."""
         estimator, detector = self.estimator, self.detector
         settings = estimator.check_settings()
-        resolved: dict[str, Any] = asdict(settings) | {"max_rows": self.max_rows}
+        resolved: dict[str, Any] = asdict(settings) | {
+            "max_rows": self.max_rows,
+            "report": self.report,
+        }
         resolved |= {"kinds": estimator.kinds} if estimator.kinds else {}
         if detector is not None:
             resolved |= {"detector": asdict(detector.check_settings())}

@@ -23,7 +23,7 @@ PACKAGES = (
 )
 FRAMES = ("pandas", "polars")
 N_VISIBLE, N_HIDDEN = 3, 5
-N_ROWS, N_DRAWS, N_STEPS = 40, 2000, 100
+N_ROWS, N_DRAWS, N_STEPS = 40, 2000, 50
 # What single precision leaves of a few hundred additions.
 TOLERANCE = 1e-4
 # Standard errors beyond which a mean is wrong: one healthy machine in a million.
@@ -156,7 +156,8 @@ def _check_samples(model: hm.Harmonium, truth: _Truth) -> tuple[bool, str]:
     return worst < STANDARD_ERRORS, f"{N_DRAWS} rows, moments within {worst:.1f} standard errors"
 
 
-@eqx.filter_jit
+# Compiling takes longer than anything else here, and optimizing most of that.
+@eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})
 def _draw(model: hm.Harmonium) -> Positions:
     """Independent chains of block Gibbs, from the origin."""
     key_start, key_move = jax.random.split(jax.random.key(2))

@@ -204,7 +204,7 @@ def test_phases_are_shown_on_a_terminal_and_elsewhere():
     assert not logging.getLogger("harmonium").handlers
 
 
-def test_a_fit_tells_its_phases(table, tmp_path, capsys):
+def test_commands_tell_their_phases(table, tmp_path, monkeypatch, capsys):
     assert call("fit", table, "-o", tmp_path / "run", *QUICK) == 0
     lines = capsys.readouterr().err.splitlines()
     phases = [
@@ -218,16 +218,32 @@ def test_a_fit_tells_its_phases(table, tmp_path, capsys):
     assert [line for line in lines if line in phases] == phases
     holes = tmp_path / "holes.csv"
     holes.write_text("a,b\n1,\n,2\n")
+    monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
     assert call("impute", tmp_path / "run", holes, "-o", tmp_path / "filled.csv") == 0
-    told = capsys.readouterr().err.splitlines()
-    assert told[0] == "filling holes.csv" and len(told) == 2 and len(told[1].split()) < 20
+    *told, trust = capsys.readouterr().err.splitlines()
+    assert told == ["filling holes.csv", "2 of 2 rows with missing cells", "2 rows done"]
+    assert trust.startswith("Trusted") and len(trust.split()) < 20
+
+
+def test_an_interrupted_demo_says_what_to_do(tmp_path, monkeypatch, capsys):
+    told = {}
+
+    def stop(output, display, *, hint, **_):
+        told["hint"] = hint
+        return {"stopped": True}
+
+    monkeypatch.setattr("harmonium.cli.demo.run_demo", stop)
+    monkeypatch.setattr("harmonium.cli.demo.print_demo", lambda *_: None)
+    assert call("demo", "-o", tmp_path / "demo") == 130
+    expected = f"for the whole demo: harmonium demo -o {tmp_path / 'demo'} --overwrite"
+    assert told["hint"] == expected and expected in capsys.readouterr().err
 
 
 def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monkeypatch, capsys):
     codes = []
     monkeypatch.setattr("harmonium.cli.interrupts.os._exit", codes.append)
     folder = RunFolder(tmp_path / "run")
-    interrupt = Interrupt(errors, folder)
+    interrupt = Interrupt(errors, folder, "to go on: harmonium demo")
     report = interrupt.also(lambda record: None)
     folder.begin()
     interrupt.handle()
@@ -239,4 +255,4 @@ def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monk
     assert codes == [130] and report(RECORD)
     (folder.checkpoints / "3").mkdir(parents=True)
     interrupt.handle()
-    assert codes == [130, 130] and "--resume" in capsys.readouterr().err
+    assert codes == [130, 130] and "to go on: harmonium demo" in capsys.readouterr().err

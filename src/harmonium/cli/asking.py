@@ -79,6 +79,13 @@ def detect(
     fdr: Annotated[
         float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
     ] = 0.05,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of normal rows that the fit has not seen, for the p-values in place of its own; held in memory.",
+            show_default=False,
+        ),
+    ] = None,
     explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -101,7 +108,7 @@ def detect(
     from harmonium.cli.streaming import write_batches
 
     with showing(errors):
-        found = detect_rows(model, data, fdr=fdr)
+        found = detect_rows(model, data, fdr=fdr, calibration=calibrate)
     n_flagged = int(found.flagged.sum())
     batches = found.batches(explain)
     figures = {"rows": found.n_rows, "flagged": n_flagged, "fdr": fdr, "verdict": found.verdict}

@@ -1,5 +1,6 @@
 """Scoring a table of any length with the detector of a run: the columns that `harmonium detect` writes."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 
 from harmonium.cli.options import find_detector
 from harmonium.cli.streaming import read_rows
-from harmonium.data import Table, decode_columns
+from harmonium.data import Table, decode_columns, read_table
 from harmonium.errors import ArtifactError, InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 
 Columns = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,13 @@ class Detection:
             yield columns
 
 
-def detect_rows(model: Path, data: Path, *, fdr: float) -> Detection:
-    """Score the rows of a table: a first pass, after which it is known which rows are flagged."""
+def detect_rows(
+    model: Path, data: Path, *, fdr: float, calibration: Path | None = None
+) -> Detection:
+    """Score the rows of a table: a first pass, after which it is known which rows are flagged.
+
+    `calibration` is a table of normal rows for the p-values, read into memory.
+    """
     if not 0 < fdr < 1:
         raise InvalidInputError(
             describe("--fdr", expected="a rate between 0 and 1, both excluded", got=f"{fdr:g}")
@@ -77,6 +85,12 @@ def detect_rows(model: Path, data: Path, *, fdr: float) -> Detection:
     if not isinstance(detector, AnomalyDetector):
         raise ArtifactError(
             f"{model} holds a density, not a detector. Try: a run folder of `harmonium fit`."
+        )
+    if calibration is not None:
+        _log.info("calibrating on %s", calibration.name)
+        fields = detector.detector_.columns.fields
+        detector.calibrate(
+            read_table(calibration, fields=fields, call=f"--calibrate {calibration}")
         )
     fitted = detector.detector_
     rows = read_rows(data, fitted.columns.fields, "scoring")

@@ -134,7 +134,7 @@ def fit(
         print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
         print_fit(metrics)
     if metrics["stopped"]:
-        errors.print(f"to go on: harmonium fit {data} --resume {run.output}", markup=False)
+        errors.print(run.hint, markup=False)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -160,9 +160,13 @@ def demo(
     from harmonium.cli.demo import print_demo, run_demo
     from harmonium.cli.progress import showing
 
+    hint = f"for the whole demo: harmonium demo -o {output} --overwrite"
     with showing(errors) as display:
-        metrics = run_demo(output, display, seed=seed, time_budget=budget)
+        metrics = run_demo(output, display, seed=seed, time_budget=budget, hint=hint)
     if as_json:
         print_json({"run": str(output), **metrics})
     else:
         print_demo(metrics, output)
+    if metrics["stopped"]:
+        errors.print(hint, markup=False)
+        raise typer.Exit(INTERRUPTED)

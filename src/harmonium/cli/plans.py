@@ -56,6 +56,7 @@ class Plan:
             estimator=estimator,
             table=table,
             output=self.output,
+            hint=f"to go on: harmonium fit {data} --resume {self.output}",
             detector=None if self.detector is None else make_detector(estimator, self.detector),
             source=source,
             max_rows=self.max_rows,

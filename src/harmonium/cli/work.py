@@ -51,12 +51,13 @@ class Run:
     """What to fit, to which rows, into which folder.
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one; `resume` says that the
-    folder holds a fit to go on with.
+    folder holds a fit to go on with, and `hint` what a user can do after Ctrl-C.
     """
 
     estimator: DensityEstimator
     table: Table
     output: Path
+    hint: str
     detector: AnomalyDetector | None = None
     source: LongTable | None = None
     max_rows: int | None = None
@@ -105,7 +106,7 @@ def fit_run(
     config = run.config()
     with filling(folder, resume=run.resume):
         write_config(folder.path, config)
-        with ending_on_interrupt(display.console, folder) as interrupt:
+        with ending_on_interrupt(display.console, folder, run.hint) as interrupt:
             if run.detector is not None:
                 _log.info("fitting the detector")
                 _fit_detector(run, run.detector)

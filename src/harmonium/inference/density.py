@@ -23,6 +23,7 @@ from harmonium.inference.conditional import (
     known_cells,
     log_mass_of_known,
 )
+from harmonium.inference.finite import told_if_not_finite
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.placing import (
     as_model_rows,
@@ -90,7 +91,7 @@ class Density:
         probability, both estimated from 16 points of the cell, a little low on average. Constant and duplicate
         columns add the log-probability of their rule. Of a row with missing cells (NaN) it is the log-density of the
         observed ones: the others are integrated out by annealing, or by importance sampling if not `annealed`,
-        which is faster and errs lower (`log_mass_of_known`).
+        which is faster and errs lower (`log_mass_of_known`). Warns if some are not finite.
         """
         places = cell_places(self.columns, self.transform)
         incomplete = np.isnan(self.columns.modeled(values)).any(axis=1)
@@ -106,7 +107,7 @@ class Density:
                 self.model, self.columns, self.transform, known, places, annealed=annealed
             )
             density[incomplete] = log_mass - self.log_partition.value
-        return density + self.columns.log_rule(values)
+        return told_if_not_finite("log-densities", density + self.columns.log_rule(values))
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""

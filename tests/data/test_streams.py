@@ -52,14 +52,14 @@ CSV = {
 }
 
 
-def assert_same(batches, whole, size):
-    """The batches are the whole table in parts of `size` rows."""
+def assert_same(batches, whole, size, files=None):
+    """The batches are the whole table in parts of `size` rows, file by file where `files` has the rows of each."""
     batches = list(batches)
     values = np.concatenate([batch.values for batch in batches])
     np.testing.assert_array_equal(values, whole.values)
     assert {batch.fields for batch in batches} == {whole.fields}
-    assert [batch.n_rows for batch in batches[:-1]] == [size] * (len(batches) - 1)
-    assert 0 < batches[-1].n_rows <= size
+    parts = [min(size, n - start) for n in files or [whole.n_rows] for start in range(0, n, size)]
+    assert [batch.n_rows for batch in batches] == parts
 
 
 @pytest.mark.filterwarnings("ignore:.*no header found")
@@ -131,7 +131,8 @@ def test_batches_of_a_folder_are_the_whole(tmp_path, size):
     write(tmp_path / "3.parquet", pa.table({"a": pa.nulls(1), "b": [2]}))
     whole = read_table(tmp_path, fields=NUMBERS)
     np.testing.assert_array_equal(whole.values[2:5], [[np.nan] * 2, [2.5, 0.5], [np.nan, 1.5]])
-    assert_same(read_batches(tmp_path, fields=NUMBERS, size=size), whole, size)
+    batches = read_batches(tmp_path, fields=NUMBERS, size=size)
+    assert_same(batches, whole, size, files=(3, 2, 1))
 
 
 ARRAYS = {

@@ -4,6 +4,7 @@ from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
 from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
+from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
@@ -28,6 +29,7 @@ __all__ = [
     "default_names",
     "fingerprint",
     "number_fields",
+    "parquet_files",
     "read_batches",
     "read_named_batches",
     "read_table",

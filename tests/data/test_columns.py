@@ -131,7 +131,7 @@ def test_noise_of_rounding_is_constant_but_close_time_stamps_are_not():
     noisy = np.where(rows % 2, 0.1 + 0.2, 0.3)
     with pytest.warns(HarmoniumWarning, match="constant: 'a'"):
         columns = Columns.fit(table(noisy, 1.7e9 + rows % 2))
-    assert columns.kinds == ("constant", "grid")
+    assert columns.kinds == ("constant", "binary")
 
 
 def test_only_constant_columns():
@@ -221,7 +221,7 @@ def test_state_survives_json():
         columns.kinds,
         columns.n_rows,
     )
-    for name in ("constant", "source", "offset", "step"):
+    for name in ("constant", "source", "offset", "step", "decimals"):
         np.testing.assert_array_equal(getattr(again, name), arrays[name])
         assert getattr(again, name).dtype == arrays[name].dtype
     assert again.levels == (None,) * 6
@@ -240,6 +240,8 @@ def test_state_survives_json():
         ({"extra": 1}, {}, "config with the keys"),
         ({}, {"step": np.ones(2)}, "step of shape (3,); got shape (2,)"),
         ({}, {"step": np.zeros(3)}, "a positive step in grid columns only"),
+        ({}, {"decimals": np.array([-1, 400, 0])}, "decimals from -1 to 9"),
+        ({}, {"decimals": np.array([-1, 0.5, 0])}, "decimals from -1 to 9"),
         ({}, {"source": np.array([0, 0, 2])}, "duplicates of earlier columns"),
         ({}, {"constant": np.array([np.nan, 0, 0])}, "finite constant"),
         ({}, {"constant": np.array(["x", "y", "z"])}, "numbers in constant"),
@@ -266,9 +268,41 @@ def test_wrong_widths(method):
         getattr(columns, method)(np.ones((2, 9)), *rest)
 
 
-def test_zeros_and_ones_are_two_categories_and_other_pairs_a_grid():
-    columns = Columns.fit(table(integers(2), integers(2) + 1))
-    assert columns.kinds == ("binary", "grid")
+@pytest.mark.parametrize("pair", [(0.0, 1.0), (1.0, 2.0), (-1.0, 1.0), (0.5, 7.25)])
+def test_two_numbers_are_two_categories_and_come_back(pair):
+    values = np.where(integers(2), pair[1], pair[0])
+    columns = Columns.fit(table(values))
+    assert columns.kinds == ("binary",) and columns.is_integer[0] == (pair[0] % 1 == 0)
+    columns = Columns.from_state(*columns.to_state())
+    places = columns.dequantize(values[:, None], np.random.default_rng(3))
+    np.testing.assert_array_equal(columns.restore(places)[:, 0], values)
+    assert columns.breaks_rule(np.array([[pair[0]], [3.0]])).tolist() == [[False], [True]]
+
+
+def test_restored_numbers_have_the_decimals_of_the_training_cells():
+    exact, single = normal(), normal().astype(np.float32)
+    values = table(exact, np.round(exact, 5), np.round(exact, 2), 0.1 * integers(9), single)
+    columns = Columns.fit(values)
+    assert columns.kinds == ("continuous", "continuous", "continuous", "grid", "continuous")
+    assert columns.decimals.tolist() == [-1, 5, 2, 1, -1]
+    points = np.random.default_rng(5).normal(size=(400, 5))
+    restored = columns.restore(points)
+    np.testing.assert_array_equal(restored[:, [0, 4]], points[:, [0, 4]])
+    for i, decimals in ((1, 5), (2, 2), (3, 1)):
+        texts = [repr(float(cell)) for cell in restored[:, i]]
+        assert max(len(text.partition(".")[2]) for text in texts) <= decimals
+        assert np.abs(restored[:, i] - points[:, i]).max() < 10.0**-decimals
+
+
+def test_two_numbers_that_hardly_repeat_may_be_of_many():
+    few = np.full(500, np.nan)
+    few[:3] = 2.0, 5.0, 2.0
+    assert Columns.fit(table(few, normal())).kinds == ("grid", "continuous")
+
+
+def test_two_numbers_of_a_column_stated_to_be_integer_are_a_grid():
+    found = Columns.fit(Table(integers(2)[:, None] + 1, ("a",), (Field("a", kind="integer"),)))
+    assert found.kinds == ("grid",)
 
 
 def holes(column, every=7):

@@ -14,6 +14,7 @@ from harmonium.data import (
     Field,
     number_fields,
     read_batches,
+    read_named_batches,
     read_table,
     write_columns,
 )
@@ -51,14 +52,14 @@ CSV = {
 }
 
 
-def assert_same(batches, whole, size):
-    """The batches are the whole table in parts of `size` rows."""
+def assert_same(batches, whole, size, files=None):
+    """The batches are the whole table in parts of `size` rows, file by file where `files` has the rows of each."""
     batches = list(batches)
     values = np.concatenate([batch.values for batch in batches])
     np.testing.assert_array_equal(values, whole.values)
     assert {batch.fields for batch in batches} == {whole.fields}
-    assert [batch.n_rows for batch in batches[:-1]] == [size] * (len(batches) - 1)
-    assert 0 < batches[-1].n_rows <= size
+    parts = [min(size, n - start) for n in files or [whole.n_rows] for start in range(0, n, size)]
+    assert [batch.n_rows for batch in batches] == parts
 
 
 @pytest.mark.filterwarnings("ignore:.*no header found")
@@ -130,7 +131,8 @@ def test_batches_of_a_folder_are_the_whole(tmp_path, size):
     write(tmp_path / "3.parquet", pa.table({"a": pa.nulls(1), "b": [2]}))
     whole = read_table(tmp_path, fields=NUMBERS)
     np.testing.assert_array_equal(whole.values[2:5], [[np.nan] * 2, [2.5, 0.5], [np.nan, 1.5]])
-    assert_same(read_batches(tmp_path, fields=NUMBERS, size=size), whole, size)
+    batches = read_batches(tmp_path, fields=NUMBERS, size=size)
+    assert_same(batches, whole, size, files=(3, 2, 1))
 
 
 ARRAYS = {
@@ -260,3 +262,29 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, suffix):
 def write(path, table, **options):
     pyarrow.parquet.write_table(table, path, **options)
     return path
+
+
+NAMED = (Field("name", "text", "identifier"), Field("number", "integer", "identifier"), Field("b"))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_identifiers_come_along_as_they_stand_in_the_file(ending, tmp_path):
+    path = tmp_path / f"table{ending}"
+    names = ["007", "é, so", "x", "y", "z"]
+    columns = {"b": [1.0, 2.0, 3.0, 4.0, 5.0], "other": names[::-1], "name": names}
+    write_columns(path, columns)
+    batches = list(read_named_batches(path, fields=NAMED, size=2))
+    assert [list(cells) for _, cells in batches] == [["name"]] * 3
+    assert [text for _, cells in batches for text in cells["name"].to_pylist()] == names
+    whole = read_table(path, fields=NAMED)
+    assert_same((table for table, _ in batches), whole, 2)
+
+
+def test_identifiers_of_an_array_go_by_position(tmp_path):
+    path = tmp_path / "table.npy"
+    np.save(path, np.arange(9.0).reshape(3, 3))
+    ((_, cells),) = read_named_batches(path, fields=NAMED)
+    assert {name: array.to_pylist() for name, array in cells.items()} == {
+        "name": [0, 3, 6],
+        "number": [1, 4, 7],
+    }

@@ -253,7 +253,7 @@ def test_the_demo_writes_pictures_and_beats_the_gaussian(tmp_path, capsys):
         assert (tmp_path / "demo" / name).stat().st_size > 1000
     test = json.loads((tmp_path / "demo" / "metrics.json").read_text())["test"]
     assert test["harmonium"]["low"] > test["gaussian"]["high"]
-    assert "gaussian mixture" in capsys.readouterr().out
+    assert "mixture of 10 Gaussians" in capsys.readouterr().out
 
 
 def test_help_does_not_load_jax():

@@ -363,6 +363,20 @@ def test_detect_writes_scores_flags_and_reasons(detector, table, tmp_path, capsy
     assert found["rows"] == 30 and len(found["p_value"]) == 30
 
 
+def test_detect_calibrates_on_rows_of_ones_own(detector, normal, table, tmp_path, capsys):
+    detector.save(tmp_path / "detector.safetensors")
+    own = tmp_path / "normal.csv"
+    np.savetxt(own, normal[:150], delimiter=",", header="x1,x2,x3,x4", comments="")
+    assert call("detect", tmp_path, table, "--calibrate", own, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = np.genfromtxt(table, delimiter=",", skip_header=1)
+    again = hm.load(tmp_path / "detector.safetensors").calibrate(normal[:150])
+    np.testing.assert_allclose(found["p_value"], again.p_values(rows))
+    assert "the 150 calibration rows" in found["verdict"]
+    assert call("detect", tmp_path, table, "--calibrate", tmp_path / "none.csv") == 2
+    assert f"--calibrate {tmp_path / 'none.csv'}: expected a file" in capsys.readouterr().err
+
+
 def test_detect_says_what_is_missing(detector, table, tmp_path, capsys):
     assert call("detect", tmp_path, table) == 2
     assert "detector.safetensors" in capsys.readouterr().err

@@ -1,7 +1,11 @@
 """The scikit-learn contract of `DensityEstimator`, and its promises about data units."""
 
+import copy
 import warnings
+from dataclasses import replace
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -11,6 +15,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import harmonium as hm
+from harmonium.errors import HarmoniumWarning
 from harmonium.estimators import DensityEstimator
 
 # These fit tables of shapes or types of their own, and each compiles anew.
@@ -99,6 +104,14 @@ def test_a_row_that_breaks_a_rule_costs_its_log_probability(fitted, rows):
     broken[0, 3] = 5.0
     difference = fitted.score_samples(rows[:1]) - fitted.score_samples(broken)
     assert difference[0] == pytest.approx(np.log(181), abs=1e-9)  # 180 training rows
+
+
+def test_scores_that_are_not_finite_are_told(fitted, rows):
+    damaged = copy.copy(fitted)
+    model = eqx.tree_at(lambda m: m.hidden_bias, fitted.model_, replace_fn=lambda b: b * jnp.nan)
+    damaged.density_ = replace(fitted.density_, model=model)
+    with pytest.warns(HarmoniumWarning, match="7 of 7 log-densities are not finite.*in row 1"):
+        damaged.score_samples(rows[:7])
 
 
 def test_samples_look_like_rows(fitted):

@@ -48,6 +48,42 @@ def test_every_command_speaks_json(command, capsys):
     assert "--json" in capsys.readouterr().out
 
 
+NUMBERS = "a,b\n" + "1,2\n3.5,4\n5,6.25\n7,1\n" * 3
+ADVICE = {
+    "text among numbers": (f"{NUMBERS}x,1\n", (), "drop column 'a', or --kind a=categorical."),
+    "a fraction": (NUMBERS, ("--kind", "b=integer"), "Try: --kind b=continuous."),
+    "a name with a space": (NUMBERS.replace("a,", "a b,"), ("--kind", "a b=integer"), "Try: --kind 'a b=continuous'."),
+    "an unknown kind": (NUMBERS, ("--kind", "a=odd"), "a kind among 'continuous', 'integer'"),
+    "an unknown column": (NUMBERS, ("--kind", "c=integer"), "got --kind for 'c'"),
+    "a header alone": ("a,b\n", (), "expected at least 1 row(s) and 1 column; got 0 and 2."),
+    "few rows": ("a,b\n1,2\n3,4\n", (), "at least 8 rows; got 2."),
+    "no updates": (NUMBERS, ("--updates", "0"), "error: --updates: expected a whole number"),
+    "no objective": (NUMBERS, ("--objective", "odd"), "error: --objective: expected one of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "options", "words"), ADVICE.values(), ids=ADVICE.keys())
+def test_advice_is_about_options(content, options, words, tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    path.write_text(content)
+    assert call("fit", path, "-o", tmp_path / "run", "--no-detector", *options) == 2
+    told = capsys.readouterr().err
+    assert words in told and "kinds" not in told and "(X" not in told
+
+
+def test_a_path_is_told_as_it_was_typed(tmp_path, capsys):
+    rows, nothing = tmp_path / "table.csv", tmp_path / "nothing"
+    rows.write_text(NUMBERS)
+    for model in (rows, nothing):
+        assert call("score", model, rows) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"error: {model}: ") and "()" not in told
+    damaged = tmp_path / "damaged.npy"
+    damaged.write_text("no array")
+    assert call("fit", damaged, "-o", tmp_path / "run") == 2
+    assert capsys.readouterr().err.endswith("a NumPy file of numbers; got 'damaged.npy'.\n")
+
+
 def test_version_and_completion(capsys, monkeypatch):
     assert call("--version") == 0
     assert capsys.readouterr().out == f"harmonium {harmonium.__version__}\n"

@@ -114,8 +114,8 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "keys", "value", "words"),
     [
-        ("mlp", ["format_version"], 2, "expected format version 3; got 2"),
-        ("mlp", ["format_version"], True, "expected format version 3; got True"),
+        ("mlp", ["format_version"], 2, "expected format version 4; got 2"),
+        ("mlp", ["format_version"], True, "expected format version 4; got True"),
         ("mlp", ["kind"], "pickle", "a density or a detector; got 'pickle'"),
         ("mlp", ["trusted"], "false", "trusted: expected true or false"),
         ("mlp", ["verdict"], "\x1b[2Jlog Z is exact", "printable text"),

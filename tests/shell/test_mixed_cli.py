@@ -54,9 +54,10 @@ def test_imputed_tables_are_complete_and_keep_what_was_known(folder):
     text = {"zip": str}
     given = pd.read_csv(folder / "table.csv", dtype=text)
     filled = pd.read_csv(folder / "filled.csv", dtype=text)
-    assert list(filled) == ["size", "color", "zip", "day"]
+    assert list(filled) == ["size", "color", "zip", "day", "name"]
     assert not filled.isna().any().any()
-    for name in filled:
+    assert (filled["name"] == given["name"]).all()
+    for name in ("size", "color", "zip", "day"):
         known = given[name].notna()
         assert known.sum() < len(given)
         if name == "size":
@@ -75,6 +76,13 @@ def test_draws_are_numbered_tables(folder):
     first, second = (part.drop(columns="draw") for _, part in drawn.groupby("draw"))
     assert len(first) == len(second) == 150
     assert not first.reset_index(drop=True).equals(second.reset_index(drop=True))
+    assert list(first["name"]) == list(second["name"]) == [f"row {i}" for i in range(150)]
+
+
+def test_samples_have_no_names(folder):
+    assert call("sample", folder / "run", "-n", 5, "-o", folder / "new.csv") == 0
+    assert list(pd.read_csv(folder / "new.csv")) == ["size", "color", "zip", "day"]
+    assert call("score", folder / "run", folder / "new.csv") == 0
 
 
 def test_kinds_are_kept_in_the_configuration(folder):

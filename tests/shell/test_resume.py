@@ -1,6 +1,8 @@
 """Runs that are ended, by Ctrl-C, by the system or by an error, and go on: as a user does it, in processes of their own."""
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -11,12 +13,14 @@ import tomllib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from shell.test_cli import QUICK, call
 
 from harmonium.cli.interrupts import Interrupt
-from harmonium.cli.progress import fit_reports
+from harmonium.cli.progress import PlainLines, showing
 from harmonium.cli.runs import RunFolder
 from harmonium.cli.shell import errors
+from harmonium.cli.training import fit_reports
 
 FIT = [
     "--updates",
@@ -108,6 +112,8 @@ def test_a_failure_after_training_loses_nothing(table, tmp_path, monkeypatch, ca
     assert "no space left" in capsys.readouterr().err
     assert not (run / "metrics.json").exists() and checkpoints(run)
     assert call("fit", table, "--resume", run) == 0
+    assert tomllib.loads((run / "config.toml").read_text())["report"] is False
+    assert not (run / "report.html").exists()
     assert json.loads((run / "metrics.json").read_text())["updates"] == 3
     assert not [path for path in run.iterdir() if path.name.startswith(".")]
 
@@ -169,21 +175,75 @@ RECORD = {
 
 def test_progress_in_plain_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
-    with fit_reports(errors, tmp_path, 10, logs=False) as tell:
+    with fit_reports(PlainLines(errors), tmp_path, 10, logs=False) as tell:
         tell(RECORD)
         tell({**RECORD, "update": 8.0, "acceptance": 0.01})
         tell({**RECORD, "update": 5.0, "event": "a fault; returned"})
-    first, second, third, fourth = capsys.readouterr().err.strip().splitlines()
-    assert first == "update 5 of 10, held-out -2.50 nats per row, acceptance 0.60, chains keep up"
+    begun, first, second, third, fourth = capsys.readouterr().err.strip().splitlines()
+    assert (
+        begun == "fitting"
+        and first == "update 5 of 10, held-out -2.50 nats per row, acceptance 0.60, chains keep up"
+    )
     assert "s left" in second and second.endswith("chains hardly move")
     assert third.endswith("repaired just now") and fourth == "update 5: a fault; returned"
+
+
+def test_phases_are_shown_on_a_terminal_and_elsewhere():
+    for console in (
+        Console(file=io.StringIO(), force_terminal=True, width=100),
+        Console(file=io.StringIO()),
+    ):
+        with showing(console) as display:
+            logging.getLogger("harmonium.learning.fit").info("estimating log Z")
+            logging.getLogger("harmonium.inference").debug("256 of 500 rows")
+            display.begin("fitting")
+            display.note("update 5", 5, 10)
+        shown = console.file.getvalue()
+        assert "estimating log Z" in shown and "fitting" in shown
+        assert ("\x1b" in shown) == console.is_terminal
+    assert not logging.getLogger("harmonium").handlers
+
+
+def test_commands_tell_their_phases(table, tmp_path, monkeypatch, capsys):
+    assert call("fit", table, "-o", tmp_path / "run", *QUICK) == 0
+    lines = capsys.readouterr().err.splitlines()
+    phases = [
+        "reading table.csv",
+        "table.csv: 200 rows x 2 columns",
+        "fitting the transform",
+        "compiling",
+        "fitting",
+        "estimating log Z",
+    ]
+    assert [line for line in lines if line in phases] == phases
+    holes = tmp_path / "holes.csv"
+    holes.write_text("a,b\n1,\n,2\n")
+    monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
+    assert call("impute", tmp_path / "run", holes, "-o", tmp_path / "filled.csv") == 0
+    *told, trust = capsys.readouterr().err.splitlines()
+    assert told == ["filling holes.csv", "2 of 2 rows with missing cells", "2 rows done"]
+    assert trust.startswith("Trusted") and len(trust.split()) < 20
+
+
+def test_an_interrupted_demo_says_what_to_do(tmp_path, monkeypatch, capsys):
+    told = {}
+
+    def stop(output, display, *, hint, **_):
+        told["hint"] = hint
+        return {"stopped": True}
+
+    monkeypatch.setattr("harmonium.cli.demo.run_demo", stop)
+    monkeypatch.setattr("harmonium.cli.demo.print_demo", lambda *_: None)
+    assert call("demo", "-o", tmp_path / "demo") == 130
+    expected = f"for the whole demo: harmonium demo -o {tmp_path / 'demo'} --overwrite"
+    assert told["hint"] == expected and expected in capsys.readouterr().err
 
 
 def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monkeypatch, capsys):
     codes = []
     monkeypatch.setattr("harmonium.cli.interrupts.os._exit", codes.append)
     folder = RunFolder(tmp_path / "run")
-    interrupt = Interrupt(errors, folder)
+    interrupt = Interrupt(errors, folder, "to go on: harmonium demo")
     report = interrupt.also(lambda record: None)
     folder.begin()
     interrupt.handle()
@@ -195,4 +255,4 @@ def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monk
     assert codes == [130] and report(RECORD)
     (folder.checkpoints / "3").mkdir(parents=True)
     interrupt.handle()
-    assert codes == [130, 130] and "--resume" in capsys.readouterr().err
+    assert codes == [130, 130] and "to go on: harmonium demo" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from harmonium.cli import fitting  # noqa: F401
 from harmonium import __version__
 from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
+from harmonium.cli.wording import reworded
 from harmonium.errors import HarmoniumWarning
 
 # Warnings that this call has shown.
@@ -56,4 +57,4 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     # A fit and its detector say the same of the same table: once is enough.
     if str(message) not in _shown:
         _shown.add(str(message))
-        errors.print(f"warning: {message}", markup=False)
+        errors.print(f"warning: {reworded(str(message))}", markup=False)

@@ -22,6 +22,7 @@ from harmonium.cli.output import (
     print_csv,
     print_json,
     sample_fields,
+    trust_line,
     write_columns_of,
 )
 from harmonium.cli.shell import app, errors
@@ -47,15 +48,17 @@ def score(
 
     estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
+    from harmonium.cli.progress import showing
     from harmonium.cli.streaming import score_batches, write_batches
 
     batches = score_batches(estimator, data)
     if output is not None:
-        n_rows = write_batches(output, batches)
+        with showing(errors):
+            n_rows = write_batches(output, batches)
         figures, note = {"rows": n_rows}, f"{n_rows} rows -> {output}"
     else:
-        found = [batch["log_density"] for batch in batches]
-        log_density = [float(value) for part in found for value in part]
+        with showing(errors):
+            log_density = joined(batches)["log_density"]
         mean = sum(log_density) / len(log_density)
         figures = {"rows": len(log_density), "mean_log_density": mean, "log_density": log_density}
         note = "log_density\n" + "\n".join(f"{value:.6g}" for value in log_density)
@@ -63,7 +66,7 @@ def score(
         print_json({**figures, "verdict": estimator.verdict_})
         return
     print(note)
-    errors.print(estimator.verdict_)
+    errors.print(trust_line(estimator.density_.trusted))
 
 
 @app.command()
@@ -76,6 +79,13 @@ def detect(
     fdr: Annotated[
         float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
     ] = 0.05,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of normal rows that the fit has not seen, for the p-values in place of its own; held in memory.",
+            show_default=False,
+        ),
+    ] = None,
     explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -94,14 +104,17 @@ def detect(
         check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
     from harmonium.cli.detect import detect_rows
+    from harmonium.cli.progress import showing
     from harmonium.cli.streaming import write_batches
 
-    found = detect_rows(model, data, fdr=fdr)
+    with showing(errors):
+        found = detect_rows(model, data, fdr=fdr, calibration=calibrate)
     n_flagged = int(found.flagged.sum())
     batches = found.batches(explain)
     figures = {"rows": found.n_rows, "flagged": n_flagged, "fdr": fdr, "verdict": found.verdict}
     if output is not None:
-        write_batches(output, batches)
+        with showing(errors):
+            write_batches(output, batches)
         if not as_json:
             print(f"{found.n_rows} rows -> {output}; {n_flagged} flagged at FDR {fdr:g}")
     elif as_json:
@@ -111,7 +124,7 @@ def detect(
     if as_json:
         print_json(figures)
     else:
-        errors.print(found.verdict)
+        errors.print(found.in_short)
 
 
 @app.command()
@@ -129,7 +142,7 @@ def impute(
 ) -> None:
     """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
 
-    Draws differ as much as is not known of a cell.
+    Draws differ as much as is not known of a cell. Columns that name rows are written as they are.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
@@ -137,16 +150,18 @@ def impute(
 
     estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
+    from harmonium.cli.progress import showing
     from harmonium.cli.streaming import impute_batches, write_batches
     from harmonium.estimators import Imputer
 
     imputer = Imputer(random_state=seed).adopt(estimator)
-    n_rows = write_batches(output, impute_batches(imputer, data, draws))
+    with showing(errors):
+        n_rows = write_batches(output, impute_batches(imputer, data, draws))
     if as_json:
         print_json({"rows": n_rows, "draws": draws, "verdict": estimator.verdict_})
         return
     print(f"{n_rows} rows -> {output}")
-    errors.print(estimator.verdict_)
+    errors.print(trust_line(estimator.density_.trusted))
 
 
 @app.command()
@@ -169,12 +184,15 @@ def evaluate(
     """
     estimator = load_density(model, output, overwrite=overwrite)
 
+    from harmonium.cli.progress import showing
     from harmonium.data import read_table
     from harmonium.inference import evaluate_density
     from harmonium.report.words import method_name
 
-    table = read_table(data, fields=estimator.density_.columns.fields, call=str(data))
-    found = evaluate_density(estimator.density_, table.values, seed=seed)
+    with showing(errors) as display:
+        display.begin(f"reading {data.name}")
+        table = read_table(data, fields=estimator.density_.columns.fields, call=str(data))
+        found = evaluate_density(estimator.density_, table.values, seed=seed)
     if output is not None:
         columns = [found.log_density, found.row_low, found.row_high]
         write_columns_of(output, ["log_density", "low", "high"], columns)
@@ -208,11 +226,20 @@ def sample(
 ) -> None:
     """Draw rows from a fitted density.
 
+    Numbers have the decimals of the training rows and may lie beyond their range. Columns that name rows are left out.
+
     Example: harmonium sample run -n 1000 -o new.csv
     """
     estimator = load_density(model, output, overwrite=overwrite)
-    rows, diagnostics = estimator.density_.sample(n, seed=seed)
-    fields = sample_fields(estimator.density_.columns)
+
+    from harmonium.cli.progress import showing
+
+    with showing(errors) as display:
+        display.begin("drawing rows")
+        rows, diagnostics = estimator.density_.sample(n, seed=seed)
+    columns = estimator.density_.columns
+    kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
+    rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]
     if output is not None:
         from harmonium.data import write_table
 
@@ -227,7 +254,6 @@ def sample(
     else:
         print(f"{n} rows -> {output}")
     errors.print(
-        f"{diagnostics.kernel} chains: acceptance {diagnostics.acceptance:.2f}, effective sample "
-        f"size {diagnostics.ess:.0f}, {diagnostics.n_ancestors} distinct ancestors. "
-        f"{diagnostics.verdict}"
+        f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains, {diagnostics.n_ancestors} of them of "
+        f"different starts: acceptance {diagnostics.acceptance:.2f}. {diagnostics.verdict}"
     )

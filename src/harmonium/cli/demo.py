@@ -1,5 +1,6 @@
 """The demo: handwritten digits, a model, two yardsticks, two pictures."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -7,19 +8,29 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from sklearn.datasets import load_digits
 
+from harmonium.cli.progress import Display
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.estimators import DensityEstimator
 from harmonium.inference.yardsticks import yardsticks
 from harmonium.report import draw_image_grids, draw_training_curve
 
+_log = logging.getLogger(__name__)
+
 N_TEST = 347
 N_SHOWN = 64
 SIDE = 8
 LARGEST_PIXEL = 16.0
+# The start of the fit is another Gaussian, of compressed columns.
+NAMES = {
+    "gaussian": "Gaussian, full covariance",
+    "gaussian mixture (10)": "mixture of 10 Gaussians",
+}
 
 
-def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | None) -> Metrics:
+def run_demo(
+    output: Path, display: Display, *, seed: int, time_budget: float | None, hint: str
+) -> Metrics:
     """Fit the digits, compare on rows that neither model nor yardstick has seen, draw, and print."""
     pixels = np.asarray(load_digits(return_X_y=True)[0], float)
     pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]
@@ -28,11 +39,12 @@ def run_demo(output: Path, console: Console, *, seed: int, time_budget: float | 
     estimator = DensityEstimator(time_budget=time_budget, random_state=seed)
 
     def finish(folder: Path, metrics: Metrics) -> None:
+        _log.info("fitting the yardsticks")
         metrics["test"] = _compare(estimator, training, test, seed)
         _draw(estimator, test, folder)
 
-    run = Run(estimator, Table(training, names), output)
-    metrics = fit_run(run, console, finish=finish)
+    run = Run(estimator, Table(training, names), output, hint)
+    metrics = fit_run(run, display, finish=finish)
     return metrics
 
 
@@ -75,7 +87,12 @@ def print_demo(metrics: Metrics, output: Path) -> None:
         table.add_column(heading, justify="left" if heading == "density" else "right")
     for name, row in metrics["test"].items():
         gain = f"{row['gain']:+.2f}" if "gain" in row else ""
-        table.add_row(name, f"{row['mean']:.2f}", f"[{row['low']:.2f}, {row['high']:.2f}]", gain)
+        table.add_row(
+            NAMES.get(name, name),
+            f"{row['mean']:.2f}",
+            f"[{row['low']:.2f}, {row['high']:.2f}]",
+            gain,
+        )
     console = Console(width=max(80, Console().width), highlight=False)
     console.print(table, markup=False)
     print(f"fitted {metrics['rows']} rows in {metrics['seconds']:.0f} s -> {output}")

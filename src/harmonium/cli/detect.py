@@ -1,5 +1,6 @@
 """Scoring a table of any length with the detector of a run: the columns that `harmonium detect` writes."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from harmonium.cli.options import find_detector
-from harmonium.data import Table, decode_columns, read_batches
+from harmonium.cli.streaming import read_rows
+from harmonium.data import Table, decode_columns, read_table
 from harmonium.errors import ArtifactError, InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 
 Columns = dict[str, Any]
 
-# Reasons take many evaluations per row; their batches are smaller.
-BATCH_ROWS = 16_384
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,23 @@ class Detection:
     scores: np.ndarray
     p_values: np.ndarray
     flagged: np.ndarray
-    verdict: str
+    concern: str
+
+    @property
+    def verdict(self) -> str:
+        """What is to be made of the columns, in full."""
+        parts = [self.detector.verdict_]
+        parts += [] if self.density is None else [f"Of log_density: {self.density.verdict_}"]
+        return " ".join([*parts, self.concern]).rstrip()
+
+    @property
+    def in_short(self) -> str:
+        """The same in a line, and what concerns these rows."""
+        fitted = self.detector.detector_
+        n = len(fitted.calibration)
+        words = "Trusted" if fitted.trusted else "NOT trusted"
+        line = f"{words}; p-values rest on {n} calibration rows and are at least 1/{n + 1}. The whole verdict: --json."
+        return f"{line} {self.concern}".rstrip()
 
     @property
     def n_rows(self) -> int:
@@ -39,7 +56,8 @@ class Detection:
     def batches(self, n_reasons: int) -> Iterator[Columns]:
         """Named columns of successive rows; `n_reasons` worst cells are told per row."""
         start = 0
-        for table in _read(self.data, self.detector):
+        doing = "explaining the rows of" if n_reasons else "writing the scores of"
+        for table, _ in read_rows(self.data, self.detector.detector_.columns.fields, doing):
             part = slice(start, start + table.n_rows)
             start += table.n_rows
             columns: Columns = {"score": self.scores[part]}
@@ -52,8 +70,13 @@ class Detection:
             yield columns
 
 
-def detect_rows(model: Path, data: Path, *, fdr: float) -> Detection:
-    """Score the rows of a table: a first pass, after which it is known which rows are flagged."""
+def detect_rows(
+    model: Path, data: Path, *, fdr: float, calibration: Path | None = None
+) -> Detection:
+    """Score the rows of a table: a first pass, after which it is known which rows are flagged.
+
+    `calibration` is a table of normal rows for the p-values, read into memory.
+    """
     if not 0 < fdr < 1:
         raise InvalidInputError(
             describe("--fdr", expected="a rate between 0 and 1, both excluded", got=f"{fdr:g}")
@@ -63,24 +86,20 @@ def detect_rows(model: Path, data: Path, *, fdr: float) -> Detection:
         raise ArtifactError(
             f"{model} holds a density, not a detector. Try: a run folder of `harmonium fit`."
         )
-    scores = np.concatenate(
-        [detector.detector_.scores(table.values) for table in _read(data, detector)]
-    )
-    p_values = detector.detector_.p_values_of(scores)
+    if calibration is not None:
+        _log.info("calibrating on %s", calibration.name)
+        fields = detector.detector_.columns.fields
+        detector.calibrate(
+            read_table(calibration, fields=fields, call=f"--calibrate {calibration}")
+        )
+    fitted = detector.detector_
+    rows = read_rows(data, fitted.columns.fields, "scoring")
+    scores = np.concatenate([fitted.scores(table.values) for table, _ in rows])
+    p_values = fitted.p_values_of(scores)
     flagged = benjamini_hochberg(p_values, fdr)
-    verdict = [detector.verdict_]
-    if (density := _density_beside(model, detector)) is not None:
-        verdict.append(f"Of log_density: {density.verdict_}")
-    n_calibration = len(detector.detector_.calibration)
-    if concern := lack_of_calibration(p_values, flagged, n_calibration, fdr):
-        verdict.append(concern)
-    return Detection(detector, density, data, scores, p_values, flagged, " ".join(verdict))
-
-
-def _read(data: Path, detector: AnomalyDetector) -> Iterator[Table]:
-    return read_batches(
-        data, fields=detector.detector_.columns.fields, call=str(data), size=BATCH_ROWS
-    )
+    concern = lack_of_calibration(p_values, flagged, len(fitted.calibration), fdr)
+    density = _density_beside(model, detector)
+    return Detection(detector, density, data, scores, p_values, flagged, concern)
 
 
 def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator | None:

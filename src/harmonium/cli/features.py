@@ -8,7 +8,7 @@ import typer
 from harmonium.cli.models import load_density
 from harmonium.cli.options import DataArgument, JsonOption, ModelArgument, OverwriteOption
 from harmonium.cli.output import joined, print_batches, print_json
-from harmonium.cli.shell import app
+from harmonium.cli.shell import app, errors
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -31,18 +31,21 @@ def features(
     """
     estimator = load_density(model, output, overwrite=overwrite)
 
+    from harmonium.cli.progress import showing
     from harmonium.cli.streaming import feature_batches, write_batches
 
     batches = feature_batches(estimator, data)
     n_units = estimator.density_.model.n_hidden
     if output is None:
         if as_json:
-            columns = joined(batches)
+            with showing(errors):
+                columns = joined(batches)
             print_json({"rows": len(columns["unit_0"]), "units": n_units, "features": columns})
         else:
             print_batches(batches)
         return
-    n_rows = write_batches(output, batches)
+    with showing(errors):
+        n_rows = write_batches(output, batches)
     if as_json:
         print_json({"rows": n_rows, "units": n_units})
     else:

@@ -84,7 +84,10 @@ def fit(
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
     ] = True,
-    report: Annotated[bool, typer.Option(help="Also write report.html.")] = True,
+    report: Annotated[
+        bool | None,
+        typer.Option(help="Also write report.html.", show_default="on, or as the run was begun"),
+    ] = None,
     log_to: Annotated[
         str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
     ] = None,
@@ -143,25 +146,26 @@ def fit(
 
     if resume is not None:
         refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
-        plan = go_on(resume, refused, detector=detector)
+        plan = go_on(resume, refused, detector=detector, report=report)
     else:
-        plan = begin(output, config, given, detector=detector, overwrite=overwrite)
+        plan = begin(output, config, given, detector=detector, report=report, overwrite=overwrite)
 
+    from harmonium.cli.progress import showing
     from harmonium.cli.work import fit_run, follow_run
 
-    with machines.used() as is_first:
-        run = plan.read(data, errors if is_first else silence, logs=logs, report=report)
+    with machines.used() as is_first, showing(errors if is_first else silence) as display:
+        run = plan.read(data, display.console, logs=logs)
         if not is_first:
             follow_run(run)
             return
-        metrics = fit_run(run, errors)
+        metrics = fit_run(run, display)
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:
         print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
         print_fit(metrics)
     if metrics["stopped"]:
-        errors.print(f"to go on: harmonium fit {data} --resume {run.output}", markup=False)
+        errors.print(run.hint, markup=False)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -185,9 +189,15 @@ def demo(
     budget = parse_duration(time_budget)
 
     from harmonium.cli.demo import print_demo, run_demo
+    from harmonium.cli.progress import showing
 
-    metrics = run_demo(output, errors, seed=seed, time_budget=budget)
+    hint = f"for the whole demo: harmonium demo -o {output} --overwrite"
+    with showing(errors) as display:
+        metrics = run_demo(output, display, seed=seed, time_budget=budget, hint=hint)
     if as_json:
         print_json({"run": str(output), **metrics})
     else:
         print_demo(metrics, output)
+    if metrics["stopped"]:
+        errors.print(hint, markup=False)
+        raise typer.Exit(INTERRUPTED)

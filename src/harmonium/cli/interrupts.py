@@ -13,13 +13,13 @@ from harmonium.learning.result import Record
 
 
 class Interrupt:
-    """Whether a user has asked for the end, and what is done about it."""
+    """Whether a user has asked for the end, and what is done about it; `hint` says what to do then."""
 
-    def __init__(self, console: Console, folder: RunFolder):
+    def __init__(self, console: Console, folder: RunFolder, hint: str):
         self.requested = False
         self._training = False
         self._console = console
-        self._folder = folder
+        self._folder, self._hint = folder, hint
 
     def also(self, report: Callable[[Record], None]) -> Callable[[Record], bool]:
         """A report that does the same and ends training once the user has asked for it."""
@@ -44,16 +44,15 @@ class Interrupt:
             )
             return
         self._folder.abandon()
-        kept = f"; go on with: harmonium fit DATA --resume {self._folder.path}"
-        left = kept if self._folder.path.exists() else "; nothing was written"
+        left = f"; {self._hint}" if self._folder.path.exists() else "; nothing was written"
         self._console.print(f"\ninterrupted{left}", markup=False)
         os._exit(INTERRUPTED)
 
 
 @contextmanager
-def ending_on_interrupt(console: Console, folder: RunFolder) -> Iterator[Interrupt]:
+def ending_on_interrupt(console: Console, folder: RunFolder, hint: str) -> Iterator[Interrupt]:
     """A block in which Ctrl-C is seen to."""
-    interrupt = Interrupt(console, folder)
+    interrupt = Interrupt(console, folder, hint)
     previous = signal.signal(signal.SIGINT, interrupt.handle)
     try:
         yield interrupt

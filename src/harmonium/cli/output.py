@@ -8,6 +8,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from harmonium.cli.wording import reworded
+
+
+def trust_line(trusted: bool) -> str:
+    """The verdict of a density in short."""
+    if trusted:
+        return "Trusted: its log-densities may be quoted. The whole verdict: harmonium evaluate, or --json."
+    return "NOT trusted: its log-densities are a ranking, not to be quoted. Why: harmonium evaluate, or --json."
+
 
 def draw_figures(diagnostics: Any) -> dict[str, Any]:
     """Those of the draws, under names that cannot be taken for those of the fit."""
@@ -106,4 +115,4 @@ def print_fit(metrics: dict[str, Any]) -> None:
     )
     print(metrics["verdict"])
     if "detector" in metrics:
-        print(f"Detector: {metrics['detector']}")
+        print(f"Detector: {reworded(metrics['detector'])}")

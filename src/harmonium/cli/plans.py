@@ -1,5 +1,6 @@
 """What a `fit` is asked to do, new or going on: settings from a file, options, and the folder."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from rich.console import Console
 
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
+from harmonium.cli.wording import as_option
 from harmonium.cli.work import Run, make_detector, make_estimator
 from harmonium.data import LongTable, fingerprint, sample_rows
 from harmonium.errors import InvalidInputError
+
+_log = logging.getLogger(__name__)
 
 MAX_ROWS = 100_000
 FEWEST_ROWS = 8
@@ -25,15 +29,18 @@ class Plan:
     detector: dict[str, Any] | None
     kinds: dict[str, str]
     max_rows: int
+    report: bool
     begun: dict[str, Any] | None = None
 
-    def read(self, data: Path, console: Console, *, logs: bool, report: bool) -> Run:
+    def read(self, data: Path, console: Console, *, logs: bool) -> Run:
         """Read the rows to train on."""
         estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
         seed = self.settings.get("seed", 0)
+        _log.info("reading %s", data.name)
         table, n_rows, numbers = sample_rows(
             data, self.max_rows, kinds=self.kinds, seed=seed, call=str(data)
         )
+        _log.info("%s: %d rows x %d columns", data.name, n_rows, table.n_columns)
         source = LongTable(data, n_rows, numbers) if n_rows > table.n_rows else None
         if source is not None:
             console.print(
@@ -49,12 +56,13 @@ class Plan:
             estimator=estimator,
             table=table,
             output=self.output,
+            hint=f"to go on: harmonium fit {data} --resume {self.output}",
             detector=None if self.detector is None else make_detector(estimator, self.detector),
             source=source,
             max_rows=self.max_rows,
             resume=self.begun is not None,
             logs=logs,
-            report=report,
+            report=self.report,
         )
 
 
@@ -64,6 +72,7 @@ def begin(
     given: dict[str, Any],
     *,
     detector: bool,
+    report: bool | None,
     overwrite: bool,
 ) -> Plan:
     """A new run; options go before the settings of the file."""
@@ -76,13 +85,14 @@ def begin(
     kinds = settings.pop("kinds", {}) | given.pop("kinds", {})
     of_detector = settings.pop("detector", {}) if detector else None
     settings |= given
-    return Plan(output, settings, of_detector, kinds, _max_rows(settings))
+    report = _report(settings, report)
+    return Plan(output, settings, of_detector, kinds, _max_rows(settings), report)
 
 
-def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
-    """A run that was ended early, with its own settings and no others."""
+def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None) -> Plan:
+    """A run that was ended early, with its own settings and no others but whether there is a report."""
     if refused or not detector:
-        named = [_as_option(name) for name in refused or ["no_detector"]]
+        named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
             f"--resume: a run goes on with its own settings; got {', '.join(named)} beside it. Try: without them."
         )
@@ -90,13 +100,16 @@ def go_on(path: Path, refused: list[str], *, detector: bool) -> Plan:
     settings = read_config(path / CONFIG_FILE)
     begun, kinds = settings.pop(DATA_SECTION, {}), settings.pop("kinds", {})
     of_detector = settings.pop("detector", None)
-    return Plan(path, settings, of_detector, kinds, _max_rows(settings), begun)
+    report = _report(settings, report)
+    return Plan(path, settings, of_detector, kinds, _max_rows(settings), report, begun)
 
 
-def _as_option(name: str) -> str:
-    """A setting as it is typed."""
-    typed = {"n_updates": "updates", "n_hidden": "hidden", "kinds": "kind"}.get(name, name)
-    return f"--{typed.replace('_', '-')}"
+def _report(settings: dict[str, Any], given: bool | None) -> bool:
+    """Whether to write a report: as given, or else as the settings have it, out of which it is taken."""
+    found = settings.pop("report", True)
+    if not isinstance(found, bool):
+        raise InvalidInputError(f"--config, report: expected true or false; got {found!r}.")
+    return found if given is None else given
 
 
 def _max_rows(settings: dict[str, Any]) -> int:

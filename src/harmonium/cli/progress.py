@@ -1,146 +1,121 @@
-"""Progress of a fit: a live line on a terminal, plain lines otherwise, TensorBoard on request."""
+"""What a command shows while it works: a live line on a terminal, plain lines otherwise.
 
+The library logs, to the logger "harmonium", the phases of its work (INFO), and how far each has come (DEBUG).
+"""
+
+import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from harmonium.errors import InvalidInputError
-from harmonium.learning.result import LOWEST_ACCEPTANCE, LOWEST_ESS, Record
-
-Tell = Callable[[Record], None]
-
-# Seconds between plain lines.
+# Seconds between plain lines of one phase.
 PAUSE = 10.0
-LARGEST_R_HAT = 1.05
+
+
+class Display(ABC):
+    """Where phases and their progress are shown."""
+
+    def __init__(self, console: Console):
+        self.console = console
+
+    @abstractmethod
+    def begin(self, phase: str) -> None:
+        """Another phase of the work."""
+
+    @abstractmethod
+    def note(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        """How far the phase has come, in words and, where it is known, as a share."""
+
+
+class LiveLine(Display):
+    """One line on a terminal, which is gone at the end."""
+
+    def __init__(self, console: Console, progress: Progress):
+        super().__init__(console)
+        self._progress = progress
+        self._task = progress.add_task("", visible=False, note="")
+
+    def begin(self, phase: str) -> None:
+        """See `Display`. A new task, for the time of a phase is its own."""
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(phase, total=None, note="")
+
+    def note(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        """See `Display`."""
+        self._progress.update(self._task, total=total, completed=done, note=text)
+
+
+class PlainLines(Display):
+    """A line for every phase, and one every few seconds for how far it has come."""
+
+    def __init__(self, console: Console):
+        super().__init__(console)
+        self._due = time.monotonic() + PAUSE
+
+    def begin(self, phase: str) -> None:
+        """See `Display`."""
+        self._due = time.monotonic() + PAUSE
+        self.console.print(phase, markup=False)
+
+    def note(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        """See `Display`."""
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + PAUSE
+            self.console.print(text, markup=False)
 
 
 @contextmanager
-def fit_reports(
-    console: Console, output: Path, n_updates: int, *, logs: bool
-) -> Iterator[Callable[[Record], None]]:
-    """A context that gives a function to be called with each record of the history."""
-    with ExitStack() as stack:
-        show = _live_line if console.is_terminal else _plain_lines
-        tells = [stack.enter_context(show(console, n_updates))]
-        if logs:
-            tells.append(stack.enter_context(_tensorboard(output / "tensorboard")))
-
-        def tell(record: Record) -> None:
-            for each in tells:
-                each(record)
-            if record["event"]:
-                console.print(
-                    f"update {float(record['update']):.0f}: {record['event']}", markup=False
-                )
-
-        yield tell
-
-
-@contextmanager
-def _live_line(console: Console, n_updates: int) -> Iterator[Tell]:
+def showing(console: Console) -> Iterator[Display]:
+    """A block in which all that the library logs of its work is shown."""
+    if not console.is_terminal:
+        with _listening(PlainLines(console)) as display:
+            yield display
+        return
     progress = Progress(
-        TextColumn("fitting"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
         console=console,
         transient=True,
+        # Standard output may be a file, and is left alone.
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
-    with progress:
-        task = progress.add_task("fit", total=n_updates, note="compiling")
-        clock = _TimeLeft(n_updates)
-
-        def tell(record: Record) -> None:
-            note = _in_words(record, n_updates, clock.after(record))
-            progress.update(task, completed=float(record["update"]), note=note)
-
-        yield tell
+    with progress, _listening(LiveLine(console, progress)) as display:
+        yield display
 
 
 @contextmanager
-def _plain_lines(console: Console, n_updates: int) -> Iterator[Tell]:
-    clock = _TimeLeft(n_updates)
-    due = time.monotonic() + PAUSE
-
-    def tell(record: Record) -> None:
-        nonlocal due
-        left = clock.after(record)
-        if time.monotonic() >= due:
-            due = time.monotonic() + PAUSE
-            console.print(_in_words(record, n_updates, left), markup=False)
-
-    yield tell
-
-
-@contextmanager
-def _tensorboard(folder: Path) -> Iterator[Tell]:
+def _listening(display: Display) -> Iterator[Display]:
+    logger, handler = logging.getLogger("harmonium"), _Handler(display)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    # Other packages give the root a handler, which would tell everything once more.
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG)
     try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise InvalidInputError(
-            "--log-to tensorboard: the package tensorboardX is not installed. Try: pip install "
-            "'harmonium[tensorboard]'."
-        ) from error
-    writer: Any = SummaryWriter(str(folder))
-
-    def tell(record: Record) -> None:
-        for name, value in record.items():
-            if isinstance(value, float) and name != "update":
-                writer.add_scalar(name, value, int(float(record["update"])))
-        if record["event"]:
-            writer.add_text("event", str(record["event"]), int(float(record["update"])))
-        writer.flush()
-
-    try:
-        yield tell
+        yield display
     finally:
-        writer.close()
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+        logger.removeHandler(handler)
 
 
-class _TimeLeft:
-    """Seconds to the last update, by the speed since the first updates, which compiled."""
+class _Handler(logging.Handler):
+    """Sends phases and notes to a display."""
 
-    def __init__(self, n_updates: int):
-        self._n_updates = n_updates
-        self._first: tuple[float, float] | None = None
+    def __init__(self, display: Display):
+        super().__init__()
+        self._display = display
 
-    def after(self, record: Record) -> float | None:
-        """None while nothing is known."""
-        now, update = time.monotonic(), float(record["update"])
-        if self._first is None or update <= self._first[1]:
-            self._first = (now, update) if update > 0 else None
-            return None
-        started, begun = self._first
-        return (now - started) / (update - begun) * (self._n_updates - update)
-
-
-def _in_words(record: Record, n_updates: int, left: float | None) -> str:
-    """One line: where training stands, how well, and whether its chains keep up."""
-    parts = [
-        f"update {float(record['update']):.0f} of {n_updates}",
-        f"held-out {float(record['validation_log_likelihood']):.2f} nats per row",
-    ]
-    if "acceptance" in record:
-        parts.append(f"acceptance {float(record['acceptance']):.2f}")
-    if left is not None:
-        parts.append(f"{left:.0f} s left" if left < 120 else f"{left / 60:.0f} min left")
-    parts.append(_so_far(record))
-    return ", ".join(parts)
-
-
-def _so_far(record: Record) -> str:
-    """What the last evaluation says of the chains."""
-    concerns = []
-    if record["event"]:
-        concerns.append("repaired just now")
-    if float(record.get("acceptance", 1.0)) < LOWEST_ACCEPTANCE:
-        concerns.append("chains hardly move")
-    if float(record.get("ess", 1.0)) < LOWEST_ESS:
-        concerns.append("chain weights are uneven")
-    if float(record.get("r_hat", 1.0)) > LARGEST_R_HAT:
-        concerns.append("chains disagree")
-    return " and ".join(concerns) or "chains keep up"
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.INFO:
+            self._display.begin(text)
+        else:
+            self._display.note(text)

@@ -1,6 +1,7 @@
 """The report of a run: at the end of a fit, and again from its folder."""
 
 import json
+import logging
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.learning.result import Record
 from harmonium.report import ReportSummary, RunView, write_report
 from harmonium.report.words import count, duration
+
+_log = logging.getLogger(__name__)
 
 REPORT_FILE = "report.html"
 PACKAGES = ("harmonium", "jax", "equinox", "optax", "numpy")
@@ -65,6 +68,7 @@ def remake_report(
         raise ArtifactError(f"{run} holds a detector, not a density. Try: a run folder.")
     folder = model.parent
     metrics, settings = _read_json(folder / "metrics.json"), _read_toml(folder / "config.toml")
+    _log.info("writing the report")
     drawn = None if data is None else _draw_rows(data, estimator, n_rows, seed)
     view = RunView(
         density=estimator.density_,

@@ -7,7 +7,7 @@ import typer
 
 from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption
 from harmonium.cli.output import print_json
-from harmonium.cli.shell import app
+from harmonium.cli.shell import app, errors
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -44,9 +44,11 @@ def report(
 
     from dataclasses import asdict
 
+    from harmonium.cli.progress import showing
     from harmonium.cli.report import remake_report
 
-    found = remake_report(run, data, output, n_rows=rows, seed=seed)
+    with showing(errors):
+        found = remake_report(run, data, output, n_rows=rows, seed=seed)
     if as_json:
         print_json({"report": str(output), **asdict(found)})
         return

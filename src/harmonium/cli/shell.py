@@ -5,6 +5,7 @@ import traceback
 import typer
 from rich.console import Console
 
+from harmonium.cli.wording import reworded
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
 
 app = typer.Typer(
@@ -31,7 +32,7 @@ def report_error(error: Exception) -> int:
     if _shows_tracebacks:
         traceback.print_exception(error)
     if isinstance(error, HarmoniumError):
-        errors.print(f"error: {error}", markup=False)
+        errors.print(f"error: {reworded(str(error))}", markup=False)
         return 2 if isinstance(error, InvalidInputError | ArtifactError) else 1
     text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
     errors.print(text, markup=False)

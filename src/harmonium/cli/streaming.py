@@ -1,24 +1,45 @@
 """Scoring and filling tables of any length, batch by batch."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harmonium.data import ArrayWriter, Table, TableWriter, decode_columns, read_batches
+from harmonium.data import (
+    ArrayWriter,
+    Field,
+    Table,
+    TableWriter,
+    decode_columns,
+    read_named_batches,
+)
 from harmonium.estimators import DensityEstimator, Imputer
 from harmonium.model import Spin
 
 Columns = dict[str, Any]
 
+_log = logging.getLogger(__name__)
+
+# Reasons and draws take many evaluations per row.
 BATCH_ROWS = 16_384
+
+
+def read_rows(data: Path, fields: tuple[Field, ...], doing: str) -> Iterator[tuple[Table, Columns]]:
+    """Successive rows of a table with their identifiers; `doing` says what is done with them."""
+    _log.info("%s %s", doing, data.name)
+    n_rows = 0
+    for table, named in read_named_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
+        yield table, named
+        n_rows += table.n_rows
+        _log.debug("%d rows done", n_rows)
 
 
 def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
     """Log-density and free energy of successive rows; no free energy where cells are missing."""
     density = estimator.density_
-    for table in read_batches(data, fields=density.columns.fields, call=str(data), size=BATCH_ROWS):
+    for table, _ in read_rows(data, density.columns.fields, "scoring"):
         complete = ~np.isnan(density.columns.modeled(table.values)).any(axis=1)
         free_energy = np.full(table.n_rows, np.nan)
         if complete.any():
@@ -30,7 +51,7 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
     """P(h = 1|x) of every hidden unit for successive rows; given the observed cells where some are missing."""
     density = estimator.density_
     is_spin = isinstance(density.model.hidden_units, Spin)
-    for table in read_batches(data, fields=density.columns.fields, call=str(data), size=BATCH_ROWS):
+    for table, _ in read_rows(data, density.columns.fields, "finding the features of"):
         means = density.hidden_mean(table.values)
         # The mean of a spin is twice the probability less one.
         probabilities = (1 + means) / 2 if is_spin else means
@@ -38,15 +59,17 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
 
 
 def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
-    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front."""
-    fields = imputer.estimator_.density_.columns.fields
-    for table in read_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
+    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front.
+
+    Identifiers are as they stand in the file.
+    """
+    for table, named in read_rows(data, imputer.estimator_.density_.columns.fields, "filling"):
         if not n_tables:
-            yield _kept(imputer.fill(table), table)
+            yield _joined(imputer.fill(table), table, named)
             continue
         drawn = imputer.draw_tables(table, n_tables)
         for number, values in enumerate(drawn, start=1):
-            yield {"draw": np.full(table.n_rows, number), **_kept(values, table)}
+            yield {"draw": np.full(table.n_rows, number), **_joined(values, table, named)}
 
 
 def write_batches(path: Path, batches: Iterable[Columns]) -> int:
@@ -72,7 +95,8 @@ def _write_array(path: Path, batches: Iterable[Columns]) -> int:
     return n_rows
 
 
-def _kept(values: np.ndarray, table: Table) -> Columns:
-    """Cells as they were; columns that are left out of the model have nothing to say."""
-    decoded = decode_columns(values, table.fields)
-    return {field.name: decoded[field.name] for field in table.fields if field.kind != "identifier"}
+def _joined(values: np.ndarray, table: Table, named: Columns) -> Columns:
+    """Cells as a reader of the file knows them, in the order of the columns of training."""
+    decoded = decode_columns(values, table.fields) | named
+    fields = (f for f in table.fields if f.kind != "identifier" or f.name in named)
+    return {field.name: decoded[field.name] for field in fields}

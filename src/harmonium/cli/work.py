@@ -1,16 +1,15 @@
 """Fitting an estimator into a run folder."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
-from harmonium.cli.progress import fit_reports
+from harmonium.cli.progress import Display
 from harmonium.cli.report import report_run
 from harmonium.cli.runs import (
     DATA_SECTION,
@@ -20,12 +19,15 @@ from harmonium.cli.runs import (
     write_history,
     write_metrics,
 )
+from harmonium.cli.training import fit_reports
 from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference import DensitySettings, DetectorSettings
 
 Metrics = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 # Seconds of a budget from which on the detector gets all of its updates.
 BUDGET_OF_FULL_DETECTOR = 60.0
@@ -49,12 +51,13 @@ class Run:
     """What to fit, to which rows, into which folder.
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one; `resume` says that the
-    folder holds a fit to go on with.
+    folder holds a fit to go on with, and `hint` what a user can do after Ctrl-C.
     """
 
     estimator: DensityEstimator
     table: Table
     output: Path
+    hint: str
     detector: AnomalyDetector | None = None
     source: LongTable | None = None
     max_rows: int | None = None
@@ -80,7 +83,10 @@ class Run:
         """All settings, as config.toml holds them, and what tells the table from others."""
         estimator, detector = self.estimator, self.detector
         settings = estimator.check_settings()
-        resolved: dict[str, Any] = asdict(settings) | {"max_rows": self.max_rows}
+        resolved: dict[str, Any] = asdict(settings) | {
+            "max_rows": self.max_rows,
+            "report": self.report,
+        }
         resolved |= {"kinds": estimator.kinds} if estimator.kinds else {}
         if detector is not None:
             resolved |= {"detector": asdict(detector.check_settings())}
@@ -93,7 +99,7 @@ class Run:
 
 
 def fit_run(
-    run: Run, console: Console, *, finish: Callable[[Path, Metrics], None] | None = None
+    run: Run, display: Display, *, finish: Callable[[Path, Metrics], None] | None = None
 ) -> Metrics:
     """Fit, then write models, history and metrics into the folder; `finish` may add to it.
 
@@ -104,12 +110,13 @@ def fit_run(
     config = run.config()
     with filling(folder, resume=run.resume):
         write_config(folder.path, config)
-        with ending_on_interrupt(console, folder) as interrupt:
+        with ending_on_interrupt(display.console, folder, run.hint) as interrupt:
             if run.detector is not None:
+                _log.info("fitting the detector")
                 if _fit_detector(run, run.detector):
                     run.detector.save(run.output / DETECTOR_FILE)
                 _shorten_budget(estimator, time.monotonic() - started)
-            with fit_reports(console, run.output, estimator.n_updates, logs=run.logs) as tell:
+            with fit_reports(display, run.output, estimator.n_updates, logs=run.logs) as tell:
                 numbers = all(field.is_number for field in run.table.fields)
                 # What `sample` of the loaded model returns; Arrow is always there.
                 container = "array" if numbers else "pyarrow"
@@ -131,7 +138,8 @@ def fit_run(
             if finish is not None:
                 finish(folder.path, metrics)
             if run.report:
-                _write_report(run, metrics, config, console)
+                _log.info("writing the report")
+                _write_report(run, metrics, config, display.console)
             write_metrics(folder.path, metrics)
     return metrics
 
@@ -148,7 +156,7 @@ def follow_run(run: Run) -> None:
     run.estimator.fit_table(run.table, source=run.source, **run.saving())
 
 
-def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
+def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Any) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
     try:
         report_run(run.output, run.estimator, run.detector, run.table, metrics, config)

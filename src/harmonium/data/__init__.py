@@ -4,10 +4,11 @@ from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
 from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
+from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
-from harmonium.data.streams import read_batches
+from harmonium.data.streams import read_batches, read_named_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
 from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
@@ -28,7 +29,9 @@ __all__ = [
     "default_names",
     "fingerprint",
     "number_fields",
+    "parquet_files",
     "read_batches",
+    "read_named_batches",
     "read_table",
     "sample_rows",
     "to_frame",

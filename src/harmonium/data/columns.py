@@ -15,7 +15,7 @@ import numpy as np
 
 from harmonium.data.columns_state import build_state, check_state
 from harmonium.data.fields import Field
-from harmonium.data.grids import find_grid
+from harmonium.data.kinds import classify, decimals_of
 from harmonium.data.levels import Levels, fit_levels, standardized
 from harmonium.data.problems import problem, quote
 from harmonium.data.table import Table
@@ -36,8 +36,9 @@ class Columns:
     All fields but `n_rows` have one entry per column of the table: `fields`, what the columns are outside; `kinds`, of
     "continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored"; `constant`, the value of a
     constant column; `source`, the index of the column that a duplicate repeats; `offset` and `step`, the lattice
-    offset + step·Z of a grid column (in data units); `levels`, the categories of a binary or categorical column, else
-    None. Numbers that do not apply are 0. `n_rows` counts the training rows.
+    offset + step·Z of a grid column (in data units); `decimals`, those of the cells of a continuous or grid column, -1
+    where they have many; `levels`, the categories of a binary or categorical column, else None. Other numbers that do
+    not apply are 0. `n_rows` counts the training rows.
     """
 
     fields: tuple[Field, ...]
@@ -46,6 +47,7 @@ class Columns:
     source: np.ndarray
     offset: np.ndarray
     step: np.ndarray
+    decimals: np.ndarray
     levels: tuple[Levels | None, ...]
     n_rows: int
 
@@ -60,6 +62,7 @@ class Columns:
         kinds = ["continuous"] * n_columns
         constant, offset, step = (np.zeros(n_columns) for _ in range(3))
         source = np.zeros(n_columns, dtype=np.int64)
+        decimals = np.full(n_columns, -1)
         modeled: list[int] = []
         for i, field in enumerate(table.fields):
             column = table.values[:, i]
@@ -72,7 +75,8 @@ class Columns:
                 kinds[i], source[i] = "duplicate", twin
             else:
                 modeled.append(i)
-                kinds[i], offset[i], step[i] = _classify(field, seen)
+                kinds[i], offset[i], step[i] = classify(field, seen)
+                decimals[i] = decimals_of(kinds[i], seen)
         columns = Columns(
             fields=table.fields,
             kinds=tuple(kinds),
@@ -80,6 +84,7 @@ class Columns:
             source=source,
             offset=offset,
             step=step,
+            decimals=decimals,
             levels=_fit_levels(table.values, kinds, modeled),
             n_rows=table.n_rows,
         )
@@ -127,6 +132,7 @@ class Columns:
         """Whether every column of the table holds whole numbers, boolean of shape (columns,)."""
         own = np.array([kind in ("grid", "binary", "constant") for kind in self.kinds], dtype=bool)
         whole = (self.constant % 1 == 0) & (self.offset % 1 == 0) & (self.step % 1 == 0)
+        whole &= [own is None or bool(np.all(own.codes % 1 == 0)) for own in self.levels]
         integer = own & whole
         twins = self._indices("duplicate")
         integer[twins] = integer[self.source[twins]]
@@ -185,8 +191,8 @@ class Columns:
     def restore(self, points: np.ndarray) -> np.ndarray:
         """All columns, shape (rows, columns), from points of the modeled ones (rows, modeled).
 
-        Grid columns are rounded to their lattice, categories decoded, constants filled in, duplicates copied;
-        columns that are left out are NaN.
+        Grid columns are rounded to their lattice, others to the decimals of the training cells; categories are
+        decoded, constants filled in, duplicates copied; columns that are left out are NaN.
         """
         self._check_width(points, self.n_modeled, "restore")
         full = np.tile(self.constant, (len(points), 1))
@@ -195,6 +201,8 @@ class Columns:
         grid = np.flatnonzero(self.step)
         offset, step = self.offset[grid], self.step[grid]
         full[:, grid] = offset + step * np.round((full[:, grid] - offset) / step)
+        for i in np.flatnonzero(self.decimals >= 0):
+            full[:, i] = np.round(full[:, i], self.decimals[i])
         for j, levels in self._coded():
             full[:, self.modeled_index[j]] = levels.decode(points[:, j])
         twins = self._indices("duplicate")
@@ -236,7 +244,8 @@ class Columns:
             "kinds": list(self.kinds),
             "n_rows": self.n_rows,
         }
-        arrays = {name: getattr(self, name) for name in ("constant", "source", "offset", "step")}
+        names = ("constant", "source", "offset", "step", "decimals")
+        arrays = {name: getattr(self, name) for name in names}
         parts = [
             (np.zeros(0),) * 2 if own is None else (own.codes, own.counts) for own in self.levels
         ]
@@ -270,19 +279,6 @@ class Columns:
             raise problem(f"Columns.{method}(values)", expected, f"shape {values.shape}")
 
 
-def _classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
-    """Kind, offset and step of a column whose observed cells differ."""
-    if field.kind == "categorical":
-        return "categorical", 0.0, 0.0
-    if field.kind == "continuous":
-        return "continuous", 0.0, 0.0
-    if field.kind == "auto" and np.isin(seen, (0.0, 1.0)).all():
-        return "binary", 0.0, 0.0
-    # Whole days are whole days, however few of them repeat.
-    grid = find_grid(seen, sparse=field.form == "datetime")
-    return ("continuous", 0.0, 0.0) if grid is None else ("grid", *grid)
-
-
 def _fit_levels(
     values: np.ndarray, kinds: list[str], modeled: list[int]
 ) -> tuple[Levels | None, ...]:
@@ -290,8 +286,10 @@ def _fit_levels(
     if not any(coded):
         return (None,) * len(kinds)
     cells = [
-        np.where(values[:, i] < 0, np.nan, values[:, i]) if c else values[:, i]
-        for i, c in zip(modeled, coded, strict=True)
+        np.where(values[:, i] < 0, np.nan, values[:, i])
+        if kinds[i] == "categorical"
+        else values[:, i]
+        for i in modeled
     ]
     parts = standardized(cells, coded)
     levels: list[Levels | None] = [None] * len(kinds)

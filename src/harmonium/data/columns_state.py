@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from harmonium.data.fields import fields_from_config
+from harmonium.data.grids import MOST_DECIMALS
 from harmonium.data.levels import Levels
 from harmonium.data.state import check_keys, state_error, take_arrays
 
@@ -13,7 +14,7 @@ KINDS = ("continuous", "grid", "binary", "categorical", "constant", "duplicate",
 _CODED = ("binary", "categorical")
 # Whole numbers up to here are exact as floating-point ones.
 MOST_ROWS = 2**53
-_PER_COLUMN = ("constant", "source", "offset", "step", "n_levels")
+_PER_COLUMN = ("constant", "source", "offset", "step", "decimals", "n_levels")
 
 
 def build_state(
@@ -36,6 +37,7 @@ def build_state(
         "fields": fields,
         "kinds": tuple(kinds),
         "source": taken["source"].astype(np.int64),
+        "decimals": _check_decimals(taken["decimals"], call),
         **{name: taken[name] for name in ("constant", "offset", "step")},
         "levels": _build_levels(kinds, taken, n_rows, call),
         "n_rows": n_rows,
@@ -65,8 +67,17 @@ def check_state(columns: Any, call: str) -> None:
         codes = columns.levels[i].codes if columns.levels[i] else np.zeros(0)
         if kind == "categorical" and not np.isin(codes, np.arange(n_categories)).all():
             raise state_error(call, f"codes below {n_categories}", f"others in column {i + 1}")
-        if kind == "binary" and not np.isin(codes, (0, 1)).all():
+        if kind == "binary" and len(codes) != 2:
+            raise state_error(call, "two codes", f"{len(codes)} in column {i + 1}")
+        if kind == "binary" and field.form == "boolean" and not np.isin(codes, (0, 1)).all():
             raise state_error(call, "the codes 0 and 1", f"others in column {i + 1}")
+
+
+def _check_decimals(decimals: np.ndarray, call: str) -> np.ndarray:
+    """Decimals of each column as integers; rounding to others would change cells."""
+    if not np.isin(decimals, np.arange(-1, MOST_DECIMALS + 1)).all():
+        raise state_error(call, f"decimals from -1 to {MOST_DECIMALS}", "others")
+    return decimals.astype(np.int64)
 
 
 def _build_levels(

@@ -8,7 +8,8 @@ import numpy as np
 
 # Integers beyond this are not evidence: the largest floats are all integers.
 _LARGEST_INTEGER = 1e12
-_DECIMALS = (0, 1, 2, 3, 4)
+# Decimals of a lattice, and those that are kept of numbers on none.
+_GRID_DECIMALS, MOST_DECIMALS = 4, 9
 # The smallest gap may be a small multiple of the step: {0, 2, 5} has step 1.
 _DIVISORS = range(1, 13)
 # Distance from the lattice, in steps. With few distinct values, only an exact fit is no chance.
@@ -48,20 +49,28 @@ def _merge(distinct: np.ndarray) -> np.ndarray:
     return distinct[gaps > _SAME * (distinct[-1] - distinct[0])]
 
 
-def _decimal_grid(distinct: np.ndarray) -> tuple[float, float] | None:
-    """The lattice of values with few decimals."""
-    for decimals in _DECIMALS:
-        scale = 10.0**decimals
-        shifted = distinct * scale
+def find_decimals(values: np.ndarray, most: int = MOST_DECIMALS) -> int | None:
+    """How many decimals it takes to write all values exactly; None if more than `most`."""
+    for decimals in range(most + 1):
+        shifted = values * 10.0**decimals
         largest = np.abs(shifted).max()
         if largest > _LARGEST_INTEGER:
             return None
         # Rounding in the last digits of the largest value, never more than chance allows.
         tolerance = min(1e-14 * largest, _STRICT)
         if np.all(np.abs(shifted - np.round(shifted)) <= tolerance):
-            integers = np.round(shifted)
-            return float(integers[0] / scale), _common_step(integers) / scale
+            return decimals
     return None
+
+
+def _decimal_grid(distinct: np.ndarray) -> tuple[float, float] | None:
+    """The lattice of values with few decimals."""
+    decimals = find_decimals(distinct, _GRID_DECIMALS)
+    if decimals is None:
+        return None
+    scale = 10.0**decimals
+    integers = np.round(distinct * scale)
+    return float(integers[0] / scale), _common_step(integers) / scale
 
 
 def _general_grid(distinct: np.ndarray) -> tuple[float, float] | None:

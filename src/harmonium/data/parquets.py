@@ -7,6 +7,7 @@ from typing import Any
 
 from harmonium.data.fields import Field
 from harmonium.data.problems import problem
+from harmonium.data.resizing import resized
 from harmonium.data.table import select_columns
 
 # Pages are read through a buffer of this size, and not ahead: a file may be a single row group.
@@ -28,7 +29,7 @@ def read_parquet(path: Path, call: str) -> Any:
 def parquet_tables(
     path: Path, call: str, size: int, *, fields: tuple[Field, ...] | None = None
 ) -> Iterator[Any]:
-    """The rows of `read_parquet`, in Arrow tables of at most `size` rows.
+    """The rows of `read_parquet`, in Arrow tables of `size` rows; the last of each file may have fewer.
 
     The first table has no rows: it tells the columns, which are those of `fields` where these are
     given.
@@ -44,9 +45,22 @@ def parquet_tables(
     yield schema.empty_table()
     for file in files:
         with _opened(file, call) as content:
-            # A name with a point may bring columns along that only begin like it.
-            for batch in content.iter_batches(batch_size=size, columns=names):
-                yield _cast(_validated(pa.Table.from_batches([batch])), schema, call)
+            batches = content.iter_batches(batch_size=size, columns=names)
+            tables = (_validated(pa.Table.from_batches([batch])) for batch in batches)
+            for table in resized(tables, size):
+                # A name with a point may have brought columns along that only begin like it.
+                yield _cast(table, schema, call)
+
+
+def parquet_files(path: Path, call: str) -> list[Path]:
+    """The Parquet files at `path` that hold rows, by name, once they are known to fit together; one if none does."""
+    files, _ = _files(path, call)
+    filled = []
+    for file in files:
+        with _opened(file, call) as content:
+            if content.metadata.num_rows:
+                filled.append(file)
+    return filled or files[:1]
 
 
 def _files(path: Path, call: str) -> tuple[list[Path], Any]:

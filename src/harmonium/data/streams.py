@@ -13,6 +13,7 @@ from harmonium.data.fields import Field
 from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.readers import read_numpy, source_kind
+from harmonium.data.resizing import resized
 from harmonium.data.table import Table, as_table
 
 BATCH_ROWS = 65_536
@@ -25,12 +26,26 @@ def read_batches(
     call: str | None = None,
     size: int = BATCH_ROWS,
 ) -> Iterator[Table]:
-    """Read a table for scoring, `size` rows at a time; the last batch may have fewer, but not none.
+    """Read a table for scoring, `size` rows at a time; the last batch of a file may have fewer, but not none.
 
-    Together the batches are what `read_table` makes of the same `path`, `fields` and `call`, and
-    errors call the rows by their numbers in the whole file. Memory holds a few batches, and for an
-    NPZ archive its array. Raises `InvalidInputError` for a file or columns that cannot be used at
+    A folder is read as its files are, one after the other. Together the batches are what
+    `read_table` makes of the same `path`, `fields` and `call`, and errors call the rows by their
+    numbers in the whole table. Memory holds a few batches, and for an NPZ archive its array. Raises `InvalidInputError` for a file or columns that cannot be used at
     once, and for a cell when its batch is due.
+    """
+    return (table for table, _ in read_named_batches(path, fields=fields, call=call, size=size))
+
+
+def read_named_batches(
+    path: str | os.PathLike[str],
+    *,
+    fields: tuple[Field, ...],
+    call: str | None = None,
+    size: int = BATCH_ROWS,
+) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """The batches of `read_batches`, each with the cells of its identifiers, by name, as Arrow arrays.
+
+    These cells are as they stand in the file; an identifier that is not there is left out.
     """
     path = Path(path)
     call = call or f"read_batches({str(path)!r})"
@@ -44,21 +59,39 @@ def read_batches(
                 as_table(array, call=call, fields=fields)
             parts = _array_parts(array, size)
         elif kind == "parquet":
-            parts = _started(parquet_tables(path, call, size, fields=fields), size)
+            parts = _filled(parquet_tables(path, call, size, fields=fields))
         else:
-            texts = _started(csv_tables(path, call, fields=fields), size)
-            parts = (code_numbers(part, fields) for part in texts)
+            texts = csv_tables(path, call, fields=fields)
+            parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
+            parts = (code_numbers(part, fields) for part in parts)
     return _coded(parts, fields, call)
 
 
-def _coded(parts: Iterator[Any], fields: tuple[Field, ...], call: str) -> Iterator[Table]:
-    """The parts of a table, coded; the only one of a table without rows is refused."""
+def _coded(
+    parts: Iterator[Any], fields: tuple[Field, ...], call: str
+) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """The parts of a table, coded, and their identifiers; the only part of a table without rows is refused."""
     n_before = 0
     with read_errors(call):
         for part in parts:
             rows = range(n_before + 1, n_before + len(part) + 1)
-            yield as_table(part, call=call, fields=fields, rows=rows)
+            yield as_table(part, call=call, fields=fields, rows=rows), _identifiers(part, fields)
             n_before += len(part)
+
+
+def _identifiers(part: Any, fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The cells of identifiers in a part, an Arrow table or an array."""
+    import pyarrow as pa
+
+    is_array = isinstance(part, np.ndarray)
+    names = [field.name for field in fields] if is_array else part.column_names
+    return {
+        field.name: pa.array(part[:, names.index(field.name)])
+        if is_array
+        else part.column(field.name)
+        for field in fields
+        if field.kind == "identifier" and field.name in names
+    }
 
 
 def _array_parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -67,26 +100,17 @@ def _array_parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield np.array(array[start : start + size])
 
 
-def _started(tables: Iterator[Any], size: int) -> Iterator[Any]:
-    """Arrow tables of `size` rows each, once the first table has been read."""
-    return _resized(itertools.chain([next(tables)], tables), size)
+def _filled(tables: Iterator[Any]) -> Iterator[Any]:
+    """The tables that have rows, once the first, which has none, has been read; that one if there are no others."""
+    head = next(tables)
 
+    def parts() -> Iterator[Any]:
+        is_empty = True
+        for table in tables:
+            is_empty = is_empty and not table.num_rows
+            if table.num_rows:
+                yield table
+        if is_empty:
+            yield head
 
-def _resized(tables: Iterator[Any], size: int) -> Iterator[Any]:
-    """Arrow tables of `size` rows each, from those of any number; without any row, an empty one."""
-    import pyarrow as pa
-
-    held: list[Any] = []
-    n_held, n_given = 0, 0
-    for table in tables:
-        held.append(table)
-        n_held += table.num_rows
-        if n_held < size:
-            continue
-        joined = pa.concat_tables(held)
-        n_whole = n_held - n_held % size
-        for start in range(0, n_whole, size):
-            yield joined.slice(start, size)
-        held, n_held, n_given = [joined.slice(n_whole)], n_held - n_whole, n_given + n_whole
-    if n_held or not n_given:
-        yield pa.concat_tables(held)
+    return parts()

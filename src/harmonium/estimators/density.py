@@ -183,7 +183,8 @@ class DensityEstimator(
 
         Columns of categories count with their probability. Of a row with missing cells it is the log-density of the
         observed ones, by annealed importance sampling over the others, or without annealing, which is many times
-        faster and errs lower. Warns where log Z is not to be trusted; `log_partition_` has its interval.
+        faster and errs lower. Warns where log Z is not to be trusted (`log_partition_` has its interval), and where some
+        are not finite.
         """
         if not self._fitted().trusted:
             warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)

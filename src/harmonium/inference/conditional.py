@@ -4,6 +4,7 @@ What is known of a row becomes bounds of its standardized columns, each of which
 the cell of a grid, the interval of a category, or nothing.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from harmonium.sampling.conditional import (
     tune_conditional,
 )
 from harmonium.sampling.opened import Given
+
+_log = logging.getLogger(__name__)
 
 BATCH = 256
 # Below this, in conditional standard deviations, the cell of a grid is as good as a point.
@@ -104,6 +107,7 @@ def draw_batches(
             ess=np.asarray(found.ess, np.float64)[:n],
             acceptance=float(found.acceptance),
         )
+        _log.debug("%d of %d rows with missing cells", int(rows[-1]) + 1, len(bounds.low))
 
 
 def log_mass_of_known(

@@ -1,5 +1,6 @@
 """A fitted density in data units: column rules, transform, model and log Z in one object."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from harmonium.inference.conditional import (
     known_cells,
     log_mass_of_known,
 )
+from harmonium.inference.finite import told_if_not_finite
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.placing import (
     as_model_rows,
@@ -42,6 +44,8 @@ from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics, SampleDiagnostics, sample
 from harmonium.typing import Batch, HiddenBatch, PerRow
+
+_log = logging.getLogger(__name__)
 
 VALIDATION_COPIES = 4
 # The mass of a cell is averaged over this many points; fine grids need only their center.
@@ -87,7 +91,7 @@ class Density:
         probability, both estimated from 16 points of the cell, a little low on average. Constant and duplicate
         columns add the log-probability of their rule. Of a row with missing cells (NaN) it is the log-density of the
         observed ones: the others are integrated out by annealing, or by importance sampling if not `annealed`,
-        which is faster and errs lower (`log_mass_of_known`).
+        which is faster and errs lower (`log_mass_of_known`). Warns if some are not finite.
         """
         places = cell_places(self.columns, self.transform)
         incomplete = np.isnan(self.columns.modeled(values)).any(axis=1)
@@ -103,7 +107,7 @@ class Density:
                 self.model, self.columns, self.transform, known, places, annealed=annealed
             )
             density[incomplete] = log_mass - self.log_partition.value
-        return density + self.columns.log_rule(values)
+        return told_if_not_finite("log-densities", density + self.columns.log_rule(values))
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""
@@ -201,6 +205,7 @@ def fit_density(
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.validation_fraction, rng, setting="validation_fraction")
     kept, held_out = split.training, split.held_out
+    _log.info("fitting the transform")
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
     training = place_rows(columns, kept, count_copies(columns, len(kept)), rng)
     transform = Transform.fit(training.points, tails=settings.tails, whitening=settings.whitening)
@@ -249,6 +254,7 @@ def fit_density(
         columns, transform, result.model, result.log_partition, result.verdict, result.trusted
     )
     history = tuple(_in_data_units(record, shifts) for record in result.history)
+    _log.info("scoring the held-out rows")
     scored = _score_held_out(density, held_out)
     metrics = {**asdict(scored), "kept_update": result.kept_update}
     return DensityFit(

@@ -12,6 +12,7 @@ from harmonium.data import Columns, Table, Transform
 from harmonium.inference.batches import map_rows
 from harmonium.inference.conformal import p_values
 from harmonium.inference.detection_settings import MEMBERS, DetectorSettings, Member
+from harmonium.inference.finite import told_if_not_finite
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.suspects import with_least_spread, without_suspects
 from harmonium.learning.ensemble import fit_ensemble, stack_members, take_member
@@ -71,7 +72,8 @@ class Detector:
         """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal.
 
         A broken rule of a constant or duplicate column, or a category that training has not seen, costs its surprise,
-        in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others.
+        in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others. Warns if some
+        are not finite.
         """
         modeled = self.columns.modeled(values)
         abnormality = np.zeros(len(modeled))
@@ -81,7 +83,7 @@ class Detector:
         if incomplete.any():
             drawn = self.completions(modeled[incomplete])
             abnormality[incomplete] = np.mean([self.modeled_abnormality(d) for d in drawn], axis=0)
-        return self.columns.log_rule(values) - abnormality
+        return told_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
 
     def completions(self, modeled: np.ndarray) -> np.ndarray:
         """Points of the modeled columns with missing cells (NaN) drawn from a Gaussian fit, (draws, rows, modeled)."""

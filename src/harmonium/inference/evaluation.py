@@ -1,5 +1,6 @@
 """How a fitted density scores rows it has not seen, and how far the figure may be trusted."""
 
+import logging
 from dataclasses import dataclass
 
 import jax
@@ -14,6 +15,8 @@ from harmonium.sampling import ChainDiagnostics
 from harmonium.sampling.equilibrium import check_equilibrium
 from harmonium.sampling.population import default_kernel
 from harmonium.sampling.starts import find_modes
+
+_log = logging.getLogger(__name__)
 
 MAX_STARTS = 4096
 
@@ -48,6 +51,7 @@ class Evaluation:
 
 def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Evaluation:
     """Score rows (rows, columns) in data units, and let chains from them and from the base tell of equilibrium."""
+    _log.info("scoring %d rows", len(values))
     log_density = density.log_density(values)
     found = density.log_partition
     below, above = found.high - found.value, found.value - found.low
@@ -55,6 +59,7 @@ def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Eval
     n_rows = len(log_density)
     # One row tells nothing about the spread of rows.
     error = float(log_density.std(ddof=1)) / n_rows**0.5 if n_rows > 1 else float("nan")
+    _log.info("comparing chains from these rows and from others")
     diagnostics = _diagnose(density, values, seed)
     return Evaluation(
         log_density=log_density,

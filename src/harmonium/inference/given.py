@@ -122,7 +122,8 @@ def _read_value(columns: Columns, index: int, wanted: Any) -> float:
     if math.isnan(value):
         raise _problem(f"a value for {field.name!r}", f"{wanted!r}; leave open columns out")
     if levels is not None and levels.index(np.array([value]))[0] < 0:
-        seen = [field.categories[int(code)] for code in sorted(levels.codes)] or "0 or 1"
+        codes = sorted(levels.codes.tolist())
+        seen = [field.categories[int(code)] for code in codes] if field.categories else codes
         raise _problem(f"{field.name!r} among {seen}", repr(wanted))
     if columns.kinds[index] == "grid":
         off = (value - columns.offset[index]) / columns.step[index]
@@ -166,6 +167,7 @@ def _without_grid(columns: Columns, index: int) -> Columns:
         source=zero.astype(np.int64),
         offset=zero,
         step=zero,
+        decimals=np.array([-1]),
         levels=(None,),
         n_rows=columns.n_rows,
     )

@@ -1,5 +1,6 @@
 """Training a model: checks, the loop, the choice of the state that is returned."""
 
+import logging
 import time
 import warnings
 from pathlib import Path
@@ -29,6 +30,8 @@ from harmonium.learning.supply import Pools
 from harmonium.learning.trainer import FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
+
+_log = logging.getLogger(__name__)
 
 # Compiled code cannot be interrupted between evaluations.
 MOST_UPDATES_PER_EVALUATION = 250
@@ -85,6 +88,7 @@ def fit(
         static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
         updates_per_evaluation=_updates_per_evaluation(n_updates, settings),
     )
+    _log.info("compiling")
     with on_devices():
         start = trainer.start(key_init, key_loop, model)
     start = place(start)
@@ -97,10 +101,12 @@ def fit(
     course, was_stopped = loop.run(start, course, started)
     history = course.history
     late = time_budget is not None and course.seconds > time_budget
+    _log.info("estimating log Z")
     candidates = collect(Candidates(start, course.best, course.state))
     chosen = choose(key_final, trainer, candidates, late=late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
+    _log.info("comparing chains from several starts")
     diagnostics = trainer.check(jax.random.fold_in(key_check, 0), chosen.state)
     verdict = judge(
         history, log_partition, diagnostics, kept_update=kept, is_gaussian=chosen.is_gaussian

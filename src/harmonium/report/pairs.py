@@ -202,7 +202,10 @@ def _places(
     kind, field = evidence.columns.kinds[column], evidence.columns.fields[column]
     if field.form == "datetime":
         return rounded_dates(cells)  # pyright: ignore[reportReturnType]
-    step = 1.0 if kind in ("categorical", "binary") else float(evidence.columns.step[column])
+    levels = evidence.columns.levels[column]
+    step = float(evidence.columns.step[column])
+    if levels is not None:
+        step = 1.0 if kind == "categorical" else float(np.ptp(levels.codes))
     spread = step * JITTER * rng.uniform(-1, 1, len(cells))
     return rounded(cells + spread)
 

@@ -36,6 +36,7 @@ bench: $(STAMP)
 		$(BIN)/python -m benchmarks.detection --protocol $$protocol || exit 1; done
 	$(BIN)/python -m benchmarks.objectives
 	$(BIN)/python -m benchmarks.fuzzing
+	$(BIN)/python -m benchmarks.updates
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py

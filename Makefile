@@ -37,6 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.objectives
 	$(BIN)/python -m benchmarks.fuzzing
 	$(BIN)/python -m benchmarks.updates
+	$(BIN)/python -m benchmarks.startup
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py

@@ -23,13 +23,16 @@ LEARNING_RATE = 1e-3
 # So many updates lie ahead that the decay of the learning rate is not felt.
 N_PLANNED = 1e9
 
+# Least length of a turn.
+TURN_SECONDS = 1.0
+
 # A turn; its updates per second.
 Turn = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Work:
-    """Chains, and rows of a batch, in an update; steps of every chain; updates in a turn."""
+    """Chains, and rows of a batch, in an update; steps of every chain; updates in one compiled run."""
 
     chains: int = 512
     batch: int = 512
@@ -67,18 +70,17 @@ def equal(work: Work, kernel: AbstractKernel | None = None) -> tuple[AbstractObj
     return Unlimited(MaximumLikelihood(chains)), optax.adam(LEARNING_RATE)
 
 
-def shipped(work: Work) -> tuple[AbstractObjective, Any]:
-    """Two weighted populations, of half of the chains each, under MALA; trust region and AdamW."""
-    chains = WeightedPopulation(
-        MALA(work.step_size), n_chains=work.chains // 2, steps_per_update=work.steps
-    )
+def shipped(work: Work, kernel: AbstractKernel | None = None) -> tuple[AbstractObjective, Any]:
+    """Two weighted populations, of half of the chains each, by default under MALA; trust region and AdamW."""
+    kernel = MALA(work.step_size) if kernel is None else kernel
+    chains = WeightedPopulation(kernel, n_chains=work.chains // 2, steps_per_update=work.steps)
     return MaximumLikelihood(chains), default_optimizer(LEARNING_RATE)
 
 
 def start(
     model: Harmonium, rows: Batch, work: Work, objective: AbstractObjective, optimizer: Any
 ) -> Turn:
-    """Turns of so many updates each, compiled; the first is over."""
+    """Turns of some compiled runs each; the first, which compiles, is over."""
     source = CompleteRows(rows)
     trainer = Trainer(
         objective=objective,
@@ -94,10 +96,14 @@ def start(
 
     def turn() -> float:
         nonlocal state
-        started = time.perf_counter()
-        state, metrics = trainer.advance(state, source, control)
-        jax.block_until_ready((state.parameters, metrics))
-        return work.n_updates / (time.perf_counter() - started)
+        started, n_updates = time.perf_counter(), 0
+        while True:
+            state, metrics = trainer.advance(state, source, control)
+            jax.block_until_ready((state.parameters, metrics))
+            n_updates += work.n_updates
+            seconds = time.perf_counter() - started
+            if seconds >= TURN_SECONDS:
+                return n_updates / seconds
 
     turn()
     return turn

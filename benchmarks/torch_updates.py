@@ -15,23 +15,12 @@ no re-initialization and no penalty. "shipped" leaves these to the library's def
 kernel in place of Langevin.
 """
 
-import json
 import sys
-import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch_model import FreeEnergy
-
-Answer = dict[str, Any]
-Update = Callable[[int], None]
-
-DEFAULT_THREADS = torch.get_num_threads()
-# Of each number of threads, in turn.
-N_TRIALS = 2
-N_PRODUCTS = 5
+from torch_turns import Answer, Update, faster_threads, product_rate, rate, serve
 
 
 def ebmkit(path: str, data: torch.Tensor, request: Answer) -> Update:
@@ -123,44 +112,16 @@ class Bench:
         torch.manual_seed(0)
         try:
             update = LIBRARIES[self._library](self._path, self._data, request)
-            update(1)  # A first update pays for what is loaded or compiled late.
+            threads = faster_threads(update)
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        trials = [(rate(update, 0.0, n), n) for n in N_TRIALS * [1, DEFAULT_THREADS]]
-        threads = max(trials)[1]
         self._runs[request["start"]] = (update, threads)
         return {"threads": threads}
 
 
-def rate(update: Update, seconds: float, threads: int) -> float:
-    """Updates per second over a turn, which ends with the first update after so long."""
-    torch.set_num_threads(threads)
-    started, n_updates = time.perf_counter(), 0
-    while True:
-        update(1)
-        n_updates += 1
-        passed = time.perf_counter() - started
-        if passed >= seconds:
-            return n_updates / passed
-
-
-def product_rate(m: int, k: int, n: int) -> float:
-    """FLOP/s of the fastest of some products (m, k) @ (k, n)."""
-    torch.set_num_threads(DEFAULT_THREADS)
-    left, right = torch.randn(m, k), torch.randn(k, n)
-    seconds = []
-    for _ in range(N_PRODUCTS):
-        started = time.perf_counter()
-        _ = left @ right
-        seconds.append(time.perf_counter() - started)
-    return 2.0 * m * k * n / min(seconds)
-
-
 def main() -> None:
     """Answer until there are no more requests."""
-    bench = Bench(*sys.argv[1:])
-    for line in sys.stdin:
-        print(json.dumps(bench.answer(json.loads(line))), flush=True)
+    serve(Bench(*sys.argv[1:]).answer)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from benchmarks.machine import (
     parameter_gradient_flops,
     product_rate,
 )
-from benchmarks.our_updates import LEARNING_RATE, Turn, Work
+from benchmarks.our_updates import LEARNING_RATE, TURN_SECONDS, Turn, Work
 from benchmarks.peer_models import check_same, export, with_random_parameters
 from benchmarks.peer_process import PeerProcess
 from benchmarks.peers import peer_versions
@@ -54,13 +54,11 @@ from harmonium.typing import Batch
 N_ROWS = 4096
 N_COMPARED_ROWS = 100
 LIBRARIES = ("ebmkit", "torchebm")
-# Of a peer; ours makes a fixed number of updates, because it is compiled for that.
-TURN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """A size: columns, width of both layers and of h, and how many updates make a turn of ours."""
+    """A size: columns, width of both layers and of h, and updates in one compiled run of ours."""
 
     n_visible: int
     width: int
@@ -83,7 +81,7 @@ class Case:
 
     @property
     def work(self) -> Work:
-        """What an update and a turn consist of."""
+        """What an update consists of, and a compiled run."""
         return Work(n_updates=self.n_updates)
 
     def flops(self, variant: str) -> float:

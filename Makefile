@@ -38,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzzing
 	$(BIN)/python -m benchmarks.updates
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.gaussian_bernoulli
 
 docs: $(STAMP)

@@ -32,13 +32,13 @@ def bars(name: str, unit: str, panels: Mapping[str, Mapping[str, float]]) -> Non
     _save(name, figure)
 
 
-def curves(name: str, panels: Mapping[str, Curves], *, x: str, y: str, **scales: str) -> None:
-    """One panel per case, one line per contender; `scales` go to the axes, for example xscale="log"."""
+def curves(name: str, panels: Mapping[str, Curves], *, x: str, **scales: str) -> None:
+    """One panel per quantity, one line per contender; `scales` go to the axes, for example xscale="log"."""
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
     for axis, (case, lines) in zip(axes[0], panels.items(), strict=True):
         for label, (positions, values) in lines.items():
             axis.plot(positions, values, marker="o", markersize=3, label=label)
-        axis.set(title=case, xlabel=x, ylabel=y, **scales)
+        axis.set(title=case, xlabel=x, **scales)
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
     _save(name, figure)

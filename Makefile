@@ -37,6 +37,12 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.objectives
 	$(BIN)/python -m benchmarks.fuzzing
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.updates
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.time_to_likelihood
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.gaussian_bernoulli
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py

@@ -13,19 +13,16 @@ this alone.
 """
 
 import argparse
-import json
-import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
-from benchmarks.peers import peer_python
+from benchmarks.peer_models import check_same, export, with_random_parameters
+from benchmarks.peer_process import PeerProcess, Request
 from benchmarks.report import Row, publish
 from harmonium import estimate_log_partition
 from harmonium.model import Harmonium, exact_log_partition, feature_maps, sample_base, temper
@@ -55,104 +52,28 @@ DEFAULTS = {
 TRIAL_TEMPERATURES = 30
 SCREENING_SEEDS = (1000, 1001, 1002)
 N_COMPARED_ROWS = 100
-LARGEST_DIFFERENCE = 1e-4
 REFERENCE_CHAINS = 8192
 REFERENCE_TEMPERATURES = 3200
 TARGETS = {"affine": 30, "deep": 5}
 
 Estimate = dict[str, float]
-Request = dict[str, Any]
 # Estimates by estimator and settings.
 Runs = dict[tuple[str, str], list[Estimate]]
 
 
 def affine_model() -> Harmonium:
     """f = id with 10 hidden units: log Z of about 40 nats, 27 above that of its base."""
-    return _with_random_parameters(Harmonium(N_VISIBLE, 10, key=jax.random.key(0)), 1.1)
+    return with_random_parameters(Harmonium(N_VISIBLE, 10, key=jax.random.key(0)), 1.1)
 
 
 def deep_model() -> Harmonium:
     """f a network of two layers of 64 with 16 hidden units, far from Gaussian."""
     feature_map = feature_maps.MLP(N_VISIBLE, (64, 64), key=jax.random.key(1))
     model = Harmonium(N_VISIBLE, 16, feature_map=feature_map, key=jax.random.key(0))
-    return _with_random_parameters(model, 1.5)
+    return with_random_parameters(model, 1.5)
 
 
 CASES = {"affine": affine_model, "deep": deep_model}
-
-
-def _with_random_parameters(model: Harmonium, strength: float) -> Harmonium:
-    """W of this standard deviation, biases of half a nat."""
-    keys = jax.random.split(jax.random.key(7), 3)
-    fields = (model.weights, model.visible_bias, model.hidden_bias)
-    scales = (strength, 0.5, 0.5)
-    drawn = tuple(
-        scale * jax.random.normal(key, field.shape)
-        for key, field, scale in zip(keys, fields, scales, strict=True)
-    )
-    return eqx.tree_at(lambda m: (m.weights, m.visible_bias, m.hidden_bias), model, drawn)
-
-
-def export(model: Harmonium, path: Path) -> None:
-    """The weights as plain arrays: f is the identity (no layers) or a silu network."""
-    network = model.feature_map if isinstance(model.feature_map, feature_maps.MLP) else None
-    layers = () if network is None else network.layers
-    arrays: dict[str, Any] = {
-        "weights": model.weights,
-        "visible_bias": model.visible_bias,
-        "hidden_bias": model.hidden_bias,
-        "input_scale": 1.0 if network is None else network.input_scale,
-        "n_layers": len(layers),
-    }
-    for i, layer in enumerate(layers):
-        arrays |= {f"layer_weight_{i}": layer.weight, f"layer_bias_{i}": layer.bias}
-    np.savez(path, **arrays)
-
-
-class Peer:
-    """A process with ebmkit and one model in it; it is idle while we measure ourselves."""
-
-    def __init__(self, model: Harmonium, folder: Path):
-        path = folder / "model.npz"
-        export(model, path)
-        script = Path(__file__).with_name("ebmkit_ais.py")
-        self._process = subprocess.Popen(
-            [peer_python(), script, path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> "Peer":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.communicate()
-
-    def ask(self, request: Request) -> Any:
-        """The answer to one request."""
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the peer ended while it worked on {request}; see its error above")
-        return json.loads(line)
-
-    def check(self, model: Harmonium) -> None:
-        """Both sides must have the same F, or nothing else means anything."""
-        rows = 2 * sample_base(jax.random.key(3), model, N_COMPARED_ROWS)
-        ours = np.asarray(jax.vmap(model.free_energy)(rows))
-        theirs = np.asarray(self.ask({"rows": rows.tolist()})["free_energy"])
-        difference = float(np.max(np.abs(theirs - ours) / (1 + np.abs(ours))))
-        if not difference < LARGEST_DIFFERENCE:
-            raise RuntimeError(f"the free energies of the two sides differ by {difference:.1e}")
 
 
 def ours(model: Harmonium, request: Request) -> Estimate:
@@ -199,7 +120,7 @@ def speed(estimate: Estimate) -> float:
     return estimate["ess"] / estimate["seconds"]
 
 
-def screen(peer: Peer, n_chains: int) -> Request:
+def screen(peer: PeerProcess, n_chains: int) -> Request:
     """What serves ebmkit best at this number of chains: threads first, then base, kernel, schedule."""
     trial = DEFAULTS | {"n_chains": n_chains, "n_temps": TRIAL_TEMPERATURES, "seed": 0}
     peer.ask(trial)  # A first call pays for what is loaded late.
@@ -211,7 +132,7 @@ def screen(peer: Peer, n_chains: int) -> Request:
     return screened | base | variant
 
 
-def _screened(peer: Peer, request: Request) -> Estimate:
+def _screened(peer: PeerProcess, request: Request) -> Estimate:
     middle = median([peer.ask(request | {"seed": seed}) for seed in SCREENING_SEEDS])
     print(
         f"  screening {request['n_chains']} chains, {describe(request)}: "
@@ -255,7 +176,7 @@ def row(name: str, who: str, settings: str, n_chains: int, runs: list[Estimate],
 
 
 def alternate(
-    peer: Peer, model: Harmonium, n_chains: int, options: argparse.Namespace
+    peer: PeerProcess, model: Harmonium, n_chains: int, options: argparse.Namespace
 ) -> tuple[Runs, Runs]:
     """Turn by turn, all of theirs and all of ours; the first round is the warm-up."""
     tuned = screen(peer, n_chains)
@@ -310,8 +231,10 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> list[Row]:
             "ESS": base_ess(model),
         },
     ]
-    with Peer(model, folder) as peer:
-        peer.check(model)
+    path = folder / "model.npz"
+    export(model, path)
+    with PeerProcess("ebmkit_ais.py", path) as peer:
+        check_same(peer, model, 2 * sample_base(jax.random.key(3), model, N_COMPARED_ROWS))
         for n_chains in CHAINS:
             rows += compare(name, z, n_chains, *alternate(peer, model, n_chains, options))
     return rows

@@ -14,40 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ebm  # pyright: ignore[reportMissingImports]
-import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from torch.nn.functional import linear, silu, softplus  # pyright: ignore[reportMissingImports]
+from torch_model import FreeEnergy
 
 Answer = dict[str, Any]
 
 DEFAULT_THREADS = torch.get_num_threads()
 
 
-class Model:
-    """F(x) = x·x - b·x - sum_k softplus(c_k - w_k·f(x)), with f the identity or a silu network."""
-
-    def __init__(self, path: str):
-        with np.load(path) as stored:
-            arrays = {name: torch.tensor(stored[name]) for name in stored.files}
-        self.weights = arrays["weights"]
-        self.visible_bias = arrays["visible_bias"]
-        self.hidden_bias = arrays["hidden_bias"]
-        self.input_scale = float(arrays["input_scale"])
-        self.layers = [
-            (arrays[f"layer_weight_{i}"], arrays[f"layer_bias_{i}"])
-            for i in range(int(arrays["n_layers"]))
-        ]
-
-    def __call__(self, x: Any) -> Any:
-        """F of a batch of rows, shape (batch,)."""
-        features = x * self.input_scale
-        for weight, bias in self.layers:
-            features = silu(linear(features, weight, bias))
-        log_sum = softplus(linear(features, -self.weights, self.hidden_bias)).sum(dim=1)
-        return (x * x).sum(dim=1) - x @ self.visible_bias - log_sum
-
-
-def settings_of(model: Model, request: Answer) -> dict[str, Any]:
+def settings_of(model: FreeEnergy, request: Answer) -> dict[str, Any]:
     """The keyword arguments that forward and reverse runs share."""
     kernels: dict[str, Callable[[], Any]] = {
         "hmc": lambda: None,  # the library's own choice
@@ -60,12 +35,12 @@ def settings_of(model: Model, request: Answer) -> dict[str, Any]:
     }
     if request.get("base") != "model":
         return settings | {"base_scale": request["base_scale"]}
-    mean = model.visible_bias / 2
+    mean = model.visible_bias.detach() / 2
     normal = torch.distributions.Normal(mean, torch.full_like(mean, 0.5**0.5))
     return settings | {"base": torch.distributions.Independent(normal, 1)}
 
 
-def run(model: Model, request: Answer) -> Answer:
+def run(model: FreeEnergy, request: Answer) -> Answer:
     """One timed run of forward annealing; then, untimed by it, the reverse run from its samples."""
     torch.set_num_threads(request["threads"] or DEFAULT_THREADS)
     torch.manual_seed(request["seed"])
@@ -86,7 +61,7 @@ def run(model: Model, request: Answer) -> Answer:
     return answer
 
 
-def answer(model: Model, request: Answer) -> Answer:
+def answer(model: FreeEnergy, request: Answer) -> Answer:
     """What was asked for."""
     if "rows" in request:
         return {"free_energy": model(torch.tensor(request["rows"])).tolist()}
@@ -100,7 +75,7 @@ def requests() -> Iterator[Answer]:
 
 def main() -> None:
     """Answer until there are no more requests."""
-    model = Model(sys.argv[1])
+    model = FreeEnergy(sys.argv[1]).requires_grad_(False)
     for request in requests():
         print(json.dumps(answer(model, request)), flush=True)
 

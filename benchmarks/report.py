@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def publish(name: str, title: str, rows: list[Row]) -> None:
-    """Print the rows as a table and store them under benchmarks/results."""
+def publish(
+    name: str, title: str, rows: list[Row], others: Mapping[str, Any] | None = None
+) -> None:
+    """Print the rows as a table and store them under benchmarks/results; `others` are further versions and facts."""
     table = Table(title=title)
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
     for heading in headings:
@@ -36,7 +39,7 @@ def publish(name: str, title: str, rows: list[Row]) -> None:
         table.add_row(*(_text(row.get(heading, "")) for heading in headings))
     console = Console(width=160, highlight=False)
     console.print(table)
-    facts = environment()
+    facts = environment() | dict(others or {})
     console.print(", ".join(f"{key} {value}" for key, value in facts.items()))
     RESULTS.mkdir(exist_ok=True)
     stored = json.dumps({"title": title, "environment": facts, "rows": rows}, indent=1)

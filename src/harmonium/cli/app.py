@@ -12,6 +12,7 @@ from harmonium.cli import fitting  # noqa: F401
 # isort: split
 from harmonium import __version__
 from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
+from harmonium.cli.compiled import keep_compiled_code
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
 from harmonium.cli.wording import reworded
 from harmonium.errors import HarmoniumWarning
@@ -47,6 +48,7 @@ def run(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
     show_tracebacks("--debug" in arguments)
+    keep_compiled_code()
     try:
         app(args=[word for word in arguments if word != "--debug"], prog_name="harmonium")
     except Exception as error:

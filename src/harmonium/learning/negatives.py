@@ -144,12 +144,19 @@ def _first_population(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population:
     """Draws of the model that a path leads to, with weights; as a rule it is new, and nearly its own base."""
-    key_start, key_jump, key_anneal = jax.random.split(key, 3)
-    started = eqx.filter_jit(start_population)(key_start, path, kernel, n_chains)
-    jumped = eqx.filter_jit(reweight)(key_jump, started, path.model)
+    key_jump, key_anneal = jax.random.split(key)
+    jumped = _jump(key_jump, path, kernel, n_chains)
     if jumped.ess() >= EVEN * n_chains:
         return jumped
     return anneal_population(key_anneal, path, kernel, n_chains)
+
+
+@eqx.filter_jit
+def _jump(key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int) -> Population:
+    """Draws of the base of a path, weighted for its model."""
+    key_start, key_weight = jax.random.split(key)
+    started = start_population(key_start, path, kernel, n_chains)
+    return reweight(key_weight, started, path.model)
 
 
 def training_kernel(model: Harmonium) -> AbstractKernel:

@@ -11,7 +11,7 @@ from harmonium.cli import fitting  # noqa: F401
 
 # isort: split
 from harmonium import __version__
-from harmonium.cli import asking, doctor, features, reporting  # noqa: F401
+from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
 from harmonium.cli.compiled import keep_compiled_code
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
 from harmonium.cli.wording import reworded

@@ -1,4 +1,4 @@
-"""The commands that ask something of a fitted run: score, detect, impute, evaluate, sample."""
+"""The commands that ask something of a fitted run: impute, evaluate, sample."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,6 @@ from harmonium.cli.output import (
     decoded_rows,
     draw_figures,
     evaluation_figures,
-    joined,
-    print_batches,
     print_csv,
     print_json,
     sample_fields,
@@ -28,103 +26,6 @@ from harmonium.cli.output import (
 from harmonium.cli.shell import app, errors
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
-
-
-@app.command()
-def score(
-    model: ModelArgument,
-    data: DataArgument,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")
-    ] = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Log-density of every row of a table, in nats and data units.
-
-    Example: harmonium score run table.csv -o scores.csv
-    """
-    from harmonium.cli.runs import MIXED_SUFFIXES
-
-    estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
-
-    from harmonium.cli.progress import showing
-    from harmonium.cli.streaming import score_batches, write_batches
-
-    batches = score_batches(estimator, data)
-    if output is not None:
-        with showing(errors):
-            n_rows = write_batches(output, batches)
-        figures, note = {"rows": n_rows}, f"{n_rows} rows -> {output}"
-    else:
-        with showing(errors):
-            log_density = joined(batches)["log_density"]
-        mean = sum(log_density) / len(log_density)
-        figures = {"rows": len(log_density), "mean_log_density": mean, "log_density": log_density}
-        note = "log_density\n" + "\n".join(f"{value:.6g}" for value in log_density)
-    if as_json:
-        print_json({**figures, "verdict": estimator.verdict_})
-        return
-    print(note)
-    errors.print(trust_line(estimator.density_.trusted))
-
-
-@app.command()
-def detect(
-    model: ModelArgument,
-    data: DataArgument,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")
-    ] = None,
-    fdr: Annotated[
-        float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
-    ] = 0.05,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of normal rows that the fit has not seen, for the p-values in place of its own; held in memory.",
-            show_default=False,
-        ),
-    ] = None,
-    explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
-
-    Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column with its value, a likely
-    value, and how much lower the score is for it (drop, in nats). A p-value is never below 1 / (calibration rows + 1), so
-    that a detector of few training rows may flag nothing: go by p_value or score then.
-
-    Example: harmonium detect run new.csv --explain 3 -o out.csv
-    """
-    from harmonium.cli.runs import MIXED_SUFFIXES, check_table_output
-
-    if output is not None:
-        check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
-
-    from harmonium.cli.detect import detect_rows
-    from harmonium.cli.progress import showing
-    from harmonium.cli.streaming import write_batches
-
-    with showing(errors):
-        found = detect_rows(model, data, fdr=fdr, calibration=calibrate)
-    n_flagged = int(found.flagged.sum())
-    batches = found.batches(explain)
-    figures = {"rows": found.n_rows, "flagged": n_flagged, "fdr": fdr, "verdict": found.verdict}
-    if output is not None:
-        with showing(errors):
-            write_batches(output, batches)
-        if not as_json:
-            print(f"{found.n_rows} rows -> {output}; {n_flagged} flagged at FDR {fdr:g}")
-    elif as_json:
-        figures |= joined(batches)
-    else:
-        print_batches(batches)
-    if as_json:
-        print_json(figures)
-    else:
-        errors.print(found.in_short)
 
 
 @app.command()

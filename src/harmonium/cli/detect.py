@@ -11,7 +11,7 @@ import numpy as np
 from harmonium.cli.options import find_detector
 from harmonium.cli.streaming import read_rows
 from harmonium.data import Table, decode_columns, read_table
-from harmonium.errors import ArtifactError, InvalidInputError, describe
+from harmonium.errors import ArtifactError
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 
@@ -21,66 +21,53 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Detection:
-    """Scores, p-values and flags of all rows, (rows,) each, and the columns that go with them, batch by batch."""
+class Flags:
+    """Which rows are flagged, (rows,), and what a user has to know if none can be."""
 
-    detector: AnomalyDetector
-    density: DensityEstimator | None
-    data: Path
-    scores: np.ndarray
-    p_values: np.ndarray
     flagged: np.ndarray
     concern: str
 
-    @property
-    def verdict(self) -> str:
+
+@dataclass(frozen=True)
+class Opened:
+    """A detector, and the density of the same columns that goes with it, if there is one."""
+
+    detector: AnomalyDetector
+    density: DensityEstimator | None
+
+    def columns(self, table: Table, scores: np.ndarray, n_reasons: int) -> Columns:
+        """Named columns of rows with these scores, but their flags; `n_reasons` worst cells are told per row."""
+        columns: Columns = {"score": scores}
+        if self.density is not None:
+            columns["log_density"] = self.density.density_.log_density(table.values)
+        columns["p_value"] = self.detector.detector_.p_values_of(scores)
+        if n_reasons:
+            columns |= _reasons(self.detector, table, n_reasons)
+        return columns
+
+    def flags(self, p_values: np.ndarray, fdr: float) -> Flags:
+        """The rows that are flagged at a false-discovery rate, by the p-values of all."""
+        flagged = benjamini_hochberg(p_values, fdr)
+        n_calibration = len(self.detector.detector_.calibration)
+        return Flags(flagged, lack_of_calibration(p_values, flagged, n_calibration, fdr))
+
+    def verdict(self, flags: Flags) -> str:
         """What is to be made of the columns, in full."""
         parts = [self.detector.verdict_]
         parts += [] if self.density is None else [f"Of log_density: {self.density.verdict_}"]
-        return " ".join([*parts, self.concern]).rstrip()
+        return " ".join([*parts, flags.concern]).rstrip()
 
-    @property
-    def in_short(self) -> str:
+    def in_short(self, flags: Flags) -> str:
         """The same in a line, and what concerns these rows."""
         fitted = self.detector.detector_
         n = len(fitted.calibration)
         words = "Trusted" if fitted.trusted else "NOT trusted"
         line = f"{words}; p-values rest on {n} calibration rows and are at least 1/{n + 1}. The whole verdict: --json."
-        return f"{line} {self.concern}".rstrip()
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows were scored."""
-        return len(self.flagged)
-
-    def batches(self, n_reasons: int) -> Iterator[Columns]:
-        """Named columns of successive rows; `n_reasons` worst cells are told per row."""
-        start = 0
-        doing = "explaining the rows of" if n_reasons else "writing the scores of"
-        for table, _ in read_rows(self.data, self.detector.detector_.columns.fields, doing):
-            part = slice(start, start + table.n_rows)
-            start += table.n_rows
-            columns: Columns = {"score": self.scores[part]}
-            if self.density is not None:
-                columns["log_density"] = self.density.density_.log_density(table.values)
-            columns["p_value"] = self.p_values[part]
-            columns["flagged"] = self.flagged[part].astype(np.int64)
-            if n_reasons:
-                columns |= _reasons(self.detector, table, n_reasons)
-            yield columns
+        return f"{line} {flags.concern}".rstrip()
 
 
-def detect_rows(
-    model: Path, data: Path, *, fdr: float, calibration: Path | None = None
-) -> Detection:
-    """Score the rows of a table: a first pass, after which it is known which rows are flagged.
-
-    `calibration` is a table of normal rows for the p-values, read into memory.
-    """
-    if not 0 < fdr < 1:
-        raise InvalidInputError(
-            describe("--fdr", expected="a rate between 0 and 1, both excluded", got=f"{fdr:g}")
-        )
+def open_detector(model: Path, calibration: Path | None = None) -> Opened:
+    """The detector of a run; `calibration` is a table of normal rows for its p-values, read into memory."""
     detector = load(find_detector(model))
     if not isinstance(detector, AnomalyDetector):
         raise ArtifactError(
@@ -92,14 +79,34 @@ def detect_rows(
         detector.calibrate(
             read_table(calibration, fields=fields, call=f"--calibrate {calibration}")
         )
-    fitted = detector.detector_
+    return Opened(detector, _density_beside(model, detector))
+
+
+def score_rows(opened: Opened, data: Path) -> np.ndarray:
+    """The scores of all rows of a table: a first pass, after which it is known which are flagged."""
+    fitted = opened.detector.detector_
     rows = read_rows(data, fitted.columns.fields, "scoring")
-    scores = np.concatenate([fitted.scores(table.values) for table, _ in rows])
-    p_values = fitted.p_values_of(scores)
-    flagged = benjamini_hochberg(p_values, fdr)
-    concern = lack_of_calibration(p_values, flagged, len(fitted.calibration), fdr)
-    density = _density_beside(model, detector)
-    return Detection(detector, density, data, scores, p_values, flagged, concern)
+    return np.concatenate([fitted.scores(table.values) for table, _ in rows])
+
+
+def detect_batches(
+    opened: Opened, data: Path, scores: np.ndarray, flags: Flags, n_reasons: int
+) -> Iterator[Columns]:
+    """All columns of successive rows of a table whose scores are known."""
+    start = 0
+    doing = "explaining the rows of" if n_reasons else "writing the scores of"
+    for table, _ in read_rows(data, opened.detector.detector_.columns.fields, doing):
+        part = slice(start, start + table.n_rows)
+        start += table.n_rows
+        yield with_flags(opened.columns(table, scores[part], n_reasons), flags.flagged[part])
+
+
+def with_flags(columns: Columns, flagged: np.ndarray) -> Columns:
+    """The columns with those of the flags after the p-values that they rest on."""
+    names = list(columns)
+    names.insert(names.index("p_value") + 1, "flagged")
+    whole = columns | {"flagged": flagged.astype(np.int64)}
+    return {name: whole[name] for name in names}
 
 
 def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator | None:

@@ -32,6 +32,23 @@ TimeBudgetOption = Annotated[
 OverwriteOption = Annotated[bool, typer.Option(help="Replace what exists at the output path.")]
 
 
+RayOption = Annotated[
+    bool,
+    typer.Option(
+        "--ray",
+        help="Score the Parquet files of a folder on Ray, here or where RAY_ADDRESS says, into files of the same names.",
+    ),
+]
+
+
+def check_fdr(fdr: float) -> None:
+    """Raise before any work is done if there is no such rate."""
+    if not 0 < fdr < 1:
+        raise InvalidInputError(
+            describe("--fdr", expected="a rate between 0 and 1, both excluded", got=f"{fdr:g}")
+        )
+
+
 def parse_duration(text: str | None) -> float | None:
     """Seconds of a duration such as "90", "60s", "5m" or "1h"; None stays None."""
     if text is None:

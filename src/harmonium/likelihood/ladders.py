@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from arviz_stats.base import array_stats
 from jaxtyping import Array, Float
 
 from harmonium.likelihood.bridge import Bridge, bridge
@@ -115,6 +114,9 @@ def _shifted(found: Bridge, base: float) -> Bridge:
 def _bulk_ess(free_energy: np.ndarray) -> float:
     if not np.all(np.isfinite(free_energy)) or np.ptp(free_energy) == 0:
         return 0.0
+    # Its import takes longer than that of all else.
+    from arviz_stats.base import array_stats
+
     with np.errstate(all="ignore"):
         found = float(np.max(array_stats.ess(free_energy, chain_axis=0, draw_axis=1)))
     # Chains that overshoot can be worth more than independent draws; no more is claimed.

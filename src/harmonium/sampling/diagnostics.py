@@ -12,7 +12,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from arviz_stats.base import array_stats
 from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, describe
@@ -211,6 +210,9 @@ def _measure(traces: Measured, starts: tuple[str, ...], thin: int) -> dict[str, 
 
 
 def _compare(traces: Measured, starts: tuple[str, ...], thin: int) -> dict[str, Any]:
+    # Its import takes longer than that of all else.
+    from arviz_stats.base import array_stats
+
     stacked = np.stack(list(traces.values()))
     r_hats = array_stats.rhat(stacked, method="rank")
     r_hat, start_r_hat = float(np.max(r_hats)), math.nan

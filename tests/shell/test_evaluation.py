@@ -87,7 +87,7 @@ def test_the_command_prints_the_interval_and_the_verdict(saved, capsys):
     for words in (
         "log-likelihood of 60 rows",
         "95 % interval [",
-        "Gaussian start",
+        "Gaussian fit",
         "log Z",
         "chains",
     ):

@@ -106,7 +106,7 @@ def evaluate(
         f"log-likelihood of {found.n_rows} rows: {found.log_likelihood:.3f} nats per row, 95 % "
         f"interval [{found.low:.3f}, {found.high:.3f}]"
     )
-    print(f"Gaussian start: {found.gaussian:.3f}; gain {gain:+.3f}")
+    print(f"Gaussian fit: {found.gaussian:.3f}; gain {gain:+.3f}")
     print(
         f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
         f"{method_name(log_partition.method)}"

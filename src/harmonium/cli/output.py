@@ -111,7 +111,7 @@ def print_fit(metrics: dict[str, Any]) -> None:
     print(
         f"log-likelihood of the {held_out['n_rows']} rows that chose the state: "
         f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
-        f"of the Gaussian start: {held_out['gaussian']:.3f}"
+        f"of the Gaussian fit: {held_out['gaussian']:.3f}"
     )
     print(metrics["verdict"])
     if "detector" in metrics:

@@ -84,7 +84,7 @@ class DensityEstimator(
     history_ : tuple of dict
         The training curve: log-likelihoods of dequantized rows, data units, nats per row.
     held_out_ : HeldOut
-        Score of the rows held out to choose the state, beside that of the Gaussian start. Not
+        Score of the rows held out to choose the state, beside that of the Gaussian fit. Not
         stored in a saved model.
     diagnostics_ : ChainDiagnostics
         Chains of the fitted model from data, population and base: R-hat, effective sample size,

@@ -44,7 +44,7 @@ def test_the_ascent_is_the_slope_of_the_objective(alphabet, spread):
     assert np.abs(expected).max() > 1e-2
     value = naive_objective(key, model, ROWS, log_z, spread)
     np.testing.assert_allclose(float(ascent.metrics["loss"]), -value, rtol=1e-10)
-    assert ascent.negatives is None and ascent.witnesses is None
+    assert ascent.witnesses is None
 
 
 @pytest.mark.parametrize("off", [0.0, 0.7, -12.0, 12.0])

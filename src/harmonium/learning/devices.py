@@ -11,7 +11,7 @@ computes what it computes on one device, up to the order of sums.
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -137,11 +137,14 @@ def agreed(value: T) -> T:
     return jax.tree.map(lambda leaf: leaf.item(), multihost_utils.broadcast_one_to_all(value))
 
 
-def check_agreed(told: dict[str, str]) -> None:
-    """Raise `InvalidInputError` if this process was told other things than the first; by name."""
+def check_agreed(tell: Callable[[], dict[str, str]]) -> None:
+    """Raise `InvalidInputError` if this process was told other things than the first; by name.
+
+    `tell` says what it was told; it is not called where there is one process only.
+    """
     if _is_alone():
         return
-    own = {name: zlib.crc32(text.encode()) >> 1 for name, text in told.items()}
+    own = {name: zlib.crc32(text.encode()) >> 1 for name, text in tell().items()}
     odd = [name for name, value in agreed(own).items() if value != own[name]]
     if odd:
         raise InvalidInputError(

@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 
 import equinox as eqx
@@ -93,10 +94,14 @@ def fit(
         start = trainer.start(key_init, key_loop, model)
     start = place(start)
     store = course = None
-    identity = identify(trainer, start, key, n_updates)
+
+    @cache
+    def identity() -> Identity:
+        return identify(trainer, start, key, n_updates)
+
     check_agreed(identity)
     if checkpoints is not None or resume is not None:
-        store, course = _open(checkpoints, resume, identity, start)
+        store, course = _open(checkpoints, resume, identity(), start)
     loop = Loop(place(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools)
     course, was_stopped = loop.run(start, course, started)
     history = course.history

@@ -15,18 +15,17 @@ def keep_compiled_code() -> None:
     """Tell JAX, before it is imported, where to keep what it compiles; what the user says goes before.
 
     The folder is `harmonium` in the user's cache, one part for every kind of processor, since code of one may not run
-    on another. Beyond 1 GiB a part starts anew. Where nothing can be written, code is compiled at every call.
+    on another; JAX makes it with the first program that it keeps. Beyond 1 GiB a part starts anew. Where nothing can be
+    written, code is compiled at every call.
     """
     if FOLDER_VARIABLE in os.environ:
         return
     folder = cache_folder() / processor()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if sum(entry.stat().st_size for entry in os.scandir(folder)) > LARGEST:
-            shutil.rmtree(folder)
-            folder.mkdir()
-    except OSError:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
         return
+    if there == folder and sum(entry.stat().st_size for entry in os.scandir(folder)) > LARGEST:
+        shutil.rmtree(folder, ignore_errors=True)
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ.setdefault(SHORTEST_VARIABLE, "0.1")
 

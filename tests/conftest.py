@@ -18,15 +18,14 @@ os.environ["XLA_FLAGS"] = (
 # Shared reference implementations are imported as `exact.brute`, whatever the import mode.
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Modules compile the same code anew after `compiled_code_is_dropped`, and so do every run and every process that a test
+# starts: most of the time of the suite. Entries are keyed by program, flags and versions; `make clean` drops them.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".cache" / "jax")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
 import jax
 import jaxtyping
 import pytest
-
-# Modules compile the same code anew after `compiled_code_is_dropped`, and so does every run: most of the
-# time of the suite. Entries are keyed by program, flags and versions; `make clean` drops them.
-_cache = Path(__file__).parents[1] / ".cache" / "jax"
-jax.config.update("jax_compilation_cache_dir", str(_cache))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
+	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling
 
 .PHONY: demo test test-all lint format bench docs requirements clean
 
@@ -25,24 +27,9 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.gradient_variance
-	$(BIN)/python -m benchmarks.toy
-	$(BIN)/python -m benchmarks.stability
-	$(BIN)/python -m benchmarks.log_partition
-	$(BIN)/python -m benchmarks.bimodal
-	$(BIN)/python -m benchmarks.pydeep
-	$(BIN)/python -m benchmarks.ais_peer
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	for protocol in clean dte contaminated reasons pvalues speed dagmm; do \
 		$(BIN)/python -m benchmarks.detection --protocol $$protocol || exit 1; done
-	$(BIN)/python -m benchmarks.objectives
-	$(BIN)/python -m benchmarks.fuzzing
-	$(BIN)/python -m benchmarks.scaling
-	$(BIN)/python -m benchmarks.updates
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.scoring
-	$(BIN)/python -m benchmarks.time_to_likelihood
-	$(BIN)/python -m benchmarks.growth
-	$(BIN)/python -m benchmarks.gaussian_bernoulli
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py

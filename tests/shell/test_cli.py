@@ -243,7 +243,10 @@ def test_missing_files_and_wrong_options(fitted_run, table, tmp_path, capsys):
 def test_wrong_columns_at_scoring(fitted_run, tmp_path, capsys):
     path = bad_table(tmp_path, "other.csv", b"a,c\n1,2\n3,4\n")
     assert call("score", fitted_run, path) == 2
-    assert "'b'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "'b'" in told and "or write an NPY file, which goes by position" in told
+    np.save(tmp_path / "other.npy", np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]]))
+    assert call("score", fitted_run, tmp_path / "other.npy") == 0
 
 
 @pytest.mark.slow

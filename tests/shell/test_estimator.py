@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import harmonium as hm
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators import DensityEstimator
+from harmonium.inference.density import untrained
 
 # These fit tables of shapes or types of their own, and each compiles anew.
 SLOW_CHECKS = {
@@ -52,8 +53,8 @@ def test_sklearn_contract(estimator, check):
 
 
 @pytest.mark.slow
-def test_an_untrained_model_is_the_gaussian_fit():
-    """W = 0 is exactly the maximum-likelihood Gaussian of the training rows (theory, section 9)."""
+def test_a_model_without_weights_is_the_gaussian_fit():
+    """W = 0 is exactly the maximum-likelihood Gaussian of the training rows (theory, section 9); a fit begins beside it."""
     rows = np.random.default_rng(1).normal(size=(300, 3)) @ np.array(
         [[2.0, 0.0, 0.0], [0.5, 1.0, 0.0], [-1.0, 0.3, 0.1]]
     )
@@ -62,9 +63,11 @@ def test_an_untrained_model_is_the_gaussian_fit():
     ).fit(rows)
     kept = rows[np.random.default_rng(0).permutation(300)[30:]]
     gaussian = multivariate_normal(kept.mean(axis=0), np.cov(kept.T, bias=True))
-    np.testing.assert_allclose(
-        estimator.score_samples(rows), gaussian.logpdf(rows), atol=1e-4, rtol=1e-4
-    )
+    without = untrained(estimator.density_).log_density(rows)
+    np.testing.assert_allclose(without, gaussian.logpdf(rows), atol=1e-4, rtol=1e-4)
+    begun = estimator.score_samples(rows)
+    assert 0 < np.abs(begun - without).max() < 0.5
+    assert begun.mean() == pytest.approx(without.mean(), abs=0.02)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from harmonium.sampling import (
 from harmonium.sampling.chains import init_chains, run_chains
 from harmonium.sampling.crank_nicolson import ornstein
 from harmonium.sampling.hamiltonian import leapfrog
-from harmonium.sampling.langevin import Drift, euler, evaluate, log_proposal, propose
+from harmonium.sampling.langevin import Drift, draw_proposal, euler, evaluate, log_proposal
 from harmonium.sampling.metropolis import metropolis
 
 N_CHAINS = 20000
@@ -215,7 +215,7 @@ class Mismatched(AbstractKernel):
         """Propose, then accept by the ratio of another proposal."""
         key_proposal, key_accept = jax.random.split(key)
         drift = self.proposed(self.step_size, state)
-        proposal = propose(key_proposal, model.free_energy, state, drift)
+        proposal = evaluate(model.free_energy, draw_proposal(key_proposal, state, drift))
         assumed = self.assumed(self.step_size, state)
         log_ratio = state.free_energy - proposal.free_energy
         log_ratio += log_proposal(proposal, state, assumed) - log_proposal(state, proposal, assumed)

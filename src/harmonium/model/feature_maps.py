@@ -15,12 +15,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, check_shape, describe
+from harmonium.model.softplus import softplus
 from harmonium.typing import Features, RandomKey, Visible
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
-    "softplus": jax.nn.softplus,
+    "softplus": softplus,
     "gelu": jax.nn.gelu,
     "relu": jax.nn.relu,
 }

@@ -7,18 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from harmonium.model.softplus import softplus
 from harmonium.typing import Hidden, RandomKey
-
-
-@jax.custom_jvp
-def _softplus(logits: Hidden) -> Hidden:
-    return jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-
-
-@_softplus.defjvp
-def _softplus_jvp(primals: tuple[Hidden], tangents: tuple[Hidden]) -> tuple[Hidden, Hidden]:
-    # The stable form has kinks at 0 that cancel in value but not in automatic derivatives.
-    return _softplus(primals[0]), jax.nn.sigmoid(primals[0]) * tangents[0]
 
 
 class AbstractHiddenUnits(eqx.Module):
@@ -50,7 +40,7 @@ class Bernoulli(AbstractHiddenUnits):
 
     def log_normalizer(self, logits: Hidden) -> Hidden:
         """softplus(a) = log(1 + exp(a))."""
-        return _softplus(logits)
+        return softplus(logits)
 
     def mean(self, logits: Hidden) -> Hidden:
         """sigmoid(a) = p(h = 1 | x)."""
@@ -67,8 +57,8 @@ class Spin(AbstractHiddenUnits):
     values: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def log_normalizer(self, logits: Hidden) -> Hidden:
-        """log(2 cosh a) = |a| + log(1 + exp(-2 |a|))."""
-        return jnp.logaddexp(logits, -logits)
+        """log(2 cosh a) = softplus(2 a) - a."""
+        return softplus(2 * logits) - logits
 
     def mean(self, logits: Hidden) -> Hidden:
         """tanh(a)."""

@@ -65,6 +65,7 @@ def run_chains(
 
     keys = jax.random.split(key, n_steps)
     (kernel, states), (acceptance, trace) = jax.lax.scan(one_step, (kernel, states), keys)
+    states = jax.vmap(kernel.settle, in_axes=(None, 0))(model, states)
     return Moved(kernel, states, jnp.mean(acceptance, axis=0), trace)
 
 

@@ -1,20 +1,13 @@
 """Exact block Gibbs for affine feature maps (theory, section 3)."""
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from harmonium.model import Harmonium
-from harmonium.sampling.kernel import AbstractKernel, Info
+from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
 from harmonium.typing import RandomKey, Scalar, Visible
-
-
-class GibbsState(NamedTuple):
-    """A position and its free energy."""
-
-    position: Visible
-    free_energy: Scalar
 
 
 class BlockGibbs(AbstractKernel):
@@ -30,21 +23,25 @@ class BlockGibbs(AbstractKernel):
     def __init__(self):
         self.step_size = jnp.asarray(1.0)
 
-    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> GibbsState:
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PlainState:
         """Evaluate F at the position; fails early on a map that is not affine."""
         model.affine_form()
-        return GibbsState(position, model.free_energy(position))
+        return stand(model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: GibbsState) -> GibbsState:
+    def follow(self, key: RandomKey, model: Harmonium, state: PlainState) -> PlainState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
-    def step(self, key: RandomKey, model: Harmonium, state: GibbsState) -> tuple[GibbsState, Info]:
+    def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
         """One sweep over both blocks."""
         key_hidden, key_visible = jax.random.split(key)
         hidden = model.hidden_units.sample(key_hidden, model.hidden_logits(state.position))
         mean, variance = model.conditional_visible(hidden)
         noise = jax.random.normal(key_visible, mean.shape, mean.dtype)
         position = mean + jnp.sqrt(variance) * noise
-        moved = GibbsState(position, model.free_energy(position))
+        moved = stand(model, position)
         return moved, Info(jnp.ones_like(moved.free_energy))
+
+    def settle(self, model: Harmonium, state: PlainState) -> PlainState:
+        """F at the position."""
+        return stand(model, state.position)

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
-from harmonium.sampling.gibbs import GibbsState
-from harmonium.sampling.kernel import AbstractKernel, Info
+from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
 from harmonium.sampling.langevin import LangevinState, adjusted_step, euler, evaluate
 from harmonium.typing import RandomKey, Scalar, Visible
 
@@ -42,15 +41,15 @@ class GibbsLangevin(AbstractKernel):
         self.step_size = jnp.asarray(step_size, float)
         self.n_langevin = n_langevin
 
-    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> GibbsState:
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PlainState:
         """Evaluate F at the position."""
-        return GibbsState(position, model.free_energy(position))
+        return stand(model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: GibbsState) -> GibbsState:
+    def follow(self, key: RandomKey, model: Harmonium, state: PlainState) -> PlainState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
-    def step(self, key: RandomKey, model: Harmonium, state: GibbsState) -> tuple[GibbsState, Info]:
+    def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
         """Draw h, then move x with h fixed."""
         key_hidden, key_visible = jax.random.split(key)
         hidden = model.hidden_units.sample(key_hidden, model.hidden_logits(state.position))
@@ -66,5 +65,9 @@ class GibbsLangevin(AbstractKernel):
         keys = jax.random.split(key_visible, self.n_langevin)
         start = evaluate(conditional, state.position)
         end, acceptance = jax.lax.scan(one_move, start, keys)
-        moved = GibbsState(end.position, model.free_energy(end.position))
+        moved = stand(model, end.position)
         return moved, Info(jnp.mean(acceptance))
+
+    def settle(self, model: Harmonium, state: PlainState) -> PlainState:
+        """F at the position."""
+        return stand(model, state.position)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.sampling.kernel import AbstractKernel, Info
+from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
 from harmonium.sampling.metropolis import metropolis
 from harmonium.typing import RandomKey, Scalar, Visible
 
@@ -46,13 +46,11 @@ def euler(step_size: Scalar, state: LangevinState) -> Drift:
     return Drift(step_size, 2 * step_size)
 
 
-def propose(
-    key: RandomKey, free_energy: FreeEnergy, state: LangevinState, drift: Drift
-) -> LangevinState:
-    """A draw from q(x'|x) = N(x - eta ∇F(x), v), evaluated."""
+def draw_proposal(key: RandomKey, state: LangevinState, drift: Drift) -> Visible:
+    """A draw from q(x'|x) = N(x - eta ∇F(x), v)."""
     noise = jax.random.normal(key, state.position.shape, state.position.dtype)
     drifted = state.position - drift.rate * state.gradient
-    return evaluate(free_energy, drifted + jnp.sqrt(drift.variance) * noise)
+    return drifted + jnp.sqrt(drift.variance) * noise
 
 
 @full_precision
@@ -67,7 +65,7 @@ def adjusted_step(
 ) -> tuple[LangevinState, Info]:
     """Propose, then accept or stay: leaves exp(-F(x)) invariant for every eta and v."""
     key_proposal, key_accept = jax.random.split(key)
-    proposal = propose(key_proposal, free_energy, state, drift)
+    proposal = evaluate(free_energy, draw_proposal(key_proposal, state, drift))
     log_ratio = (
         state.free_energy
         - proposal.free_energy
@@ -91,20 +89,23 @@ class Langevin(AbstractKernel):
     def __init__(self, step_size: float | Scalar = 0.01):
         self.step_size = jnp.asarray(step_size, float)
 
-    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> LangevinState:
-        """Evaluate F and its gradient at the position."""
-        return evaluate(model.free_energy, position)
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PlainState:
+        """Evaluate F at the position."""
+        return stand(model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
+    def follow(self, key: RandomKey, model: Harmonium, state: PlainState) -> PlainState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
-    def step(
-        self, key: RandomKey, model: Harmonium, state: LangevinState
-    ) -> tuple[LangevinState, Info]:
+    def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
         """Move without an accept test."""
-        moved = propose(key, model.free_energy, state, euler(self.step_size, state))
-        return moved, Info(jnp.ones_like(state.free_energy))
+        start = evaluate(model.free_energy, state.position)
+        moved = stand(model, draw_proposal(key, start, euler(self.step_size, start)))
+        return moved, Info(jnp.ones_like(moved.free_energy))
+
+    def settle(self, model: Harmonium, state: PlainState) -> PlainState:
+        """F at the position."""
+        return stand(model, state.position)
 
 
 class MALA(AbstractKernel):

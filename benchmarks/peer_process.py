@@ -6,25 +6,30 @@ line of its standard output.
 
 import json
 import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.peers import peer_python
 
 Request = dict[str, Any]
 
 
-class PeerProcess:
-    """A script of this folder under the peers' python, with its arguments."""
+class ServedProcess:
+    """A process that answers requests, with the environment that it starts in."""
 
-    def __init__(self, script: str, *arguments: object):
-        call = [peer_python(), Path(__file__).with_name(script), *map(str, arguments)]
+    def __init__(self, call: Sequence[object], environment: dict[str, str] | None = None):
         self._process = subprocess.Popen(
-            call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            list(map(str, call)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
-    def __enter__(self) -> "PeerProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -43,5 +48,18 @@ class PeerProcess:
         process.stdin.flush()
         line = process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the peer ended while it worked on {request}; see its error above")
+            raise RuntimeError(f"the process ended while it worked on {request}; see its error above")
         return json.loads(line)
+
+
+class PeerProcess(ServedProcess):
+    """A script of this folder under the peers' python, with its arguments."""
+
+    def __init__(self, script: str, *arguments: object):
+        super().__init__([peer_python(), Path(__file__).with_name(script), *arguments])
+
+
+def serve(answer: Callable[[Request], Request]) -> None:
+    """Answer requests of the standard input until there are no more."""
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)

@@ -11,8 +11,8 @@ gradient of the contrast with a batch of 512 rows, one step of Adam; float32.
               AdamW; theirs Langevin chains from their replay buffer of 10 000, torchebm's with its penalty of the energy.
               "mala" is ebmkit's own Metropolis-adjusted kernel at the same steps, for comparison.
 
-Peers run eagerly, as shipped, and with the energy under torch.compile, each with torch's number of threads or one, whichever is
-faster. Turns of all contenders alternate; compilation is over before. A ratio is our rate over that of the faster
+Ours runs with a thread per core and with one (`harmonium --threads 1`). Peers run eagerly, as shipped, and with the energy under
+torch.compile, each with torch's number of threads or one, whichever is faster. Turns of all contenders alternate; compilation is over before. A ratio is our rate over that of the faster
 peer of the same kind, eager or compiled.
 
 "of limit" is the rate at which the matrix products of an update are done (counted from the shapes of the layers; elementwise
@@ -26,6 +26,7 @@ Run this alone: beside other busy processes torch's threads wait for each other,
 
 import argparse
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,12 @@ from benchmarks.machine import (
 )
 from benchmarks.our_updates import LEARNING_RATE, TURN_SECONDS, Turn, Work
 from benchmarks.peer_models import check_same, export, with_random_parameters
-from benchmarks.peer_process import PeerProcess
+from benchmarks.peer_process import PeerProcess, ServedProcess, serve
 from benchmarks.peers import peer_versions
 from benchmarks.plots import bars
 from benchmarks.report import Row, publish
+from harmonium.cli.threads import limit_threads
 from harmonium.model import Harmonium, feature_maps, sample_base
-from harmonium.typing import Batch
 
 N_ROWS = 4096
 N_COMPARED_ROWS = 100
@@ -120,13 +121,31 @@ class Contender:
     turn: Turn
 
 
-def own(case: Case, model: Harmonium, rows: Batch) -> list[Contender]:
-    """Ours, both ways."""
+def own_turns(case: Case) -> dict[str, Turn]:
+    """Ours in this process, both ways."""
+    model, rows = case.model(), jax.numpy.asarray(data(case.n_visible))
     made = {"equal": our_updates.equal(case.work), "shipped": our_updates.shipped(case.work)}
-    return [
-        Contender("harmonium", name, "jit", our_updates.start(model, rows, case.work, *parts))
-        for name, parts in made.items()
-    ]
+    return {
+        name: our_updates.start(model, rows, case.work, *parts) for name, parts in made.items()
+    }
+
+
+def own(case: Case, single: ServedProcess) -> list[Contender]:
+    """Ours with a thread per core, and with one."""
+    names = ("equal", "shipped")
+    turns = own_turns(case)
+    many = [Contender("harmonium", name, "jit", turns[name]) for name in names]
+    one = [Contender("harmonium", name, "jit, 1 thread", _turn(single, name)) for name in names]
+    one[0].turn()  # Its start is over, and disturbs nobody.
+    return many + one
+
+
+def single_threaded(name: str) -> ServedProcess:
+    """A process of one thread that makes our turns of one size."""
+    environment = dict(os.environ)
+    limit_threads(1, environment)
+    call = [sys.executable, "-m", "benchmarks.updates", "--serve", name]
+    return ServedProcess(call, environment)
 
 
 def theirs(library: str, peer: PeerProcess, case: Case, *, compile_too: bool) -> list[Contender]:
@@ -156,7 +175,7 @@ def _shared(work: Work) -> dict[str, float]:
     }
 
 
-def _turn(peer: PeerProcess, name: str) -> Turn:
+def _turn(peer: ServedProcess, name: str) -> Turn:
     return lambda: peer.ask({"continue": name, "seconds": TURN_SECONDS})["rate"]
 
 
@@ -177,9 +196,10 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> list[Row]:
     with (
         PeerProcess("torch_updates.py", "ebmkit", *arguments) as ebmkit,
         PeerProcess("torch_updates.py", "torchebm", *arguments) as torchebm,
+        single_threaded(name) as single,
     ):
         peers = dict(zip(LIBRARIES, (ebmkit, torchebm), strict=True))
-        contenders = own(case, model, jax.numpy.asarray(rows))
+        contenders = own(case, single)
         for library, peer in peers.items():
             check_same(peer, model, 2 * sample_base(jax.random.key(3), model, N_COMPARED_ROWS))
             contenders += theirs(library, peer, case, compile_too=options.compile)
@@ -239,7 +259,7 @@ def draw(rows: list[Row]) -> None:
     """Bars of the rates, one panel per size."""
     panels: dict[str, dict[str, float]] = {}
     for row in rows:
-        mode = row["mode"].split(",")[0]
+        mode = row["mode"] if row["who"] == "harmonium" else row["mode"].split(",")[0]
         label = f"{row['who']}, {row['algorithm']}, {mode}"
         panels.setdefault(row["size"], {})[label] = row["updates/s"]
     bars("updates", "updates per second", panels)
@@ -253,7 +273,12 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--no-compile", dest="compile", action="store_false")
+    parser.add_argument("--serve", choices=list(CASES), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.serve:
+        turns = own_turns(CASES[options.serve])
+        serve(lambda request: {"rate": turns[request["continue"]]()})
+        return
     facts = peer_versions() | {"load at start": os.getloadavg()[0]}
     rows: list[Row] = []
     for name in options.only:

@@ -1,5 +1,6 @@
 """The command line: parse, call, print, exit code (0 success, 1 failed work, 2 wrong usage)."""
 
+import os
 import sys
 import warnings
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from harmonium import __version__
 from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
 from harmonium.cli.compiled import keep_compiled_code
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
+from harmonium.cli.threads import limit_threads
 from harmonium.cli.wording import reworded
 from harmonium.errors import HarmoniumWarning
 
@@ -31,6 +33,14 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option(help="Show the full traceback of an error.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compute with so many threads of the CPU instead of one per core; 1 is fastest for small models.",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -39,6 +49,8 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
+    if threads is not None:
+        limit_threads(threads, os.environ)
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -152,9 +152,11 @@ class Columns:
         length, in the interval of a category by mass. Continuous columns are as they are.
         """
         self._check_width(values, len(self.names), "spread")
-        points = np.array(values[:, self.modeled_index], dtype=np.float64)
+        points = np.asarray(values[:, self.modeled_index], dtype=np.float64)
         place = np.broadcast_to(place, points.shape)
-        points += place * self.step[self.modeled_index]
+        step = self.step[self.modeled_index]
+        grid = np.flatnonzero(step)
+        points[:, grid] += place[:, grid] * step[grid]
         for j, levels in self._coded():
             points[:, j] = levels.spread(points[:, j], place[:, j] + 0.5)
         return points

@@ -15,7 +15,7 @@ import numpy as np
 
 from harmonium.data import Columns, LongTable, Pools, Table, Transform
 from harmonium.errors import InvalidInputError, describe
-from harmonium.inference.batches import map_rows
+from harmonium.inference.batches import map_blocks, map_rows
 from harmonium.inference.conditional import (
     Effort,
     draw_batches,
@@ -71,7 +71,7 @@ class Density:
 
         Raises `InvalidInputError` for rows with missing cells, of which F is not defined.
         """
-        units = self.in_model_units(values)
+        units = map_blocks(self.in_model_units, values)
         incomplete = np.isnan(units).any(axis=1)
         if incomplete.any():
             raise InvalidInputError(
@@ -94,7 +94,7 @@ class Density:
         which is faster and errs lower (`log_mass_of_known`). Warns if some are not finite.
         """
         places = cell_places(self.columns, self.transform)
-        incomplete = np.isnan(self.columns.modeled(values)).any(axis=1)
+        incomplete = map_blocks(self._is_incomplete, values)
         density = np.zeros(len(values))
         if not incomplete.all():
             complete = values[~incomplete]
@@ -107,13 +107,19 @@ class Density:
                 self.model, self.columns, self.transform, known, places, annealed=annealed
             )
             density[incomplete] = log_mass - self.log_partition.value
-        return told_if_not_finite("log-densities", density + self.columns.log_rule(values))
+        rules = map_blocks(self.columns.log_rule, values)
+        return told_if_not_finite("log-densities", density + rules)
+
+    def _is_incomplete(self, values: np.ndarray) -> np.ndarray:
+        return np.isnan(self.columns.modeled(values)).any(axis=1)
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""
-        units = bounded(self.transform.forward(modeled))
+        # All rows at each step: XLA's threads fall asleep where NumPy works in between, and wake late.
+        units = map_blocks(lambda rows: bounded(self.transform.forward(rows)), modeled)
         free_energy = map_rows(lambda rows: _free_energy(self.model, rows), units)
-        return -free_energy - self.log_partition.value + self.transform.log_det(modeled)
+        log_det = map_blocks(self.transform.log_det, modeled)
+        return -free_energy - self.log_partition.value + log_det
 
     def hidden_mean(self, values: np.ndarray) -> np.ndarray:
         """E[h|x] of rows (rows, columns), shape (rows, hidden); given the observed cells where some are missing."""

@@ -48,7 +48,9 @@ class ServedProcess:
         process.stdin.flush()
         line = process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the process ended while it worked on {request}; see its error above")
+            raise RuntimeError(
+                f"the process ended while it worked on {request}; see its error above"
+            )
         return json.loads(line)
 
 

@@ -125,9 +125,7 @@ def own_turns(case: Case) -> dict[str, Turn]:
     """Ours in this process, both ways."""
     model, rows = case.model(), jax.numpy.asarray(data(case.n_visible))
     made = {"equal": our_updates.equal(case.work), "shipped": our_updates.shipped(case.work)}
-    return {
-        name: our_updates.start(model, rows, case.work, *parts) for name, parts in made.items()
-    }
+    return {name: our_updates.start(model, rows, case.work, *parts) for name, parts in made.items()}
 
 
 def own(case: Case, single: ServedProcess) -> list[Contender]:

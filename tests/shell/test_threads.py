@@ -26,9 +26,7 @@ app.run(sys.argv[1:])
 
 def probe(*options):
     call = [sys.executable, "-c", PROGRAM, *options, "probe"]
-    value, threads = subprocess.run(
-        call, capture_output=True, text=True, check=True
-    ).stdout.split()
+    value, threads = subprocess.run(call, capture_output=True, text=True, check=True).stdout.split()
     return float(value), int(threads)
 
 

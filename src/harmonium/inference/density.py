@@ -111,7 +111,7 @@ class Density:
         return told_if_not_finite("log-densities", density + rules)
 
     def _is_incomplete(self, values: np.ndarray) -> np.ndarray:
-        return np.isnan(self.columns.modeled(values)).any(axis=1)
+        return np.any(np.isnan(self.columns.modeled(values)), axis=1)
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""

@@ -74,11 +74,16 @@ def knn(X: Array, seed: int) -> Scorer:
     return lambda rows: -neighbors.kneighbors(rows)[0][:, -1]
 
 
-def gmm(X: Array, seed: int) -> Scorer:
+def fitted_mixture(X: Array, seed: int) -> GaussianMixture:
     """Gaussian mixture with as many components as the rows can carry, at most ten."""
     n_components = max(1, min(10, len(X) // (5 * X.shape[1])))
     mixture = GaussianMixture(n_components, reg_covar=1e-3, max_iter=100, random_state=seed)
-    return mixture.fit(X).score_samples
+    return mixture.fit(X)
+
+
+def gmm(X: Array, seed: int) -> Scorer:
+    """Its log-density."""
+    return fitted_mixture(X, seed).score_samples
 
 
 def lof(X: Array, seed: int) -> Scorer:

@@ -190,6 +190,11 @@ def test_refused_samples(tmp_path):
     (tmp_path / "header.csv").write_text("a,b\n")
     (tmp_path / "time.csv").write_text("time,b\n10:00:00,2\n")
     np.save(tmp_path / "flat.npy", np.ones(3))
+    np.save(tmp_path / "number.npy", np.ones(()))
+    with (tmp_path / "endless.npy").open("wb") as file:
+        # Rows without columns take no bytes, so that the file is as long as it should be.
+        header = {"descr": "<f8", "fortran_order": False, "shape": (99_999_999_999, 0)}
+        np.lib.format.write_array_header_1_0(file, header)
     for name, n, kinds, words in (
         ("t.csv", 0, None, "a sample of at least 1 row; got n=0"),
         ("t.csv", 1, None, "got 'a' repeated"),
@@ -197,6 +202,8 @@ def test_refused_samples(tmp_path):
         ("header.csv", 1, None, "0 sample(s) (shape=(0, 2))"),
         ("time.csv", 1, None, "column 'time' of type time32[s]"),
         ("flat.npy", 1, None, "1-D data (3,)"),
+        ("number.npy", 1, None, "expected a 2-D table (rows, columns)"),
+        ("endless.npy", 1, None, "0 feature(s) (shape=(99999999999, 0))"),
         ("absent.csv", 1, None, "which does not exist"),
     ):
         with pytest.raises(InvalidInputError, match=re.escape(words)):

@@ -82,7 +82,9 @@ def _sample_array(
     call: str,
 ) -> Sampled:
     """The sample of an array, which may be on disk."""
-    if array.ndim != 2 or len(array) <= n:
+    if array.ndim != 2 or 0 in array.shape:
+        as_table(array, call=call, kinds=kinds)  # Refuses it in its own words.
+    if len(array) <= n:
         numbers = np.arange(1, len(array) + 1)
         return Sampled(as_table(np.array(array), call=call, kinds=kinds), len(array), numbers)
     chosen = np.sort(generator.choice(len(array), n, replace=False))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import softmax
 
 from harmonium.data import Columns, Table, Transform
 from harmonium.inference.batches import map_rows
@@ -72,8 +73,8 @@ class Detector:
         """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal.
 
         A broken rule of a constant or duplicate column, or a category that training has not seen, costs its surprise,
-        in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others. Warns if some
-        are not finite.
+        in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others, weighted for what the
+        members make of them. Warns if some are not finite.
         """
         modeled = self.columns.modeled(values)
         abnormality = np.zeros(len(modeled))
@@ -82,7 +83,9 @@ class Detector:
             abnormality[~incomplete] = self.modeled_abnormality(modeled[~incomplete])
         if incomplete.any():
             drawn = self.completions(modeled[incomplete])
-            abnormality[incomplete] = np.mean([self.modeled_abnormality(d) for d in drawn], axis=0)
+            found = np.stack([self.modeled_abnormality(d) for d in drawn])
+            # Where the Gaussian fit does not hold, most of its draws are abnormal with any row.
+            abnormality[incomplete] = np.sum(softmax(-found, axis=0) * found, axis=0)
         return told_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
 
     def completions(self, modeled: np.ndarray) -> np.ndarray:

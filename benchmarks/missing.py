@@ -55,7 +55,8 @@ def detection(name: str) -> Row:
 
 def log_marginals(mixture: GaussianMixture, rows: np.ndarray) -> np.ndarray:
     """Log-density of the observed cells of every row (rows,)."""
-    parts = list(zip(mixture.weights_, mixture.means_, mixture.covariances_, strict=True))
+    fitted: Any = mixture
+    parts = list(zip(fitted.weights_, fitted.means_, fitted.covariances_, strict=True))
     found = np.zeros(len(rows))
     for i, row in enumerate(rows):
         seen = ~np.isnan(row)

@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes that run tests side by side, a file of tests at a time.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
 	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling
 
@@ -12,10 +15,10 @@ demo: $(STAMP)
 	$(BIN)/harmonium demo -o demo-run --overwrite
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

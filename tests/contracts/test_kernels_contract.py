@@ -25,6 +25,7 @@ from harmonium.sampling import (
 )
 from harmonium.sampling.chains import adapt, init_chains, run_chains
 from harmonium.sampling.hamiltonian import leapfrog
+from harmonium.sampling.kernel import PlainState
 
 AFFINE = brute.affine_model("bernoulli", n_visible=3)
 DEEP = brute.deep_model("spin", n_visible=3)
@@ -114,6 +115,18 @@ def test_follow_keeps_positions_and_evaluates_them_anew(name):
         np.testing.assert_allclose(np.asarray(followed.gradient), expected, rtol=1e-9)
     # Back under the first model nothing is lost: where replicas are and have been too.
     same(kernel.follow(jax.random.key(1), model, followed), state)
+
+
+@each_kernel
+def test_settled_states_stand_where_they_stood(name):
+    kernel, model = KERNELS[name]
+    state = kernel.init(jax.random.key(0), model, POSITION)
+    state, _ = one_step(jax.random.key(1), model, kernel, state)
+    same(kernel.settle(model, state), state)
+    if isinstance(state, PlainState):
+        # F of another place, as after steps that nobody asked for it.
+        stale = state._replace(free_energy=state.free_energy + 1)
+        same(kernel.settle(model, stale), state)
 
 
 def test_replicas_follow_each_under_its_own_level():

@@ -70,6 +70,23 @@ def test_odd_rows_score_lower_and_get_small_p_values(detector, normal, odd):
     assert np.mean(detector.predict(odd) == -1) > 0.8
 
 
+def test_draws_that_fit_no_row_do_not_bury_what_is_seen(detector, normal):
+    # A Gaussian fit knows nothing of the bend of the third column.
+    slightly_odd = normal[:100] + np.array([0.0, 0.5, 0.0, 0.0])
+    rows = np.concatenate([normal, slightly_odd])
+    rows[:, 2] = np.nan
+    is_odd = np.arange(len(rows)) >= len(normal)
+    fitted = detector.detector_
+    draws = fitted.completions(fitted.columns.modeled(rows))
+    each = -np.stack([fitted.modeled_abnormality(draw) for draw in draws])
+    plain = each.mean(axis=0)
+    # The rule of the constant column, which all rows keep.
+    scores = detector.score_samples(rows) - fitted.columns.log_rule(rows)
+    assert np.all(scores >= plain - 1e-9) and np.all(scores <= each.max(axis=0) + 1e-9)
+    assert roc_auc_score(is_odd, -scores) > roc_auc_score(is_odd, -plain) + 0.01
+    assert roc_auc_score(is_odd, -scores) > 0.9
+
+
 def test_p_values_of_normal_rows_are_valid(detector, normal):
     p_values = detector.p_values(normal)
     n, m = 300, len(normal)

@@ -24,7 +24,7 @@ from benchmarks.report import Row, publish
 N_ROWS = 600
 FIT = (
     "--updates",
-    "1500",
+    "600",
     "--hidden",
     "16",
     "--kind",

@@ -31,6 +31,8 @@ from harmonium.inference.density import untrained
 RUNS = RESULTS / "missing_runs.jsonl"
 HIDDEN = 0.2
 MAX_ROWS = 4000
+# Nats per row.
+LEAST_GAIN = 0.1
 DENSITY_SETS = ("wilt", "cardio", "magic", "pendigits", "diamonds")
 
 
@@ -89,12 +91,14 @@ def density(name: str) -> Row:
     whole, missing = (fitted.score(test) for fitted in fits)
     base = untrained(fits[0].density_)
     gaussian = float(np.mean(base.log_density(fits[0]._values("score", test))))
+    gain = whole - gaussian
     return {
         "rows": len(train),
         "gaussian": gaussian,
         "whole": whole,
         "holed": missing,
-        "share of the gain lost": (whole - missing) / (whole - gaussian),
+        # A fit that kept the Gaussian has nothing to lose.
+        "share of the gain lost": (whole - missing) / gain if gain > LEAST_GAIN else float("nan"),
         "trusted": all(fitted.density_.trusted for fitted in fits),
     }
 
@@ -109,7 +113,7 @@ def summarize(protocols: list[str]) -> None:
     """Publish the tables of the stored runs, with their means."""
     runs: Any = pd.DataFrame([json.loads(line) for line in RUNS.read_text().splitlines()])
     for protocol in protocols:
-        rows = runs[runs["protocol"] == protocol].drop(columns="protocol").dropna(axis=1)
+        rows = runs[runs["protocol"] == protocol].drop(columns="protocol").dropna(axis=1, how="all")
         means = rows.mean(numeric_only=True).to_dict() | {"set": f"mean of {len(rows)}"}
         publish(
             f"missing_{protocol}",

@@ -24,7 +24,7 @@ from benchmarks.report import Row, publish
 N_ROWS = 600
 FIT = (
     "--updates",
-    "600",
+    "2500",
     "--hidden",
     "16",
     "--kind",

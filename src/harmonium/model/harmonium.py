@@ -116,8 +116,11 @@ class Harmonium(eqx.Module):
         For f(x) = A x + d it is N((b - AᵀWᵀh)/2, I/2). Raises `NotFactorizedError` otherwise.
         """
         check_shape("model.conditional_visible(h)", "h", h, (self.n_hidden,))
-        matrix, _ = self.affine_form()
-        mean = (self.visible_bias - (h @ self.weights) @ matrix) / 2
+        self.affine_form()  # Raises where there is none.
+        # Aᵀ without A, which as a matrix would be a product too many for the identity.
+        _, transposed = jax.vjp(self.feature_map, jnp.zeros_like(self.visible_bias))
+        (pull,) = transposed(h @ self.weights)
+        mean = (self.visible_bias - pull) / 2
         return ConditionalVisible(mean, jnp.full_like(mean, 0.5))
 
     def affine_form(self) -> tuple[Float[Array, "features visible"], Features]:

@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 # Modules compile the same code anew after `compiled_code_is_dropped`, and so do every run and every process that a test
 # starts: most of the time of the suite. Entries are keyed by program, flags and versions; `make clean` drops them.
 # Every process that runs tests has a folder of its own, because JAX does not write entries in one go.
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".cache" / "jax" / WORKER)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+    Path(__file__).parents[1] / ".cache" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax

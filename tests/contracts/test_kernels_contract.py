@@ -25,7 +25,7 @@ from harmonium.sampling import (
 )
 from harmonium.sampling.chains import adapt, init_chains, run_chains
 from harmonium.sampling.hamiltonian import leapfrog
-from harmonium.sampling.kernel import PlainState
+from harmonium.sampling.kernel import PlainState, settle
 
 AFFINE = brute.affine_model("bernoulli", n_visible=3)
 DEEP = brute.deep_model("spin", n_visible=3)
@@ -122,11 +122,11 @@ def test_settled_states_stand_where_they_stood(name):
     kernel, model = KERNELS[name]
     state = kernel.init(jax.random.key(0), model, POSITION)
     state, _ = one_step(jax.random.key(1), model, kernel, state)
-    same(kernel.settle(model, state), state)
+    same(settle(model, state), state)
     if isinstance(state, PlainState):
         # F of another place, as after steps that nobody asked for it.
         stale = state._replace(free_energy=state.free_energy + 1)
-        same(kernel.settle(model, stale), state)
+        same(settle(model, stale), state)
 
 
 def test_replicas_follow_each_under_its_own_level():

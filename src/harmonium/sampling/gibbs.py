@@ -41,7 +41,3 @@ class BlockGibbs(AbstractKernel):
         position = mean + jnp.sqrt(variance) * noise
         moved = stand(model, position)
         return moved, Info(jnp.ones_like(moved.free_energy))
-
-    def settle(self, model: Harmonium, state: PlainState) -> PlainState:
-        """F at the position."""
-        return stand(model, state.position)

@@ -67,7 +67,3 @@ class GibbsLangevin(AbstractKernel):
         end, acceptance = jax.lax.scan(one_move, start, keys)
         moved = stand(model, end.position)
         return moved, Info(jnp.mean(acceptance))
-
-    def settle(self, model: Harmonium, state: PlainState) -> PlainState:
-        """F at the position."""
-        return stand(model, state.position)

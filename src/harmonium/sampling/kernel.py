@@ -59,14 +59,6 @@ class AbstractKernel(eqx.Module):
     def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, Any]:
         """One transition."""
 
-    def settle(self, model: Harmonium, state: Any) -> Any:
-        """The same state after the last of several steps.
-
-        A kernel that moves without F evaluates it here once more: nothing then reads the F of its earlier steps, and
-        compiled code leaves them out.
-        """
-        return state
-
 
 class PlainState(NamedTuple):
     """The state of a kernel that needs no more than a position to move; F is there for others."""
@@ -78,3 +70,12 @@ class PlainState(NamedTuple):
 def stand(model: Harmonium, position: Visible) -> PlainState:
     """The state at a position."""
     return PlainState(position, model.free_energy(position))
+
+
+def settle(model: Harmonium, state: Any) -> Any:
+    """The same state after the last of several steps.
+
+    Of a kernel that moves without F it is evaluated here once more: nothing then reads the F of earlier steps, and
+    compiled code leaves them out.
+    """
+    return stand(model, state.position) if isinstance(state, PlainState) else state

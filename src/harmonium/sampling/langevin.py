@@ -103,10 +103,6 @@ class Langevin(AbstractKernel):
         moved = stand(model, draw_proposal(key, start, euler(self.step_size, start)))
         return moved, Info(jnp.ones_like(moved.free_energy))
 
-    def settle(self, model: Harmonium, state: PlainState) -> PlainState:
-        """F at the position."""
-        return stand(model, state.position)
-
 
 class MALA(AbstractKernel):
     """Metropolis-adjusted Langevin: the Langevin proposal with an accept test; leaves p(x) invariant.

@@ -7,17 +7,15 @@ any other holds the settings of one run: base_scale (or "base": "model" for N(b/
 "reverse" as well.
 """
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ebm  # pyright: ignore[reportMissingImports]
 import torch  # pyright: ignore[reportMissingImports]
+from served import Answer, serve
 from torch_model import FreeEnergy
-
-Answer = dict[str, Any]
 
 DEFAULT_THREADS = torch.get_num_threads()
 
@@ -68,16 +66,10 @@ def answer(model: FreeEnergy, request: Answer) -> Answer:
     return run(model, request)
 
 
-def requests() -> Iterator[Answer]:
-    """The requests on standard input until it is closed."""
-    return (json.loads(line) for line in sys.stdin)
-
-
 def main() -> None:
     """Answer until there are no more requests."""
     model = FreeEnergy(sys.argv[1]).requires_grad_(False)
-    for request in requests():
-        print(json.dumps(answer(model, request)), flush=True)
+    serve(lambda request: answer(model, request))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 import ebm  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from torch_turns import Answer, serve
+from served import Answer, serve
 
 N_TRAIN, N_TEST = 8192, 20_000
 HALF_WIDTH, N_POINTS = 4.0, 801

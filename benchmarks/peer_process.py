@@ -6,8 +6,7 @@ line of its standard output.
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,9 +58,3 @@ class PeerProcess(ServedProcess):
 
     def __init__(self, script: str, *arguments: object):
         super().__init__([peer_python(), Path(__file__).with_name(script), *arguments])
-
-
-def serve(answer: Callable[[Request], Request]) -> None:
-    """Answer requests of the standard input until there are no more."""
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)

@@ -5,11 +5,11 @@ standard input, by one JSON object per line of its standard output: seconds and 
 """
 
 import importlib
-import json
 import sys
 
 import numpy as np
 from peak_memory import cost_of
+from served import Answer, serve
 
 DETECTORS = {
     "ecod": "ECOD",
@@ -28,10 +28,12 @@ def main() -> None:
     name, train = sys.argv[1:]
     detector = getattr(importlib.import_module(f"pyod.models.{name}"), DETECTORS[name])()
     detector.fit(np.load(train))
-    for line in sys.stdin:
-        rows = np.load(json.loads(line)["table"])
-        cost = cost_of(lambda rows=rows: detector.decision_function(rows))
-        print(json.dumps(cost._asdict()), flush=True)
+
+    def answer(request: Answer) -> Answer:
+        rows = np.load(request["table"])
+        return cost_of(lambda: detector.decision_function(rows))._asdict()
+
+    serve(answer)
 
 
 if __name__ == "__main__":

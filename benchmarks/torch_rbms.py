@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from torch_turns import Answer, Update, faster_threads, rate, serve
+from served import Answer, serve
+from torch_turns import Update, faster_threads, rate
 
 LEARNING_RATE = 1e-3
 

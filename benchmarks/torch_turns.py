@@ -1,14 +1,10 @@
-"""What the scripts of the peers share: turns of updates, numbers of threads, requests. Imported by them, never by us."""
+"""What the scripts of the peers share: turns of updates, numbers of threads. Imported by them, never by us."""
 
-import json
-import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch  # pyright: ignore[reportMissingImports]
 
-Answer = dict[str, Any]
 # So many updates.
 Update = Callable[[int], None]
 
@@ -47,9 +43,3 @@ def product_rate(m: int, k: int, n: int) -> float:
         _ = left @ right
         seconds.append(time.perf_counter() - started)
     return 2.0 * m * k * n / min(seconds)
-
-
-def serve(answer: Callable[[Answer], Answer]) -> None:
-    """Answer requests until there are no more."""
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)

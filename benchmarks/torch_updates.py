@@ -19,8 +19,9 @@ import sys
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
+from served import Answer, serve
 from torch_model import FreeEnergy
-from torch_turns import Answer, Update, faster_threads, product_rate, rate, serve
+from torch_turns import Update, faster_threads, product_rate, rate
 
 
 def ebmkit(path: str, data: torch.Tensor, request: Answer) -> Update:

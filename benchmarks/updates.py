@@ -45,10 +45,11 @@ from benchmarks.machine import (
 )
 from benchmarks.our_updates import LEARNING_RATE, TURN_SECONDS, Turn, Work
 from benchmarks.peer_models import check_same, export, with_random_parameters
-from benchmarks.peer_process import PeerProcess, ServedProcess, serve
+from benchmarks.peer_process import PeerProcess, ServedProcess
 from benchmarks.peers import peer_versions
 from benchmarks.plots import bars
 from benchmarks.report import Row, publish
+from benchmarks.served import serve
 from harmonium.cli.threads import limit_threads
 from harmonium.model import Harmonium, feature_maps, sample_base
 
@@ -130,10 +131,9 @@ def own_turns(case: Case) -> dict[str, Turn]:
 
 def own(case: Case, single: ServedProcess) -> list[Contender]:
     """Ours with a thread per core, and with one."""
-    names = ("equal", "shipped")
     turns = own_turns(case)
-    many = [Contender("harmonium", name, "jit", turns[name]) for name in names]
-    one = [Contender("harmonium", name, "jit, 1 thread", _turn(single, name)) for name in names]
+    many = [Contender("harmonium", name, "jit", turn) for name, turn in turns.items()]
+    one = [Contender("harmonium", name, "jit, 1 thread", _turn(single, name)) for name in turns]
     one[0].turn()  # Its start is over, and disturbs nobody.
     return many + one
 

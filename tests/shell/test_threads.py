@@ -1,4 +1,4 @@
-"""Kind of truth: contract. The number of threads reaches XLA before it starts, and changes no result."""
+"""Kind of truth: contract. The number of threads reaches XLA before it starts, and changes no result but by rounding."""
 
 import subprocess
 import sys

@@ -37,7 +37,7 @@ def options(
         int | None,
         typer.Option(
             min=1,
-            help="Compute with so many threads of the CPU instead of one per core; 1 is fastest for small models.",
+            help="Compute with so many threads of the CPU instead of one per core, to leave others to other work.",
             show_default=False,
         ),
     ] = None,

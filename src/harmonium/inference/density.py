@@ -115,7 +115,7 @@ class Density:
 
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""
-        # All rows at each step: XLA's threads fall asleep where NumPy works in between, and wake late.
+        # All rows at each step: in turns, block by block, XLA's calls take longer (docs/decisions.md).
         units = map_blocks(lambda rows: bounded(self.transform.forward(rows)), modeled)
         free_energy = map_rows(lambda rows: _free_energy(self.model, rows), units)
         log_det = map_blocks(self.transform.log_det, modeled)

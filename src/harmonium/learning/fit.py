@@ -9,6 +9,7 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array
 
@@ -228,8 +229,10 @@ def as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:
                 got=f"shape {rows.shape}",
             )
         )
-    if not bool(jnp.all(jnp.isfinite(rows))):
-        row = int(jnp.argmin(jnp.all(jnp.isfinite(rows), axis=1)))
+    # By NumPy, which compiles nothing for it.
+    finite = np.isfinite(np.asarray(rows)).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin())
         raise InvalidInputError(
             describe("fit(model, data)", expected=f"finite {name}", got=f"NaN or inf in row {row}")
         )

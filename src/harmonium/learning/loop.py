@@ -21,8 +21,10 @@ from harmonium.typing import RandomKey
 
 Report = Callable[[Record], bool | None]
 
-# How often chains from several starts are compared during training.
+# How often chains from several starts are compared during training: so seldom, in updates, that it takes a small part
+# of the time, also where a training is short.
 EVALUATIONS_PER_CHECK = 10
+UPDATES_PER_CHECK = 500
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
 # Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
@@ -100,7 +102,7 @@ class Loop:
         with on_devices():
             state, metrics = trainer.advance(state, rows, control)
             measured = agreed(_floats({**metrics, **trainer.evaluate(state)}))
-        if number % EVALUATIONS_PER_CHECK == 0:
+        if number % self._evaluations_per_check == 0:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *collect((trainer, state)))
         highest = course.highest("train_log_likelihood")
@@ -114,6 +116,11 @@ class Loop:
         if course.n_faults > trainer.settings.max_rollbacks:
             _give_up_if_hopeless(course.best, fault)
         return course
+
+    @property
+    def _evaluations_per_check(self) -> int:
+        least = -(-UPDATES_PER_CHECK // self.trainer.updates_per_evaluation)
+        return max(EVALUATIONS_PER_CHECK, least)
 
     def _tell(self, record: Record) -> bool:
         """Report; returns whether training should end."""

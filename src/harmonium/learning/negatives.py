@@ -98,11 +98,7 @@ class WeightedPopulation(AbstractNegatives):
         """Exact draws of the base, reweighted to a model close to it, annealed to any other."""
         check_even("n_chains", self.n_chains)
         kernel = training_kernel(model) if self.kernel is None else self.kernel
-        path = centered_path(model, data)
-        populations = [
-            _first_population(k, path, kernel, self.n_chains) for k in jax.random.split(key)
-        ]
-        return _split(jax.tree.map(lambda *leaves: jnp.stack(leaves), *populations))
+        return _split(_first_populations(key, centered_path(model, data), kernel, self.n_chains))
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Population) -> Draw:
         """Reweight to the model, resample where needed, move."""
@@ -140,23 +136,32 @@ class WeightedPopulation(AbstractNegatives):
         return Chains(monitors.kernel, negatives)
 
 
-def _first_population(
+def _first_populations(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population:
-    """Draws of the model that a path leads to, with weights; as a rule it is new, and nearly its own base."""
+    """Two of them, of draws of the model that a path leads to; as a rule it is new, and nearly its own base."""
     key_jump, key_anneal = jax.random.split(key)
-    jumped = _jump(key_jump, path, kernel, n_chains)
-    if jumped.ess() >= EVEN * n_chains:
+    jumped, ess = _jump(key_jump, path, kernel, n_chains)
+    if min(ess.tolist()) >= EVEN * n_chains:
         return jumped
-    return anneal_population(key_anneal, path, kernel, n_chains)
+    keys = jax.random.split(key_anneal)
+    annealed = [anneal_population(key, path, kernel, n_chains) for key in keys]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *annealed)
 
 
 @eqx.filter_jit
-def _jump(key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int) -> Population:
-    """Draws of the base of a path, weighted for its model."""
-    key_start, key_weight = jax.random.split(key)
-    started = start_population(key_start, path, kernel, n_chains)
-    return reweight(key_weight, started, path.model)
+def _jump(
+    key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
+) -> tuple[Population, PerChain]:
+    """Two populations of draws of the base of a path, weighted for its model, and their effective sample sizes."""
+
+    def one(key: RandomKey) -> tuple[Population, Scalar]:
+        key_start, key_weight = jax.random.split(key)
+        started = start_population(key_start, path, kernel, n_chains)
+        weighted = reweight(key_weight, started, path.model)
+        return weighted, weighted.ess()
+
+    return eqx.filter_vmap(one)(jax.random.split(key))
 
 
 def training_kernel(model: Harmonium) -> AbstractKernel:

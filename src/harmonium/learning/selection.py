@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from harmonium.learning.trainer import State, Trainer
 from harmonium.likelihood import LogPartition, estimate_log_partition
 from harmonium.likelihood.result import exact_result
-from harmonium.model import base_log_partition
-from harmonium.typing import RandomKey
+from harmonium.model import Harmonium, base_log_partition
+from harmonium.typing import Batch, RandomKey
 
 MAX_DISAGREEMENT = 1.0
 MAX_STARTS = 1024
@@ -63,14 +63,19 @@ def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
 
 def _rate_base(trainer: Trainer, state: State) -> Chosen:
     """The Gaussian fit, W = 0 and b twice the mean: its log Z is known, and no returned model may be worse."""
-    gaussian = eqx.tree_at(
-        lambda model: (model.weights, model.visible_bias),
-        state.averaged,
-        (jnp.zeros_like(state.averaged.weights), 2 * jnp.mean(trainer.training.completed, axis=0)),
-    )
+    gaussian = _without_interaction(state.averaged, trainer.training.completed)
     state = eqx.tree_at(lambda s: s.averaged, state, gaussian)
     value = float(base_log_partition(trainer.combine(state.averaged)))
     return _chosen(trainer, state, exact_result(value, "exact"))._replace(is_gaussian=True)
+
+
+@eqx.filter_jit
+def _without_interaction(parameters: Harmonium, rows: Batch) -> Harmonium:
+    return eqx.tree_at(
+        lambda model: (model.weights, model.visible_bias),
+        parameters,
+        (jnp.zeros_like(parameters.weights), 2 * jnp.mean(rows, axis=0)),
+    )
 
 
 def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chosen:

@@ -16,10 +16,10 @@ from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import AbstractRows
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import Harmonium
-from harmonium.sampling import ChainDiagnostics
+from harmonium.sampling import AbstractKernel, ChainDiagnostics
 from harmonium.sampling.equilibrium import check_equilibrium
 from harmonium.sampling.population import systematic_indices
-from harmonium.typing import RandomKey, Scalar
+from harmonium.typing import Positions, RandomKey, Scalar
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Trainer(eqx.Module):
         return State(
             parameters=parameters,
             averaged=parameters,
-            optimizer_state=self.optimizer.init(cast(optax.Params, parameters)),
+            optimizer_state=eqx.filter_jit(self.optimizer.init)(cast(optax.Params, parameters)),
             carry=self.objective.init(key_init, model, self.training.completed),
             rows=self.training.start(),
             key=key_loop,
@@ -177,14 +177,21 @@ class Trainer(eqx.Module):
 
     def check(self, key: RandomKey, state: State) -> ChainDiagnostics:
         """Chains of the averaged model, from held-out rows, from the chains of training and from the base."""
-        key_pick, key_run = jax.random.split(key)
-        model = self.combine(state.averaged)
-        chains = self.objective.chains(model, state.carry)
+        key_draw, key_run = jax.random.split(key)
+        kernel, drawn = self._drawn(key_draw, state)
         starts = {"the data": self.held_out.completed}
-        if chains.negatives is not None:
-            positions, log_weights = chains.negatives
-            starts["the training chains"] = positions[systematic_indices(key_pick, log_weights)]
-        return check_equilibrium(key_run, model, chains.kernel, starts)
+        if drawn is not None:
+            starts["the training chains"] = drawn
+        return check_equilibrium(key_run, self.combine(state.averaged), kernel, starts)
+
+    @eqx.filter_jit
+    def _drawn(self, key: RandomKey, state: State) -> tuple[AbstractKernel, Positions | None]:
+        """The kernel as tuned by training, and the draws of its chains with equal weights, if they keep any."""
+        chains = self.objective.chains(self.combine(state.averaged), state.carry)
+        if chains.negatives is None:
+            return chains.kernel, None
+        positions, log_weights = chains.negatives
+        return chains.kernel, positions[systematic_indices(key, log_weights)]
 
     @property
     def gap_limit(self) -> float:

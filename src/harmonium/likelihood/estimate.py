@@ -31,7 +31,7 @@ from harmonium.sampling import AbstractKernel
 from harmonium.sampling.population import RESAMPLE_BELOW, Population, default_kernel
 from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.schedule import PathProfile, profile_path
-from harmonium.sampling.starts import SEARCH_CHAINS, find_modes
+from harmonium.sampling.starts import SEARCH_CHAINS, find_modes, pick_evenly
 from harmonium.sampling.tuning import centered_path
 from harmonium.typing import Batch, Positions, RandomKey
 
@@ -147,7 +147,7 @@ def _check_request(
         if len(shape) != 2 or shape[0] < 1 or shape[1] != model.n_visible:
             wanted = f"rows of shape (rows, {model.n_visible}), at least one"
             raise _refused("starts=...", wanted, f"shape {shape}")
-        if not bool(jnp.all(jnp.isfinite(starts))):
+        if not np.isfinite(np.asarray(starts)).all():
             raise _refused("starts=...", "finite rows", "NaN or inf")
     check_finite("estimate_log_partition(model)", model)
 
@@ -159,7 +159,7 @@ def _refused(argument: str, expected: str, got: str) -> InvalidInputError:
 
 
 def _cheaply_exact(model: Harmonium) -> LogPartition | None:
-    if not bool(jnp.any(model.weights != 0)):
+    if not np.any(np.asarray(model.weights)):
         return exact_result(float(base_log_partition(model)), "exact")
     if model.is_affine and model.n_hidden <= MAX_AUTO_ENUMERATED_HIDDEN:
         return exact_result(exact_log_partition(model), "exact")
@@ -277,19 +277,11 @@ def _exchange(key: RandomKey, task: _Task) -> _Exchanged:
     starts = {"the base": annealed, "dispersed starts": task.found}
     if task.starts is not None:
         starts["given rows"] = jnp.asarray(task.starts, annealed.dtype)
-    picked = {
-        name: positions[_pick(jax.random.fold_in(key_pick, i), len(positions))]
-        for i, (name, positions) in enumerate(starts.items())
-    }
-    ladders = run_ladders(key_ladders, task.path, task.kernel, task.profile, picked)
+    picked = pick_evenly(key_pick, tuple(starts.values()), LADDERS_PER_START)
+    named = dict(zip(starts, picked, strict=True))
+    ladders = run_ladders(key_ladders, task.path, task.kernel, task.profile, named)
     comparison = compare(key_compare, task.path.model, task.found, ladders.draws)
     return _Exchanged(estimate, ladders, comparison)
-
-
-def _pick(key: RandomKey, n_positions: int):
-    return jax.random.choice(
-        key, n_positions, (LADDERS_PER_START,), replace=n_positions < LADDERS_PER_START
-    )
 
 
 def _until_effective(key: RandomKey, task: _Task, anneal: Callable[[RandomKey, int], tuple]):

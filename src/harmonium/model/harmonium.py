@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, NotFactorizedError, check_shape, describe
@@ -145,7 +146,7 @@ def check_finite(call: str, model: Harmonium) -> None:
     """Raise `InvalidInputError` if a parameter of the model is NaN or infinite."""
     arrays = jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_inexact_array))
     for path, array in arrays:
-        if not bool(jnp.all(jnp.isfinite(array))):
+        if not np.isfinite(np.asarray(array)).all():
             raise InvalidInputError(
                 describe(
                     call,

@@ -50,7 +50,12 @@ class Path(eqx.Module):
     @property
     def base(self) -> Harmonium:
         """The model at beta = 0."""
-        return self.at(0.0)
+        return _base(self)
+
+
+@eqx.filter_jit
+def _base(path: Path) -> Harmonium:
+    return path.at(0.0)
 
 
 def center_at(model: Harmonium, positions: Positions) -> Center:
@@ -67,6 +72,7 @@ def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
     return Path(model).at(inverse_temperature)
 
 
+@eqx.filter_jit
 @full_precision
 def base_log_partition(model: Harmonium) -> Scalar:
     """Log Z of the base (beta = 0): (n/2) log pi + |b|²/4 + sum_k log_normalizer(c_k), in nats."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from harmonium.model import Harmonium, sample_base
 from harmonium.sampling.chains import init_chains, run_chains
@@ -56,3 +57,17 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
         return (model.visible_bias - slope) / 2 + jnp.sqrt(0.5).astype(x.dtype) * noise
 
     return jax.vmap(start_one)(jax.random.split(key_starts, n_chains), base)
+
+
+@eqx.filter_jit
+def pick_evenly(key: RandomKey, starts: tuple[Positions, ...], n: int) -> tuple[Positions, ...]:
+    """N of the positions (rows, visible) of every start, at even distances from a random one on; some twice if there are fewer.
+
+    Neighbors may be copies of each other, as resampling leaves them: even distances keep these apart.
+    """
+    sizes = jnp.asarray([len(positions) for positions in starts])
+    firsts = jax.random.randint(key, sizes.shape, 0, sizes)
+    return tuple(
+        positions[(first + np.arange(n) * len(positions) // n) % len(positions)]
+        for positions, first in zip(starts, firsts, strict=True)
+    )

@@ -4,8 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 
-from harmonium.model import Harmonium, Path, center_at
+from harmonium.model import Center, Harmonium, Path, center_at
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.population import default_kernel
@@ -43,8 +44,14 @@ def tune_replica_exchange(
 
 def centered_path(model: Harmonium, rows: Positions) -> Path:
     """The path centered at these rows (rows, visible); not centered if their features are not finite."""
+    center, is_finite = _center(model, rows)
+    return Path(model, center if bool(is_finite) else None)
+
+
+@eqx.filter_jit
+def _center(model: Harmonium, rows: Positions) -> tuple[Center, Bool[Array, ""]]:
     center = center_at(model, rows)
-    return Path(model, center if bool(jnp.all(jnp.isfinite(jnp.concatenate(center)))) else None)
+    return center, jnp.all(jnp.isfinite(jnp.concatenate(center)))
 
 
 def spaced_exchange(

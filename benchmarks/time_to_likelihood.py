@@ -3,7 +3,8 @@
 Data, units and protocol are ebmkit's (its README); log Z is by quadrature on both sides. Ours is `hm.DensityEstimator()` with nothing
 chosen, ended after some updates: one fit per number of them, each in a process of its own. "seconds" are those of
 training, from the rows to that update, compilation included; "whole" has also our estimate of log Z and the comparison of chains,
-which a fit ends with and theirs does not; "compiled" and "compiled, whole" are the same fit again in the same process.
+which a fit ends with and theirs does not; "cached" are those of training in a new process with JAX's compilation cache filled;
+"compiled" and "compiled, whole" are the same fit again in the same process.
 Fits of both sides alternate; medians over seeds. For every method of theirs, "passed after" are the seconds of our shortest fit
 that does as well or better, and "x" is the time of the method over it.
 
@@ -12,6 +13,7 @@ that does as well or better, and "x" is the time of the method over it.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,23 +24,39 @@ from benchmarks.peer_process import PeerProcess
 from benchmarks.peers import ROOT, peer_versions
 from benchmarks.plots import curves
 from benchmarks.report import Row, publish
+from benchmarks.startup import CACHE, STORE_ALL
 
 Fits = dict[str, list[dict[str, float]]]
 
 OURS_ALONE = {
     "seconds_whole": "whole",
+    "seconds_cached": "cached",
     "seconds_compiled": "compiled",
     "seconds_compiled_whole": "compiled, whole",
 }
 
 
-def own_fit(folder: str, n_updates: int, seed: int) -> dict[str, float]:
-    """One fit of ours in its own process."""
+def own_fit(
+    folder: str, n_updates: int, seed: int, cache: dict[str, str] | None = None
+) -> dict[str, float]:
+    """One fit of ours in its own process, with the variables of a compilation cache or none."""
     call = [sys.executable, "-W", "ignore", "-m", "benchmarks.moons_fit", folder]
+    surroundings = {name: value for name, value in os.environ.items() if name != CACHE}
     done = subprocess.run(
-        [*call, str(n_updates), str(seed)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        [*call, str(n_updates), str(seed)],
+        cwd=ROOT,
+        env=surroundings | (cache or {}),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def own_fits(folder: str, n_updates: int, seed: int, cache: dict[str, str]) -> dict[str, float]:
+    """Cold, and with the programs of earlier fits at hand."""
+    cold = own_fit(folder, n_updates, seed)
+    return cold | {"seconds_cached": own_fit(folder, n_updates, seed, cache)["seconds"]}
 
 
 def alternate(options: argparse.Namespace, folder: str) -> tuple[Fits, Fits]:
@@ -49,11 +67,15 @@ def alternate(options: argparse.Namespace, folder: str) -> tuple[Fits, Fits]:
         for method in theirs:  # A first step pays for what is loaded late.
             peer.ask({"method": method, "seed": 0, "steps": 1})
         ours: Fits = {str(n): [] for n in options.updates}
+        cache = STORE_ALL | {CACHE: f"{folder}/cache"}
+        own_fit(
+            folder, options.updates[0], 0, cache
+        )  # Fills the cache: all lengths run the same programs.
         for seed in range(options.repetitions):
             for method, fits in theirs.items():
                 fits.append(peer.ask({"method": method, "seed": seed, "steps": options.steps}))
             for n_updates, fits in ours.items():
-                fits.append(own_fit(folder, int(n_updates), seed))
+                fits.append(own_fits(folder, int(n_updates), seed, cache))
     return theirs, ours
 
 

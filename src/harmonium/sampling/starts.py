@@ -6,11 +6,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from harmonium.model import Harmonium, sample_base
 from harmonium.sampling.chains import init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.typing import Positions, RandomKey, Visible
+
+# Of any number, which may differ from start to start.
+Rows = Float[Array, "_ visible"]
 
 SEARCH_CHAINS = 256
 SEARCH_STEPS = 120
@@ -60,7 +64,7 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
 
 
 @eqx.filter_jit
-def pick_evenly(key: RandomKey, starts: tuple[Positions, ...], n: int) -> tuple[Positions, ...]:
+def pick_evenly(key: RandomKey, starts: tuple[Rows, ...], n: int) -> tuple[Rows, ...]:
     """N of the positions (rows, visible) of every start, at even distances from a random one on; some twice if there are fewer.
 
     Neighbors may be copies of each other, as resampling leaves them: even distances keep these apart.

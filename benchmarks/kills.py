@@ -2,8 +2,9 @@
 
 `python -m benchmarks.kills [--kills 50] [--seed 0]`
 
-One run is fitted whole. Others are begun and killed (SIGKILL) at a moment drawn at random between the start and the
-time that the whole one took, resumed, killed again, and so on, until each comes to its end; model file and history
+One run is fitted whole. Others are begun and killed (SIGKILL) at a moment drawn at random in the first half of the time that
+the whole one took, resumed, killed again, and so on, until each comes to its end (what comes late in a fit is met after
+resuming, when less is left to do); model file and history
 must equal those of the whole run, byte by byte, but for the seconds in the history. Two runs go side by side.
 """
 
@@ -98,7 +99,7 @@ def killed_run(
         begun = True
         try:
             _, words = process.communicate(
-                timeout=None if done >= kills else float(rng.uniform(0, longest))
+                timeout=None if done >= kills else float(rng.uniform(0, longest / 2))
             )
             return {
                 "kills": done,

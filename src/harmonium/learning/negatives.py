@@ -142,7 +142,7 @@ def _first_populations(
     """Two of them, of draws of the model that a path leads to; as a rule it is new, and nearly its own base."""
     key_jump, key_anneal = jax.random.split(key)
     jumped, ess = _jump(key_jump, path, kernel, n_chains)
-    if min(ess.tolist()) >= EVEN * n_chains:
+    if bool(jnp.all(ess >= EVEN * n_chains)):
         return jumped
     keys = jax.random.split(key_anneal)
     annealed = [anneal_population(key, path, kernel, n_chains) for key in keys]

@@ -86,9 +86,9 @@ def is_same(a: Path, b: Path) -> bool:
 
 
 def killed_run(
-    table: Path, output: Path, cache: Path, longest: float, kills: int, rng: np.random.Generator
+    table: Path, output: Path, cache: Path, longest: float, rng: np.random.Generator
 ) -> Row:
-    """One run, killed up to `kills` times."""
+    """One run, killed up to `MOST_KILLS` times."""
     done, begun, states = 0, False, []
     while True:
         resumes = begun and (output / "config.toml").exists()
@@ -99,7 +99,7 @@ def killed_run(
         begun = True
         try:
             _, words = process.communicate(
-                timeout=None if done >= kills else float(rng.uniform(0, longest / 2))
+                timeout=None if done >= MOST_KILLS else float(rng.uniform(0, longest / 2))
             )
             return {
                 "kills": done,
@@ -141,7 +141,7 @@ def main() -> None:
 
             def one(number: int) -> Row:
                 output, rng = folder / f"run{number}", np.random.default_rng([options.seed, number])
-                row = killed_run(table, output, cache, longest, MOST_KILLS, rng)
+                row = killed_run(table, output, cache, longest, rng)
                 same = row["exit code"] == 0 and is_same(whole, output)
                 print(row := {"run": number} | row | {"same": same}, flush=True)
                 return row

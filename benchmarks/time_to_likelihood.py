@@ -68,9 +68,8 @@ def alternate(options: argparse.Namespace, folder: str) -> tuple[Fits, Fits]:
             peer.ask({"method": method, "seed": 0, "steps": 1})
         ours: Fits = {str(n): [] for n in options.updates}
         cache = STORE_ALL | {CACHE: f"{folder}/cache"}
-        own_fit(
-            folder, options.updates[0], 0, cache
-        )  # Fills the cache: all lengths run the same programs.
+        # Fills the cache: all lengths run the same programs.
+        own_fit(folder, options.updates[0], 0, cache)
         for seed in range(options.repetitions):
             for method, fits in theirs.items():
                 fits.append(peer.ask({"method": method, "seed": seed, "steps": options.steps}))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact import brute
+from scipy import stats
 from scipy.special import erf
 
 import harmonium.model as hm
@@ -186,6 +187,17 @@ def test_every_parameter_can_be_trained(name):
     gradient = eqx.filter_grad(loss)(MAPS[name])
     for leaf in jax.tree.leaves(gradient):
         assert np.all(np.isfinite(np.asarray(leaf))) and np.any(np.asarray(leaf) != 0)
+
+
+def test_first_weights_of_a_layer_are_uniform_within_one_over_the_root_of_its_inputs():
+    layers = feature_maps.MLP(200, (100, 50), key=KEY).layers
+    for layer, fan_in in zip(layers, (200, 100), strict=True):
+        numbers = np.concatenate([np.ravel(layer.weight), layer.bias]) * np.sqrt(fan_in)
+        assert np.abs(numbers).max() <= 1
+        assert stats.kstest(numbers, "uniform", (-1, 2)).pvalue > 1e-6
+        assert len(set(numbers.tolist())) > 0.99 * len(numbers)
+        assert layer.weight.shape == (layer.out_features, fan_in)
+    assert not np.allclose(layers[0].weight[:50, :100], layers[1].weight * np.sqrt(100 / 200))
 
 
 @pytest.mark.parametrize("name", ["MLP", "ResidualMLP", "FourierFeatures"])

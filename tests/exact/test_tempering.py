@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from exact import brute
 
-from harmonium.model import base_log_partition, sample_base, temper
+from harmonium.model import base_free_energy, base_log_partition, sample_base, temper
 
 MODELS = {
     f"{build.__name__} {alphabet}": build(alphabet)
@@ -43,6 +43,14 @@ def test_base_log_partition_is_the_sum_over_states_and_the_integral(model):
     np.testing.assert_allclose(actual, brute.Mixture(base).log_partition, rtol=1e-10)
     if model.n_visible == 2:
         np.testing.assert_allclose(actual, brute.grid_log_partition(base), rtol=1e-10)
+
+
+@each_model
+def test_base_free_energy_is_that_of_the_model_without_weights(model):
+    rows = np.random.default_rng(3).normal(size=(20, model.n_visible))
+    actual = jax.vmap(base_free_energy, in_axes=(None, 0))(model, jnp.asarray(rows))
+    expected = brute.free_energies(without_weights(model), rows)
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-12)
 
 
 @each_model

@@ -27,8 +27,9 @@ from harmonium.sampling import (
 from harmonium.sampling.chains import init_chains, run_chains
 from harmonium.sampling.crank_nicolson import ornstein
 from harmonium.sampling.hamiltonian import leapfrog
-from harmonium.sampling.langevin import Drift, draw_proposal, euler, evaluate, log_proposal
+from harmonium.sampling.langevin import Drift, euler, evaluate, log_proposal, propose
 from harmonium.sampling.metropolis import metropolis
+from harmonium.sampling.noise import draw_noise
 
 N_CHAINS = 20000
 SIGMAS = 5.0
@@ -213,13 +214,13 @@ class Mismatched(AbstractKernel):
 
     def step(self, key, model, state):
         """Propose, then accept by the ratio of another proposal."""
-        key_proposal, key_accept = jax.random.split(key)
+        noise, uniform = draw_noise(key, state.position.size, 1, state.position.dtype)
         drift = self.proposed(self.step_size, state)
-        proposal = evaluate(model.free_energy, draw_proposal(key_proposal, state, drift))
+        proposal = evaluate(model.free_energy, propose(noise, state, drift))
         assumed = self.assumed(self.step_size, state)
         log_ratio = state.free_energy - proposal.free_energy
         log_ratio += log_proposal(proposal, state, assumed) - log_proposal(state, proposal, assumed)
-        return metropolis(key_accept, log_ratio, proposal, state)
+        return metropolis(uniform[0], log_ratio, proposal, state)
 
 
 def flipped(step_size, state):
@@ -237,10 +238,10 @@ class Weightless(HMC):
 
     def step(self, key, model, state):
         """Follow a trajectory, then accept by F alone."""
-        key_momentum, key_accept = jax.random.split(key)
-        momentum = jax.random.normal(key_momentum, state.position.shape)
+        momentum, uniform = draw_noise(key, state.position.size, 1, state.position.dtype)
         proposal, _ = leapfrog(model.free_energy, state, momentum, self.step_size, self.n_leapfrog)
-        return metropolis(key_accept, state.free_energy - proposal.free_energy, proposal, state)
+        log_ratio = state.free_energy - proposal.free_energy
+        return metropolis(uniform[0], log_ratio, proposal, state)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from harmonium.sampling.population import (
     anneal_population,
     effective_sample_size,
     follow,
+    jump,
     log_mean_exp,
     resample,
     reweight,
@@ -116,6 +117,25 @@ def test_a_population_starts_at_exact_draws_of_the_base_of_its_path():
         np.asarray(population.states.free_energy), brute.free_energies(path.base, rows)
     )
     assert float(population.ess()) == pytest.approx(8000)
+
+
+@pytest.mark.parametrize("alphabet", brute.ALPHABETS)
+def test_a_jump_weights_draws_of_the_base_for_the_model(alphabet):
+    target = brute.balanced_model(alphabet)
+    path = Path(target, center_at(target, jnp.asarray([[0.2, -0.1], [0.3, 0.4]])))
+    population = jump(jax.random.key(0), path, BlockGibbs(), 20_000)
+    rows = np.asarray(population.states.position)
+    brute.assert_within(rows, path.center.visible, label="mean")
+    free_energies = brute.free_energies(target, rows)
+    np.testing.assert_allclose(np.asarray(population.states.free_energy), free_energies)
+    expected = brute.free_energies(path.base, rows) - free_energies
+    np.testing.assert_allclose(
+        np.asarray(population.log_weights), expected, rtol=1e-9, atol=1e-9
+    )
+    # Z = E_base[Z_base exp(A)]: the mean weight of one draw has no bias.
+    booked = float(population.log_partition) + np.asarray(population.log_weights)
+    ratios = np.exp(booked - brute.Mixture(target).log_partition)
+    brute.assert_within(ratios[:, None], 1.0, label="weights")
 
 
 @pytest.mark.parametrize("make_path", [Path, centered])

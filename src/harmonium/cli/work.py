@@ -10,7 +10,6 @@ from typing import Any
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.progress import Display
-from harmonium.cli.report import report_run
 from harmonium.cli.runs import (
     DATA_SECTION,
     RunFolder,
@@ -159,6 +158,9 @@ def follow_run(run: Run) -> None:
 def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Any) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
     try:
+        # Here, because training need not wait for what draws: it takes a second to import.
+        from harmonium.cli.report import report_run
+
         report_run(run.output, run.estimator, run.detector, run.table, metrics, config)
     except Exception as error:
         console.print(

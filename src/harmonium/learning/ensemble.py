@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from harmonium.errors import DivergedError, InvalidInputError, describe
 from harmonium.learning.devices import agreed
 from harmonium.learning.objectives import AbstractObjective
+from harmonium.learning.rows import draw_indices
 from harmonium.learning.trainer import cosine_decay
 from harmonium.model import Harmonium
 from harmonium.typing import Batch, RandomKey, Scalar, Training
@@ -184,7 +185,7 @@ class _Run(eqx.Module):
         """Rows at random; with trimming, the likeliest of a larger draw under the teacher."""
         size, trim = self.settings.batch_size, self.settings.trim
         drawn = round(size / (1 - trim))
-        batch = rows[jax.random.randint(key, (drawn,), 0, rows.shape[0])]
+        batch = rows[draw_indices(key, drawn, rows.shape[0])]
         if drawn == size:
             return batch
         teacher = eqx.combine(member.averaged, self.static)

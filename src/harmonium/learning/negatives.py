@@ -19,9 +19,8 @@ from harmonium.sampling.population import (
     anneal_population,
     effective_sample_size,
     follow_all,
+    jump,
     log_mean_exp,
-    reweight,
-    start_population,
 )
 from harmonium.sampling.tuning import centered_path
 from harmonium.typing import Batch, PerChain, Positions, RandomKey, Scalar
@@ -156,10 +155,8 @@ def _jump(
     """Two populations of draws of the base of a path, weighted for its model, and their effective sample sizes."""
 
     def one(key: RandomKey) -> tuple[Population, Scalar]:
-        key_start, key_weight = jax.random.split(key)
-        started = start_population(key_start, path, kernel, n_chains)
-        weighted = reweight(key_weight, started, path.model)
-        return weighted, weighted.ess()
+        population = jump(key, path, kernel, n_chains)
+        return population, population.ess()
 
     return eqx.filter_vmap(one)(jax.random.split(key))
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int
 
 from harmonium.learning.devices import split
 from harmonium.model import Harmonium
@@ -59,11 +59,20 @@ class CompleteRows(AbstractRows):
 
     def draw(self, key: RandomKey, model: Harmonium, carry: None, size: int) -> tuple[Batch, None]:
         """Rows at random."""
-        return self.values[jax.random.randint(key, (size,), 0, self.values.shape[0])], None
+        return self.values[draw_indices(key, size, self.values.shape[0])], None
 
     def mean_free_energy(self, model: Harmonium) -> Scalar:
         """The mean of F."""
         return jnp.mean(jax.vmap(model.free_energy)(split(self.values[:MAX_EVALUATION_ROWS])))
+
+
+def draw_indices(key: RandomKey, size: int, n: int) -> Int[Array, "_"]:
+    """Whole numbers (size,) from 0 to n - 1 at random, with replacement.
+
+    Remainders of 32 random bits, whose probabilities differ by n / 2^32 of their size at most. `jax.random.randint`
+    comes closer to evenness than anyone can see in a training, by three calls of the generator instead of one.
+    """
+    return (jax.random.bits(key, (size,), jnp.uint32) % n).astype(jnp.int32)
 
 
 class _Completed(NamedTuple):
@@ -120,7 +129,7 @@ class IncompleteRows(AbstractRows):
     ) -> tuple[Batch, _Completed]:
         """Rows at random, their missing cells moved on."""
         key_rows, key_move = jax.random.split(key)
-        rows = jax.random.randint(key_rows, (size,), 0, self.standard.shape[0])
+        rows = draw_indices(key_rows, size, self.standard.shape[0])
         standard, missing, noise = carry.standard[rows], self.missing[rows], self.noise[rows]
         step_size = jnp.exp(carry.log_step)
         # The spread of a column given all others in the reference.

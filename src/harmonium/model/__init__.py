@@ -12,6 +12,7 @@ from harmonium.model.oracles import (
 from harmonium.model.tempering import (
     Center,
     Path,
+    base_free_energy,
     base_log_partition,
     center_at,
     sample_base,
@@ -26,6 +27,7 @@ __all__ = [
     "Harmonium",
     "Path",
     "Spin",
+    "base_free_energy",
     "base_log_partition",
     "center_at",
     "check_finite",

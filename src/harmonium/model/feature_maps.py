@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, check_shape, describe
@@ -185,10 +186,19 @@ class FourierFeatures(eqx.Module):
 def _linear_layers(
     key: RandomKey, n_inputs: int, widths: Sequence[int]
 ) -> tuple[eqx.nn.Linear, ...]:
-    sizes = [n_inputs, *widths]
-    keys = jax.random.split(key, len(widths))
-    pairs = zip(sizes[:-1], sizes[1:], keys, strict=True)
-    return tuple(eqx.nn.Linear(fan_in, fan_out, key=k) for fan_in, fan_out, k in pairs)
+    """Layers with the first values of `eqx.nn.Linear`, uniform within 1/sqrt(inputs), all of one draw: one program to compile."""
+    sizes = list(zip([n_inputs, *widths[:-1]], widths, strict=True))
+    ends = np.cumsum([fan_out * (fan_in + 1) for fan_in, fan_out in sizes])
+    parts = jnp.split(jax.random.uniform(key, (int(ends[-1]),), minval=-1, maxval=1), ends[:-1])
+
+    def build(fan_in: int, fan_out: int, part: Float[Array, "_"]) -> eqx.nn.Linear:
+        layer = eqx.filter_eval_shape(eqx.nn.Linear, fan_in, fan_out, key=key)
+        bias, weight = jnp.split(part / math.sqrt(fan_in), [fan_out])
+        return eqx.tree_at(
+            lambda l: (l.weight, l.bias), layer, (weight.reshape(fan_out, fan_in), bias)
+        )
+
+    return tuple(build(*size, part) for size, part in zip(sizes, parts, strict=True))
 
 
 def _check_widths(call: str, n_visible: int, widths: Sequence[int]) -> None:

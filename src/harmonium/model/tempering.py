@@ -81,6 +81,13 @@ def base_log_partition(model: Harmonium) -> Scalar:
     return gaussian + jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias))
 
 
+@full_precision
+def base_free_energy(model: Harmonium, x: Visible) -> Scalar:
+    """F(x) of the base (beta = 0), without f(x): x·x - b·x - sum_k log_normalizer(c_k), in nats."""
+    log_sum = jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias))
+    return x @ x - model.visible_bias @ x - log_sum
+
+
 def sample_base(key: RandomKey, model: Harmonium, n_chains: int) -> Positions:
     """Exact draws of the base N(b/2, I/2), shape (chains, visible)."""
     noise = jax.random.normal(key, (n_chains, model.n_visible), model.visible_bias.dtype)

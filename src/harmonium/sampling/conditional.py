@@ -13,9 +13,10 @@ from jaxtyping import Array, Bool, Float
 
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.sampling.hamiltonian import JITTER, leapfrog
+from harmonium.sampling.hamiltonian import jittered, leapfrog
 from harmonium.sampling.langevin import FreeEnergy, LangevinState, evaluate
 from harmonium.sampling.metropolis import metropolis
+from harmonium.sampling.noise import draw_noise
 from harmonium.sampling.opened import Given, Matrix, Opened, Rows, open_rows
 from harmonium.sampling.population import (
     effective_sample_size,
@@ -291,15 +292,14 @@ def move_free(
 
     The energy must not depend on coordinates that are not free; these stay where they are.
     """
-    key_momentum, key_jitter, key_accept = jax.random.split(key, 3)
-    noise = jax.random.normal(key_momentum, t.shape, t.dtype)
-    # Orbits of one length could be periodic, as in `HMC`.
-    jitter = jax.random.uniform(key_jitter, (), t.dtype, *JITTER)
+    noise, uniform = draw_noise(key, t.size, 2, t.dtype)
     momentum = jnp.where(is_free, noise, 0)
     state = evaluate(energy, t)
-    proposal, end = leapfrog(energy, state, momentum, jitter * step_size, N_LEAPFROG)
+    proposal, end = leapfrog(
+        energy, state, momentum, jittered(step_size, uniform[0]), N_LEAPFROG
+    )
     kinetic = (momentum @ momentum - end @ end) / 2
     log_ratio = state.free_energy - proposal.free_energy + kinetic
     moved: LangevinState
-    moved, info = metropolis(key_accept, log_ratio, proposal, state)
+    moved, info = metropolis(uniform[1], log_ratio, proposal, state)
     return moved.position, info.acceptance

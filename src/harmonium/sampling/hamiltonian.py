@@ -12,9 +12,16 @@ from harmonium.model.precision import full_precision
 from harmonium.sampling.kernel import AbstractKernel, Info
 from harmonium.sampling.langevin import FreeEnergy, LangevinState, evaluate
 from harmonium.sampling.metropolis import metropolis
+from harmonium.sampling.noise import draw_noise
 from harmonium.typing import RandomKey, Scalar, Visible
 
 JITTER = (0.8, 1.2)
+
+
+def jittered(step_size: Scalar, uniform: Scalar) -> Scalar:
+    """The step size of one trajectory, made of a number uniform between 0 and 1: orbits of one length could be periodic."""
+    low, high = JITTER
+    return step_size * (low + (high - low) * uniform)
 
 
 def leapfrog(
@@ -84,18 +91,15 @@ class HMC(AbstractKernel):
         self, key: RandomKey, model: Harmonium, state: LangevinState
     ) -> tuple[LangevinState, Info]:
         """Follow a trajectory, then accept its end or stay."""
-        key_momentum, key_jitter, key_accept = jax.random.split(key, 3)
         dtype = state.position.dtype
-        momentum = jax.random.normal(key_momentum, state.position.shape, dtype)
-        low, high = JITTER
-        jitter = jax.random.uniform(key_jitter, (), dtype, low, high)
+        momentum, uniform = draw_noise(key, state.position.size, 2, dtype)
         proposal, end = leapfrog(
             model.free_energy,
             state,
             momentum,
-            jitter * self.step_size.astype(dtype),
+            jittered(self.step_size.astype(dtype), uniform[0]),
             self.n_leapfrog,
         )
         kinetic = (momentum @ momentum - end @ end) / 2
         log_ratio = state.free_energy - proposal.free_energy + kinetic
-        return metropolis(key_accept, log_ratio, proposal, state)
+        return metropolis(uniform[1], log_ratio, proposal, state)

@@ -14,6 +14,7 @@ from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
 from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
 from harmonium.sampling.metropolis import metropolis
+from harmonium.sampling.noise import draw_noise
 from harmonium.typing import RandomKey, Scalar, Visible
 
 FreeEnergy = Callable[[Visible], Scalar]
@@ -46,9 +47,8 @@ def euler(step_size: Scalar, state: LangevinState) -> Drift:
     return Drift(step_size, 2 * step_size)
 
 
-def draw_proposal(key: RandomKey, state: LangevinState, drift: Drift) -> Visible:
-    """A draw from q(x'|x) = N(x - eta ∇F(x), v)."""
-    noise = jax.random.normal(key, state.position.shape, state.position.dtype)
+def propose(noise: Visible, state: LangevinState, drift: Drift) -> Visible:
+    """A draw from q(x'|x) = N(x - eta ∇F(x), v), made of standard normal noise (visible,)."""
     drifted = state.position - drift.rate * state.gradient
     return drifted + jnp.sqrt(drift.variance) * noise
 
@@ -64,15 +64,15 @@ def adjusted_step(
     key: RandomKey, free_energy: FreeEnergy, state: LangevinState, drift: Drift
 ) -> tuple[LangevinState, Info]:
     """Propose, then accept or stay: leaves exp(-F(x)) invariant for every eta and v."""
-    key_proposal, key_accept = jax.random.split(key)
-    proposal = evaluate(free_energy, draw_proposal(key_proposal, state, drift))
+    noise, uniform = draw_noise(key, state.position.size, 1, state.position.dtype)
+    proposal = evaluate(free_energy, propose(noise, state, drift))
     log_ratio = (
         state.free_energy
         - proposal.free_energy
         + log_proposal(proposal, state, drift)
         - log_proposal(state, proposal, drift)
     )
-    return metropolis(key_accept, log_ratio, proposal, state)
+    return metropolis(uniform[0], log_ratio, proposal, state)
 
 
 class Langevin(AbstractKernel):
@@ -100,7 +100,8 @@ class Langevin(AbstractKernel):
     def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
         """Move without an accept test."""
         start = evaluate(model.free_energy, state.position)
-        moved = stand(model, draw_proposal(key, start, euler(self.step_size, start)))
+        noise = jax.random.normal(key, start.position.shape, start.position.dtype)
+        moved = stand(model, propose(noise, start, euler(self.step_size, start)))
         return moved, Info(jnp.ones_like(moved.free_energy))
 
 

@@ -6,7 +6,6 @@ inverse temperature that rises from the exact base (Neal 2001; Del Moral et al. 
 Carbone et al. 2023, "Efficient training of energy-based models using Jarzynski equality").
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from harmonium.model import Harmonium, Path, base_log_partition, sample_base
+from harmonium.model import Harmonium, Path, base_free_energy, base_log_partition, sample_base
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
 from harmonium.sampling.diagnostics import lagged_correlation
 from harmonium.sampling.gibbs import BlockGibbs
@@ -63,7 +62,7 @@ def log_mean_exp(values: PerChain) -> Scalar:
 
 def effective_sample_size(log_weights: PerChain) -> Scalar:
     """(sum w)² / sum w² (Kong 1992)."""
-    return jnp.exp(2 * jax.nn.logsumexp(log_weights) - jax.nn.logsumexp(2 * log_weights))
+    return 1 / jnp.sum(jnp.square(jax.nn.softmax(log_weights)))
 
 
 def start_population(
@@ -74,14 +73,31 @@ def start_population(
     base = path.base
     positions = sample_base(key_sample, base, n_chains)
     states = init_chains(key_init, base, kernel, positions)
+    return _first(base, kernel, states, jnp.zeros(n_chains, positions.dtype))
+
+
+def jump(key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int) -> Population:
+    """A population of exact draws from the base of a path, weighted for its model: A = F_base(x) - F(x)."""
+    key_sample, key_init = jax.random.split(key)
+    base = path.base
+    positions = sample_base(key_sample, base, n_chains)
+    states = init_chains(key_init, path.model, kernel, positions)
+    started_at = jax.vmap(base_free_energy, in_axes=(None, 0))(base, positions)
+    return _first(base, kernel, states, started_at - states.free_energy)
+
+
+def _first(
+    base: Harmonium, kernel: AbstractKernel, states: Any, log_weights: PerChain
+) -> Population:
+    """A population of draws from a base, which have not been moved yet."""
     return Population(
         kernel=kernel,
         states=states,
-        log_weights=jnp.zeros(n_chains, positions.dtype),
+        log_weights=log_weights,
         log_partition=base_log_partition(base),
-        ancestors=jnp.arange(n_chains),
+        ancestors=jnp.arange(log_weights.shape[0]),
         acceptance=jnp.ones_like(kernel.step_size),
-        correlation=jnp.zeros((), positions.dtype),
+        correlation=jnp.zeros((), log_weights.dtype),
     )
 
 
@@ -183,22 +199,21 @@ def follow_all(
     Resampling moves chains between all places, on several devices from one to another: where no population
     needs it, it is left out, which `vmap` of a condition would not do.
     """
-    key_weight, key_resample, key_move = jax.random.split(key, 3)
-    n_populations = populations.log_weights.shape[0]
-
-    def each(
-        step: Callable[[RandomKey, Population], Population], key: RandomKey, these: Population
-    ):
-        return jax.vmap(step)(jax.random.split(key, n_populations), these)
-
-    populations = each(lambda k, p: reweight(k, p, model), key_weight, populations)
+    keys_weight, keys_resample, keys_move = jax.random.split(
+        key, (3, populations.log_weights.shape[0])
+    )
+    populations = jax.vmap(reweight, in_axes=(0, 0, None))(keys_weight, populations, model)
     populations = jax.lax.cond(
         jnp.any(jax.vmap(is_uneven)(populations)),
-        lambda these: each(resample, key_resample, these),
+        lambda these: jax.vmap(resample)(keys_resample, these),
         lambda these: these,
         populations,
     )
-    return each(lambda k, p: move(k, p, model, n_steps=n_steps), key_move, populations)
+
+    def move_one(key: RandomKey, population: Population) -> Population:
+        return move(key, population, model, n_steps=n_steps)
+
+    return jax.vmap(move_one)(keys_move, populations)
 
 
 def anneal_population(

@@ -1,0 +1,5 @@
+"""`python -m harmonium`: the command line."""
+
+from harmonium.cli import main
+
+main()

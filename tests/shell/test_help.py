@@ -1,6 +1,8 @@
 """What the command line says of itself: help with examples, version, completion, and a doctor."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -90,6 +92,13 @@ def test_version_and_completion(capsys, monkeypatch):
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert call("--show-completion", "bash") == 0
     assert "_HARMONIUM_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_package_runs_as_the_command():
+    found = subprocess.run(
+        [sys.executable, "-m", "harmonium", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == f"harmonium {harmonium.__version__}\n"
 
 
 def test_the_doctor_finds_this_machine_well(capsys):

@@ -145,6 +145,15 @@ class Columns:
         """
         return self.spread(values, np.zeros(self.n_modeled))
 
+    def is_incomplete(self, values: np.ndarray) -> np.ndarray:
+        """Which rows (rows, columns) miss a cell of a modeled column, or have an unseen category: boolean, (rows,)."""
+        self._check_width(values, len(self.names), "is_incomplete")
+        cells = values[:, self.modeled_index]
+        missing = np.isnan(cells).any(axis=1)
+        for j, levels in self._coded():
+            missing |= levels.index(cells[:, j]) < 0
+        return missing
+
     def spread(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Points in the cells of values (rows, columns), (rows, modeled).
 
@@ -166,8 +175,10 @@ class Columns:
 
         A grid column has the mass of its cell over the step, a category the mass of its interval.
         """
-        cells = values[:, self.modeled_index]
-        parts = [levels.log_weight(cells[:, j], points[:, j]) for j, levels in self._coded()]
+        parts = [
+            levels.log_weight(values[:, self.modeled_index[j]], points[:, j])
+            for j, levels in self._coded()
+        ]
         return np.sum(parts, axis=0) if parts else np.zeros(len(values))
 
     def bounds(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Applying a compiled function to tables of any length without compiling for every length."""
+"""Applying functions to the rows of tables of any length: part by part, and without compiling for every length."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
-SMALL_BATCH = 256
-# Larger ones leave the processor's cache, smaller ones pay more for each call.
-LARGE_BATCH = 1024
-# Rows of a block that NumPy works on: what it makes on the way stays in the cache, too.
-BLOCK = 4096
+# Compiled code sees batches of these lengths only, padded to the shortest that holds the rows.
+BATCHES = (256, 1024, 4096)
+LONGEST = BATCHES[-1]
+# Batches that are prepared before compiled code takes them up: NumPy's threads go on spinning for a while after a
+# matrix product, in the way of XLA's.
+RUN = 16
 
 RowFunction = Callable[[np.ndarray], np.ndarray]
 
@@ -19,27 +20,38 @@ def map_rows(
     function: Callable[[Any], Any],
     rows: np.ndarray,
     prepare: RowFunction = lambda rows: rows,
+    *,
+    longest: int = LONGEST,
 ) -> np.ndarray:
-    """function(rows) for a compiled `function` over the first axis, in padded batches of two sizes.
+    """function(rows) for a compiled `function` over the first axis, in padded batches of at most `longest` rows.
 
     `prepare` maps each batch first, where its result would be too large for all rows at once.
     """
-    size = SMALL_BATCH if len(rows) <= SMALL_BATCH else LARGE_BATCH
-    parts = []
-    for start in range(0, len(rows), size):
-        part = prepare(rows[start : start + size])
-        done = np.asarray(function(_padded(part, size)), np.float64)
-        parts.append(done[: len(part)])
-    return np.concatenate(parts)
+
+    def of_run(run: np.ndarray) -> np.ndarray:
+        batches = [prepare(batch) for batch in _parts(run, longest)]
+        padded = [_padded(batch) for batch in batches]
+        done = [np.asarray(function(batch), np.float64) for batch in padded]
+        return np.concatenate([all_[: len(own)] for all_, own in zip(done, batches, strict=True)])
+
+    return map_blocks(of_run, rows, longest=RUN * longest)
 
 
-def map_blocks(function: RowFunction, rows: np.ndarray) -> np.ndarray:
-    """function(rows) over the first axis, block by block; of no rows, too."""
-    starts = range(0, max(len(rows), 1), BLOCK)
-    return np.concatenate([function(rows[start : start + BLOCK]) for start in starts])
+def map_blocks(function: RowFunction, rows: np.ndarray, *, longest: int = LONGEST) -> np.ndarray:
+    """function(rows) over the first axis, in blocks of at most `longest` rows; of no rows, too.
+
+    At the length that is the default, what a function makes on the way stays in the processor's cache.
+    """
+    return np.concatenate([function(block) for block in _parts(rows, longest)])
 
 
-def _padded(part: np.ndarray, size: int) -> np.ndarray:
-    padded = np.zeros((size, *part.shape[1:]), jax.dtypes.canonicalize_dtype(float))
-    padded[: len(part)] = part
+def _parts(rows: np.ndarray, longest: int) -> list[np.ndarray]:
+    """As few parts as possible, all about alike: with those of a long table one length of `BATCHES` is compiled."""
+    return np.array_split(rows, max(1, -(-len(rows) // longest)))
+
+
+def _padded(batch: np.ndarray) -> np.ndarray:
+    size = next(size for size in BATCHES if len(batch) <= size)
+    padded = np.zeros((size, *batch.shape[1:]), jax.dtypes.canonicalize_dtype(float))
+    padded[: len(batch)] = batch
     return padded

@@ -15,7 +15,7 @@ import numpy as np
 
 from harmonium.data import Columns, LongTable, Pools, Table, Transform
 from harmonium.errors import InvalidInputError, describe
-from harmonium.inference.batches import map_blocks, map_rows
+from harmonium.inference.batches import LONGEST, RUN, map_blocks, map_rows
 from harmonium.inference.conditional import (
     Effort,
     draw_batches,
@@ -71,8 +71,7 @@ class Density:
 
         Raises `InvalidInputError` for rows with missing cells, of which F is not defined.
         """
-        units = map_blocks(self.in_model_units, values)
-        incomplete = np.isnan(units).any(axis=1)
+        incomplete = map_blocks(self.columns.is_incomplete, values)
         if incomplete.any():
             raise InvalidInputError(
                 describe(
@@ -82,7 +81,7 @@ class Density:
                     hint="score_samples(X), which integrates them out, or an Imputer",
                 )
             )
-        return map_rows(lambda rows: _free_energy(self.model, rows), units)
+        return map_rows(lambda rows: _free_energy(self.model, rows), values, self.in_model_units)
 
     def log_density(self, values: np.ndarray, *, annealed: bool = True) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
@@ -94,12 +93,16 @@ class Density:
         which is faster and errs lower (`log_mass_of_known`). Warns if some are not finite.
         """
         places = cell_places(self.columns, self.transform)
-        incomplete = map_blocks(self._is_incomplete, values)
+        incomplete = map_blocks(self.columns.is_incomplete, values)
         density = np.zeros(len(values))
         if not incomplete.all():
-            complete = values[~incomplete]
-            density[~incomplete] = average_over_cells(
-                self.modeled_log_density, self.columns, complete, places
+            complete = values[~incomplete] if incomplete.any() else values
+            density[~incomplete] = map_blocks(
+                lambda rows: average_over_cells(
+                    self.modeled_log_density, self.columns, rows, places
+                ),
+                complete,
+                longest=RUN * LONGEST,
             )
         if incomplete.any():
             known = values[incomplete]
@@ -110,16 +113,15 @@ class Density:
         rules = map_blocks(self.columns.log_rule, values)
         return told_if_not_finite("log-densities", density + rules)
 
-    def _is_incomplete(self, values: np.ndarray) -> np.ndarray:
-        return np.any(np.isnan(self.columns.modeled(values)), axis=1)
-
     def modeled_log_density(self, modeled: np.ndarray) -> np.ndarray:
         """The log-density at points of the modeled columns, before cells and rules are seen to."""
-        # All rows at each step: in turns, block by block, XLA's calls take longer (docs/decisions.md).
-        units = map_blocks(lambda rows: bounded(self.transform.forward(rows)), modeled)
-        free_energy = map_rows(lambda rows: _free_energy(self.model, rows), units)
         log_det = map_blocks(self.transform.log_det, modeled)
-        return -free_energy - self.log_partition.value + log_det
+        free_energy = map_rows(
+            lambda units: _free_energy(self.model, units),
+            modeled,
+            lambda rows: bounded(self.transform.forward(rows)),
+        )
+        return log_det - free_energy - self.log_partition.value
 
     def hidden_mean(self, values: np.ndarray) -> np.ndarray:
         """E[h|x] of rows (rows, columns), shape (rows, hidden); given the observed cells where some are missing."""

@@ -32,6 +32,8 @@ N_COPIES = 4
 N_COMPLETIONS = 16
 _COMPLETION_SEED = 11
 _LARGEST_MODEL_VALUE = 1e6
+# Rows that all members see at once; more leave the processor's cache.
+BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,12 @@ class Detector:
     def votes(self, modeled: np.ndarray) -> np.ndarray:
         """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""
         function = lambda rows: _votes(self.models, self.slopes, rows)  # noqa: E731
-        return map_rows(function, modeled, self.in_model_units)
+        return map_rows(function, modeled, self.in_model_units, longest=BATCH)
 
     def hidden_means(self, modeled: np.ndarray) -> np.ndarray:
         """E[h|x] of every member at points of the modeled columns, (rows, members, hidden)."""
         function = lambda rows: _hidden_means(self.models, rows)  # noqa: E731
-        return map_rows(function, modeled, self.in_model_units)
+        return map_rows(function, modeled, self.in_model_units, longest=BATCH)
 
     def in_model_units(self, modeled: np.ndarray) -> np.ndarray:
         """Rows of the modeled columns as each member sees them, (rows, members, visible)."""

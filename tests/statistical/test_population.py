@@ -129,9 +129,7 @@ def test_a_jump_weights_draws_of_the_base_for_the_model(alphabet):
     free_energies = brute.free_energies(target, rows)
     np.testing.assert_allclose(np.asarray(population.states.free_energy), free_energies)
     expected = brute.free_energies(path.base, rows) - free_energies
-    np.testing.assert_allclose(
-        np.asarray(population.log_weights), expected, rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(np.asarray(population.log_weights), expected, rtol=1e-9, atol=1e-9)
     # Z = E_base[Z_base exp(A)]: the mean weight of one draw has no bias.
     booked = float(population.log_partition) + np.asarray(population.log_weights)
     ratios = np.exp(booked - brute.Mixture(target).log_partition)

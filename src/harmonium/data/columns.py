@@ -149,10 +149,10 @@ class Columns:
         """Which rows (rows, columns) miss a cell of a modeled column, or have an unseen category: boolean, (rows,)."""
         self._check_width(values, len(self.names), "is_incomplete")
         cells = values[:, self.modeled_index]
-        missing = np.isnan(cells).any(axis=1)
+        missing = np.isnan(cells)
         for j, levels in self._coded():
-            missing |= levels.index(cells[:, j]) < 0
-        return missing
+            missing[:, j] = levels.index(cells[:, j]) < 0
+        return np.any(missing, axis=1)
 
     def spread(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Points in the cells of values (rows, columns), (rows, modeled).

@@ -60,9 +60,7 @@ class MaximumLikelihood(AbstractObjective):
     def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
         """Draw negatives for the current model, then take the contrast with the batch."""
         # A split that nobody needs would be compiled all the same.
-        key_draw, key_hidden = (
-            (key, None) if self.hidden == "marginal" else jax.random.split(key)
-        )
+        key_draw, key_hidden = (key, None) if self.hidden == "marginal" else jax.random.split(key)
         draw = self.negatives.draw(key_draw, model, batch, carry)
         value, gradient = contrast(
             model,

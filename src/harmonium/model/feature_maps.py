@@ -194,9 +194,8 @@ def _linear_layers(
     def build(fan_in: int, fan_out: int, part: Float[Array, "_"]) -> eqx.nn.Linear:
         layer = eqx.filter_eval_shape(eqx.nn.Linear, fan_in, fan_out, key=key)
         bias, weight = jnp.split(part / math.sqrt(fan_in), [fan_out])
-        return eqx.tree_at(
-            lambda l: (l.weight, l.bias), layer, (weight.reshape(fan_out, fan_in), bias)
-        )
+        drawn = (weight.reshape(fan_out, fan_in), bias)
+        return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, drawn)
 
     return tuple(build(*size, part) for size, part in zip(sizes, parts, strict=True))
 

@@ -295,9 +295,7 @@ def move_free(
     noise, uniform = draw_noise(key, t.size, 2, t.dtype)
     momentum = jnp.where(is_free, noise, 0)
     state = evaluate(energy, t)
-    proposal, end = leapfrog(
-        energy, state, momentum, jittered(step_size, uniform[0]), N_LEAPFROG
-    )
+    proposal, end = leapfrog(energy, state, momentum, jittered(step_size, uniform[0]), N_LEAPFROG)
     kinetic = (momentum @ momentum - end @ end) / 2
     log_ratio = state.free_energy - proposal.free_energy + kinetic
     moved: LangevinState

@@ -45,7 +45,8 @@ class DensityEstimator(
         Number of binary hidden units.
     feature_map : {"auto", "identity", "mlp", "residual", "fourier"}
         The map f; "auto" takes "fourier" up to 3 columns and "mlp" beyond; "identity" is the
-        Gaussian-Bernoulli restricted Boltzmann machine.
+        Gaussian-Bernoulli restricted Boltzmann machine: a mixture of Gaussians as wide as the
+        scaled columns themselves, which often cannot gain over the Gaussian fit.
     width : int
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}

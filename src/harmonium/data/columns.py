@@ -16,7 +16,7 @@ import numpy as np
 from harmonium.data.columns_state import build_state, check_state
 from harmonium.data.fields import Field
 from harmonium.data.kinds import classify, decimals_of
-from harmonium.data.levels import Levels, fit_levels, standardized
+from harmonium.data.levels import CODED, Levels, levels_of
 from harmonium.data.problems import problem, quote
 from harmonium.data.table import Table
 from harmonium.errors import HarmoniumWarning
@@ -26,7 +26,6 @@ from harmonium.errors import HarmoniumWarning
 _KEEPS_RULE = 1e-9
 _MAKES_RULE = 1e-13
 _MODELED = ("continuous", "grid", "binary", "categorical")
-_CODED = ("binary", "categorical")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +84,7 @@ class Columns:
             offset=offset,
             step=step,
             decimals=decimals,
-            levels=_fit_levels(table.values, kinds, modeled),
+            levels=levels_of(table.values, kinds, modeled),
             n_rows=table.n_rows,
         )
         _check_modeled(columns, call)
@@ -120,7 +119,7 @@ class Columns:
     @property
     def is_coded(self) -> np.ndarray:
         """Whether each modeled column has categories, boolean of shape (modeled,)."""
-        return np.array([self.kinds[i] in _CODED for i in self.modeled_index], dtype=bool)
+        return np.array([self.kinds[i] in CODED for i in self.modeled_index], dtype=bool)
 
     @property
     def is_discrete(self) -> np.ndarray:
@@ -230,7 +229,7 @@ class Columns:
         categories, which a category that was not seen in training breaks. A missing cell adds nothing.
         """
         self._check_width(values, len(self.names), "log_rule")
-        is_rule = [kind in ("constant", "duplicate", *_CODED) for kind in self.kinds]
+        is_rule = [kind in ("constant", "duplicate", *CODED) for kind in self.kinds]
         known = ~np.isnan(values[:, is_rule])
         broken = self.breaks_rule(values)[:, is_rule]
         n = self.n_rows
@@ -290,28 +289,6 @@ class Columns:
         if values.ndim != 2 or values.shape[1] != width:
             expected = f"values of shape (rows, {width})"
             raise problem(f"Columns.{method}(values)", expected, f"shape {values.shape}")
-
-
-def _fit_levels(
-    values: np.ndarray, kinds: list[str], modeled: list[int]
-) -> tuple[Levels | None, ...]:
-    coded = [kinds[i] in _CODED for i in modeled]
-    if not any(coded):
-        return (None,) * len(kinds)
-    cells = [
-        np.where(values[:, i] < 0, np.nan, values[:, i])
-        if kinds[i] == "categorical"
-        else values[:, i]
-        for i in modeled
-    ]
-    parts = standardized(cells, coded)
-    levels: list[Levels | None] = [None] * len(kinds)
-    for j, i in enumerate(modeled):
-        if coded[j]:
-            others = [part for other, part in enumerate(parts) if other != j]
-            empty = np.zeros((len(values), 0))
-            levels[i] = fit_levels(cells[j], np.concatenate([empty, *others], axis=1))
-    return tuple(levels)
 
 
 def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:

@@ -7,11 +7,10 @@ import numpy as np
 
 from harmonium.data.fields import fields_from_config
 from harmonium.data.grids import MOST_DECIMALS
-from harmonium.data.levels import Levels
+from harmonium.data.levels import CODED, Levels
 from harmonium.data.state import check_keys, state_error, take_arrays
 
 KINDS = ("continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored")
-_CODED = ("binary", "categorical")
 # Whole numbers up to here are exact as floating-point ones.
 MOST_ROWS = 2**53
 _PER_COLUMN = ("constant", "source", "offset", "step", "decimals", "n_levels")
@@ -84,7 +83,7 @@ def _build_levels(
     kinds: Sequence[str], taken: Mapping[str, np.ndarray], n_rows: int, call: str
 ) -> tuple[Levels | None, ...]:
     lengths, codes, counts = taken["n_levels"], taken["codes"], taken["counts"]
-    coded = np.array([kind in _CODED for kind in kinds])
+    coded = np.array([kind in CODED for kind in kinds])
     whole = np.all(lengths % 1 == 0) and np.all(np.where(coded, lengths >= 2, lengths == 0))
     if not whole or lengths.sum() != len(codes) or not np.all(counts > 0):
         raise state_error(call, "two or more counted levels per column of categories", "others")

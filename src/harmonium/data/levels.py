@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 
+# Kinds of columns whose cells are codes of categories.
+CODED = ("binary", "categorical")
 # Beyond this share of the normal distribution its quantiles lose their digits.
 _LEAST = 1e-12
 # Rows and categories of another column beyond these tell the order no better.
@@ -73,6 +75,29 @@ class Levels:
         index = self.index(cells)
         weight = np.log(self.shares[index]) + points**2 / 2 + 0.5 * np.log(2 * np.pi)
         return np.where(index < 0, 0.0, weight)
+
+
+def levels_of(
+    values: Float[np.ndarray, "rows columns"], kinds: Sequence[str], modeled: Sequence[int]
+) -> tuple[Levels | None, ...]:
+    """The levels of every column of a table, None where its kind is not one of `CODED`; `modeled` says which columns help to order them."""
+    coded = [kinds[i] in CODED for i in modeled]
+    levels: list[Levels | None] = [None] * len(kinds)
+    if not any(coded):
+        return tuple(levels)
+    cells = [
+        np.where(values[:, i] < 0, np.nan, values[:, i])
+        if kinds[i] == "categorical"
+        else values[:, i]
+        for i in modeled
+    ]
+    parts = standardized(cells, coded)
+    for j, i in enumerate(modeled):
+        if coded[j]:
+            others = [part for other, part in enumerate(parts) if other != j]
+            empty = np.zeros((len(values), 0))
+            levels[i] = fit_levels(cells[j], np.concatenate([empty, *others], axis=1))
+    return tuple(levels)
 
 
 def fit_levels(cells: Column, others: Float[np.ndarray, "rows other"]) -> Levels:

@@ -97,7 +97,7 @@ def more_rows(
 
 def _complete_rows(columns: Columns, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """As many rows without missing cells: some of them repeated."""
-    whole = np.flatnonzero(~np.isnan(columns.modeled(values)).any(axis=1))
+    whole = np.flatnonzero(~columns.is_incomplete(values))
     if not len(whole):
         raise InvalidInputError(
             describe(

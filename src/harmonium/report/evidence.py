@@ -88,7 +88,7 @@ def collect(view: RunView) -> Evidence | None:
 
 
 def _log_density(view: RunView, values: np.ndarray) -> np.ndarray:
-    incomplete = np.isnan(view.density.columns.modeled(values)).any(axis=1)
+    incomplete = view.density.columns.is_incomplete(values)
     scored = np.append(np.flatnonzero(~incomplete), np.flatnonzero(incomplete)[:MAX_INCOMPLETE])
     found = np.full(len(values), np.nan)
     found[scored] = view.density.log_density(values[scored], annealed=False)

@@ -1,0 +1,200 @@
+"""Mixtures of Gaussians in closed form: densities, draws, exponential tilts, marginals, conditionals, surprisals."""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from harmonium.errors import InvalidInputError, describe
+from harmonium.model.precision import full_precision
+from harmonium.typing import Positions, RandomKey, Scalar, Visible
+
+LOG_2PI = math.log(2 * math.pi)
+
+Components = Float[Array, "components"]
+Means = Float[Array, "components visible"]
+Factors = Float[Array, "components visible visible"]
+
+
+class Mixture(eqx.Module):
+    """A normalized mixture of Gaussians over x (visible,), sum_k w_k N(x; m_k, S_k).
+
+    `log_weights` (components,), `means` (components, visible); `factors` (components, visible, visible) are the lower
+    Cholesky factors L_k of the covariances S_k = L_k L_kᵀ, and `inverses` the inverses of these, so that neither
+    densities nor draws solve anything. Methods take ONE row; use `jax.vmap` for a batch. Densities are in nats.
+    """
+
+    log_weights: Components
+    means: Means
+    factors: Factors
+    inverses: Factors
+
+    @staticmethod
+    def from_moments(
+        weights: Float[np.ndarray, "components"],
+        means: Float[np.ndarray, "components visible"],
+        covariances: Float[np.ndarray, "components visible visible"],
+    ) -> "Mixture":
+        """The mixture with these weights, means and covariances.
+
+        Raises `InvalidInputError` unless the weights are positive and add up to 1 and the covariances are positive definite.
+        """
+        weights, means, covariances = (
+            np.asarray(part, np.float64) for part in (weights, means, covariances)
+        )
+        n_components, n_visible = means.shape
+        shapes = (weights.shape, covariances.shape)
+        if shapes != ((n_components,), (n_components, n_visible, n_visible)):
+            raise _refused("weights (k,), means (k, n), covariances (k, n, n)", f"shapes {shapes}")
+        if not (np.all(weights > 0) and abs(weights.sum() - 1) < 1e-6):
+            raise _refused("positive weights that add up to 1", f"{weights}")
+        try:
+            factors = np.linalg.cholesky(covariances)
+        except np.linalg.LinAlgError as error:
+            raise _refused("positive definite covariances", "others") from error
+        inverses = np.linalg.inv(factors)
+        parts = (np.log(weights / weights.sum()), means, factors, np.tril(inverses))
+        return Mixture(*(jnp.asarray(part, float) for part in parts))
+
+    @property
+    def n_components(self) -> int:
+        """How many Gaussians there are."""
+        return self.log_weights.shape[0]
+
+    @property
+    def n_visible(self) -> int:
+        """Number of visible units."""
+        return self.means.shape[1]
+
+    @property
+    @full_precision
+    def covariances(self) -> Factors:
+        """S_k of every component."""
+        return self.factors @ jnp.swapaxes(self.factors, 1, 2)
+
+    @property
+    @full_precision
+    def mean(self) -> Visible:
+        """The mean of the mixture."""
+        return jnp.exp(self.log_weights) @ self.means
+
+    @property
+    @full_precision
+    def variance(self) -> Visible:
+        """The variance of every coordinate."""
+        within = jnp.sum(jnp.square(self.factors), axis=2)
+        return jnp.exp(self.log_weights) @ (within + jnp.square(self.means - self.mean))
+
+    @full_precision
+    def joint_log_densities(self, x: Visible) -> Components:
+        """log w_k N(x; m_k, S_k) of every component."""
+        standard = jnp.einsum("kij,kj->ki", self.inverses, x - self.means)
+        log_det = jnp.sum(jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)), axis=1)
+        constant = log_det - 0.5 * self.n_visible * LOG_2PI
+        return self.log_weights + constant - 0.5 * jnp.sum(jnp.square(standard), axis=1)
+
+    def log_density(self, x: Visible) -> Scalar:
+        """Log of the density at x."""
+        return jax.nn.logsumexp(self.joint_log_densities(x))
+
+    @full_precision
+    def sample(self, key: RandomKey, n: int) -> Positions:
+        """Exact independent draws, (n, visible)."""
+        key_component, key_noise = jax.random.split(key)
+        chosen = jax.random.categorical(key_component, self.log_weights, shape=(n,))
+        noise = jax.random.normal(key_noise, (n, self.n_visible), self.means.dtype)
+        # Of all components at once: a factor per draw would be copied per draw.
+        drawn = jnp.einsum("kij,nj->nki", self.factors, noise)
+        own = jnp.take_along_axis(drawn, chosen[:, None, None], axis=1)[:, 0]
+        return self.means[chosen] + own
+
+    @full_precision
+    def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:
+        """log ∫ exp(tilt·x) q(x) dx, and the normalized mixture proportional to exp(tilt·x) q(x).
+
+        Component k is moved by S_k tilt and weighted by exp(tilt·m_k + tiltᵀ S_k tilt / 2).
+        """
+        pulled = jnp.einsum("kij,i->kj", self.factors, tilt)
+        log_weights = self.log_weights + self.means @ tilt + 0.5 * jnp.sum(pulled**2, axis=1)
+        log_partition = jax.nn.logsumexp(log_weights)
+        means = self.means + jnp.einsum("kij,kj->ki", self.factors, pulled)
+        return log_partition, Mixture(
+            log_weights - log_partition, means, self.factors, self.inverses
+        )
+
+    def mapped(
+        self,
+        matrix: Float[np.ndarray, "visible visible"],
+        offset: Float[np.ndarray, "visible"] | None = None,
+    ) -> "Mixture":
+        """The mixture of y = `matrix` x + `offset`; computed by NumPy."""
+        matrix = np.asarray(matrix, np.float64)
+        covariances = matrix @ np.asarray(self.covariances, np.float64) @ matrix.T
+        means = np.asarray(self.means, np.float64) @ matrix.T
+        return Mixture.from_moments(
+            np.exp(np.asarray(self.log_weights, np.float64)),
+            means if offset is None else means + np.asarray(offset, np.float64),
+            (covariances + np.swapaxes(covariances, 1, 2)) / 2,
+        )
+
+    def marginal(self, coordinates: Sequence[int]) -> "Mixture":
+        """The mixture of some coordinates, in the order given; computed by NumPy."""
+        index = np.asarray(coordinates, np.int64)
+        covariances = np.asarray(self.covariances, np.float64)
+        return Mixture.from_moments(
+            np.exp(np.asarray(self.log_weights, np.float64)),
+            np.asarray(self.means, np.float64)[:, index],
+            covariances[:, index[:, None], index[None, :]],
+        )
+
+    def conditional(self, known: Float[np.ndarray, "visible"]) -> tuple[float, "Mixture"]:
+        """log q(known coordinates), and the mixture of the others (NaN in `known`) in their order; by NumPy.
+
+        Weights are posterior probabilities of the components; needs an open coordinate.
+        """
+        known = np.asarray(known, np.float64)
+        is_open = np.isnan(known)
+        means, covariances = (np.asarray(p, np.float64) for p in (self.means, self.covariances))
+        log_weights = np.asarray(self.log_weights, np.float64)
+        open_block = covariances[:, is_open][:, :, is_open]
+        if is_open.all():
+            return 0.0, self
+        cross = covariances[:, is_open][:, :, ~is_open]
+        lower = np.linalg.cholesky(covariances[:, ~is_open][:, :, ~is_open])
+        residual = known[~is_open] - means[:, ~is_open]
+        standard = np.linalg.solve(lower, residual[:, :, None])[:, :, 0]
+        gain = np.linalg.solve(lower, np.swapaxes(cross, 1, 2))
+        log_det = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
+        quadratic = (standard**2).sum(axis=1) + (~is_open).sum() * LOG_2PI
+        joint = log_weights - log_det - 0.5 * quadratic
+        log_mass = float(np.logaddexp.reduce(joint))
+        return log_mass, Mixture.from_moments(
+            # A component that is impossible given what is known keeps a weight that can be taken the log of.
+            np.maximum(np.exp(joint - log_mass), 1e-300),
+            means[:, is_open] + np.einsum("kdo,kd->ko", gain, standard),
+            open_block - np.einsum("kdo,kdp->kop", gain, gain),
+        )
+
+    @full_precision
+    def column_surprisals(self, x: Visible) -> Visible:
+        """-log q(x_j | all other coordinates) of every j, (visible,), in nats.
+
+        Of component k with precision P, the coordinate given the others has variance 1/P_jj and lies (P(x - m))_j / P_jj
+        from its mean; the components are weighted by what the other coordinates say of them.
+        """
+        standard = jnp.einsum("kij,kj->ki", self.inverses, x - self.means)
+        pulled = jnp.einsum("kij,ki->kj", self.inverses, standard)
+        precision = jnp.sum(jnp.square(self.inverses), axis=1)
+        own = 0.5 * (jnp.log(precision) - LOG_2PI - pulled**2 / precision)
+        joint = self.joint_log_densities(x)[:, None]
+        return jax.nn.logsumexp(joint - own, axis=0) - jax.nn.logsumexp(joint, axis=0)
+
+
+def _refused(expected: str, got: str) -> InvalidInputError:
+    return InvalidInputError(
+        describe("Mixture.from_moments(weights, means, covariances)", expected=expected, got=got)
+    )

@@ -3,8 +3,6 @@
 They are computed in float64 whatever precision the model has.
 """
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,7 @@ from jaxtyping import Array, Float
 from harmonium.errors import InfeasibleError
 from harmonium.model.harmonium import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.typing import Positions, RandomKey
+from harmonium.typing import Hidden, Positions, RandomKey, Visible
 
 MAX_ENUMERATED_HIDDEN = 24
 MAX_SAMPLED_HIDDEN = 16
@@ -56,13 +54,12 @@ def enumerated_log_weights(
 ) -> Float[Array, "states"]:
     """Log of the integral of exp(-E(x, h)) over x, for each row h of `hidden`; affine f only.
 
-    (n/2) log pi + c·h - h·W d + |b - AᵀWᵀh|²/4 for f(x) = A x + d.
+    h·(c - W d), and the log partition of the base tilted by b - AᵀWᵀh, for f(x) = A x + d.
     """
     matrix, offset = model.affine_form()
-    drive = model.visible_bias[None, :] - hidden @ (model.weights @ matrix)
-    gaussian = 0.5 * model.n_visible * math.log(math.pi)
+    tilts = model.visible_bias[None, :] - hidden @ (model.weights @ matrix)
     linear = hidden @ (model.hidden_bias - model.weights @ offset)
-    return gaussian + linear + jnp.sum(drive * drive, axis=1) / 4
+    return linear + jax.vmap(lambda tilt: model.base.tilted(tilt)[0])(tilts)
 
 
 def enumerated_log_partition(model: Harmonium) -> float:
@@ -98,8 +95,11 @@ def exact_samples(key: RandomKey, model: Harmonium, n: int) -> Positions:
     key_hidden, key_visible = jax.random.split(key)
     log_weights = enumerated_log_weights(model, hidden)
     picked = hidden[jax.random.categorical(key_hidden, log_weights, shape=(n,))]
-    mean, variance = jax.vmap(model.conditional_visible)(picked)
-    return mean + jnp.sqrt(variance) * jax.random.normal(key_visible, mean.shape, mean.dtype)
+
+    def draw(key: RandomKey, h: Hidden) -> Visible:
+        return model.conditional_visible(h).sample(key, 1)[0]
+
+    return jax.vmap(draw)(jax.random.split(key_visible, n), picked)
 
 
 def quadrature_log_partition(model: Harmonium) -> float:

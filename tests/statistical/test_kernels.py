@@ -19,9 +19,11 @@ from harmonium.sampling import (
     HMC,
     MALA,
     AbstractKernel,
+    Alternate,
     BlockGibbs,
     CrankNicolsonMALA,
     GibbsLangevin,
+    Independence,
     Langevin,
 )
 from harmonium.sampling.chains import init_chains, run_chains
@@ -37,6 +39,8 @@ MODELS = {
     "affine bernoulli": brute.balanced_model("bernoulli"),
     "affine spin": brute.balanced_model("spin"),
     "deep bernoulli": brute.deep_model("bernoulli"),
+    "deep bernoulli on a mixture": brute.on_mixture(brute.deep_model("bernoulli")),
+    "affine spin on a mixture": brute.on_mixture(brute.balanced_model("spin")),
 }
 each_model = pytest.mark.parametrize("name", MODELS)
 
@@ -78,6 +82,8 @@ def label(value):
         (HMC(0.7, n_leapfrog=3), 10),
         (GibbsLangevin(0.4), 20),
         (CrankNicolsonMALA(1.0), 30),
+        (Independence(), 30),
+        (Alternate(MALA(0.2)), 10),
     ],
     ids=label,
 )
@@ -90,7 +96,7 @@ def test_adjusted_kernels_leave_the_model_invariant(name, kernel, n_steps):
     assert_remembers(TRUTHS[name], result.states)
 
 
-@pytest.mark.parametrize("name", ["affine bernoulli", "affine spin"])
+@pytest.mark.parametrize("name", ["affine bernoulli", "affine spin", "affine spin on a mixture"])
 def test_block_gibbs_leaves_the_model_invariant(name):
     _, result = moved(name, BlockGibbs(), 10)
     assert TRUTHS[name].worst_score(result.states.position) < SIGMAS

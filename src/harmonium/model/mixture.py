@@ -98,12 +98,12 @@ class Mixture(eqx.Module):
     def variance(self) -> Visible:
         """The variance of every coordinate."""
         within = jnp.sum(jnp.square(self.factors), axis=2)
-        return jnp.exp(self.log_weights) @ (within + jnp.square(self.means - self.mean))
+        return jnp.exp(self.log_weights) @ (within + jnp.square(self.means - self.mean[None, :]))
 
     @full_precision
     def joint_log_densities(self, x: Visible) -> Components:
         """log w_k N(x; m_k, S_k) of every component."""
-        standard = jnp.einsum("kij,kj->ki", self.inverses, x - self.means)
+        standard = jnp.einsum("kij,kj->ki", self.inverses, x[None, :] - self.means)
         log_det = jnp.sum(jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)), axis=1)
         constant = log_det - 0.5 * self.n_visible * LOG_2PI
         return self.log_weights + constant - 0.5 * jnp.sum(jnp.square(standard), axis=1)
@@ -190,7 +190,7 @@ class Mixture(eqx.Module):
         Of component k with precision P, the coordinate given the others has variance 1/P_jj and lies (P(x - m))_j / P_jj
         from its mean; the components are weighted by what the other coordinates say of them.
         """
-        standard = jnp.einsum("kij,kj->ki", self.inverses, x - self.means)
+        standard = jnp.einsum("kij,kj->ki", self.inverses, x[None, :] - self.means)
         pulled = jnp.einsum("kij,ki->kj", self.inverses, standard)
         precision = jnp.sum(jnp.square(self.inverses), axis=1)
         own = 0.5 * (jnp.log(precision) - LOG_2PI - pulled**2 / precision)

@@ -107,8 +107,9 @@ class Alternate(AbstractKernel):
         self.n_moves = n_moves
 
     @property
-    def step_size(self) -> StepSize:
+    def step_size(self) -> Any:
         """That of the kernel between jumps."""
+        # No array while `eqx.tree_at` looks for its place, so it is not annotated as one.
         return self.kernel.step_size
 
     @property

@@ -1,8 +1,8 @@
 """Choosing the body of every column of numbers: affine, asinh, or a mixture of so many components.
 
-All candidates are compared by the log-density of the cells in data units over all training rows,
-less a price per parameter: twice that of the Bayesian information criterion, so that a small table
-keeps the simplest body. A choice by a few held-out rows costs more than it finds.
+All candidates are compared by the log-density of the cells in data units over all training rows, by
+the Bayesian information criterion: each parameter costs log(rows)/2. A choice by a few held-out rows
+costs more than it finds.
 """
 
 from dataclasses import dataclass, field
@@ -24,8 +24,10 @@ N_COMPONENTS = (2, 3, 4, 6, 8, 12)
 ROWS_PER_COMPONENT = 10
 # Larger mixtures are not tried once so many sizes in turn were no better.
 _PATIENCE = 2
-# Of log(rows), per parameter.
-PRICE = 1.0
+# Parameters as the criterion counts them. Where an affine and an asinh body fit equally well, the
+# one with long tails is chosen: it loses little on new rows near the others, and far less on those
+# far out. So it counts as one parameter less than an affine body has.
+_AFFINE_PARAMETERS, _ASINH_PARAMETERS = 2, 1
 # No component is narrower than this share of the standard deviation, or half a step of the cells.
 LEAST_SD = 0.01
 # One row more than those seen may be unlike them: it is given to a component of this width.
@@ -67,7 +69,7 @@ class Numbers:
 
     def consider(self, name: str, body: Body, n_parameters: int) -> bool:
         """Score a candidate; keep it if it is the best so far, and say so."""
-        price = PRICE * n_parameters * np.log(self.n_rows)
+        price = n_parameters * np.log(self.n_rows) / 2
         score = float(self.log_likelihood(body) - price) / self.n_rows
         better = score > max(self.scores.values(), default=-np.inf)
         self.scores[name] = score
@@ -107,7 +109,7 @@ class Numbers:
 
 
 def choose_bodies(columns: list[Numbers], body: str) -> None:
-    """Set `best` and `scores` of every column; `body`, of `BODIES`, says which candidates it has."""
+    """Set `best` and `scores` of every column; `body`, of `BODIES`, says which are tried."""
     frames: list[tuple[Numbers, Body]] = []
     for column in columns:
         frames += [(column, frame) for frame in _try_plain_bodies(column, body)]
@@ -118,7 +120,7 @@ def _try_plain_bodies(column: Numbers, body: str) -> list[Body]:
     """Try the bodies of one component; those in whose coordinates mixtures are to be tried."""
     affine = affine_body(column.body_values, column.body_counts)
     if body == "affine" or (body == "mixture" and _most_components(column) < N_COMPONENTS[0]):
-        column.consider("affine", affine, 2)
+        column.consider("affine", affine, _AFFINE_PARAMETERS)
         return []
     asinh = _best_asinh(column)
     frames = [affine]
@@ -127,8 +129,8 @@ def _try_plain_bodies(column: Numbers, body: str) -> list[Body]:
     if body == "mixture":
         return frames
     if body == "auto":
-        column.consider("affine", affine, 2)
-    column.consider("asinh", asinh, 3)
+        column.consider("affine", affine, _AFFINE_PARAMETERS)
+    column.consider("asinh", asinh, _ASINH_PARAMETERS)
     return frames if body == "auto" else []
 
 
@@ -192,7 +194,8 @@ def _try_mixtures(frames: list[tuple[Numbers, Body]]) -> None:
             column, frame = frames[i]
             name = f"mixture {n_components}" + (" of asinh" if frame.tail > 0 else "")
             body = _mixture_body(frame, *parts, n_rows=column.n_rows)
-            better = column.consider(name, body, 3 * n_components - 1 + (frame.tail > 0))
+            bend = _ASINH_PARAMETERS - _AFFINE_PARAMETERS if frame.tail > 0 else 0
+            better = column.consider(name, body, 3 * n_components - 1 + bend)
             failures[i] = 0 if better else failures[i] + 1
 
 

@@ -35,18 +35,25 @@ def has_levels(values: Values, counts: Values, step: float) -> bool:
 def find_atoms(values: Values, counts: Values, step: float) -> Bool[np.ndarray, "values"]:
     """Which of the distinct, sorted values have far more rows than the values around them."""
     n_rows = counts.sum()
-    atoms = counts >= max(LEAST_ROWS, LEAST_SHARE * n_rows)
-    for i in np.flatnonzero(atoms):
-        sides = counts[max(0, i - N_NEAREST) : i], counts[i + 1 : i + 1 + N_NEAREST]
-        stands_out = all(
-            counts[i] >= TIMES_NEAREST * np.median(side) for side in sides if len(side)
-        )
-        if step > 0:
-            cells = np.abs(values - values[i]) < (N_CELLS + 0.5) * step
-            cells[i] = False
-            stands_out = not cells.any() or counts[i] >= TIMES_CELLS * counts[cells].max()
-        atoms[i] = stands_out
+    candidates = np.flatnonzero(counts >= max(LEAST_ROWS, LEAST_SHARE * n_rows))
+    atoms, n_found = np.zeros(len(values), dtype=bool), -1
+    # Beside an atom another one stands out as soon as the first no longer counts.
+    while n_found < atoms.sum():
+        n_found = atoms.sum()
+        for i in candidates[~atoms[candidates]]:
+            atoms[i] = _stands_out(values[~atoms], counts[~atoms], values[i], step)
     rest = ~atoms
     if counts[rest].sum() < LEAST_REST or rest.sum() < 2:
         return np.zeros(len(values), dtype=bool)
     return atoms
+
+
+def _stands_out(values: Values, counts: Values, own: float, step: float) -> bool:
+    """Whether one of the values has far more rows than the values around it."""
+    i = int(np.searchsorted(values, own))
+    if step > 0:
+        cells = np.abs(values - own) < (N_CELLS + 0.5) * step
+        cells[i] = False
+        return bool(np.all(counts[i] >= TIMES_CELLS * counts[cells]))
+    sides = counts[max(0, i - N_NEAREST) : i], counts[i + 1 : i + 1 + N_NEAREST]
+    return all(counts[i] >= TIMES_NEAREST * np.median(side) for side in sides if len(side))

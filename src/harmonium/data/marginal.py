@@ -71,11 +71,13 @@ class Marginal:
         `as_points` takes the cells of a lattice for points at their centers; atoms stay intervals.
         """
         index = self.index(cells)
+        known = index >= 0 if self.body is None else ~np.isnan(cells)
+        low, high = np.full(len(cells), -np.inf), np.full(len(cells), np.inf)
         if self.body is None:
-            low, high = (np.append(cut, np.nan)[index] for cut in self._cuts)
+            low[known], high[known] = (cut[index[known]] for cut in self._cuts)
         else:
-            low, high = self._ends(cells, index, as_points)
-        return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+            low[known], high[known] = self._ends(cells[known], index[known], as_points)
+        return low, high
 
     def centers(self, cells: Column) -> Column:
         """One point u in every cell, NaN where it is missing.

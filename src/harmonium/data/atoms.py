@@ -41,7 +41,7 @@ def find_atoms(values: Values, counts: Values, step: float) -> Bool[np.ndarray, 
     while n_found < atoms.sum():
         n_found = atoms.sum()
         for i in candidates[~atoms[candidates]]:
-            atoms[i] = _stands_out(values[~atoms], counts[~atoms], values[i], step)
+            atoms[i] = _stands_out(values[~atoms], counts[~atoms], float(values[i]), step)
     rest = ~atoms
     if counts[rest].sum() < LEAST_REST or rest.sum() < 2:
         return np.zeros(len(values), dtype=bool)

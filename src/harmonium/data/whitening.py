@@ -170,17 +170,14 @@ class Whitening:
 def auto_shrinkage(correlations: Float[np.ndarray, "columns columns"], n_rows: float) -> float:
     """The weight of the identity that brings correlations nearest to the true ones.
 
-    It is meant for Gaussian rows: the Rao-Blackwellized estimate of Ledoit and Wolf's weight, which
-    needs no more of the rows than their moments (Chen, Wiesel, Eldar and Hero, "Shrinkage
-    algorithms for MMSE covariance estimation", IEEE Transactions on Signal Processing 58, 2010).
+    Of Ledoit and Wolf's kind for correlations (Schäfer and Strimmer, "A shrinkage approach to
+    large-scale covariance matrix estimation", Statistical Applications in Genetics and Molecular
+    Biology 4, 2005): the summed variances of the correlations over their summed squares. The
+    variances (1 - r²)²/(n - 1) are those of Gaussian rows, so that moments are enough.
     """
-    n_columns = len(correlations)
-    square, trace = float(np.sum(correlations**2)), float(np.trace(correlations))
-    distance = square - trace**2 / n_columns
-    noise = (n_rows - 2) / n_rows * square + trace**2
-    if noise >= (n_rows + 2) * distance:
-        return 1.0
-    return float(noise / ((n_rows + 2) * distance))
+    r = correlations[~np.eye(len(correlations), dtype=bool)]
+    noise, signal = np.sum((1 - r**2) ** 2) / max(n_rows - 1, 1), np.sum(r**2)
+    return 1.0 if noise >= signal else float(noise / signal)
 
 
 def _correlations(points: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

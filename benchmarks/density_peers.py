@@ -143,8 +143,13 @@ def flow(rows: tuple, request: Answer) -> tuple[LogDensity, Answer]:
 
     best, kept, best_epoch, epoch = -np.inf, copy.deepcopy(model.state_dict()), 0, 0
     started = time.perf_counter()
-    while epoch < request["epochs"] and epoch - best_epoch < PATIENCE:
+    ended_by = "epochs"
+    while epoch < request["epochs"]:
+        if epoch - best_epoch >= PATIENCE:
+            ended_by = "patience"
+            break
         if time.perf_counter() - started > request["seconds"]:
+            ended_by = "time"
             break
         epoch += 1
         for part in torch.randperm(len(train)).split(BATCH):
@@ -161,10 +166,14 @@ def flow(rows: tuple, request: Answer) -> tuple[LogDensity, Answer]:
             parts = torch.tensor(data, dtype=torch.float32).split(PART)
             return torch.cat([model().log_prob(part) for part in parts]).double().numpy()
 
-    return log_density, {"epochs": epoch, "kept epoch": best_epoch}
+    return log_density, {"epochs": epoch, "kept": best_epoch, "ended by": ended_by}
 
 
 METHODS = {"mixture": mixture, "flow": flow, "kernel": kernel, "forest": forest}
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:
@@ -185,7 +194,7 @@ def main() -> None:
         "standard error": float(found.std(ddof=1) / len(found) ** 0.5),
         "fit seconds": fitted - started,
         "score seconds": scored - fitted,
-        "chosen": ", ".join(f"{name} {value:.3g}" for name, value in chosen.items()),
+        "chosen": ", ".join(f"{name} {_text(value)}" for name, value in chosen.items()),
     }
     print(json.dumps(answer))
 

@@ -34,6 +34,7 @@ from scipy.special import logsumexp
 from scipy.stats import truncnorm
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
+from torch_turns import batch_of, faster_threads, repeat
 
 # arfpy calls a function that NumPy 2.4 has no more under its old name.
 np.in1d = np.isin  # pyright: ignore[reportAttributeAccessIssue]
@@ -130,43 +131,68 @@ def forest(rows: tuple, request: Answer) -> tuple[LogDensity, Answer]:
     return fit(np.concatenate(rows), **best), best
 
 
-def flow(rows: tuple, request: Answer) -> tuple[LogDensity, Answer]:
-    """Training of a neural spline flow."""
-    torch.manual_seed(request["seed"])
-    train, validation = (torch.tensor(part, dtype=torch.float32) for part in rows)
-    model = zuko.flows.NSF(train.shape[1], transforms=N_TRANSFORMS, hidden_features=WIDTHS)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+class Flow:
+    """A neural spline flow in training: its best state so far, by the validation rows."""
 
-    def held_out() -> float:
+    def __init__(self, rows: tuple, seed: int):
+        torch.manual_seed(seed)
+        self.train, self.validation = (torch.tensor(part, dtype=torch.float32) for part in rows)
+        n_columns = self.train.shape[1]
+        self.model = zuko.flows.NSF(n_columns, transforms=N_TRANSFORMS, hidden_features=WIDTHS)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=RATE)
+        self.best, self.kept, self.kept_epoch, self.epoch = -np.inf, {}, 0, 0
+        self._keep_if_better()
+
+    def update(self, rows: torch.Tensor) -> None:
+        """By the gradient of a batch."""
+        self.optimizer.zero_grad()
+        loss = -self.model().log_prob(rows).mean()
+        loss.backward()
+        self.optimizer.step()
+
+    def first_updates(self) -> int:
+        """Some updates that tell which number of threads is faster; the others run with it."""
+        threads = faster_threads(repeat(lambda: self.update(batch_of(self.train, BATCH))))
+        torch.set_num_threads(threads)
+        return threads
+
+    def next_epoch(self) -> None:
+        """Once through the training rows."""
+        self.epoch += 1
+        for part in torch.randperm(len(self.train)).split(BATCH):
+            self.update(self.train[part])
+        self._keep_if_better()
+
+    def _keep_if_better(self) -> None:
         with torch.no_grad():
-            return float(model().log_prob(validation).mean())
+            held_out = float(self.model().log_prob(self.validation).mean())
+        if held_out > self.best:
+            self.best, self.kept_epoch = held_out, self.epoch
+            self.kept = copy.deepcopy(self.model.state_dict())
 
-    best, kept, best_epoch, epoch = -np.inf, copy.deepcopy(model.state_dict()), 0, 0
-    started = time.perf_counter()
-    ended_by = "epochs"
-    while epoch < request["epochs"]:
-        if epoch - best_epoch >= PATIENCE:
-            ended_by = "patience"
-            break
-        if time.perf_counter() - started > request["seconds"]:
-            ended_by = "time"
-            break
-        epoch += 1
-        for part in torch.randperm(len(train)).split(BATCH):
-            optimizer.zero_grad()
-            loss = -model().log_prob(train[part]).mean()
-            loss.backward()
-            optimizer.step()
-        if (value := held_out()) > best:
-            best, kept, best_epoch = value, copy.deepcopy(model.state_dict()), epoch
-    model.load_state_dict(kept)
-
-    def log_density(data: np.ndarray) -> np.ndarray:
+    def log_density(self, data: np.ndarray) -> np.ndarray:
+        """Of each row under the best state, (rows,)."""
+        self.model.load_state_dict(self.kept)
         with torch.no_grad():
             parts = torch.tensor(data, dtype=torch.float32).split(PART)
-            return torch.cat([model().log_prob(part) for part in parts]).double().numpy()
+            return torch.cat([self.model().log_prob(part) for part in parts]).double().numpy()
 
-    return log_density, {"epochs": epoch, "kept": best_epoch, "ended by": ended_by}
+
+def flow(rows: tuple, request: Answer) -> tuple[LogDensity, Answer]:
+    """Training until patience, time or epochs are over."""
+    started = time.perf_counter()
+    training = Flow(rows, request["seed"])
+    threads, ended_by = training.first_updates(), ""
+    while not ended_by:
+        training.next_epoch()
+        if training.epoch - training.kept_epoch >= PATIENCE:
+            ended_by = "patience"
+        elif time.perf_counter() - started > request["seconds"]:
+            ended_by = "time"
+        elif training.epoch >= request["epochs"]:
+            ended_by = "epochs"
+    epochs = {"epochs": training.epoch, "kept": training.kept_epoch, "ended by": ended_by}
+    return training.log_density, epochs | {"threads": threads}
 
 
 METHODS = {"mixture": mixture, "flow": flow, "kernel": kernel, "forest": forest}

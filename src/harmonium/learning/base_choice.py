@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
+from harmonium.model.mixture_rows import completion_work
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 # Rows of every column that a component needs for a covariance of its own, also where it is shrunk.
@@ -14,11 +15,15 @@ LEAST_ROWS_PER_COMPONENT = 8
 # Covariances are tied by so many rows per column.
 SHRINKAGES = (0.0, 1.0, 4.0, 16.0)
 FLOORS = (1e-3, 1e-2, 3e-2)
+# With more columns, covariances of these parts of the full rank are tried, too.
+MOST_FULL_COLUMNS, RANK_PARTS = 30, (8, 3)
 # Weight and width of the component for what is unlike the rows seen.
 WIDE = ((0.002, 2.0), (0.01, 2.0), (0.05, 2.0), (0.05, 1.3))
 # Up to so many rows every one is held out once, beyond it a fifth of them.
 MOST_CROSS_VALIDATED = 1500
 N_FOLDS = 5
+# Floating-point operations of one pass over all folds: a few tenths of a second.
+MOST_WORK = 8e9
 # More rows tell the sizes apart no better than the time they take.
 MOST_ROWS = 8000
 # Sizes in turn without a gain after which no larger one is tried.
@@ -29,6 +34,7 @@ N_BAGGED = 4
 MARGIN = 2.0
 
 Rows = Float[np.ndarray, "rows visible"]
+Scores = Float[np.ndarray, "rows"]
 
 
 @dataclass(frozen=True)
@@ -51,24 +57,27 @@ class BaseChoice:
 def choose_base(rows: Rows, rng: np.random.Generator, *, largest: int = SIZES[-1]) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
-    `rows` are in model units. Sizes grow while held-out rows gain; each is tried with covariances
-    that are more or less tied. The mixture has to beat the Gaussian by two standard errors of the
-    paired differences.
+    `rows` are in model units, NaN where a cell is missing. Sizes grow while held-out rows gain, and
+    while they have rows and time enough; each is tried with covariances that are more or less tied.
+    The mixture has to beat the Gaussian by two standard errors of the paired differences. A table
+    too small to hold rows out gets the Gaussian.
     """
     search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng)
-    search.climb(largest)
     gaussian = _gaussian_log_density(search.rows)[search.held_out]
     candidates = [_candidate("gaussian", gaussian)]
-    candidates += [_candidate(name_of(own), scores) for own, scores in search.tried]
-    found = search.best
-    is_mixture = found is not None and _beats(found[1], gaussian)
-    return BaseChoice(found[0] if found and is_mixture else None, tuple(candidates))
+    if not search.is_possible:
+        return BaseChoice(None, tuple(candidates))
+    search.climb(largest)
+    candidates += [_candidate(name_of(own.settings), own.scores) for own in search.trials]
+    best = search.best
+    is_mixture = _beats(best.scores, gaussian)
+    return BaseChoice(best.settings if is_mixture else None, tuple(candidates))
 
 
 def fit_base(
     rows: Rows, settings: MixtureSettings | None, rng: np.random.Generator
 ) -> AbstractBase:
-    """The base of these settings for rows in model units.
+    """The base of these settings for rows in model units, NaN where a cell is missing.
 
     A mixture is the mean of several fits from different starts.
     """
@@ -86,10 +95,24 @@ def fit_base(
 
 def name_of(settings: MixtureSettings) -> str:
     """A mixture in words."""
+    rank = "" if settings.rank is None else f"rank {settings.rank}, "
     return (
-        f"mixture of {settings.n_components}, {settings.shrinkage:g} rows tied, "
+        f"mixture of {settings.n_components}, {settings.shrinkage:g} rows tied, {rank}"
         f"floor {settings.floor:g}, wide {settings.wide_share:g} x {settings.wide_spread:g}"
     )
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Settings, the log-densities of the held-out rows, and the fits without their wide component."""
+
+    settings: MixtureSettings
+    scores: Scores
+    fits: tuple[MixtureFit, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
 
 
 class _Search:
@@ -99,95 +122,119 @@ class _Search:
         self.rows, self.rng = rows, rng
         n_rows = len(rows)
         folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
-        self.folds = folds if n_rows <= MOST_CROSS_VALIDATED else folds[:1]
+        is_small = n_rows <= MOST_CROSS_VALIDATED and _work(rows, 1, len(folds)) <= MOST_WORK
+        self.folds = folds if is_small else folds[:1]
         self.held_out = np.concatenate(self.folds)
-        self.tried: list[tuple[MixtureSettings, Float[np.ndarray, "rows"]]] = []
-        self.fits: dict[MixtureSettings, list[MixtureFit]] = {}
+        self.trials: list[_Trial] = []
 
     @property
-    def best(self) -> tuple[MixtureSettings, Float[np.ndarray, "rows"]] | None:
-        """The settings with the highest mean score, and the scores."""
-        return max(self.tried, key=lambda found: found[1].mean(), default=None)
+    def is_possible(self) -> bool:
+        """Whether every column has two cells to fit to, whatever is held out."""
+        seen = ~np.isnan(self.rows)
+        return all(np.all(np.delete(seen, fold, axis=0).sum(axis=0) >= 2) for fold in self.folds)
+
+    @property
+    def best(self) -> _Trial:
+        """The settings with the highest mean score, the first of them where several have it."""
+        return max(self.trials, key=lambda trial: trial.mean)
 
     def climb(self, largest: int) -> None:
-        """Try sizes in turn, each with shrinkages next to the best one so far; then floors, then widths."""
+        """Try sizes in turn, each with shrinkages next to the best one so far; then what refines the best."""
+        self._try(MixtureSettings(1))
+        # One covariance is drawn to a multiple of the identity.
+        self._try(MixtureSettings(1, shrinkage=np.inf))
         failures, place = 0, 1
-        for size in [size for size in SIZES if size <= largest]:
-            if size > 1 and size * LEAST_ROWS_PER_COMPONENT > len(self.rows):
-                break
-            before = -np.inf if self.best is None else self.best[1].mean()
+        for size in self._sizes(largest):
+            before = self.best.mean
             place = self._best_shrinkage(size, place)
-            improved = self.best is not None and self.best[1].mean() > before
-            failures = 0 if improved else failures + 1
+            failures = 0 if self.best.mean > before else failures + 1
             if failures == PATIENCE:
                 break
-        for floor in FLOORS[1:]:
-            best = self.best
-            if best is None or self._try(replace(best[0], floor=floor)) < best[1].mean():
-                break
-        self._choose_width()
+        self._refine()
+
+    def _sizes(self, largest: int) -> list[int]:
+        """Sizes with enough rows per component, and not too much work."""
+        most = min(largest, len(self.rows) // LEAST_ROWS_PER_COMPONENT)
+        n_folds = len(self.folds)
+        return [
+            size
+            for size in SIZES
+            if 1 < size <= most and _work(self.rows, size, n_folds) <= MOST_WORK
+        ]
 
     def _best_shrinkage(self, size: int, place: int) -> int:
         """The place of the best shrinkage for a size, searched from that of the size before."""
-        if size == 1:
-            self._try(MixtureSettings(1))
-            return place
 
-        def score(place: int) -> float:
+        def attempt(place: int, start: _Trial | None = None) -> _Trial:
             shrinkage = SHRINKAGES[place] * self.rows.shape[1]
-            return self._try(MixtureSettings(size, shrinkage=shrinkage))
+            return self._try(MixtureSettings(size, shrinkage=shrinkage), start)
 
-        best, less = score(place), -np.inf
-        if place > 0 and (less := score(place - 1)) > best:
+        first = attempt(place)
+        if place > 0 and attempt(place - 1, first).mean > first.mean:
             return place - 1
-        if place + 1 < len(SHRINKAGES) and score(place + 1) > best:
+        if place + 1 < len(SHRINKAGES) and attempt(place + 1, first).mean > first.mean:
             return place + 1
         return place
 
-    def _choose_width(self) -> None:
-        """Try other wide components for the best settings: the same fits, scored anew."""
-        if (best := self.best) is None:
-            return
-        fits = self.fits[best[0]]
+    def _refine(self) -> None:
+        """Try low ranks where there are many columns, then floors, then other wide components."""
+        n_visible = self.rows.shape[1]
+        if n_visible > MOST_FULL_COLUMNS:
+            best = self.best
+            for rank in (n_visible // part for part in RANK_PARTS):
+                self._try(replace(best.settings, rank=rank), best)
+        for floor in FLOORS[1:]:
+            best = self.best
+            if self._try(replace(best.settings, floor=floor), best).mean < best.mean:
+                break
+        best = self.best
         for share, spread in WIDE:
-            settings = replace(best[0], wide_share=share, wide_spread=spread)
-            scores = [
-                _narrow(fit).widened(share, spread).log_density(self.rows[fold])
-                for fit, fold in zip(fits, self.folds, strict=True)
-            ]
-            self.tried.append((settings, np.concatenate(scores)))
+            settings = replace(best.settings, wide_share=share, wide_spread=spread)
+            self._score(settings, best.fits)
 
-    def _try(self, settings: MixtureSettings) -> float:
-        fits = [self._fit(settings, fold) for fold in self.folds]
-        scores = [
-            fit.log_density(self.rows[fold]) for fit, fold in zip(fits, self.folds, strict=True)
+    def _try(self, settings: MixtureSettings, start: _Trial | None = None) -> _Trial:
+        """Fit to the folds, from where another trial ended if one is given."""
+        narrow = replace(settings, wide_share=0.0)
+        fits = [
+            fit_mixture(
+                np.delete(self.rows, fold, axis=0),
+                narrow,
+                self.rng,
+                most_passes=40,
+                tolerance=5e-3,
+                start=start.fits[number] if start else None,
+            )
+            for number, fold in enumerate(self.folds)
         ]
-        self.fits[settings] = fits
-        self.tried.append((settings, np.concatenate(scores)))
-        return float(self.tried[-1][1].mean())
+        return self._score(settings, tuple(fits))
 
-    def _fit(self, settings: MixtureSettings, fold: np.ndarray) -> MixtureFit:
-        training = np.delete(self.rows, fold, axis=0)
-        return fit_mixture(training, settings, self.rng, most_passes=40, tolerance=5e-3)
-
-
-def _narrow(fit: MixtureFit) -> MixtureFit:
-    """Without the wide component, which is the last one."""
-    weights = fit.weights[:-1]
-    return MixtureFit(weights / weights.sum(), fit.means[:-1], fit.covariances[:-1])
+    def _score(self, settings: MixtureSettings, fits: tuple[MixtureFit, ...]) -> _Trial:
+        scores = [
+            fit.widened(settings.wide_share, settings.wide_spread).log_density(self.rows[fold])
+            for fit, fold in zip(fits, self.folds, strict=True)
+        ]
+        self.trials.append(_Trial(settings, np.concatenate(scores), fits))
+        return self.trials[-1]
 
 
-def _gaussian_log_density(rows: Rows) -> Float[np.ndarray, "rows"]:
+def _work(rows: Rows, n_components: int, n_folds: int) -> float:
+    """Floating-point operations of one pass over all folds, those of many small steps counted more."""
+    n_rows, n_visible = rows.shape
+    products = (4.0 * n_rows + 20.0 * n_visible) * n_visible**2
+    return n_folds * n_components * (products + 20 * completion_work(rows).sum())
+
+
+def _gaussian_log_density(rows: Rows) -> Scores:
     n_visible = rows.shape[1]
     unit = MixtureFit(np.ones(1), np.zeros((1, n_visible)), np.eye(n_visible)[None] / 2)
     return unit.log_density(rows)
 
 
-def _beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"]) -> bool:
+def _beats(scores: Scores, simpler: Scores) -> bool:
     """Whether the gain exceeds two standard errors of the paired differences."""
     gain = scores - simpler
     return bool(gain.mean() > MARGIN * gain.std(ddof=1) / len(gain) ** 0.5)
 
 
-def _candidate(name: str, scores: Float[np.ndarray, "rows"]) -> Candidate:
+def _candidate(name: str, scores: Scores) -> Candidate:
     return Candidate(name, float(scores.mean()), float(scores.std(ddof=1)) / len(scores) ** 0.5)

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import harmonium as hm
-from harmonium.data import Columns, Table, Transform, as_table
+from harmonium.data import Columns, Marginals, Table, Transform, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.inference import Density, DensitySettings, Detector, DetectorSettings
+from harmonium.inference.completion import Completion
 from harmonium.inference.detection import build_member
 from harmonium.inference.provenance import describe_origin
 from harmonium.learning.ensemble import stack_members
@@ -90,18 +91,20 @@ def _density(table: Table, make_map: Any) -> DensityEstimator:
 
 
 def _detector(table: Table) -> AnomalyDetector:
-    columns, transform = _fitted(table)
+    columns = Columns.fit(table)
+    marginals = Marginals.fit(columns, table.values, "affine", atoms=False)
     n, n_members = columns.n_modeled, 3
     keys = jax.random.split(jax.random.key(6), n_members)
+    completion = Completion.fit(columns, table.values)
     detector = Detector(
-        columns=columns,
-        completion=transform,
-        transforms=(transform,) * n_members,
+        marginals=marginals,
+        completion=completion,
+        whitenings=(completion.whitening,) * n_members,
         models=stack_members([_shaken(build_member(key, n, N_HIDDEN, WIDTH)) for key in keys]),
         slopes=(2,),
         location=np.zeros(n_members + 1),
         scale=np.ones(n_members + 1),
-        quantiles=np.quantile(transform.inverse(np.zeros((5, n))), np.linspace(0, 1, 7), axis=0),
+        quantiles=np.tile(np.linspace(-1.0, 1.0, 7)[:, None], n),
         calibration=np.linspace(-3.0, 0.0, 20),
         score_kind="combined",
         verdict="made up for fuzzing.",

@@ -67,7 +67,9 @@ def numeric(model, known, matrix, half_width=9.0, n_points=121, low=None, high=N
 def moments(mixture):
     """Mean and second moments of a mixture of conditional Gaussians."""
     between = np.einsum("s,si,sj->ij", mixture.weights, mixture.means, mixture.means)
-    return mixture.weights @ mixture.means, between + mixture.covariance
+    shares = mixture.weights.reshape(-1, len(mixture.roots)).sum(axis=0)
+    within = np.einsum("k,kij,klj->il", shares, mixture.roots, mixture.roots)
+    return mixture.weights @ mixture.means, between + within
 
 
 # Closed form

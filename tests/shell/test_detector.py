@@ -77,8 +77,7 @@ def test_draws_that_fit_no_row_do_not_bury_what_is_seen(detector, normal):
     rows[:, 2] = np.nan
     is_odd = np.arange(len(rows)) >= len(normal)
     fitted = detector.detector_
-    draws = fitted.completions(fitted.columns.modeled(rows))
-    each = -np.stack([fitted.modeled_abnormality(draw) for draw in draws])
+    each = -np.stack([fitted.abnormality(points) for points in fitted.completions(rows)])
     plain = each.mean(axis=0)
     # The rule of the constant column, which all rows keep.
     scores = detector.score_samples(rows) - fitted.columns.log_rule(rows)
@@ -155,7 +154,7 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     [
         ({"offset": float("nan")}, {}, "finite numbers"),
         ({"slopes": [9]}, {}, "slopes"),
-        ({"transforms": []}, {}, "one or more models"),
+        ({"whitenings": []}, {}, "one or more models"),
         ({"trusted": None}, {}, "damaged"),
         ({"settings": {"score_kind": "odd"}}, {}, "damaged"),
         ({}, {"detector/calibration": np.zeros(0)}, "calibration"),

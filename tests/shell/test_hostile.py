@@ -114,8 +114,8 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "keys", "value", "words"),
     [
-        ("mlp", ["format_version"], 2, "expected format version 4; got 2"),
-        ("mlp", ["format_version"], True, "expected format version 4; got True"),
+        ("mlp", ["format_version"], 2, "expected format version 5; got 2"),
+        ("mlp", ["format_version"], True, "expected format version 5; got True"),
         ("mlp", ["kind"], "pickle", "a density or a detector; got 'pickle'"),
         ("mlp", ["trusted"], "false", "trusted: expected true or false"),
         ("mlp", ["verdict"], "\x1b[2Jlog Z is exact", "printable text"),
@@ -141,7 +141,7 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
         ("identity", ["model", "feature_map", "n_visible"], 3, "n_visible: expected a whole"),
         ("detector", ["slopes"], [7], "slopes: expected a whole number from 0 to 2"),
         ("detector", ["slopes"], ["1"], "slopes: expected a whole number"),
-        ("detector", ["transforms"], [], "one for each of one or more models"),
+        ("detector", ["whitenings"], [], "one for each of one or more models"),
         ("detector", ["offset"], True, "offset: expected a finite number"),
     ],
 )

@@ -4,6 +4,8 @@ from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
 from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
+from harmonium.data.intervals import Bounds, log_interval_mass, spread
+from harmonium.data.marginals import Marginals
 from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
@@ -11,29 +13,35 @@ from harmonium.data.samples import Sampled, sample_rows
 from harmonium.data.streams import read_batches, read_named_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.transforms import Transform
+from harmonium.data.whitening import Whitening
 from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
 
 __all__ = [
     "ArrayWriter",
+    "Bounds",
     "Columns",
     "Field",
     "LongTable",
+    "Marginals",
     "Pools",
     "Sampled",
     "Table",
     "TableWriter",
     "Transform",
+    "Whitening",
     "as_table",
     "container_of",
     "decode_columns",
     "default_names",
     "fingerprint",
+    "log_interval_mass",
     "number_fields",
     "parquet_files",
     "read_batches",
     "read_named_batches",
     "read_table",
     "sample_rows",
+    "spread",
     "to_frame",
     "write_columns",
     "write_table",

@@ -221,6 +221,19 @@ class Columns:
         full[:, twins] = full[:, self.source[twins]]
         return full
 
+    def complete(self, cells: np.ndarray) -> np.ndarray:
+        """All columns, shape (rows, columns), from the cells of the modeled ones (rows, modeled).
+
+        Constants are filled in, duplicates copied; columns that are left out are NaN.
+        """
+        self._check_width(cells, self.n_modeled, "complete")
+        full = np.tile(self.constant, (len(cells), 1))
+        full[:, self._indices("ignored")] = np.nan
+        full[:, self.modeled_index] = cells
+        twins = self._indices("duplicate")
+        full[:, twins] = full[:, self.source[twins]]
+        return full
+
     def log_rule(self, values: np.ndarray) -> np.ndarray:
         """What the rules add to the log-density of each row, in nats, shape (rows,).
 

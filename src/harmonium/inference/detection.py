@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import softmax
 
-from harmonium.data import Columns, Table, Transform
+from harmonium.data import Columns, Marginals, Table, Whitening
 from harmonium.inference.batches import map_rows
+from harmonium.inference.completion import Completion
 from harmonium.inference.conformal import p_values
 from harmonium.inference.detection_settings import MEMBERS, DetectorSettings, Member
 from harmonium.inference.finite import told_if_not_finite
@@ -38,20 +39,22 @@ BATCH = 1024
 
 @dataclass(frozen=True)
 class Detector:
-    """Members over the same columns, each with its transform; scores are higher for normal rows.
+    """Members over the same columns, each with its whitening; scores are higher for normal rows.
 
-    `completion` is the Gaussian fit that missing cells are drawn from.     `models` holds the members stacked on the first axis. Each votes with its free energy, and those in
+    `marginals` maps cells to points of the columns, and `completion` fills missing cells. `models`
+    holds the members stacked on the first axis. Each votes with its free energy, and those in
     `slopes` (their indices) once more with the length of its gradient, |∇F|. A vote v counts as
     its surprise log(1 + exp((v - `location`) / `scale`)), arrays (votes,): beyond the median, one
-    unit is about a factor e in how rarely a training row goes that far; below, votes level off, so that
-    one content member cannot outvote an alarmed one. `quantiles` (candidates, modeled) are those of the training columns, for
-    explanations. `calibration` (rows,) are the sorted scores, by `score_kind`, of normal rows that
-    shaped nothing; `verdict` says what scores and p-values are good for, `trusted` says it to programs.
+    unit is about a factor e in how rarely a training row goes that far; below, votes level off, so
+    that one content member cannot outvote an alarmed one. `quantiles` (candidates, modeled) are
+    those of the points of the training columns, for explanations. `calibration` (rows,) are the
+    sorted scores, by `score_kind`, of normal rows that shaped nothing; `verdict` says what scores
+    and p-values are good for, `trusted` says it to programs.
     """
 
-    columns: Columns
-    completion: Transform
-    transforms: tuple[Transform, ...]
+    marginals: Marginals
+    completion: Completion
+    whitenings: tuple[Whitening, ...]
     models: Harmonium
     slopes: tuple[int, ...]
     location: np.ndarray
@@ -63,9 +66,14 @@ class Detector:
     trusted: bool
 
     @property
+    def columns(self) -> Columns:
+        """The rules of the columns."""
+        return self.marginals.columns
+
+    @property
     def n_members(self) -> int:
         """How many models vote."""
-        return len(self.transforms)
+        return len(self.whitenings)
 
     def member(self, index: int) -> Harmonium:
         """One of the models."""
@@ -78,22 +86,30 @@ class Detector:
         in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others, weighted for what the
         members make of them. Warns if some are not finite.
         """
-        modeled = self.columns.modeled(values)
-        abnormality = np.zeros(len(modeled))
-        incomplete = np.isnan(modeled).any(axis=1)
+        points = self.points(values)
+        abnormality = np.zeros(len(points))
+        incomplete = np.isnan(points).any(axis=1)
         if not incomplete.all():
-            abnormality[~incomplete] = self.modeled_abnormality(modeled[~incomplete])
+            abnormality[~incomplete] = self.abnormality(points[~incomplete])
         if incomplete.any():
-            drawn = self.completions(modeled[incomplete])
-            found = np.stack([self.modeled_abnormality(d) for d in drawn])
+            drawn = self.completions(values[incomplete])
+            found = np.stack([self.abnormality(d) for d in drawn])
             # Where the Gaussian fit does not hold, most of its draws are abnormal with any row.
             abnormality[incomplete] = np.sum(softmax(-found, axis=0) * found, axis=0)
         return told_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
 
-    def completions(self, modeled: np.ndarray) -> np.ndarray:
-        """Points of the modeled columns with missing cells (NaN) drawn from a Gaussian fit, (draws, rows, modeled)."""
+    def points(self, values: np.ndarray) -> np.ndarray:
+        """Points of the modeled columns of rows (rows, columns), (rows, modeled), NaN for missing cells.
+
+        Unseen categories count as missing.
+        """
+        return self.marginals.centers(values)
+
+    def completions(self, values: np.ndarray) -> np.ndarray:
+        """Points of rows (rows, columns) with missing cells drawn, (draws, rows, modeled)."""
         rng = np.random.default_rng(_COMPLETION_SEED)
-        return np.stack([self.completion.draw_missing(modeled, rng) for _ in range(N_COMPLETIONS)])
+        filled = [self.completion.fill(values, rng) for _ in range(N_COMPLETIONS)]
+        return np.stack([self.points(rows) for rows in filled])
 
     def p_values(self, values: np.ndarray) -> np.ndarray:
         """Split-conformal p-values of rows (rows, columns), shape (rows,); small is abnormal."""
@@ -114,9 +130,9 @@ class Detector:
         verdict = " ".join(words)
         return replace(self, calibration=calibration, verdict=verdict, trusted=not problems)
 
-    def modeled_abnormality(self, modeled: np.ndarray) -> np.ndarray:
-        """How abnormal points of the modeled columns are, (rows,), before rules are seen to."""
-        standard = (self.votes(modeled) - self.location) / self.scale
+    def abnormality(self, points: np.ndarray) -> np.ndarray:
+        """How abnormal points of the columns (rows, modeled) are, (rows,), before rules are seen to."""
+        standard = (self.votes(points) - self.location) / self.scale
         n = self.n_members
         if self.score_kind == "typicality":
             return np.abs(standard[:, :n].mean(axis=1))
@@ -127,20 +143,20 @@ class Detector:
             return surprise[:, n:].mean(axis=1)
         return surprise.mean(axis=1)
 
-    def votes(self, modeled: np.ndarray) -> np.ndarray:
+    def votes(self, points: np.ndarray) -> np.ndarray:
         """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""
         function = lambda rows: _votes(self.models, self.slopes, rows)  # noqa: E731
-        return map_rows(function, modeled, self.in_model_units, longest=BATCH)
+        return map_rows(function, points, self.in_model_units, longest=BATCH)
 
-    def hidden_means(self, modeled: np.ndarray) -> np.ndarray:
-        """E[h|x] of every member at points of the modeled columns, (rows, members, hidden)."""
+    def hidden_means(self, points: np.ndarray) -> np.ndarray:
+        """E[h|x] of every member at points of the columns, (rows, members, hidden)."""
         function = lambda rows: _hidden_means(self.models, rows)  # noqa: E731
-        return map_rows(function, modeled, self.in_model_units, longest=BATCH)
+        return map_rows(function, points, self.in_model_units, longest=BATCH)
 
-    def in_model_units(self, modeled: np.ndarray) -> np.ndarray:
-        """Rows of the modeled columns as each member sees them, (rows, members, visible)."""
-        units = {id(t): t.forward(modeled) for t in self.transforms}
-        stacked = np.stack([units[id(t)] for t in self.transforms], axis=1)
+    def in_model_units(self, points: np.ndarray) -> np.ndarray:
+        """Points of the columns (rows, modeled) as each member sees them, (rows, members, visible)."""
+        units = {id(own): own.forward(points) for own in self.whitenings}
+        stacked = np.stack([units[id(own)] for own in self.whitenings], axis=1)
         return np.clip(stacked, -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
 
 
@@ -153,22 +169,23 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.calibration_fraction, rng, setting="calibration_fraction")
     columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
-    known = columns.modeled(split.training)
-    completion = Transform.fit(known)
-    modeled = _completed(completion, known, rng)
+    completion = Completion.fit(columns, split.training)
+    # Every number is a point or the center of its cell, so that the members see plain units.
+    marginals = Marginals.fit(columns, split.training, "affine", atoms=False)
+    points = marginals.centers(_completed(completion, marginals, split.training, rng))
     members = MEMBERS * settings.n_repeats
-    shaping, spread = modeled, modeled
+    shaping, spread = points, points
     if settings.share_abnormal:
-        shaping = without_suspects(modeled, settings.share_abnormal, settings.seed)
-        spread = with_least_spread(shaping, modeled, rng)
-    transforms = _fit_transforms(spread, [member.whitening for member in members])
-    data = np.stack([transform.forward(shaping) for transform in transforms])
+        shaping = without_suspects(points, settings.share_abnormal, settings.seed)
+        spread = with_least_spread(shaping, points, rng)
+    whitenings = _fit_whitenings(spread, [member.whitening for member in members])
+    data = np.stack([whitening.forward(shaping) for whitening in whitenings])
     slopes = tuple(index for index, member in enumerate(members) if member.slope)
     n_votes = len(members) + len(slopes)
     raw = Detector(
-        columns=columns,
+        marginals=marginals,
         completion=completion,
-        transforms=transforms,
+        whitenings=whitenings,
         models=_train(jnp.asarray(data, float), members, settings),
         slopes=slopes,
         location=np.zeros(n_votes),
@@ -183,10 +200,12 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     return _with_vote_units(raw, shaping).calibrated_on(split.held_out, remarks)
 
 
-def _completed(completion: Transform, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows without missing cells; where there are any, every row several times with other draws of them."""
-    n_copies = N_COPIES if np.isnan(known).any() else 1
-    return completion.draw_missing(np.tile(known, (n_copies, 1)), rng)
+def _completed(
+    completion: Completion, marginals: Marginals, values: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Rows without missing cells; where some are missing, every row several times with other draws."""
+    n_copies = N_COPIES if np.isnan(marginals.centers(values)).any() else 1
+    return completion.fill(np.tile(values, (n_copies, 1)), rng)
 
 
 def _train(
@@ -264,11 +283,10 @@ def _objective(member: Member) -> DenoisingScoreMatching:
     return DenoisingScoreMatching(jnp.geomspace(lowest, highest, N_LEVELS))
 
 
-def _fit_transforms(modeled: np.ndarray, whitenings: list[str]) -> tuple[Transform, ...]:
-    fitted = {
-        name: Transform.fit(modeled, tails="none", whitening=name) for name in set(whitenings)
-    }
-    return tuple(fitted[name] for name in whitenings)
+def _fit_whitenings(points: np.ndarray, shapes: list[str]) -> tuple[Whitening, ...]:
+    # The members were chosen with correlations as they are.
+    fitted = {shape: Whitening.fit(points, shape, shrink=0.0) for shape in set(shapes)}
+    return tuple(fitted[shape] for shape in shapes)
 
 
 @eqx.filter_jit

@@ -48,13 +48,16 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     """
     columns = detector.columns
     _check_group_size(group_size, columns.n_modeled)
-    known = columns.modeled(values)
+    known = detector.points(values)
     missing = np.isnan(known)
-    modeled = np.where(missing, np.median(detector.completions(known), axis=0), known)
-    drops, likely = _cell_drops(detector, modeled)
+    points, rows = known.copy(), missing.any(axis=1)
+    if rows.any():
+        drawn = np.median(detector.completions(values[rows]), axis=0)
+        points[rows] = np.where(missing[rows], drawn, known[rows])
+    drops, likely = _cell_drops(detector, points)
     contributions = np.zeros(values.shape)
     contributions[:, columns.modeled_index] = np.where(missing, 0.0, drops)
-    likely_values = columns.restore(likely)
+    likely_values = columns.complete(detector.marginals.restore(likely))
     index = columns.modeled_index
     as_it_is = (drops <= 0) & ~missing
     likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
@@ -62,8 +65,8 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     broken = columns.breaks_rule(values)
     share = surprise / np.maximum(broken.sum(axis=1), 1)
     contributions = np.where(broken, share[:, None], contributions)
-    group, group_drops, repaired = _repair(detector, modeled, drops, likely, group_size)
-    units, changes = _hidden_changes(detector, modeled, repaired)
+    group, group_drops, repaired = _repair(detector, points, drops, likely, group_size)
+    units, changes = _hidden_changes(detector, points, repaired)
     return Explanation(
         names=columns.names,
         contributions=contributions,
@@ -75,38 +78,38 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     )
 
 
-def _cell_drops(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cell_drops(detector: Detector, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest rise of the score for each cell, and the value that gives it, (rows, modeled) both."""
-    n_columns = modeled.shape[1]
+    n_columns = points.shape[1]
     size = max(1, MAX_NUMBERS // (n_columns**2 * N_CANDIDATES))
     parts = [
-        _drops_of(detector, modeled[start : start + size]) for start in range(0, len(modeled), size)
+        _drops_of(detector, points[start : start + size]) for start in range(0, len(points), size)
     ]
     drops, likely = zip(*parts, strict=True)
     return np.concatenate(drops), np.concatenate(likely)
 
 
-def _drops_of(detector: Detector, modeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    n_rows, n_columns = modeled.shape
+def _drops_of(detector: Detector, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n_rows, n_columns = points.shape
     grid = detector.quantiles
-    points = np.broadcast_to(modeled[:, None, None, :], (n_rows, n_columns, len(grid), n_columns))
-    points = points.copy()
+    shape = (n_rows, n_columns, len(grid), n_columns)
+    tried = np.broadcast_to(points[:, None, None, :], shape).copy()
     index = np.arange(n_columns)
-    points[:, index, :, index] = grid.T[:, None, :]
-    levels = detector.modeled_abnormality(points.reshape(-1, n_columns))
-    levels = levels.reshape(n_rows, n_columns, len(grid))
-    best = levels.argmin(axis=2)
-    lowest = np.take_along_axis(levels, best[:, :, None], axis=2)[:, :, 0]
-    drops = detector.modeled_abnormality(modeled)[:, None] - lowest
-    return np.maximum(drops, 0.0), np.where(drops > 0, grid[best, index], modeled)
+    tried[:, index, :, index] = grid.T[:, None, :]
+    found = detector.abnormality(tried.reshape(-1, n_columns))
+    found = found.reshape(n_rows, n_columns, len(grid))
+    best = found.argmin(axis=2)
+    lowest = np.take_along_axis(found, best[:, :, None], axis=2)[:, :, 0]
+    drops = detector.abnormality(points)[:, None] - lowest
+    return np.maximum(drops, 0.0), np.where(drops > 0, grid[best, index], points)
 
 
 def _repair(
-    detector: Detector, modeled: np.ndarray, drops: np.ndarray, likely: np.ndarray, size: int
+    detector: Detector, points: np.ndarray, drops: np.ndarray, likely: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Greedy search: cells and total drops (rows, size), and the rows with the first cell replaced."""
-    rows, likely_first = np.arange(len(modeled)), likely
-    current, free = modeled.copy(), np.ones(modeled.shape, dtype=bool)
+    rows, likely_first = np.arange(len(points)), likely
+    current, free = points.copy(), np.ones(points.shape, dtype=bool)
     cells, falls = [], []
     for step in range(size):
         if step:
@@ -116,19 +119,19 @@ def _repair(
         free[rows, cell] = False
         cells.append(cell)
         falls.append(drops[rows, cell])
-    first = modeled.copy()
+    first = points.copy()
     first[rows, cells[0]] = likely_first[rows, cells[0]]
     return np.stack(cells, axis=1), np.cumsum(np.stack(falls, axis=1), axis=1), first
 
 
 def _hidden_changes(
-    detector: Detector, modeled: np.ndarray, repaired: np.ndarray
+    detector: Detector, points: np.ndarray, repaired: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Member and index of the unit that changes most, (rows, 2), and its change, (rows,)."""
-    change = detector.hidden_means(modeled) - detector.hidden_means(repaired)
-    flat = np.abs(change).reshape(len(modeled), -1).argmax(axis=1)
+    change = detector.hidden_means(points) - detector.hidden_means(repaired)
+    flat = np.abs(change).reshape(len(points), -1).argmax(axis=1)
     units = np.stack(np.unravel_index(flat, change.shape[1:]), axis=1)
-    return units, change.reshape(len(modeled), -1)[np.arange(len(modeled)), flat]
+    return units, change.reshape(len(points), -1)[np.arange(len(points)), flat]
 
 
 def _check_group_size(group_size: int, n_modeled: int) -> None:

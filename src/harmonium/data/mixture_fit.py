@@ -1,0 +1,144 @@
+"""Gaussian mixtures of one variable, fitted to many columns at once by expectation-maximization."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+# Weighted points that stand for a column: so many of the lowest and of the highest cells by
+# themselves, the others in groups of equal size.
+N_EXTREME, N_GROUPS = 48, 600
+_MAX_PASSES = 150
+# Nats per row by which a pass has to improve the fit, or it is the last one.
+_LEAST_GAIN = 2e-6
+
+Points = Float[np.ndarray, "columns points"]
+Parts = Float[np.ndarray, "columns components"]
+Members = Float[np.ndarray, "columns components points"]
+
+
+class Mixtures(NamedTuple):
+    """One mixture per column: arrays (columns, components); the weights of a column add up to 1."""
+
+    weights: Parts
+    means: Parts
+    sds: Parts
+
+
+class Weighted(NamedTuple):
+    """Sorted points (columns, points) with weights that add up to 1 in every column."""
+
+    points: Points
+    weights: Points
+
+
+class _End(NamedTuple):
+    """The mixtures at the end, and the mean log-density of the points under each, (columns,)."""
+
+    mixtures: Mixtures
+    fits: Float[np.ndarray, "columns"]
+
+
+def weighted_points(
+    columns: list[tuple[np.ndarray, np.ndarray]],
+) -> Weighted:
+    """Points that stand for columns, each given by its distinct sorted values and their counts."""
+    parts = [_grouped(values, counts) for values, counts in columns]
+    width = max(len(points) for points, _ in parts)
+    # What is added to shorter columns weighs nothing.
+    points = np.stack([np.pad(own, (0, width - len(own)), mode="edge") for own, _ in parts])
+    weights = np.stack([np.pad(own, (0, width - len(own))) for _, own in parts])
+    return Weighted(points, weights / weights.sum(axis=1, keepdims=True))
+
+
+def _grouped(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of neighboring values, and how many cells each stands for."""
+    if len(values) <= 2 * N_EXTREME + N_GROUPS:
+        return values, counts
+    middle = slice(N_EXTREME, len(values) - N_EXTREME)
+    passed = np.cumsum(counts[middle])
+    group = np.minimum(N_GROUPS * (passed - counts[middle] / 2) // passed[-1], N_GROUPS - 1)
+    labels = np.concatenate(
+        [
+            np.arange(N_EXTREME),
+            N_EXTREME + group,
+            N_EXTREME + N_GROUPS + np.arange(N_EXTREME),
+        ]
+    ).astype(np.int64)
+    totals = np.bincount(labels, counts)
+    sums = np.bincount(labels, counts * values)
+    filled = totals > 0
+    return sums[filled] / totals[filled], totals[filled]
+
+
+def fit_mixtures(data: Weighted, n_components: int, least_sd: np.ndarray) -> Mixtures:
+    """Maximum-likelihood mixtures of so many components, no narrower than `least_sd` (columns,).
+
+    Expectation-maximization (Dempster, Laird and Rubin 1977) from two starts, groups of points of
+    equal mass, and groups halfway between these and those of equal width; the better end is kept.
+    """
+    ends = [_maximize(data, n_components, least_sd, share) for share in (0.5, 1.0)]
+    better = ends[1].fits > ends[0].fits
+    first, second = (end.mixtures for end in ends)
+    pairs = zip(first, second, strict=True)
+    return Mixtures(*(np.where(better[:, None], b, a) for a, b in pairs))
+
+
+def _maximize(data: Weighted, n_components: int, least_sd: np.ndarray, share: float) -> _End:
+    """Expectation-maximization from one start."""
+    # Moments are one product of matrices with the powers of the points.
+    powers = np.stack([np.ones_like(data.points), data.points, data.points**2], axis=2)
+    mixtures = _moments(_first_members(data, n_components, share), powers, least_sd)
+    fits = np.full(len(data.points), -np.inf)
+    active = np.arange(len(data.points))
+    for _ in range(_MAX_PASSES):
+        own = Mixtures(*(part[active] for part in mixtures))
+        members, fit = _members(data.weights[active], powers[active], own)
+        gain, fits[active] = fit - fits[active], fit
+        improved = _moments(members, powers[active], least_sd[active])
+        for part, new in zip(mixtures, improved, strict=True):
+            part[active] = new
+        active = active[gain > _LEAST_GAIN]
+        if not len(active):
+            break
+    return _End(mixtures, fits)
+
+
+def _first_members(data: Weighted, n_components: int, share: float) -> Members:
+    """Groups of neighboring points, with a share of everything in each so that none is empty.
+
+    Their edges are those of equal mass by `share`, and of equal width by the rest.
+    """
+    passed = np.cumsum(data.weights, axis=1) - data.weights / 2
+    low, high = data.points[:, :1], data.points[:, -1:]
+    along = (data.points - low) / np.maximum(high - low, np.finfo(float).tiny)
+    place = share * passed + (1 - share) * along
+    group = np.minimum(n_components * place, n_components - 1).astype(np.int64)
+    member = group[:, None] == np.arange(n_components)[:, None]
+    return (0.95 * member + 0.05 / n_components) * data.weights[:, None]
+
+
+def _moments(members: Members, powers: np.ndarray, least_sd: np.ndarray) -> Mixtures:
+    """Weights, means and standard deviations of points that belong to components in part."""
+    sums = members @ powers
+    totals = np.maximum(sums[:, :, 0], 1e-300)
+    means = sums[:, :, 1] / totals
+    variances = np.maximum(sums[:, :, 2] / totals - means**2, least_sd[:, None] ** 2)
+    return Mixtures(totals / totals.sum(axis=1, keepdims=True), means, np.sqrt(variances))
+
+
+def _members(
+    weights: Points, powers: np.ndarray, mixtures: Mixtures
+) -> tuple[Members, Float[np.ndarray, "columns"]]:
+    """How much of the weight of every point belongs to each component, and the mean log-density."""
+    precision = 1 / mixtures.sds**2
+    constant = np.log(mixtures.weights / mixtures.sds) - 0.5 * precision * mixtures.means**2
+    coefficients = np.stack([constant, precision * mixtures.means, -0.5 * precision], axis=2)
+    logs = coefficients @ powers.transpose(0, 2, 1)
+    peak = logs.max(axis=1, keepdims=True)
+    logs -= peak
+    members = np.exp(logs, out=logs)
+    total = members.sum(axis=1, keepdims=True)
+    fit = np.sum(weights * (peak + np.log(total))[:, 0], axis=1)
+    members *= weights[:, None] / total
+    return members, fit

@@ -1,0 +1,52 @@
+"""Filling the missing cells of rows by a Gaussian fit of the columns, each by its own marginal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from harmonium.data import Columns, Marginals, Whitening
+from harmonium.data.gaussian import draw_missing
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """A Gaussian of the coordinates of the columns, from which missing cells are drawn.
+
+    `lowest` and `highest` (modeled,) are the ends of the training columns, in data units.
+    """
+
+    marginals: Marginals
+    whitening: Whitening
+    lowest: Float[np.ndarray, "modeled"]
+    highest: Float[np.ndarray, "modeled"]
+
+    @staticmethod
+    def fit(columns: Columns, values: np.ndarray) -> "Completion":
+        """Fit to table rows (rows, columns), NaN where cells are missing, with rules `columns`."""
+        marginals = Marginals.fit(columns, values)
+        cells = values[:, columns.modeled_index]
+        return Completion(
+            marginals=marginals,
+            whitening=Whitening.fit(marginals.centers(values)),
+            lowest=np.nanmin(cells, axis=0),
+            highest=np.nanmax(cells, axis=0),
+        )
+
+    def fill(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Table rows (rows, columns) with every missing cell of a modeled column drawn given the others.
+
+        Unseen categories count as missing. Drawn numbers stay within the range of the training
+        cells, because beside an outlier a long tail may be unrolled to any length.
+        """
+        points = self.marginals.centers(values)
+        missing = np.isnan(points)
+        if not missing.any():
+            return values
+        rows = np.flatnonzero(missing.any(axis=1))
+        drawn = draw_missing(points[rows], self.whitening.moments, rng)
+        cells = np.clip(self.marginals.restore(drawn), self.lowest, self.highest)
+        filled = np.array(values)
+        index = np.ix_(rows, self.marginals.columns.modeled_index)
+        filled[index] = np.where(missing[rows], cells, values[index])
+        return filled

@@ -1,6 +1,6 @@
 """Kind of truth: exact. Models on a mixture base: the identity with one more hidden unit, and what is (not) trained.
 
-Theory, section 1b. Seeds: models 0 and 1, mixtures 0, rows 2.
+Theory, section 6. Seeds: models 0 and 1, mixtures 0, rows 2.
 """
 
 import equinox as eqx
@@ -120,7 +120,7 @@ def test_a_mixture_base_is_one_more_hidden_unit(build, alphabet, has_weights):
         exact = hm.exact_log_partition(based) + constant
         assert log_partitions[0] == pytest.approx(exact, abs=1e-10)
     if not has_weights:
-        # Z of section 2 of the density core: in closed form, tilted by b too.
+        # In closed form, tilted by b too.
         exact = float(hm.base_log_partition(based)) + constant
         assert log_partitions[0] == pytest.approx(exact, abs=1e-10)
     check_posterior(larger, mixture)

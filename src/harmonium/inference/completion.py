@@ -24,7 +24,8 @@ class Completion:
     @staticmethod
     def fit(columns: Columns, values: np.ndarray) -> "Completion":
         """Fit to table rows (rows, columns), NaN where cells are missing, with rules `columns`."""
-        marginals = Marginals.fit(columns, values)
+        # Levels and atoms would lose how far apart numbers are, which says most of the others.
+        marginals = Marginals.fit(columns, values, "asinh", atoms=False)
         cells = values[:, columns.modeled_index]
         return Completion(
             marginals=marginals,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
 
@@ -25,8 +26,6 @@ MOST_ROWS = 8000
 PATIENCE = 2
 # Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996, "Bagging predictors").
 N_BAGGED = 4
-# Standard errors of the paired differences by which a mixture has to beat the Gaussian.
-MARGIN = 2.0
 
 Rows = Float[np.ndarray, "rows visible"]
 
@@ -42,10 +41,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """The settings of the mixture that was chosen, None for the Gaussian N(0, I/2), and all candidates."""
+    """The settings of the mixture that was chosen, None for the Gaussian N(0, I/2), and all candidates.
+
+    `best` is the best mixture, whether it was chosen or not.
+    """
 
     settings: MixtureSettings | None
     candidates: tuple[Candidate, ...]
+    best: MixtureSettings | None = None
 
 
 def choose_base(rows: Rows, rng: np.random.Generator, *, largest: int = SIZES[-1]) -> BaseChoice:
@@ -61,8 +64,9 @@ def choose_base(rows: Rows, rng: np.random.Generator, *, largest: int = SIZES[-1
     candidates = [_candidate("gaussian", gaussian)]
     candidates += [_candidate(name_of(own), scores) for own, scores in search.tried]
     found = search.best
-    is_mixture = found is not None and _beats(found[1], gaussian)
-    return BaseChoice(found[0] if found and is_mixture else None, tuple(candidates))
+    is_mixture = found is not None and beats(found[1], gaussian)
+    best = None if found is None else found[0]
+    return BaseChoice(best if is_mixture else None, tuple(candidates), best)
 
 
 def fit_base(
@@ -181,12 +185,6 @@ def _gaussian_log_density(rows: Rows) -> Float[np.ndarray, "rows"]:
     n_visible = rows.shape[1]
     unit = MixtureFit(np.ones(1), np.zeros((1, n_visible)), np.eye(n_visible)[None] / 2)
     return unit.log_density(rows)
-
-
-def _beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"]) -> bool:
-    """Whether the gain exceeds two standard errors of the paired differences."""
-    gain = scores - simpler
-    return bool(gain.mean() > MARGIN * gain.std(ddof=1) / len(gain) ** 0.5)
 
 
 def _candidate(name: str, scores: Float[np.ndarray, "rows"]) -> Candidate:

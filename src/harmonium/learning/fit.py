@@ -114,7 +114,7 @@ def fit(
     _log.info("comparing chains from several starts")
     diagnostics = trainer.check(jax.random.fold_in(key_check, 0), chosen.state)
     verdict = judge(
-        history, log_partition, diagnostics, kept_update=kept, is_gaussian=chosen.is_gaussian
+        history, log_partition, diagnostics, kept_update=kept, is_base=chosen.is_base
     )
     if was_stopped:
         verdict += (

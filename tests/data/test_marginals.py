@@ -371,6 +371,19 @@ def test_the_best_body_is_taken():
     assert own[1] > affine[1] + 0.3 and own[2] > affine[2] + 0.3
 
 
+def test_of_very_many_values_some_stand_for_all(monkeypatch):
+    """The same bodies, nearly, from a fifth of the values; the seed is that of the columns."""
+    columns = {name: table_columns()[name] for name in ("bimodal", "no charge", "capped", "heavy")}
+    _, whole, values = fitted(columns)
+    monkeypatch.setattr("harmonium.data.body_choice.MOST_VALUES", 400)
+    _, some, _ = fitted(columns)
+    for one_part, other in zip(whole.parts, some.parts, strict=True):
+        np.testing.assert_array_equal(one_part.atoms, other.atoms)
+        np.testing.assert_allclose(one_part.masses, other.masses, rtol=1e-12)
+    lost = whole.log_density(values).mean(axis=0) - some.log_density(values).mean(axis=0)
+    assert np.all(lost < 0.02)
+
+
 @pytest.mark.parametrize("body", ["affine", "asinh", "mixture"])
 def test_a_body_can_be_asked_for(body):
     _, marginals, _ = fitted(table_columns(400, seed=13), body, atoms=False)

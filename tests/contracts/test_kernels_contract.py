@@ -17,9 +17,11 @@ from harmonium.sampling import (
     HMC,
     MALA,
     AbstractKernel,
+    Alternate,
     BlockGibbs,
     CrankNicolsonMALA,
     GibbsLangevin,
+    Independence,
     Langevin,
     ReplicaExchange,
 )
@@ -29,6 +31,9 @@ from harmonium.sampling.kernel import PlainState, settle
 
 AFFINE = brute.affine_model("bernoulli", n_visible=3)
 DEEP = brute.deep_model("spin", n_visible=3)
+# Close to its base, so that jumps are accepted.
+BASED = brute.on_mixture(brute.deep_model("bernoulli", n_visible=3, scale=0.3))
+AFFINE_BASED = brute.on_mixture(AFFINE)
 
 LEVELS = jnp.asarray([0.0, 0.3, 0.6, 1.0])
 CENTER = center_at(DEEP, jnp.asarray([[0.5, -0.2, 0.9], [1.0, 0.4, 0.3]]))
@@ -42,6 +47,12 @@ KERNELS = {
     "GibbsLangevin": (GibbsLangevin(0.1), DEEP),
     "CrankNicolsonMALA": (CrankNicolsonMALA(0.1), DEEP),
     "ReplicaExchange": (ReplicaExchange(MALA(0.1), LEVELS, center=CENTER), DEEP),
+    "Independence": (Independence(), BASED),
+    "Alternate": (Alternate(MALA(0.02), n_moves=2), BASED),
+    "Alternate, affine": (Alternate(BlockGibbs(), n_moves=1), AFFINE),
+    "MALA on a mixture": (MALA(0.02), BASED),
+    "BlockGibbs on a mixture": (BlockGibbs(), AFFINE_BASED),
+    "ReplicaExchange of jumps": (ReplicaExchange(Alternate(MALA(0.02), n_moves=1), LEVELS), BASED),
     "ReplicaExchange, affine": (ReplicaExchange(BlockGibbs(), LEVELS, n_moves=2), AFFINE),
 }
 each_kernel = pytest.mark.parametrize("name", KERNELS)
@@ -258,6 +269,11 @@ def test_block_gibbs_says_that_it_needs_an_affine_map():
     [
         (lambda: HMC(n_leapfrog=0), "HMC.*at least one leapfrog step; got n_leapfrog=0"),
         (lambda: GibbsLangevin(n_langevin=0), "GibbsLangevin.*at least one Langevin step; got"),
+        (
+            lambda: Alternate(MALA(), n_moves=0),
+            "at least one move between jumps; got MALA, n_moves=0",
+        ),
+        (lambda: Alternate(ReplicaExchange()), "a kernel of one replica.*got ReplicaExchange"),
     ],
 )
 def test_a_kernel_that_could_not_move_is_refused(build, words):

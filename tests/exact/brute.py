@@ -1,7 +1,7 @@
 """Independent NumPy references: every quantity is the definition of theory.md, summed term by term.
 
 Nothing here calls an energy, a free energy or an oracle of harmonium; a model is only a container
-of W, b, c, an alphabet and a feature map f (which test_feature_maps.py compares with NumPy).
+of W, b, c, an alphabet, a base and a feature map f (which test_feature_maps.py compares with NumPy).
 """
 
 import itertools
@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 from scipy.special import logsumexp
 
 import harmonium.model as hm
@@ -59,6 +60,58 @@ def deep_model(alphabet, n_visible=2, n_hidden=3, widths=(4, 3), seed=1, scale=1
     return with_parameters(model, np.random.default_rng(seed), scale)
 
 
+def random_mixture(n_visible, n_components=3, seed=0, scale=0.5, spread=1.0):
+    """A random mixture with correlated coordinates and unequal weights."""
+    rng = np.random.default_rng(seed)
+    roots = scale * rng.normal(size=(n_components, n_visible, n_visible))
+    covariances = roots @ np.swapaxes(roots, 1, 2) + 0.3 * scale**2 * np.eye(n_visible)
+    weights = rng.dirichlet(np.full(n_components, 4.0))
+    means = spread * rng.normal(size=(n_components, n_visible)) + 0.2
+    return hm.Mixture.from_moments(weights, means, covariances)
+
+
+def on_mixture(model, mixture=None, seed=0):
+    """The model on a mixture base in place of its own."""
+    mixture = random_mixture(model.n_visible, seed=seed) if mixture is None else mixture
+    return eqx.tree_at(lambda m: m.base, model, hm.MixtureBase(mixture), is_leaf=_is_base)
+
+
+def _is_base(node):
+    return isinstance(node, hm.AbstractBase)
+
+
+def mixture_parts(mixture):
+    """Weights, means and covariances as NumPy arrays."""
+    factors = np.asarray(mixture.factors, np.float64)
+    weights = np.exp(np.asarray(mixture.log_weights, np.float64))
+    return weights, np.asarray(mixture.means, np.float64), factors @ np.swapaxes(factors, 1, 2)
+
+
+def mixture_log_density(mixture, rows):
+    """Log of the density at every row, by scipy."""
+    parts = zip(*mixture_parts(mixture), strict=True)
+    terms = [
+        np.log(w) + np.atleast_1d(stats.multivariate_normal(mean, covariance).logpdf(rows))
+        for w, mean, covariance in parts
+    ]
+    return logsumexp(np.stack(terms), axis=0)
+
+
+def base_parts(model):
+    """The base as log of its mass, weights, means and covariances: exp(-x·x) is pi^(n/2) N(0, I/2)."""
+    if isinstance(model.base, hm.MixtureBase):
+        return 0.0, *mixture_parts(model.base.mixture)
+    n = model.base.n_visible
+    return n / 2 * np.log(np.pi), np.ones(1), np.zeros((1, n)), np.eye(n)[None] / 2
+
+
+def base_energies(model, rows):
+    """U(x) of every row."""
+    if isinstance(model.base, hm.MixtureBase):
+        return -mixture_log_density(model.base.mixture, rows)
+    return np.sum(rows * rows, axis=1)
+
+
 def numbers(model):
     """W, b, c as NumPy arrays."""
     leaves = (model.weights, model.visible_bias, model.hidden_bias)
@@ -82,10 +135,10 @@ def features(model, rows):
 
 
 def energy(model, x, h):
-    """E(x, h) = x·x + h·(W f(x)) - c·h - b·x, with explicit loops."""
+    """E(x, h) = U(x) + h·(W f(x)) - c·h - b·x, with explicit loops."""
     weights, visible_bias, hidden_bias = numbers(model)
     f = features(model, x[None, :])[0]
-    total = sum(x[i] ** 2 - visible_bias[i] * x[i] for i in range(len(x)))
+    total = base_energies(model, x[None, :])[0] - sum(visible_bias[i] * x[i] for i in range(len(x)))
     for k in range(len(h)):
         total += h[k] * (sum(weights[k, m] * f[m] for m in range(len(f))) - hidden_bias[k])
     return total
@@ -94,9 +147,9 @@ def energy(model, x, h):
 def energies(model, rows):
     """E(x, h) of every row with every hidden state, shape (rows, states)."""
     weights, visible_bias, hidden_bias = numbers(model)
-    quadratic = np.sum(rows * rows, axis=1) - rows @ visible_bias
+    own = base_energies(model, rows) - rows @ visible_bias
     coupling = (features(model, rows) @ weights.T - hidden_bias) @ states(model).T
-    return quadratic[:, None] + coupling
+    return own[:, None] + coupling
 
 
 def free_energies(model, rows):
@@ -128,10 +181,10 @@ def grid_log_partition(model, **settings):
 
 
 class Mixture:
-    """p(x) of an affine model as what it is: 2^k Gaussians of covariance I/2 (theory, section 3).
+    """p(x) of an affine model as what it is: Gaussians, one per hidden state and component of the base (theory, section 3).
 
-    Completing the square in x·x + h·W(Ax + d) - c·h - b·x gives the mean (b - AᵀWᵀh)/2 and the
-    integral pi^(n/2) exp(|b - AᵀWᵀh|²/4 + c·h - h·W d).
+    A component N(m, S) tilted by t = b - AᵀWᵀh has the mean m + S t and the integral exp(t·m + t·S t/2); exp(-x·x) is
+    pi^(n/2) N(0, I/2).
     """
 
     def __init__(self, model):
@@ -139,19 +192,18 @@ class Mixture:
         n_visible = len(visible_bias)
         origin = features(model, np.zeros((1, n_visible)))[0]
         matrix = (features(model, np.eye(n_visible)) - origin).T
-        self.states = states(model)
-        log_terms = []
-        means = []
-        for h in self.states:
-            drive = visible_bias - matrix.T @ weights.T @ h
-            means.append(drive / 2)
-            log_terms.append(
-                n_visible / 2 * np.log(np.pi)
-                + drive @ drive / 4
-                + hidden_bias @ h
-                - h @ weights @ origin
-            )
-        self.means = np.array(means)
+        log_mass, shares, centers, covariances = base_parts(model)
+        terms = []
+        for h, component in itertools.product(states(model), range(len(shares))):
+            tilt = visible_bias - matrix.T @ weights.T @ h
+            center, covariance = centers[component], covariances[component]
+            pull = covariance @ tilt
+            log_term = log_mass + np.log(shares[component]) + tilt @ center + tilt @ pull / 2
+            log_term += hidden_bias @ h - h @ weights @ origin
+            terms.append((h, log_term, center + pull, covariance))
+        self.states, log_terms, self.means, self.covariances = map(
+            np.array, zip(*terms, strict=True)
+        )
         self.log_partition = logsumexp(log_terms)
         self.probabilities = np.exp(log_terms - self.log_partition)
 
@@ -164,7 +216,7 @@ class Mixture:
     def second_moments(self):
         """E[x xᵀ]."""
         between = np.einsum("s,si,sj->ij", self.probabilities, self.means, self.means)
-        return between + np.eye(self.means.shape[1]) / 2
+        return between + np.einsum("s,sij->ij", self.probabilities, self.covariances)
 
     @property
     def hidden_mean(self):
@@ -174,7 +226,9 @@ class Mixture:
     def sample(self, rng, n):
         """n independent draws of x, by NumPy."""
         which = rng.choice(len(self.probabilities), size=n, p=self.probabilities)
-        return self.means[which] + np.sqrt(0.5) * rng.normal(size=(n, self.means.shape[1]))
+        roots = np.linalg.cholesky(self.covariances)
+        noise = rng.normal(size=(n, self.means.shape[1]))
+        return self.means[which] + np.einsum("rij,rj->ri", roots[which], noise)
 
 
 def assert_within(values, expected, sigmas=5.0, label=""):

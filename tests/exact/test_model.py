@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact import brute
+from scipy import stats
 from scipy.special import logsumexp
 
 import harmonium.model as hm
@@ -27,6 +28,8 @@ MODELS = {
         [1, 3, 10],
     )
 }
+for name in ("affine bernoulli k=3", "affine spin k=10", "deep bernoulli k=10", "deep spin k=1"):
+    MODELS[f"{name} on a mixture"] = brute.on_mixture(MODELS[name])
 MODELS["affine bernoulli k=12"] = brute.affine_model("bernoulli", n_hidden=12, seed=4, scale=0.4)
 
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
@@ -99,12 +102,23 @@ def test_score_is_minus_the_slope_of_the_free_energy(model):
 
 @each_model
 def test_score_is_the_formula_of_section_5(model):
-    # grad F = 2x - b + J_f(x)ᵀ Wᵀ E[h|x]
+    # grad F = grad U - b + J_f(x)ᵀ Wᵀ E[h|x]
     weights, visible_bias, _ = brute.numbers(model)
     rows = rows_for(model)
     jacobians = np.asarray(jax.vmap(jax.jacfwd(model.feature_map))(jnp.asarray(rows)))
     pull = np.einsum("rmi,km,rk->ri", jacobians, weights, brute.hidden_means(model, rows))
-    close(jax.vmap(model.score)(jnp.asarray(rows)), -(2 * rows - visible_bias + pull))
+    expected = -(base_slopes(model, rows) - visible_bias + pull)
+    close(jax.vmap(model.score)(jnp.asarray(rows)), expected)
+
+
+def base_slopes(model, rows):
+    """grad U of every row: the posterior mean over components of S⁻¹(x - m); 2x of the Gaussian."""
+    _, weights, means, covariances = brute.base_parts(model)
+    parts = list(zip(weights, means, covariances, strict=True))
+    log_joint = [np.log(w) + stats.multivariate_normal(m, s).logpdf(rows) for w, m, s in parts]
+    posterior = np.exp(np.stack(log_joint) - logsumexp(np.stack(log_joint), axis=0))
+    pulls = np.stack([(rows - m) @ np.linalg.inv(s) for _, m, s in parts])
+    return np.einsum("kr,kri->ri", posterior, pulls)
 
 
 @pytest.mark.parametrize("n_units", [1, 2, 5, 12])
@@ -147,9 +161,11 @@ def test_sampled_units_have_the_posterior_probabilities(alphabet):
     brute.assert_within(draws == high, p_high, label=alphabet)
 
 
+@pytest.mark.parametrize("has_modes", [False, True], ids=["Gaussian", "mixture"])
 @each_alphabet
-def test_conditional_visible_completes_the_square(alphabet):
+def test_conditional_visible_completes_the_square(alphabet, has_modes):
     model = brute.affine_model(alphabet, n_visible=2)
+    model = brute.on_mixture(model) if has_modes else model
     nodes, _ = brute.grid(2, half_width=9.0, n_points=181)
     log_joint = -brute.energies(model, nodes)
     for column, h in enumerate(brute.states(model)):
@@ -158,7 +174,8 @@ def test_conditional_visible_completes_the_square(alphabet):
         covariance = (nodes - mean).T @ (weight[:, None] * (nodes - mean))
         actual = model.conditional_visible(jnp.asarray(h))
         close(actual.mean, mean)
-        close(np.diag(np.asarray(actual.variance)), covariance)
+        close(actual.variance, np.diag(covariance))
+        assert has_modes or np.abs(covariance[0, 1]) < TOLERANCE
 
 
 @each_alphabet
@@ -228,6 +245,7 @@ def test_a_batch_is_answered_with_vmap(unannotated):
         ((3, 2), {"feature_map": feature_maps.Identity(3).__call__}, None),
         ((3, 2), {"feature_map": feature_maps.Affine(jnp.ones((2, 4)))}, "cannot take one row"),
         ((3, 2), {"feature_map": jnp.sum}, "one vector"),
+        ((3, 2), {"base": hm.GaussianBase(2)}, "as many visible units; got n_visible=2"),
     ],
 )
 def test_construction_is_checked(sizes, options, words, unannotated):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from exact import brute
 from scipy.integrate import dblquad, quad
+from scipy.special import logsumexp
 
 import harmonium.model as hm
 from harmonium.errors import InfeasibleError
@@ -22,29 +23,37 @@ from harmonium.model import (
 )
 
 each_alphabet = pytest.mark.parametrize("alphabet", brute.ALPHABETS)
+each_base = pytest.mark.parametrize("has_modes", [False, True], ids=["Gaussian", "mixture"])
+
+
+def based(model, has_modes):
+    return brute.on_mixture(model) if has_modes else model
 
 
 @pytest.mark.parametrize(("n_visible", "n_hidden", "seed"), [(1, 2, 0), (2, 5, 1), (6, 8, 2)])
+@each_base
 @each_alphabet
-def test_enumeration_is_the_sum_over_all_states(alphabet, n_visible, n_hidden, seed):
-    model = brute.affine_model(alphabet, n_visible, n_hidden, seed=seed)
+def test_enumeration_is_the_sum_over_all_states(alphabet, has_modes, n_visible, n_hidden, seed):
+    model = based(brute.affine_model(alphabet, n_visible, n_hidden, seed=seed), has_modes)
     expected = brute.Mixture(model).log_partition
     assert enumerated_log_partition(model) == pytest.approx(expected, abs=1e-10)
     assert exact_log_partition(model) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("n_visible", [1, 2])
+@each_base
 @each_alphabet
-def test_enumeration_is_the_integral(alphabet, n_visible):
-    model = brute.affine_model(alphabet, n_visible)
+def test_enumeration_is_the_integral(alphabet, has_modes, n_visible):
+    model = based(brute.affine_model(alphabet, n_visible), has_modes)
     expected = brute.grid_log_partition(model, half_width=10.0, n_points=241)
     assert enumerated_log_partition(model) == pytest.approx(expected, abs=1e-10)
     assert quadrature_log_partition(model) == pytest.approx(expected, abs=1e-6)
 
 
+@each_base
 @each_alphabet
-def test_quadrature_agrees_with_scipy_in_one_dimension(alphabet):
-    model = brute.deep_model(alphabet, n_visible=1, seed=3, scale=3.0)
+def test_quadrature_agrees_with_scipy_in_one_dimension(alphabet, has_modes):
+    model = based(brute.deep_model(alphabet, n_visible=1, seed=3, scale=3.0), has_modes)
     # Shifted by F at one point, so that scipy sees numbers of order one.
     shift = brute.free_energies(model, np.zeros((1, 1)))[0]
     integral, _ = quad(
@@ -84,6 +93,32 @@ def test_quadrature_follows_mass_far_from_the_origin(bias):
     assert quadrature_log_partition(model) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("n_visible", [1, 2])
+def test_quadrature_finds_narrow_and_far_components(n_visible, deep):
+    # Widths of 0.01 and 3, a thousand widths apart; the reference is a sum of integrals of their own.
+    sds, places = np.array([0.01, 3.0, 0.02]), np.array([-70.0, 0.0, 50.0])
+    mixture = hm.Mixture.from_moments(
+        np.array([0.3, 0.5, 0.2]),
+        np.tile(places[:, None], n_visible),
+        sds[:, None, None] ** 2 * np.eye(n_visible),
+    )
+    model = (brute.deep_model if deep else brute.affine_model)("spin", n_visible, scale=0.5)
+    model = brute.on_mixture(model, mixture)
+    model = eqx.tree_at(lambda m: m.visible_bias, model, 0.01 * model.visible_bias)
+    total = []
+    for weight, sd, place in zip([0.3, 0.5, 0.2], sds, places, strict=True):
+        nodes, log_cell = brute.grid(n_visible, half_width=14 * sd, n_points=281, center=place)
+        own = -np.sum(((nodes - place) / sd) ** 2, axis=1) / 2
+        own += np.log(weight) - n_visible * np.log(sd * np.sqrt(2 * np.pi))
+        rest = brute.base_energies(model, nodes) - brute.free_energies(model, nodes)
+        total.append(logsumexp(own + rest) + log_cell)
+    assert quadrature_log_partition(model) == pytest.approx(logsumexp(total), abs=1e-5)
+    if not deep:
+        exact = brute.Mixture(model).log_partition
+        assert enumerated_log_partition(model) == pytest.approx(exact, abs=1e-8)
+
+
 @each_alphabet
 def test_fifteen_hidden_units_are_summed_in_blocks(alphabet):
     # Two blocks of 2^14; the reference holds all 2^15 states at once.
@@ -92,8 +127,9 @@ def test_fifteen_hidden_units_are_summed_in_blocks(alphabet):
     assert enumerated_log_partition(model) == pytest.approx(expected, abs=1e-10)
 
 
-def test_a_float32_model_is_summed_in_double():
-    model = brute.affine_model("bernoulli", n_hidden=6, seed=7)
+@each_base
+def test_a_float32_model_is_summed_in_double(has_modes):
+    model = based(brute.affine_model("bernoulli", n_hidden=6, seed=7), has_modes)
     single = jax.tree.map(
         lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, model
     )
@@ -104,9 +140,12 @@ def test_a_float32_model_is_summed_in_double():
     assert enumerated_log_partition(single) == pytest.approx(expected, abs=1e-10)
 
 
+@each_base
 @each_alphabet
-def test_exact_samples_have_the_moments_of_the_mixture(alphabet):
-    model = brute.affine_model(alphabet, n_hidden=5, seed=8, scale=0.3)
+def test_exact_samples_have_the_moments_of_the_mixture(alphabet, has_modes):
+    # On the mixture other seeds would make hidden units nearly constant.
+    seed = {"bernoulli": 12, "spin": 13}[alphabet] if has_modes else 8
+    model = based(brute.affine_model(alphabet, n_hidden=5, seed=seed, scale=0.3), has_modes)
     mixture = brute.Mixture(model)
     draws = np.asarray(exact_samples(jax.random.key(9), model, 20000))
     assert draws.shape == (20000, 3)

@@ -17,6 +17,7 @@ MODELS = {
     for build in (brute.affine_model, brute.deep_model)
     for alphabet in brute.ALPHABETS
 }
+MODELS |= {f"{name} on a mixture": brute.on_mixture(model) for name, model in MODELS.items()}
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
 
@@ -31,8 +32,10 @@ def test_base_log_partition_is_the_closed_form(model):
         units = np.sum(np.log(1 + np.exp(hidden_bias)))
     else:
         units = np.sum(np.log(2 * np.cosh(hidden_bias)))
-    n_visible = len(visible_bias)
-    expected = n_visible / 2 * np.log(np.pi) + visible_bias @ visible_bias / 4 + units
+    log_mass, weights, means, covariances = brute.base_parts(model)
+    # Of the Gaussian: (n/2) log pi + |b|²/4.
+    spreads = np.einsum("i,kij,j->k", visible_bias, covariances, visible_bias)
+    expected = log_mass + np.log(weights @ np.exp(means @ visible_bias + spreads / 2)) + units
     np.testing.assert_allclose(float(base_log_partition(model)), expected, rtol=1e-12)
 
 
@@ -54,20 +57,23 @@ def test_base_free_energy_is_that_of_the_model_without_weights(model):
 
 
 @each_model
-def test_sample_base_has_the_moments_of_the_gaussian(model):
+def test_sample_base_has_the_moments_of_the_tilted_base(model):
     draws = np.asarray(sample_base(jax.random.key(5), model, 100_000))
-    centered = draws - np.asarray(model.visible_bias) / 2
-    brute.assert_within(centered, np.zeros(model.n_visible), label="mean")
-    products = np.einsum("ri,rj->rij", centered, centered)
-    brute.assert_within(products, np.eye(model.n_visible) / 2, label="covariance")
-    # E[z^4] = 3/4 for variance 1/2: a wrong shape of the same width would show.
-    brute.assert_within(centered**4, np.full(model.n_visible, 0.75), label="fourth moment")
+    truth = brute.Mixture(without_weights(model))
+    brute.assert_within(draws, truth.mean, label="mean")
+    products = np.einsum("ri,rj->rij", draws, draws)
+    brute.assert_within(products, truth.second_moments, label="second moments")
+    # A wrong shape of the same width would show in E[(x - m)^4] = 3 v² + 6 v d² + d⁴ of a part at the distance d.
+    distances = (truth.means - truth.mean) ** 2
+    variances = np.diagonal(truth.covariances, axis1=1, axis2=2)
+    fourth = truth.probabilities @ (3 * variances**2 + 6 * variances * distances + distances**2)
+    brute.assert_within((draws - truth.mean) ** 4, fourth, label="fourth moment")
 
 
 @each_model
 @pytest.mark.parametrize("beta", [0.0, 0.25, 1.0])
 def test_tempered_free_energy_is_the_formula(model, beta):
-    # F_beta(x) = x·x - b·x - sum_k log_normalizer(c_k - beta w_k·f(x))
+    # F_beta(x) = U(x) - b·x - sum_k log_normalizer(c_k - beta w_k·f(x))
     weights, visible_bias, hidden_bias = brute.numbers(model)
     rows = np.random.default_rng(0).normal(size=(5, model.n_visible))
     logits = hidden_bias - beta * brute.features(model, rows) @ weights.T
@@ -75,7 +81,7 @@ def test_tempered_free_energy_is_the_formula(model, beta):
         units = np.log1p(np.exp(logits))
     else:
         units = np.log(2 * np.cosh(logits))
-    expected = np.sum(rows**2, axis=1) - rows @ visible_bias - units.sum(axis=1)
+    expected = brute.base_energies(model, rows) - rows @ visible_bias - units.sum(axis=1)
     actual = jax.vmap(temper(model, beta).free_energy)(jnp.asarray(rows))
     np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-10)
 

@@ -134,7 +134,7 @@ def identify(trainer: Trainer, start: State, key: RandomKey, n_updates: int) -> 
     """What a fit depends on, in words or digests; the optimizer, of which nothing can be told, is not in it."""
     return {
         "data": _digest((trainer.training, trainer.held_out)),
-        "model": _digest(start.parameters) + eqx.tree_pformat(trainer.static),
+        "model": _digest((start.parameters, trainer.static)) + eqx.tree_pformat(trainer.static),
         "objective": eqx.tree_pformat(trainer.objective) + _digest(trainer.objective),
         "settings": f"{trainer.settings} {trainer.updates_per_evaluation}",
         "number of updates": str(n_updates),

@@ -17,7 +17,7 @@ from harmonium.learning.devices import agreed
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import draw_indices
 from harmonium.learning.trainer import cosine_decay
-from harmonium.model import Harmonium
+from harmonium.model import Harmonium, split_trainable
 from harmonium.typing import Batch, RandomKey, Scalar, Training
 
 CHUNKS = 10
@@ -86,9 +86,10 @@ def fit_ensemble(
     """
     started = time.monotonic()
     settings = EnsembleSettings() if settings is None else settings
-    run = _Run(settings, eqx.filter(models, eqx.is_inexact_array, inverse=True), data, objectives)
+    parameters, static = split_trainable(models)
+    run = _Run(settings, static, data, objectives)
     key_init, key_loop = jax.random.split(key)
-    members = run.start(key_init, models)
+    members = run.start(key_init, parameters)
     losses = []
     longest = -(-settings.n_updates // CHUNKS)
     for done in range(0, settings.n_updates, longest):
@@ -128,16 +129,16 @@ class _Run(eqx.Module):
             optax.adamw(self.settings.learning_rate, weight_decay=1e-4),
         )
 
-    def start(self, key: RandomKey, models: Harmonium) -> _Member:
-        parameters = eqx.filter(models, eqx.is_inexact_array)
+    def start(self, key: RandomKey, parameters: Harmonium) -> _Member:
         keys = jax.random.split(key, self.data.shape[0])
 
-        def begin(key: RandomKey, parameters: Any, rows: Any, objective: Any) -> _Member:
-            model = eqx.combine(parameters, self.static)
+        def begin(key: RandomKey, parameters: Any, static: Any, rows: Any, objective: Any):
+            model = eqx.combine(parameters, static)
             carry = objective.init(key, model, rows)
             return _Member(parameters, parameters, self.optimizer.init(parameters), carry)
 
-        return eqx.filter_vmap(begin)(keys, parameters, self.data, self.objectives)
+        # What is not trained may have members too: each has a base of its own.
+        return eqx.filter_vmap(begin)(keys, parameters, self.static, self.data, self.objectives)
 
     @eqx.filter_jit
     def advance(
@@ -149,21 +150,30 @@ class _Run(eqx.Module):
             members, update = state
             keys = jax.random.split(key, self.data.shape[0])
 
-            def step(key: RandomKey, member: _Member, rows: Any, objective: Any) -> Any:
-                return self._update(key, member, rows, objective, update)
+            def step(key: RandomKey, member: _Member, static: Any, rows: Any, objective: Any):
+                return self._update(key, member, static, rows, objective, update)
 
-            members, loss = eqx.filter_vmap(step)(keys, members, self.data, self.objectives)
+            members, loss = eqx.filter_vmap(step)(
+                keys, members, self.static, self.data, self.objectives
+            )
             return (members, update + 1), loss
 
         (members, _), losses = jax.lax.scan(body, (members, done), jax.random.split(key, length))
         return members, jnp.mean(losses, axis=0)
 
     def _update(
-        self, key: RandomKey, member: _Member, rows: Any, objective: Any, update: Scalar
+        self,
+        key: RandomKey,
+        member: _Member,
+        static: Any,
+        rows: Any,
+        objective: Any,
+        update: Scalar,
     ) -> tuple[_Member, Scalar]:
         key_batch, key_ascend = jax.random.split(key)
-        batch = self._batch(key_batch, member, rows, update)
-        model = eqx.combine(member.parameters, self.static)
+        teacher = eqx.combine(member.averaged, static)
+        batch = self._batch(key_batch, teacher, rows, update)
+        model = eqx.combine(member.parameters, static)
         ascent = objective.ascend(key_ascend, model, batch, member.carry)
         descent = jax.tree.map(jnp.negative, ascent.gradient)
         change, optimizer_state = self.optimizer.update(
@@ -181,14 +191,13 @@ class _Run(eqx.Module):
         )
         return _Member(parameters, averaged, optimizer_state, ascent.carry), ascent.metrics["loss"]
 
-    def _batch(self, key: RandomKey, member: _Member, rows: Training, update: Scalar) -> Batch:
+    def _batch(self, key: RandomKey, teacher: Harmonium, rows: Training, update: Scalar) -> Batch:
         """Rows at random; with trimming, the likeliest of a larger draw under the teacher."""
         size, trim = self.settings.batch_size, self.settings.trim
         drawn = round(size / (1 - trim))
         batch = rows[draw_indices(key, drawn, rows.shape[0])]
         if drawn == size:
             return batch
-        teacher = eqx.combine(member.averaged, self.static)
         order = jnp.argsort(jax.vmap(teacher.free_energy)(batch))
         taught = update >= TEACHING * self.settings.n_updates
         # Before the teacher knows anything, the first rows drawn are as good as any.

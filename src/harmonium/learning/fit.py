@@ -6,7 +6,6 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +29,7 @@ from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.supply import Pools
 from harmonium.learning.trainer import FitSettings, State, Trainer, default_optimizer
-from harmonium.model import Harmonium
+from harmonium.model import Harmonium, split_trainable
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
 
 _log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ def fit(
         settings=settings,
         training=training,
         held_out=held_out,
-        static=eqx.filter(model, eqx.is_inexact_array, inverse=True),
+        static=split_trainable(model)[1],
         updates_per_evaluation=_updates_per_evaluation(n_updates, settings),
     )
     _log.info("compiling")

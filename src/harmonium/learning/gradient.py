@@ -1,5 +1,6 @@
 """The gradient of the log-likelihood (theory, section 7), with the hidden units summed out or sampled."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.model import Harmonium
+from harmonium.model import Harmonium, split_trainable
 from harmonium.typing import (
     Batch,
     Hidden,
@@ -41,7 +42,7 @@ def log_likelihood_gradient(
     model, weighted by exp(`log_weights`) (chains,) where given. With hidden="marginal" the hidden
     units are summed out exactly, which needs no key; hidden="sampled" draws h from p(h|x) once per
     row instead: also unbiased, with a larger variance. Parts of the model that are not
-    floating-point arrays come back as None. Raises `InvalidInputError` for a wrong shape or a
+    floating-point arrays, and its base, come back as None. Raises `InvalidInputError` for a wrong shape or a
     missing key.
     """
     return contrast(model, data, negatives, hidden, key=key, log_weights=log_weights)[1]
@@ -65,7 +66,9 @@ def contrast(
         log_weights = jnp.zeros(negatives.shape[0], negatives.dtype)
     weight = jax.nn.softmax(log_weights)
     if hidden == "marginal":
-        return eqx.filter_value_and_grad(_marginal_contrast)(model, data, negatives, weight)
+        return value_and_gradient(
+            lambda model: _marginal_contrast(model, data, negatives, weight), model
+        )
     if hidden != "sampled" or key is None:
         raise InvalidInputError(
             describe(
@@ -77,9 +80,20 @@ def contrast(
     key_data, key_negatives = jax.random.split(key)
     hidden_data = sample_hidden(key_data, model, data)
     hidden_negatives = sample_hidden(key_negatives, model, negatives)
-    return eqx.filter_value_and_grad(_sampled_contrast)(
-        model, (data, hidden_data), (negatives, hidden_negatives), weight
-    )
+    pairs = (data, hidden_data), (negatives, hidden_negatives)
+    return value_and_gradient(lambda model: _sampled_contrast(model, *pairs, weight), model)
+
+
+def value_and_gradient(
+    function: Callable[[Harmonium], Scalar], model: Harmonium
+) -> tuple[Scalar, Harmonium]:
+    """The value of a function of the model, and its gradient in what is trained; None elsewhere."""
+    parameters, static = split_trainable(model)
+
+    def of_parameters(parameters: Harmonium) -> Scalar:
+        return function(eqx.combine(parameters, static))
+
+    return eqx.filter_value_and_grad(of_parameters)(parameters)
 
 
 def sample_hidden(key: RandomKey, model: Harmonium, rows: Batch) -> HiddenBatch:

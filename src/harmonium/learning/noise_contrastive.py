@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from harmonium.learning.gradient import value_and_gradient
 from harmonium.learning.negatives import Chains, training_kernel
 from harmonium.learning.objectives import AbstractObjective, Ascent
 from harmonium.model import Harmonium, base_log_partition
@@ -40,7 +41,7 @@ class NoiseContrastive(AbstractObjective):
             terms = jax.nn.log_sigmoid(data_logit) + jax.nn.log_sigmoid(-noise_logit)
             return jnp.mean(terms)
 
-        value, gradient = eqx.filter_value_and_grad(objective)(model, carry)
+        value, gradient = value_and_gradient(lambda model: objective(model, carry), model)
         slope = jax.grad(objective, 1)(model, carry)
         both = jnp.concatenate([self._logits(model, rows, carry) for rows in (batch, noise)])
         curvature = 2 * jnp.mean(jax.nn.sigmoid(both) * jax.nn.sigmoid(-both))

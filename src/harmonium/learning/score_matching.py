@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, describe
+from harmonium.learning.gradient import value_and_gradient
 from harmonium.learning.negatives import Chains, training_kernel
 from harmonium.learning.objectives import AbstractObjective, Ascent
 from harmonium.model import Harmonium
@@ -81,7 +81,7 @@ class DenoisingScoreMatching(AbstractObjective):
 
     def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
         """Minus the gradient of the loss."""
-        loss, gradient = eqx.filter_value_and_grad(lambda m: self.loss(key, m, batch))(model)
+        loss, gradient = value_and_gradient(lambda m: self.loss(key, m, batch), model)
         ascent = jax.tree.map(jnp.negative, gradient)
         return Ascent(ascent, None, carry, {"loss": loss})
 

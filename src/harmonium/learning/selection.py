@@ -62,7 +62,10 @@ def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
 
 
 def _rate_base(trainer: Trainer, state: State) -> Chosen:
-    """The Gaussian fit, W = 0 and b twice the mean: its log Z is known, and no returned model may be worse."""
+    """The model without interaction: its log Z is known, and no returned model may be worse.
+
+    W = 0, and b is twice the mean: the Gaussian fit. A base that has modes is taken as it is, with b = 0.
+    """
     gaussian = _without_interaction(state.averaged, trainer.training.completed)
     state = eqx.tree_at(lambda s: s.averaged, state, gaussian)
     value = float(base_log_partition(trainer.combine(state.averaged)))
@@ -71,10 +74,12 @@ def _rate_base(trainer: Trainer, state: State) -> Chosen:
 
 @eqx.filter_jit
 def _without_interaction(parameters: Harmonium, rows: Batch) -> Harmonium:
+    mean = jnp.mean(rows, axis=0)
+    bias = jnp.zeros_like(mean) if parameters.base.has_modes else 2 * mean
     return eqx.tree_at(
         lambda model: (model.weights, model.visible_bias),
         parameters,
-        (jnp.zeros_like(parameters.weights), 2 * jnp.mean(rows, axis=0)),
+        (jnp.zeros_like(parameters.weights), bias),
     )
 
 

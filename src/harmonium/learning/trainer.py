@@ -15,7 +15,7 @@ from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import AbstractRows
 from harmonium.learning.trust_region import limit_update
-from harmonium.model import Harmonium
+from harmonium.model import Harmonium, split_trainable
 from harmonium.sampling import AbstractKernel, ChainDiagnostics
 from harmonium.sampling.equilibrium import check_equilibrium
 from harmonium.sampling.population import systematic_indices
@@ -98,7 +98,7 @@ class Trainer(eqx.Module):
 
     def start(self, key_init: RandomKey, key_loop: RandomKey, model: Harmonium) -> State:
         """The state before the first update."""
-        parameters = eqx.filter(model, eqx.is_inexact_array)
+        parameters, _ = split_trainable(model)
         return State(
             parameters=parameters,
             averaged=parameters,

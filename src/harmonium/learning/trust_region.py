@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from harmonium.learning.negatives import Negatives
-from harmonium.model import Harmonium
+from harmonium.model import Harmonium, split_trainable
 from harmonium.typing import PerChain, Scalar
 
 
@@ -28,7 +28,7 @@ def limit_update(
     order, by one forward-mode derivative along the update.
     """
     weight = jax.nn.softmax(negatives.log_weights)
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    parameters, static = split_trainable(model)
 
     def free_energies(parameters: Harmonium) -> PerChain:
         return jax.vmap(eqx.combine(parameters, static).free_energy)(negatives.positions)

@@ -1,8 +1,16 @@
 """Layer 1: what p(x, h) is."""
 
 from harmonium.model import feature_maps
-from harmonium.model.harmonium import ConditionalVisible, Harmonium, check_finite
+from harmonium.model.bases import (
+    AbstractBase,
+    ConditionalVisible,
+    GaussianBase,
+    MixtureBase,
+    with_wide_component,
+)
+from harmonium.model.harmonium import Harmonium, check_finite, split_trainable
 from harmonium.model.hidden_units import AbstractHiddenUnits, Bernoulli, Spin
+from harmonium.model.mixture import Mixture
 from harmonium.model.oracles import (
     enumerated_log_partition,
     exact_log_partition,
@@ -20,11 +28,15 @@ from harmonium.model.tempering import (
 )
 
 __all__ = [
+    "AbstractBase",
     "AbstractHiddenUnits",
     "Bernoulli",
     "Center",
     "ConditionalVisible",
+    "GaussianBase",
     "Harmonium",
+    "Mixture",
+    "MixtureBase",
     "Path",
     "Spin",
     "base_free_energy",
@@ -37,5 +49,7 @@ __all__ = [
     "feature_maps",
     "quadrature_log_partition",
     "sample_base",
+    "split_trainable",
     "temper",
+    "with_wide_component",
 ]

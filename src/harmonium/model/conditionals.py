@@ -1,37 +1,45 @@
 """Some coordinates of x given the others, in closed form: affine feature maps with few hidden units.
 
-Given h, x is Gaussian with precision 2 I; given known coordinates too, the open ones are Gaussian and p(h | known) is
-a sum over 2^k states. The coordinates may be those of y with x = M y.
+Given h, x is the base tilted by a vector; p(x) is a sum over 2^k states of tilted mixtures, and so is p(open | known). The
+coordinates may be those of y with x = M y.
 """
 
 from typing import NamedTuple
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from harmonium.errors import InfeasibleError
 from harmonium.model.harmonium import Harmonium
-from harmonium.model.oracles import MAX_SAMPLED_HIDDEN, hidden_states
+from harmonium.model.mixture import Mixture
+from harmonium.model.oracles import MAX_SAMPLED_HIDDEN, hidden_states, in_double
 
 
 class ConditionalMixture(NamedTuple):
-    """p(open | known) as a mixture of Gaussians with one covariance.
+    """p(open | known) as a mixture of Gaussians, one part for every state of h and component of the base.
 
-    `log_mass` = log ∫ exp(-F) over the open coordinates. Per state of h: `weights` (states,), which add up to 1, and
-    `means` (states, visible), at the known value in a known coordinate; `covariance` (visible, visible) is 0 there.
+    `log_mass` = log ∫ exp(-F) over the open coordinates. `weights` (parts,) add up to 1, and `means` (parts, visible)
+    are at the known value in a known coordinate. Covariances are those of the components, which come in turn: part i has the
+    covariance R Rᵀ with R the (i modulo components) of `roots` (components, visible, visible), 0 in rows of known coordinates.
     """
 
     log_mass: float
-    weights: Float[np.ndarray, "states"]
-    means: Float[np.ndarray, "states visible"]
-    covariance: Float[np.ndarray, "visible visible"]
+    weights: Float[np.ndarray, "parts"]
+    means: Float[np.ndarray, "parts visible"]
+    roots: Float[np.ndarray, "components visible visible"]
 
     def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n visible"]:
         """Independent draws."""
-        states = rng.choice(len(self.weights), size=n, p=self.weights)
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return self.means[states] + rng.standard_normal((n, len(root))) @ root.T
+        parts = rng.choice(len(self.weights), size=n, p=self.weights)
+        noise = rng.standard_normal((n, self.means.shape[1]))
+        rows = self.means[parts]
+        for component, root in enumerate(self.roots):
+            own = parts % len(self.roots) == component
+            rows[own] += noise[own] @ root.T
+        return rows
 
 
 def exact_conditional(
@@ -51,27 +59,38 @@ def exact_conditional(
         )
     known = np.asarray(known, np.float64)
     matrix = np.eye(len(known)) if matrix is None else np.asarray(matrix, np.float64)
-    feature_matrix, offset = (np.asarray(part, np.float64) for part in model.affine_form())
-    weights, bias, hidden_bias = (
-        np.asarray(part, np.float64)
-        for part in (model.weights, model.visible_bias, model.hidden_bias)
-    )
-    states = np.asarray(hidden_states(model), np.float64)
-    # -E = -y·P y/2 + linear·y + constant for each state.
-    precision = 2 * matrix.T @ matrix
-    linear = (bias - states @ weights @ feature_matrix) @ matrix
-    constant = states @ (hidden_bias - weights @ offset)
     is_open = np.isnan(known)
     fixed = np.where(is_open, 0.0, known)
-    constant = constant + linear @ fixed - fixed @ precision @ fixed / 2
-    pull = (linear - precision @ fixed)[:, is_open]
-    inverse = np.linalg.inv(precision[np.ix_(is_open, is_open)])
-    means = np.tile(fixed, (len(states), 1))
-    means[:, is_open] = pull @ inverse
-    log_determinant = np.linalg.slogdet(inverse)[1]
-    gaussian = 0.5 * (is_open.sum() * np.log(2 * np.pi) + log_determinant)
-    log_weights = constant + 0.5 * np.sum(pull * means[:, is_open], axis=1) + gaussian
+    with jax.enable_x64(True):
+        model = in_double(model)
+        log_base, mixture = model.base.tilted(jnp.zeros_like(model.visible_bias))
+        log_known, opened = mixture.mapped(np.linalg.inv(matrix)).conditional(known)
+        arrays = (jnp.asarray(part) for part in (matrix, fixed, np.flatnonzero(is_open)))
+        log_weights, open_means = map(np.asarray, _tilted_by_states(model, opened, *arrays))
+    # The density of y is that of x times |det M|.
+    constant = float(log_base) + log_known - np.linalg.slogdet(matrix)[1]
     log_mass = float(np.logaddexp.reduce(log_weights))
-    covariance = np.zeros_like(precision)
-    covariance[np.ix_(is_open, is_open)] = inverse
-    return ConditionalMixture(log_mass, np.exp(log_weights - log_mass), means, covariance)
+    means = np.tile(fixed, (len(log_weights), 1))
+    means[:, is_open] = open_means
+    roots = np.zeros((opened.n_components, *matrix.shape))
+    roots[np.ix_(np.arange(len(roots)), is_open, is_open)] = opened.factors
+    return ConditionalMixture(float(constant + log_mass), np.exp(log_weights - log_mass), means, roots)
+
+
+@eqx.filter_jit
+def _tilted_by_states(
+    model: Harmonium,
+    opened: Mixture,
+    matrix: Float[Array, "visible visible"],
+    fixed: Float[Array, "visible"],
+    places: Int[Array, "open"],
+) -> tuple[Float[Array, "parts"], Float[Array, "parts open"]]:
+    """Log-weights and means of the mixture of the coordinates at these places, tilted by every state of h."""
+    states = jnp.asarray(hidden_states(model))
+    feature_matrix, offset = model.affine_form()
+    tilts = (model.visible_bias[None, :] - states @ model.weights @ feature_matrix) @ matrix
+    # In known coordinates a tilt is a number.
+    constants = states @ (model.hidden_bias - model.weights @ offset) + tilts @ fixed
+    masses, tilted = jax.vmap(opened.tilted)(tilts[:, places])
+    log_weights = (constants + masses)[:, None] + tilted.log_weights
+    return log_weights.ravel(), tilted.means.reshape(log_weights.size, opened.n_visible)

@@ -41,24 +41,35 @@ class Mixture(eqx.Module):
     ) -> "Mixture":
         """The mixture with these weights, means and covariances.
 
-        Raises `InvalidInputError` unless the weights are positive and add up to 1 and the covariances are positive definite.
+        Raises `InvalidInputError` unless the weights are positive and add up to 1, the means are finite and the
+        covariances are positive definite.
         """
         weights, means, covariances = (
             np.asarray(part, np.float64) for part in (weights, means, covariances)
         )
-        n_components, n_visible = means.shape
+        n_components, n_visible = means.shape if means.ndim == 2 else (0, 0)
         shapes = (weights.shape, covariances.shape)
-        if shapes != ((n_components,), (n_components, n_visible, n_visible)):
+        if n_components == 0 or shapes != ((n_components,), (n_components, n_visible, n_visible)):
+            shapes = (weights.shape, means.shape, covariances.shape)
             raise _refused("weights (k,), means (k, n), covariances (k, n, n)", f"shapes {shapes}")
         if not (np.all(weights > 0) and abs(weights.sum() - 1) < 1e-6):
             raise _refused("positive weights that add up to 1", f"{weights}")
+        if not (np.isfinite(means).all() and np.isfinite(covariances).all()):
+            raise _refused("finite means and covariances", "NaN or inf")
         try:
             factors = np.linalg.cholesky(covariances)
         except np.linalg.LinAlgError as error:
             raise _refused("positive definite covariances", "others") from error
-        inverses = np.linalg.inv(factors)
-        parts = (np.log(weights / weights.sum()), means, factors, np.tril(inverses))
-        return Mixture(*(jnp.asarray(part, float) for part in parts))
+        return _of_factors(np.log(weights / weights.sum()), means, factors)
+
+    @staticmethod
+    def from_roots(
+        log_weights: Float[np.ndarray, "components"],
+        means: Float[np.ndarray, "components visible"],
+        roots: Float[np.ndarray, "components visible columns"],
+    ) -> "Mixture":
+        """The mixture with covariances R_k R_kᵀ of roots R_k of full rank, which are never squared; by NumPy."""
+        return _of_factors(log_weights, means, _lower(roots))
 
     @property
     def n_components(self) -> int:
@@ -87,12 +98,12 @@ class Mixture(eqx.Module):
     def variance(self) -> Visible:
         """The variance of every coordinate."""
         within = jnp.sum(jnp.square(self.factors), axis=2)
-        return jnp.exp(self.log_weights) @ (within + jnp.square(self.means - self.mean))
+        return jnp.exp(self.log_weights) @ (within + jnp.square(self.means - self.mean[None, :]))
 
     @full_precision
     def joint_log_densities(self, x: Visible) -> Components:
         """log w_k N(x; m_k, S_k) of every component."""
-        standard = jnp.einsum("kij,kj->ki", self.inverses, x - self.means)
+        standard = jnp.einsum("kij,kj->ki", self.inverses, x[None, :] - self.means)
         log_det = jnp.sum(jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)), axis=1)
         constant = log_det - 0.5 * self.n_visible * LOG_2PI
         return self.log_weights + constant - 0.5 * jnp.sum(jnp.square(standard), axis=1)
@@ -128,55 +139,48 @@ class Mixture(eqx.Module):
 
     def mapped(
         self,
-        matrix: Float[np.ndarray, "visible visible"],
-        offset: Float[np.ndarray, "visible"] | None = None,
+        matrix: Float[np.ndarray, "mapped visible"],
+        offset: Float[np.ndarray, "mapped"] | None = None,
     ) -> "Mixture":
-        """The mixture of y = `matrix` x + `offset`; computed by NumPy."""
+        """The mixture of y = `matrix` x + `offset`, for a matrix of full row rank; by NumPy."""
         matrix = np.asarray(matrix, np.float64)
-        covariances = matrix @ np.asarray(self.covariances, np.float64) @ matrix.T
-        means = np.asarray(self.means, np.float64) @ matrix.T
-        return Mixture.from_moments(
-            np.exp(np.asarray(self.log_weights, np.float64)),
-            means if offset is None else means + np.asarray(offset, np.float64),
-            (covariances + np.swapaxes(covariances, 1, 2)) / 2,
-        )
+        log_weights, means, factors = self._in_double()
+        means = means @ matrix.T
+        means = means if offset is None else means + np.asarray(offset, np.float64)
+        return Mixture.from_roots(log_weights, means, matrix @ factors)
 
     def marginal(self, coordinates: Sequence[int]) -> "Mixture":
-        """The mixture of some coordinates, in the order given; computed by NumPy."""
+        """The mixture of some coordinates, in the order given; by NumPy."""
         index = np.asarray(coordinates, np.int64)
-        covariances = np.asarray(self.covariances, np.float64)
-        return Mixture.from_moments(
-            np.exp(np.asarray(self.log_weights, np.float64)),
-            np.asarray(self.means, np.float64)[:, index],
-            covariances[:, index[:, None], index[None, :]],
-        )
+        log_weights, means, factors = self._in_double()
+        return Mixture.from_roots(log_weights, means[:, index], factors[:, index])
 
     def conditional(self, known: Float[np.ndarray, "visible"]) -> tuple[float, "Mixture"]:
         """log q(known coordinates), and the mixture of the others (NaN in `known`) in their order; by NumPy.
 
-        Weights are posterior probabilities of the components; needs an open coordinate.
+        Weights are posterior probabilities of the components. With the known coordinates first, the Cholesky factor of a
+        covariance is [[L, 0], [G, C]]: L of what is known, C of the others given it, and their mean moves by G L⁻¹(known - m).
         """
         known = np.asarray(known, np.float64)
         is_open = np.isnan(known)
-        means, covariances = (np.asarray(p, np.float64) for p in (self.means, self.covariances))
-        log_weights = np.asarray(self.log_weights, np.float64)
-        open_block = covariances[:, is_open][:, :, is_open]
-        if is_open.all():
-            return 0.0, self
-        cross = covariances[:, is_open][:, :, ~is_open]
-        lower = np.linalg.cholesky(covariances[:, ~is_open][:, :, ~is_open])
-        residual = known[~is_open] - means[:, ~is_open]
-        standard = np.linalg.solve(lower, residual[:, :, None])[:, :, 0]
-        gain = np.linalg.solve(lower, np.swapaxes(cross, 1, 2))
-        log_det = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-        quadratic = (standard**2).sum(axis=1) + (~is_open).sum() * LOG_2PI
-        joint = log_weights - log_det - 0.5 * quadratic
+        n_known = int((~is_open).sum())
+        order = np.argsort(is_open, kind="stable")
+        log_weights, means, factors = self._in_double()
+        means, factors = means[:, order], _lower(factors[:, order])
+        inverses = np.linalg.inv(factors[:, :n_known, :n_known])
+        residual = known[~is_open] - means[:, :n_known]
+        standard = np.einsum("kij,kj->ki", inverses, residual)
+        log_det = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
+        joint = log_weights + log_det - 0.5 * (standard**2).sum(axis=1) - n_known / 2 * LOG_2PI
         log_mass = float(np.logaddexp.reduce(joint))
-        return log_mass, Mixture.from_moments(
-            # A component that is impossible given what is known keeps a weight that can be taken the log of.
-            np.maximum(np.exp(joint - log_mass), 1e-300),
-            means[:, is_open] + np.einsum("kdo,kd->ko", gain, standard),
-            open_block - np.einsum("kdo,kdp->kop", gain, gain),
+        moved = np.einsum("kij,kj->ki", factors[:, n_known:, :n_known], standard)
+        opened = means[:, n_known:] + moved
+        return log_mass, _of_factors(joint - log_mass, opened, factors[:, n_known:, n_known:])
+
+    def _in_double(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log-weights, means and factors as NumPy arrays."""
+        return tuple(  # pyright: ignore[reportReturnType]
+            np.asarray(part, np.float64) for part in (self.log_weights, self.means, self.factors)
         )
 
     @full_precision
@@ -186,12 +190,26 @@ class Mixture(eqx.Module):
         Of component k with precision P, the coordinate given the others has variance 1/P_jj and lies (P(x - m))_j / P_jj
         from its mean; the components are weighted by what the other coordinates say of them.
         """
-        standard = jnp.einsum("kij,kj->ki", self.inverses, x - self.means)
+        standard = jnp.einsum("kij,kj->ki", self.inverses, x[None, :] - self.means)
         pulled = jnp.einsum("kij,ki->kj", self.inverses, standard)
         precision = jnp.sum(jnp.square(self.inverses), axis=1)
         own = 0.5 * (jnp.log(precision) - LOG_2PI - pulled**2 / precision)
         joint = self.joint_log_densities(x)[:, None]
         return jax.nn.logsumexp(joint - own, axis=0) - jax.nn.logsumexp(joint, axis=0)
+
+
+def _lower(roots: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factors of R Rᵀ for stacked roots R."""
+    upper = np.linalg.qr(np.swapaxes(roots, 1, 2), mode="r")
+    # Cholesky factors have positive diagonals.
+    signs = np.where(np.diagonal(upper, axis1=1, axis2=2) < 0, -1.0, 1.0)
+    return np.swapaxes(upper * signs[:, :, None], 1, 2)
+
+
+def _of_factors(log_weights: np.ndarray, means: np.ndarray, factors: np.ndarray) -> Mixture:
+    """The mixture with these lower Cholesky factors, which are inverted here, once and in double precision."""
+    parts = (log_weights, means, factors, np.tril(np.linalg.inv(factors)))
+    return Mixture(*(jnp.asarray(part, float) for part in parts))
 
 
 def _refused(expected: str, got: str) -> InvalidInputError:

@@ -4,6 +4,7 @@ They are computed in float64 whatever precision the model has.
 """
 
 import math
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,14 +15,15 @@ from jaxtyping import Array, Float
 from harmonium.errors import InfeasibleError
 from harmonium.model.harmonium import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.typing import Positions, RandomKey
+from harmonium.typing import Hidden, Positions, RandomKey, Scalar, Visible
 
 MAX_ENUMERATED_HIDDEN = 24
 MAX_SAMPLED_HIDDEN = 16
 MAX_QUADRATURE_VISIBLE = 2
 _BLOCK_BITS = 14
 _QUADRATURE_TOLERANCE = 1e-5
-_SEARCHED_HALF_WIDTHS = (8.0, 32.0, 128.0)
+# In standard deviations of a component.
+_SEARCHED_HALF_WIDTHS = (12.0, 48.0, 192.0)
 _NEGLIGIBLE = 40.0
 
 
@@ -56,13 +58,12 @@ def enumerated_log_weights(
 ) -> Float[Array, "states"]:
     """Log of the integral of exp(-E(x, h)) over x, for each row h of `hidden`; affine f only.
 
-    (n/2) log pi + c·h - h·W d + |b - AᵀWᵀh|²/4 for f(x) = A x + d.
+    h·(c - W d), and the log partition of the base tilted by b - AᵀWᵀh, for f(x) = A x + d.
     """
     matrix, offset = model.affine_form()
-    drive = model.visible_bias[None, :] - hidden @ (model.weights @ matrix)
-    gaussian = 0.5 * model.n_visible * math.log(math.pi)
+    tilts = model.visible_bias[None, :] - hidden @ (model.weights @ matrix)
     linear = hidden @ (model.hidden_bias - model.weights @ offset)
-    return gaussian + linear + jnp.sum(drive * drive, axis=1) / 4
+    return linear + jax.vmap(lambda tilt: model.base.tilted(tilt)[0])(tilts)
 
 
 def enumerated_log_partition(model: Harmonium) -> float:
@@ -98,33 +99,62 @@ def exact_samples(key: RandomKey, model: Harmonium, n: int) -> Positions:
     key_hidden, key_visible = jax.random.split(key)
     log_weights = enumerated_log_weights(model, hidden)
     picked = hidden[jax.random.categorical(key_hidden, log_weights, shape=(n,))]
-    mean, variance = jax.vmap(model.conditional_visible)(picked)
-    return mean + jnp.sqrt(variance) * jax.random.normal(key_visible, mean.shape, mean.dtype)
+
+    def draw(key: RandomKey, h: Hidden) -> Visible:
+        return model.conditional_visible(h).sample(key, 1)[0]
+
+    return jax.vmap(draw)(jax.random.split(key_visible, n), picked)
 
 
 def quadrature_log_partition(model: Harmonium) -> float:
-    """Log Z by the trapezoid rule on a grid that is refined until two resolutions agree."""
+    """Log Z by the trapezoid rule, for each component of the base in its own coordinates z, x = m + L z.
+
+    Z is Z_0 sum_k w_k E[g(m_k + L_k z)] for standard normal z, where the base tilted by b is Z_0 times the mixture of the
+    components (w, m, L Lᵀ), and g is what the hidden units add: narrow and far components are no harder than others.
+    Grids are refined until two resolutions agree. Raises `InfeasibleError` beyond 2 visible units, and where they do not agree.
+    """
     if model.n_visible > MAX_QUADRATURE_VISIBLE:
         raise InfeasibleError(
             f"quadrature_log_partition(model): quadrature is done up to {MAX_QUADRATURE_VISIBLE} "
             f"visible units; got n_visible={model.n_visible}. Try: estimate_log_partition."
         )
-    low, high = _find_support(model)
     with jax.enable_x64(True):
-        return _integrate(in_double(model), low, high)
+        model = in_double(model)
+        log_partition, mixture = model.base.tilted(model.visible_bias)
+        places = zip(mixture.means, mixture.factors, strict=True)
+        boxes = [
+            _Box(model, mean, factor, *_find_support(model, mean, factor))
+            for mean, factor in places
+        ]
+        log_weights = np.asarray(mixture.log_weights) + float(log_partition)
+        return _integrate(boxes, log_weights)
 
 
-def _integrate(model: Harmonium, low: np.ndarray, high: np.ndarray) -> float:
-    for n_points in (513, 1025, 2049):
-        axes, log_density = _grid_log_density(model, low, high, n_points)
-        # Every other point of a grid is the grid of half its resolution.
-        thinned = log_density[(slice(None, None, 2),) * model.n_visible]
-        value = _log_integral(axes, log_density)
+class _Box(NamedTuple):
+    """Where the integrand of one component lies: between `low` and `high` in z."""
+
+    model: Harmonium
+    mean: Visible
+    factor: Float[Array, "visible visible"]
+    low: np.ndarray
+    high: np.ndarray
+
+    def log_integrals(self, n_points: int) -> tuple[float, float]:
+        """On a grid of so many points per axis, and on the grid of every other point of it."""
+        axes, log_density = _on_grid(*self, n_points)
+        thinned = log_density[(slice(None, None, 2),) * len(axes)]
         coarse = _log_integral([axis[::2] for axis in axes], thinned)
+        return _log_integral(axes, log_density), coarse
+
+
+def _integrate(boxes: list[_Box], log_weights: np.ndarray) -> float:
+    for n_points in (513, 1025, 2049):
+        parts = np.array([box.log_integrals(n_points) for box in boxes])
+        value, coarse = np.logaddexp.reduce(log_weights[:, None] + parts, axis=0)
         if abs(value - coarse) < _QUADRATURE_TOLERANCE:
-            return value
+            return float(value)
     if abs(value - coarse) < 10 * _QUADRATURE_TOLERANCE:
-        return value
+        return float(value)
     raise InfeasibleError(
         "quadrature_log_partition(model): grids of 1025 and 2049 points per axis differ by "
         f"{abs(value - coarse):.1e} nats; the density is too spiky for quadrature. "
@@ -132,15 +162,17 @@ def _integrate(model: Harmonium, low: np.ndarray, high: np.ndarray) -> float:
     )
 
 
-def _find_support(model: Harmonium) -> tuple[np.ndarray, np.ndarray]:
-    """A box outside of which exp(-F) is below e^-40 of its maximum, found on coarse grids in the model's own precision.
+def _find_support(
+    model: Harmonium, mean: Visible, factor: Float[Array, "visible visible"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A box outside of which the integrand is below e^-40 of its maximum, found on coarse grids.
 
-    All widths are searched, coarse ones too: a mode may lie far from the base.
+    All widths are searched, coarse ones too: what the hidden units add may lie far from the component.
     """
-    center = np.asarray(model.visible_bias, np.float64) / 2
     points, levels = [], []
     for half_width in _SEARCHED_HALF_WIDTHS:
-        axes, log_density = _grid_log_density(model, center - half_width, center + half_width, 321)
+        ends = np.full((2, model.n_visible), half_width)
+        axes, log_density = _on_grid(model, mean, factor, -ends[0], ends[1], 321)
         near = log_density > log_density.max() - _NEGLIGIBLE
         index = np.nonzero(near)
         spacing = 2 * half_width / 320
@@ -150,7 +182,7 @@ def _find_support(model: Harmonium) -> tuple[np.ndarray, np.ndarray]:
     found, level = np.concatenate(points), np.concatenate(levels)
     kept = found[level > level.max() - _NEGLIGIBLE]
     low, high = kept.min(axis=0), kept.max(axis=0)
-    if np.any(np.maximum(high - center, center - low) >= _SEARCHED_HALF_WIDTHS[-1]):
+    if np.any(np.maximum(high, -low) >= _SEARCHED_HALF_WIDTHS[-1]):
         raise InfeasibleError(
             "quadrature_log_partition(model): no box holds the mass of the model; its feature map "
             "may grow as fast as |x|², so that Z is not finite. Try: a feature map that grows more "
@@ -178,21 +210,37 @@ def log_masses_of(
 
 
 @eqx.filter_jit
-def _free_energies(model: Harmonium, rows: Float[Array, "batch visible"]) -> Float[Array, "batch"]:
-    return jax.vmap(model.free_energy)(rows)
+def _log_integrands(
+    model: Harmonium,
+    mean: Visible,
+    factor: Float[Array, "visible visible"],
+    z: Float[Array, "batch visible"],
+) -> Float[Array, "batch"]:
+    def log_integrand(z: Visible) -> Scalar:
+        log_normal = -(z @ z) / 2 - model.n_visible / 2 * math.log(2 * math.pi)
+        logits = model.hidden_logits(mean + factor @ z)
+        return log_normal + jnp.sum(model.hidden_units.log_normalizer(logits))
+
+    return jax.vmap(log_integrand)(z)
 
 
-def _grid_log_density(
-    model: Harmonium, low: np.ndarray, high: np.ndarray, n_points: int
+def _on_grid(
+    model: Harmonium,
+    mean: Visible,
+    factor: Float[Array, "visible visible"],
+    low: np.ndarray,
+    high: np.ndarray,
+    n_points: int,
 ) -> tuple[list[np.ndarray], np.ndarray]:
+    """Axes of a grid in z between these ends, and the log-integrand on it."""
     axes = [np.linspace(a, b, n_points) for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, model.n_visible)
     size = n_points * max(1, 131072 // n_points) if model.n_visible == 2 else n_points
     parts = [
-        np.asarray(_free_energies(model, jnp.asarray(grid[i : i + size])), np.float64)
+        np.asarray(_log_integrands(model, mean, factor, jnp.asarray(grid[i : i + size])))
         for i in range(0, len(grid), size)
     ]
-    return axes, -np.concatenate(parts).reshape((n_points,) * model.n_visible)
+    return axes, np.concatenate(parts).reshape((n_points,) * model.n_visible)
 
 
 def _log_integral(axes: list[np.ndarray], log_density: np.ndarray) -> float:

@@ -19,10 +19,10 @@ class Center(NamedTuple):
 
 
 class Path(eqx.Module):
-    """From an exactly known Gaussian (beta = 0) to a model (beta = 1).
+    """From an exactly known density (beta = 0), the tilted base of a model, to the model (beta = 1).
 
-    Without a center, beta multiplies W and nothing else (theory, section 6). With one, the interaction is between
-    centered quantities, E_beta = x·x + beta (h·W (f(x) - phi) - (b - 2m)·x) - (c - W phi)·h - 2m·x up to a constant:
+    Without a center, beta multiplies W and nothing else (theory, section 6). A center is for bases without modes, U(x) = x·x.
+    With one, the interaction is between centered quantities, E_beta = x·x + beta (h·W (f(x) - phi) - (b - 2m)·x) - (c - W phi)·h - 2m·x up to a constant:
     the base is N(m, I/2), and no mode is favored on the way because it lies near N(b/2, I/2). It is the centering of Montavon and
     Mueller (2012) applied to the path: modes of equal mass keep it in the middle of the path too.
     """
@@ -65,9 +65,9 @@ def center_at(model: Harmonium, positions: Positions) -> Center:
 
 
 def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
-    """The model p_beta with free energy x·x - b·x - sum_k log_normalizer(c_k - beta w_k·f(x)).
+    """The model p_beta with free energy U(x) - b·x - sum_k log_normalizer(c_k - beta w_k·f(x)).
 
-    beta = 1 is the model itself, beta = 0 its base: an exactly known Gaussian.
+    beta = 1 is the model itself, beta = 0 its tilted base, which is exactly known.
     """
     return Path(model).at(inverse_temperature)
 
@@ -75,20 +75,18 @@ def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
 @eqx.filter_jit
 @full_precision
 def base_log_partition(model: Harmonium) -> Scalar:
-    """Log Z of the base (beta = 0): (n/2) log pi + |b|²/4 + sum_k log_normalizer(c_k), in nats."""
-    bias = model.visible_bias
-    gaussian = 0.5 * model.n_visible * jnp.log(jnp.pi) + bias @ bias / 4
-    return gaussian + jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias))
+    """Log Z of the model at beta = 0: that of the base tilted by b, and sum_k log_normalizer(c_k), in nats."""
+    log_partition, _ = model.base.tilted(model.visible_bias)
+    return log_partition + jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias))
 
 
 @full_precision
 def base_free_energy(model: Harmonium, x: Visible) -> Scalar:
-    """F(x) of the base (beta = 0), without f(x): x·x - b·x - sum_k log_normalizer(c_k), in nats."""
+    """F(x) at beta = 0, without f(x): U(x) - b·x - sum_k log_normalizer(c_k), in nats."""
     log_sum = jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias))
-    return x @ x - model.visible_bias @ x - log_sum
+    return model.base.energy(x) - model.visible_bias @ x - log_sum
 
 
 def sample_base(key: RandomKey, model: Harmonium, n_chains: int) -> Positions:
-    """Exact draws of the base N(b/2, I/2), shape (chains, visible)."""
-    noise = jax.random.normal(key, (n_chains, model.n_visible), model.visible_bias.dtype)
-    return model.visible_bias[None, :] / 2 + noise * jnp.sqrt(0.5).astype(noise.dtype)
+    """Exact draws of the base tilted by b, shape (chains, visible)."""
+    return model.base.conditional(model.visible_bias).sample(key, n_chains)

@@ -5,6 +5,7 @@ from harmonium.sampling.diagnostics import ChainDiagnostics, diagnose_chains
 from harmonium.sampling.gibbs import BlockGibbs
 from harmonium.sampling.gibbs_langevin import GibbsLangevin
 from harmonium.sampling.hamiltonian import HMC
+from harmonium.sampling.independence import Alternate, Independence
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.langevin import MALA, Langevin
 from harmonium.sampling.replica_exchange import ReplicaExchange
@@ -15,10 +16,12 @@ __all__ = [
     "HMC",
     "MALA",
     "AbstractKernel",
+    "Alternate",
     "BlockGibbs",
     "ChainDiagnostics",
     "CrankNicolsonMALA",
     "GibbsLangevin",
+    "Independence",
     "Langevin",
     "ReplicaExchange",
     "SampleDiagnostics",

@@ -36,8 +36,6 @@ class BlockGibbs(AbstractKernel):
         """One sweep over both blocks."""
         key_hidden, key_visible = jax.random.split(key)
         hidden = model.hidden_units.sample(key_hidden, model.hidden_logits(state.position))
-        mean, variance = model.conditional_visible(hidden)
-        noise = jax.random.normal(key_visible, mean.shape, mean.dtype)
-        position = mean + jnp.sqrt(variance) * noise
+        position = model.conditional_visible(hidden).sample(key_visible, 1)[0]
         moved = stand(model, position)
         return moved, Info(jnp.ones_like(moved.free_energy))

@@ -46,8 +46,8 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
     """Starting points (chains, visible) at the modes that randomly switched hidden units would make.
 
     x0 is drawn from the base, h uniformly from all hidden states; with f linearized at x0 the
-    conditional of theory, section 3, has the mean (b - Jᵀ Wᵀ h)/2 and the variance 1/2. For an
-    affine f that is exactly p(x|h), under a uniform h.
+    conditional of theory, section 3, is the base tilted by b - Jᵀ Wᵀ h. For an affine f that is
+    exactly p(x|h), under a uniform h.
     """
     key_base, key_starts = jax.random.split(key)
     base = sample_base(key_base, model, n_chains)
@@ -57,8 +57,7 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
         hidden = model.hidden_units.sample(key_hidden, jnp.zeros_like(model.hidden_bias))
         _, pull_back = jax.vjp(model.feature_map, x)
         (slope,) = pull_back(model.weights.T @ hidden)
-        noise = jax.random.normal(key_noise, x.shape, x.dtype)
-        return (model.visible_bias - slope) / 2 + jnp.sqrt(0.5).astype(x.dtype) * noise
+        return model.base.conditional(model.visible_bias - slope).sample(key_noise, 1)[0]
 
     return jax.vmap(start_one)(jax.random.split(key_starts, n_chains), base)
 

@@ -29,7 +29,7 @@ def tune_replica_exchange(
     """Replica exchange for a model, with as many levels as its path needs.
 
     `kernel` moves the replicas, `n_moves` times between swaps (default: block Gibbs for affine f, HMC otherwise). Modes are looked for
-    by chains from dispersed starts; their mean is the center of the path; a pilot spaces the levels; after a trial
+    by chains from dispersed starts; their mean is the center of the path, if the base takes one; a pilot spaces the levels; after a trial
     run they are moved once, towards equal rejection of swaps everywhere (Syed et al. 2022).
     """
     key_find, key_profile, key_init, key_run = jax.random.split(key, 4)
@@ -43,7 +43,12 @@ def tune_replica_exchange(
 
 
 def centered_path(model: Harmonium, rows: Positions) -> Path:
-    """The path centered at these rows (rows, visible); not centered if their features are not finite."""
+    """The path centered at these rows (rows, visible).
+
+    It has no center if their features are not finite, and where the base has modes, which a center would tilt.
+    """
+    if model.base.has_modes:
+        return Path(model)
     center, is_finite = _center(model, rows)
     return Path(model, center if bool(is_finite) else None)
 

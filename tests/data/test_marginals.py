@@ -1,4 +1,4 @@
-"""Marginals of columns. Kind of truth: closed forms, quadrature, sums over all cells, finite differences."""
+"""Marginals of columns. Kind of truth: closed forms, quadrature, sums over cells, differences."""
 
 import json
 import re
@@ -338,7 +338,7 @@ def test_few_rows(n, body):
 
 
 def test_a_small_table_of_gaussian_columns_gets_plain_bodies():
-    """Statistical: seed 10. Of 100 columns of 60 rows hardly any gets a mixture, and none a large one."""
+    """Statistical: seed 10. Of 100 columns of 60 rows hardly any gets a mixture."""
     rows = np.random.default_rng(10).normal(size=(60, 100))
     _, marginals, _ = fitted({f"c{i}": rows[:, i] for i in range(100)})
     assert sum(kind == "mixture" for kind in marginals.kinds) <= 5

@@ -1,8 +1,8 @@
 """Choosing the body of every column of numbers: affine, asinh, or a mixture of so many components.
 
 All candidates are compared by the log-density of the cells in data units over all training rows, by
-the Bayesian information criterion: each parameter costs log(rows)/2. A choice by a few held-out rows
-costs more than it finds.
+the Bayesian information criterion: each parameter costs log(rows)/2. A choice by a few held-out
+rows costs more than it finds.
 """
 
 from dataclasses import dataclass, field
@@ -111,7 +111,7 @@ class Numbers:
 
 
 def numbers_of(values: Values, counts: Values, is_atom: np.ndarray, shape: CellShape) -> Numbers:
-    """A column with these distinct, sorted values; of very many, some stand for their neighbors too."""
+    """A column with these distinct, sorted values, of which some stand for very many others."""
     size = -(-len(values) // MOST_VALUES)
     # Atoms, and the values that follow them, begin a group; so do the ends.
     starts = np.arange(len(values)) % size == 0

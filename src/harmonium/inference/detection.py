@@ -271,8 +271,8 @@ def _calibration_remarks(settings: DetectorSettings) -> tuple[str, ...]:
         return ()
     return (
         f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too "
-        "cautious, and few rows or none are listed at a false-discovery rate. Try: calibrate(X) with "
-        "normal rows.",
+        "cautious, and few rows or none are listed at a false-discovery rate. Try: "
+        "calibrate(X) with normal rows.",
     )
 
 

@@ -35,7 +35,7 @@ class Completion:
         )
 
     def fill(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Table rows (rows, columns) with every missing cell of a modeled column drawn given the others.
+        """Table rows (rows, columns) with missing cells of modeled columns drawn given the others.
 
         Unseen categories count as missing. Drawn numbers stay within the range of the training
         cells, because beside an outlier a long tail may be unrolled to any length.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.artifact.container import Arrays, Config
-from harmonium.artifact.entries import entry, listing, mapping, number, text, whole
+from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
 from harmonium.errors import ArtifactError
 from harmonium.model import (
     AbstractBase,
@@ -178,6 +178,7 @@ def _describe_feature_map(feature_map: Any) -> Config:
             "depth": len(feature_map.blocks),
             "activation": feature_map.activation,
             "input_scale": feature_map.input_scale,
+            "is_bounded": feature_map.is_bounded,
         }
     if isinstance(feature_map, FourierFeatures):
         head = feature_map.head
@@ -230,6 +231,7 @@ def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers:
         whole(config, "depth", 0, most_layers),
         activation=activation,
         input_scale=scale,
+        is_bounded=flag(config, "is_bounded"),
         key=key,
     )
 

@@ -56,7 +56,7 @@ MAX_FOURIER_COLUMNS = 3
 FREQUENCY_SCALE = 3.0
 # Spread of the first logits over that of a feature: enough that hidden units become different, so little that the
 # start is a Gaussian for all that matters (docs/decisions.md).
-FIRST_WEIGHTS = 0.3
+FIRST_WEIGHTS = 0.1
 # A gain above 1 lets the first layer bend within the data instead of staying linear.
 INPUT_SCALE = 3.0
 
@@ -72,7 +72,7 @@ class DensitySettings:
     width: int = 128
     hidden_units: str = "bernoulli"
     objective: str = "auto"
-    n_updates: int = 2000
+    n_updates: int = 1500
     time_budget: float | None = None
     learning_rate: float | None = None
     batch_size: int = 512
@@ -182,7 +182,9 @@ class DensitySettings:
             widths = (self.width, self.width)
             return feature_maps.MLP(n_visible, widths, input_scale=INPUT_SCALE, key=key)
         if name == "residual":
-            return feature_maps.ResidualMLP(n_visible, self.width, input_scale=INPUT_SCALE, key=key)
+            return feature_maps.ResidualMLP(
+                n_visible, self.width, 2, input_scale=INPUT_SCALE, is_bounded=True, key=key
+            )
         key_waves, key_head = jax.random.split(key)
         n_frequencies = max(1, self.width // 2)
         head = feature_maps.MLP(2 * n_frequencies, (self.width,), input_scale=1.0, key=key_head)

@@ -37,7 +37,7 @@ class NoiseContrastive(AbstractObjective):
     where the model is far from its base: the effective sample size of the weights says so.
     """
 
-    noise_ratio: int = eqx.field(static=True, default=4)
+    noise_ratio: int = eqx.field(static=True, default=2)
     pool_size: int = eqx.field(static=True, default=65_536)
     held_size: int = eqx.field(static=True, default=16_384)
 

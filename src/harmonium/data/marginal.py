@@ -98,8 +98,8 @@ class Marginal:
         if self.shape.step > 0:
             offset, step = self.shape.offset, self.shape.step
             first = low if np.isinf(low) else offset + step * (np.ceil((low - offset) / step) - 0.5)
-            last = high if np.isinf(high) else offset + step * (
-                np.floor((high - offset) / step) + 0.5
+            last = (
+                high if np.isinf(high) else offset + step * (np.floor((high - offset) / step) + 0.5)
             )
             if not first < last:
                 return None

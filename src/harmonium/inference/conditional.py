@@ -126,5 +126,3 @@ def _boxes(bounds: Bounds) -> Boxes:
 
 def _rows_of(bounds: Bounds, rows: np.ndarray) -> Bounds:
     return Bounds(bounds.low[rows], bounds.high[rows])
-
-

@@ -212,9 +212,7 @@ def _of_base(
     coordinates: Coordinates, model: Harmonium, choice: BaseChoice, *, trains: bool
 ) -> Density:
     """The density without a residual energy: its log Z is exact."""
-    kinds = dict(
-        zip(coordinates.columns.modeled_names, coordinates.marginals.kinds, strict=True)
-    )
+    kinds = dict(zip(coordinates.columns.modeled_names, coordinates.marginals.kinds, strict=True))
     chosen = Chosen(
         base="gaussian" if choice.settings is None else "mixture",
         n_components=1 if choice.settings is None else choice.settings.n_components,
@@ -293,9 +291,7 @@ def _judged(density: Density, rows: np.ndarray) -> tuple[HeldOut, Density]:
     }
     stages = tuple(Candidate(name, *_mean(values)) for name, values in scores.items())
     residual = bool(np.any(np.asarray(density.model.weights)))
-    chosen = replace(
-        density.chosen, residual=residual, stages=stages if residual else stages[:-1]
-    )
+    chosen = replace(density.chosen, residual=residual, stages=stages if residual else stages[:-1])
     independent, plain, base, own = stages
     error = float(np.hypot(own.standard_error, density.log_partition.standard_error))
     held_out = HeldOut(len(rows), own.score, error, independent.score, plain.score, base.score)

@@ -42,9 +42,7 @@ def draw_completions(
         known = values[rows]
         bounds = density.coordinates.bounds(_with_twins(density, known))
         drawn = density.boxes.draw(bounds, n_draws, seed=seed + start)
-        draws = np.stack(
-            [_restored(density, drawn.points[:, d], known) for d in range(n_draws)]
-        )
+        draws = np.stack([_restored(density, drawn.points[:, d], known) for d in range(n_draws)])
         yield Completed(rows, draws, drawn.ess)
         _log.debug("%d of %d rows with missing cells", start + len(rows), len(incomplete))
 

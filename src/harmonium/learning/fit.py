@@ -113,9 +113,7 @@ def fit(
     kept = int(chosen.state.update)
     _log.info("comparing chains from several starts")
     diagnostics = trainer.check(jax.random.fold_in(key_check, 0), chosen.state)
-    verdict = judge(
-        history, log_partition, diagnostics, kept_update=kept, is_base=chosen.is_base
-    )
+    verdict = judge(history, log_partition, diagnostics, kept_update=kept, is_base=chosen.is_base)
     if was_stopped:
         verdict += (
             f" Training was stopped on request, after {course.update} of {n_updates} updates."

@@ -45,9 +45,7 @@ class NoiseContrastive(AbstractObjective):
         """Draw the noise; log Z is that of W = 0, exact for an untrained model."""
         return _first_state(key, model, self.pool_size, self.held_size)
 
-    def ascend(
-        self, key: RandomKey, model: Harmonium, batch: Batch, carry: NoiseState
-    ) -> Ascent:
+    def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: NoiseState) -> Ascent:
         """Gradient of the log-probability of telling rows from noise; log Z takes a Newton step."""
         n_rows = batch.shape[0]
         n_noise = self.noise_ratio * n_rows

@@ -34,8 +34,9 @@ from harmonium.inference.training_rows import (
     filled,
     more_rows,
 )
-from harmonium.learning import FitResult, fit
+from harmonium.learning import FitResult
 from harmonium.learning.base_choice import BaseChoice, Candidate, choose_base, fit_base
+from harmonium.learning.fit import conclude, train
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
 from harmonium.learning.rows import AbstractRows
@@ -49,6 +50,8 @@ _log = logging.getLogger(__name__)
 VALIDATION_COPIES = 4
 # Points that a mixture is fitted to, at most.
 MOST_BASE_POINTS = 20_000
+# Share of a time budget for the search of a base.
+BASE_SHARE = 0.1
 # Rows with missing cells that are scored at the end of a fit.
 MAX_INCOMPLETE = 2048
 
@@ -200,7 +203,9 @@ def _fit_base(
     if settings.base == "gaussian":
         choice = BaseChoice(None, ())
     else:
-        choice = choose_base(rows, rng)
+        budget = settings.time_budget
+        seconds = None if budget is None else BASE_SHARE * budget
+        choice = choose_base(rows, rng, seconds=seconds)
         if settings.base == "mixture":
             choice = replace(choice, settings=choice.best)
     n_copies = max(1, min(n_copies, MOST_BASE_POINTS // len(values)))
@@ -256,25 +261,48 @@ def _train(
     keys: Keys,
     *,
     seconds: float,
-    **work,
+    report: Report | None,
+    checkpoints: Path | None,
+    resume: Path | None,
+    pools,
 ) -> FitResult:
-    """Train the residual energy; `seconds` of the time budget are spent already."""
+    """Train the residual energy, stage by stage; `seconds` of the time budget are spent already.
+
+    Every stage but the last keeps its checkpoints in a folder of its own.
+    """
     started = time.monotonic()
     model = settings.warm_start(keys.warm_start, model, rows.completed)
-    budget = settings.time_budget
-    left = None if budget is None else budget - seconds - (time.monotonic() - started)
-    return fit(
-        model,
-        rows,
-        key=keys.fit,
-        objective=settings.build_objective(),
-        optimizer=settings.build_optimizer(),
-        n_updates=settings.n_updates,
-        validation=unseen,
-        time_budget=None if left is None else max(left, 1e-3),
-        settings=settings.build_fit_settings(),
-        **work,
-    )
+    stages, trained, history = settings.build_stages(), None, ()
+    for number, stage in enumerate(stages):
+        is_last = number + 1 == len(stages)
+        place = "" if is_last else f"stage{number}"
+        left = _seconds_left(settings, seconds + time.monotonic() - started, len(stages) - number)
+        history += () if trained is None else trained.course.history
+        trained = train(
+            model if trained is None else trained.model,
+            rows,
+            key=jax.random.fold_in(keys.fit, number),
+            objective=stage.objective,
+            optimizer=stage.optimizer,
+            n_updates=stage.n_updates,
+            validation=unseen,
+            time_budget=left,
+            settings=settings.build_fit_settings(),
+            report=report,
+            checkpoints=None if checkpoints is None else checkpoints / place,
+            resume=None if resume is None else resume / place,
+            pools=pools,
+        )
+    assert trained is not None
+    result = conclude(trained)
+    return replace(result, history=history + result.history)
+
+
+def _seconds_left(settings: DensitySettings, spent: float, n_stages: int) -> float | None:
+    """The time that one of the stages to come may take; None without a budget."""
+    if settings.time_budget is None:
+        return None
+    return max((settings.time_budget - spent) / n_stages, 1e-3)
 
 
 def _judged(density: Density, rows: np.ndarray) -> tuple[HeldOut, Density]:

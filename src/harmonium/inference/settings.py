@@ -1,6 +1,7 @@
 """The settings of a density fit: plain values, so that files and command lines can hold them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -61,6 +62,14 @@ FIRST_WEIGHTS = 0.1
 INPUT_SCALE = 3.0
 
 
+class Stage(NamedTuple):
+    """A part of training: its objective, optimizer and number of updates."""
+
+    objective: AbstractObjective
+    optimizer: optax.GradientTransformation
+    n_updates: int
+
+
 @dataclass(frozen=True)
 class DensitySettings:
     """What to fit and how long; `DensityEstimator` documents each field."""
@@ -119,6 +128,16 @@ class DensitySettings:
             key=key_model,
         )
         return eqx.tree_at(lambda m: m.weights, model, paired_weights(key_weights, model))
+
+    def build_stages(self) -> tuple[Stage, ...]:
+        """What the energy is trained by, one after the other."""
+        first = Stage(self.build_objective(), self.build_optimizer(), self.n_updates)
+        if self.objective != "auto" or self.effort != "thorough":
+            return (first,)
+        # Where the noise starves, chains go on; they are slow, so few of them do.
+        n_updates = max(1, self.n_updates // 2)
+        likelihood = MaximumLikelihood(WeightedPopulation())
+        return (first, Stage(likelihood, default_optimizer(LIKELIHOOD_RATE), n_updates))
 
     def build_objective(self) -> AbstractObjective:
         """The objective of that name."""

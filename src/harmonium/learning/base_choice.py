@@ -1,5 +1,6 @@
 """Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out from its fit."""
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ WIDE = ((0.002, 2.0), (0.01, 2.0), (0.05, 2.0), (0.05, 1.3))
 MOST_CROSS_VALIDATED = 1500
 N_FOLDS = 5
 # More rows tell the sizes apart no better than the time they take.
-MOST_ROWS = 8000
+MOST_ROWS = 5000
 # Sizes in turn without a gain after which no larger one is tried.
 PATIENCE = 2
 # Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996, "Bagging predictors").
@@ -51,14 +52,22 @@ class BaseChoice:
     best: MixtureSettings | None = None
 
 
-def choose_base(rows: Rows, rng: np.random.Generator, *, largest: int = SIZES[-1]) -> BaseChoice:
+def choose_base(
+    rows: Rows,
+    rng: np.random.Generator,
+    *,
+    largest: int = SIZES[-1],
+    seconds: float | None = None,
+) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
     `rows` are in model units. Sizes grow while held-out rows gain; each is tried with covariances
     that are more or less tied. The mixture has to beat the Gaussian by two standard errors of the
-    paired differences.
+    paired differences. After so many `seconds`, if given, no larger size is begun: the choice then
+    depends on the machine.
     """
-    search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng, deadline)
     search.climb(largest)
     gaussian = _gaussian_log_density(search.rows)[search.held_out]
     candidates = [_candidate("gaussian", gaussian)]
@@ -99,8 +108,8 @@ def name_of(settings: MixtureSettings) -> str:
 class _Search:
     """Fits to folds, and what they say of the rows that were held out."""
 
-    def __init__(self, rows: Rows, rng: np.random.Generator):
-        self.rows, self.rng = rows, rng
+    def __init__(self, rows: Rows, rng: np.random.Generator, deadline: float | None):
+        self.rows, self.rng, self.deadline = rows, rng, deadline
         n_rows = len(rows)
         folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
         self.folds = folds if n_rows <= MOST_CROSS_VALIDATED else folds[:1]
@@ -117,7 +126,7 @@ class _Search:
         """Try sizes in turn, each with shrinkages next to the best one so far; then floors, then widths."""
         failures, place = 0, 1
         for size in [size for size in SIZES if size <= largest]:
-            if size > 1 and size * LEAST_ROWS_PER_COMPONENT > len(self.rows):
+            if size > 1 and size * LEAST_ROWS_PER_COMPONENT > len(self.rows) or self._is_late:
                 break
             before = -np.inf if self.best is None else self.best[1].mean()
             place = self._best_shrinkage(size, place)
@@ -126,10 +135,14 @@ class _Search:
             if failures == PATIENCE:
                 break
         for floor in FLOORS[1:]:
-            best = self.best
+            best = None if self._is_late else self.best
             if best is None or self._try(replace(best[0], floor=floor)) < best[1].mean():
                 break
         self._choose_width()
+
+    @property
+    def _is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
 
     def _best_shrinkage(self, size: int, place: int) -> int:
         """The place of the best shrinkage for a size, searched from that of the size before."""
@@ -141,8 +154,8 @@ class _Search:
             shrinkage = SHRINKAGES[place] * self.rows.shape[1]
             return self._try(MixtureSettings(size, shrinkage=shrinkage))
 
-        best, less = score(place), -np.inf
-        if place > 0 and (less := score(place - 1)) > best:
+        best = score(place)
+        if place > 0 and score(place - 1) > best:
             return place - 1
         if place + 1 < len(SHRINKAGES) and score(place + 1) > best:
             return place + 1

@@ -118,10 +118,7 @@ class Mixture(eqx.Module):
         key_component, key_noise = jax.random.split(key)
         chosen = jax.random.categorical(key_component, self.log_weights, shape=(n,))
         noise = jax.random.normal(key_noise, (n, self.n_visible), self.means.dtype)
-        # Of all components at once: a factor per draw would be copied per draw.
-        drawn = jnp.einsum("kij,nj->nki", self.factors, noise)
-        own = jnp.take_along_axis(drawn, chosen[:, None, None], axis=1)[:, 0]
-        return self.means[chosen] + own
+        return self.means[chosen] + jnp.einsum("nij,nj->ni", self.factors[chosen], noise)
 
     @full_precision
     def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:

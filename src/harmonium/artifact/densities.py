@@ -12,8 +12,8 @@ from harmonium.artifact.models import build_model, describe_model
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data import Columns, Marginals, Whitening
 from harmonium.data.frames import CONTAINERS
-from harmonium.errors import ArtifactError
 from harmonium.data.state import take_arrays
+from harmonium.errors import ArtifactError
 from harmonium.inference import Chosen, Density, DensitySettings
 from harmonium.inference.coordinates import Coordinates
 from harmonium.learning.base_choice import Candidate

@@ -188,11 +188,9 @@ def _prepare(
     shape = CellShape.of(seen, columns.step[index], columns.offset[index], columns.decimals[index])
     values, counts = np.unique(shape.cleaned(seen), return_counts=True)
     counts = counts.astype(np.float64)
-    if (
-        atoms
-        and columns.fields[index].kind != "continuous"
-        and has_levels(values, counts, shape.step)
-    ):
+    # Who states that a column is continuous wants a density of all of its cells.
+    atoms = atoms and columns.fields[index].kind != "continuous"
+    if atoms and has_levels(values, counts, shape.step):
         return Marginal(None, values, counts / counts.sum(), shape)
     is_atom = find_atoms(values, counts, shape.step) if atoms else np.zeros(len(values), dtype=bool)
     return numbers_of(values, counts, is_atom, shape)

@@ -5,7 +5,6 @@ atoms and integers, and open cells. The base is a mixture of Gaussians in u, who
 draws from it the sequential truncated sampler finds; the residual energy enters as a weight.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harmonium.inference.density import Density, gaussian
 from harmonium.inference.coordinates import bounded
+from harmonium.inference.density import Density, gaussian
 from harmonium.inference.training_rows import filled
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import NORMAL_95

@@ -154,7 +154,10 @@ def fit_density(
                 table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
             )
             supply = partial(_pool, dealt, coordinates, rows, n_copies, settings.seed)
-        shift = _shift(coordinates, kept)
+        shifts = {
+            "train_log_likelihood": _shift(coordinates, kept),
+            "validation_log_likelihood": _shift(coordinates, held_out),
+        }
         result = _train(
             density.model,
             rows,
@@ -163,12 +166,14 @@ def fit_density(
             own,
             keys,
             seconds=time.monotonic() - started,
-            report=None if report is None else lambda record: report(_in_data_units(record, shift)),
+            report=None
+            if report is None
+            else lambda record: report(_in_data_units(record, shifts)),
             checkpoints=checkpoints,
             resume=resume,
             pools=supply,
         )
-        history = tuple(_in_data_units(record, shift) for record in result.history)
+        history = tuple(_in_data_units(record, shifts) for record in result.history)
         diagnostics, kept_update = result.diagnostics, result.kept_update
         density = replace(
             density,
@@ -355,7 +360,6 @@ def _shift(coordinates: Coordinates, values: np.ndarray) -> float:
     return float(np.mean(measure + coordinates.log_rule(values))) + coordinates.whitening.log_det
 
 
-def _in_data_units(record: Record, shift: float) -> Record:
+def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:
     """The record with its log-likelihoods in data units."""
-    names = ("train_log_likelihood", "validation_log_likelihood")
-    return record | {name: float(record[name]) + shift for name in names}
+    return record | {name: float(record[name]) + shift for name, shift in shifts.items()}

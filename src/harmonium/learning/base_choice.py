@@ -114,7 +114,7 @@ class _Search:
         folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
         self.folds = folds if n_rows <= MOST_CROSS_VALIDATED else folds[:1]
         self.held_out = np.concatenate(self.folds)
-        self.tried: list[tuple[MixtureSettings, Float[np.ndarray, "rows"]]] = []
+        self.tried: list[tuple[MixtureSettings, Float[np.ndarray, rows]]] = []
         self.fits: dict[MixtureSettings, list[MixtureFit]] = {}
 
     @property
@@ -126,7 +126,7 @@ class _Search:
         """Try sizes in turn, each with shrinkages next to the best one so far; then floors, then widths."""
         failures, place = 0, 1
         for size in [size for size in SIZES if size <= largest]:
-            if size > 1 and size * LEAST_ROWS_PER_COMPONENT > len(self.rows) or self._is_late:
+            if (size > 1 and size * LEAST_ROWS_PER_COMPONENT > len(self.rows)) or self._is_late:
                 break
             before = -np.inf if self.best is None else self.best[1].mean()
             place = self._best_shrinkage(size, place)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from harmonium.data import Bounds, Columns
@@ -142,7 +143,7 @@ class Density:
 def untrained(density: Density) -> Density:
     """The same density without the residual energy: that of its base alone."""
     model = eqx.tree_at(
-        lambda m: (m.weights, m.visible_bias), density.model, replace_fn=np.zeros_like
+        lambda m: (m.weights, m.visible_bias), density.model, replace_fn=jnp.zeros_like
     )
     return _with_exact_log_partition(density, model)
 

@@ -9,6 +9,7 @@ from harmonium.inference.explanation import Explanation, explain
 from harmonium.inference.fit_density import DensityFit, HeldOut, fit_density
 from harmonium.inference.given import ConditionalDiagnostics, sample_given
 from harmonium.inference.imputation import Completed, draw_completions, summarize
+from harmonium.inference.own_parts import OwnParts, split_parts
 from harmonium.inference.settings import DensitySettings
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "HeldOut",
+    "OwnParts",
     "draw_completions",
     "evaluate_density",
     "explain",
     "fit_density",
     "fit_detector",
     "sample_given",
+    "split_parts",
     "summarize",
 ]

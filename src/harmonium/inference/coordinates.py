@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -109,7 +110,7 @@ class Coordinates:
 
 def conditional_spread(base: AbstractBase, whitening: Whitening) -> Float[np.ndarray, "modeled"]:
     """Standard deviation of u of each column given all others, in the narrowest components of a base."""
-    _, mixture = base.tilted(np.zeros(base.n_visible, np.asarray(0.0, np.float32).dtype))
+    _, mixture = base.tilted(jnp.zeros(base.n_visible))
     inverses = np.asarray(mixture.inverses, np.float64) @ whitening.matrix.T
     spreads = 1 / np.sqrt(np.sum(inverses**2, axis=1))
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from harmonium.data import Bounds, Columns
@@ -17,7 +18,7 @@ from harmonium.inference.finite import told_if_not_finite
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import GaussianBase, Harmonium, base_log_partition
-from harmonium.sampling import SampleDiagnostics, sample
+from harmonium.sampling import AbstractKernel, SampleDiagnostics, sample
 from harmonium.typing import Batch, HiddenBatch, PerRow
 
 # Draws of the missing cells of a row, over which its features are averaged.
@@ -126,11 +127,11 @@ class Density:
         return map_rows(lambda rows: _hidden_mean(self.model, rows), bounded(units))
 
     def sample(
-        self, n: int, *, seed: int, n_steps: int = 500
+        self, n: int, *, seed: int, n_steps: int = 500, kernel: AbstractKernel | None = None
     ) -> tuple[np.ndarray, SampleDiagnostics]:
         """Draw n rows (n, columns) in data units, with the diagnostics of their chains."""
         key = jax.random.fold_in(jax.random.key(seed), 2)
-        drawn = sample(self.model, n, key=key, n_steps=n_steps)
+        drawn = sample(self.model, n, key=key, kernel=kernel, n_steps=n_steps)
         points = self.coordinates.whitening.inverse(np.asarray(drawn.samples, np.float64))
         return self.coordinates.restore(points), drawn.diagnostics
 
@@ -142,7 +143,7 @@ class Density:
 def untrained(density: Density) -> Density:
     """The same density without the residual energy: that of its base alone."""
     model = eqx.tree_at(
-        lambda m: (m.weights, m.visible_bias), density.model, replace_fn=np.zeros_like
+        lambda m: (m.weights, m.visible_bias), density.model, replace_fn=jnp.zeros_like
     )
     return _with_exact_log_partition(density, model)
 

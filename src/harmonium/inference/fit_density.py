@@ -25,6 +25,7 @@ from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.own_parts import NAMED, OwnParts
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
 from harmonium.inference.training_rows import (
@@ -108,6 +109,7 @@ class Keys(NamedTuple):
 def fit_density(
     table: Table,
     settings: DensitySettings,
+    own: OwnParts = NAMED,
     *,
     report: Report | None = None,
     checkpoints: Path | None = None,
@@ -116,7 +118,7 @@ def fit_density(
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `report`, `checkpoints` and `resume` are those of `learning.fit`. `source` is the longer table
+    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are those of `learning.fit`. `source` is the longer table
     that `table` was drawn from: kinds and scales of the columns come from `table`, training goes on
     with further rows of the source, of which those held out are none.
 
@@ -124,6 +126,7 @@ def fit_density(
     does.
     """
     started = time.monotonic()
+    own.check(settings)
     rng = np.random.default_rng(settings.seed)
     keys = Keys.of_seed(settings.seed)
     split = hold_out(table, settings.validation_fraction, rng, setting="validation_fraction")
@@ -137,7 +140,7 @@ def fit_density(
     _log.info("choosing the base")
     choice, base = _fit_base(coordinates, kept, n_copies, settings, rng)
     coordinates = coordinates.refined(base, kept)
-    model = eqx.filter_jit(settings.build_model)(keys.model, base)
+    model = eqx.filter_jit(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, trains=settings.trains)
     history: tuple[Record, ...] = ()
     diagnostics, kept_update = None, 0
@@ -160,6 +163,7 @@ def fit_density(
             rows,
             unseen,
             settings,
+            own,
             keys,
             seconds=time.monotonic() - started,
             report=None
@@ -263,6 +267,7 @@ def _train(
     rows: AbstractRows,
     unseen: AbstractRows,
     settings: DensitySettings,
+    own: OwnParts,
     keys: Keys,
     *,
     seconds: float,
@@ -277,7 +282,7 @@ def _train(
     """
     started = time.monotonic()
     model = settings.warm_start(keys.warm_start, model, rows.completed)
-    stages, trained, history = settings.build_stages(), None, ()
+    stages, trained, history = settings.build_stages(own), None, ()
     for number, stage in enumerate(stages):
         is_last = number + 1 == len(stages)
         place = "" if is_last else f"stage{number}"

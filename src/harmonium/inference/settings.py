@@ -11,6 +11,7 @@ import optax
 from harmonium.data.body_choice import BODIES
 from harmonium.data.whitening import SHAPES
 from harmonium.inference.checks import Checks, plain_numbers
+from harmonium.inference.own_parts import NAMED, OWN, FeatureMap, OwnParts, is_own
 from harmonium.learning import (
     AbstractNegatives,
     AbstractObjective,
@@ -41,6 +42,8 @@ OBJECTIVES = (
     "score-matching",
     "noise-contrastive",
 )
+CONTRASTIVE = ("auto", "noise-contrastive", OWN + NoiseContrastive.__name__)
+KERNELS = ("auto",)
 # Of score matching: the noise, in model units, where a column has variance 1/2. Less of it leaves the energy far
 # from the rows undetermined, and then log Z cannot be trusted, nor does the likelihood repair it (docs/decisions.md).
 NOISE = (0.2, 0.7)
@@ -72,7 +75,11 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class DensitySettings:
-    """What to fit and how long; `DensityEstimator` documents each field."""
+    """What to fit and how long; `DensityEstimator` documents each field.
+
+    Of a feature map, an objective or a kernel that was given as an object (`OwnParts`) the class
+    name stands here, after "own:".
+    """
 
     n_hidden: int = 128
     feature_map: str = "auto"
@@ -81,6 +88,7 @@ class DensitySettings:
     width: int = 128
     hidden_units: str = "bernoulli"
     objective: str = "auto"
+    kernel: str = "auto"
     n_updates: int = 1500
     time_budget: float | None = None
     learning_rate: float | None = None
@@ -93,13 +101,15 @@ class DensitySettings:
     def __post_init__(self):
         plain_numbers(self)
         checks = Checks("DensityEstimator")
-        checks.choice("feature_map", self.feature_map, FEATURE_MAPS)
         checks.choice("effort", self.effort, EFFORTS)
         checks.choice("base", self.base, BASES)
         checks.choice("marginals", self.marginals, BODIES)
         checks.choice("whitening", self.whitening, SHAPES)
         checks.choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
-        checks.choice("objective", self.objective, OBJECTIVES)
+        named = {"feature_map": FEATURE_MAPS, "objective": OBJECTIVES, "kernel": KERNELS}
+        for name, choices in named.items():
+            if not is_own(getattr(self, name)):
+                checks.choice(name, getattr(self, name), choices)
         for name in ("n_hidden", "width", "n_updates", "batch_size"):
             checks.whole(name, getattr(self, name), 1, 2**31 - 1)
         checks.whole("random_state", self.seed, 0, MAX_SEED)
@@ -115,48 +125,50 @@ class DensitySettings:
         """Whether an energy is trained on top of the base."""
         return self.effort != "quick"
 
-    def build_model(self, key: RandomKey, base: AbstractBase) -> Harmonium:
+    def build_model(self, key: RandomKey, base: AbstractBase, own: OwnParts = NAMED) -> Harmonium:
         """The untrained model: small weights in pairs of opposite sign, nearly the base."""
         n_visible = base.n_visible
         key_map, key_model, key_weights = jax.random.split(key, 3)
         model = Harmonium(
             n_visible,
             self.n_hidden,
-            feature_map=self._build_feature_map(key_map, n_visible),
+            feature_map=self._build_feature_map(key_map, n_visible, own),
             hidden_units=Spin() if self.hidden_units == "spin" else Bernoulli(),
             base=base,
             key=key_model,
         )
         return eqx.tree_at(lambda m: m.weights, model, paired_weights(key_weights, model))
 
-    def build_stages(self) -> tuple[Stage, ...]:
+    def build_stages(self, own: OwnParts = NAMED) -> tuple[Stage, ...]:
         """What the energy is trained by, one after the other."""
-        first = Stage(self.build_objective(), self.build_optimizer(), self.n_updates)
+        first = Stage(self.build_objective(own), self.build_optimizer(), self.n_updates)
         if self.objective != "auto" or self.effort != "thorough":
             return (first,)
         # Where the noise starves, chains go on; they are slow, so few of them do.
         n_updates = max(1, self.n_updates // 2)
-        likelihood = MaximumLikelihood(WeightedPopulation())
+        likelihood = MaximumLikelihood(WeightedPopulation(own.kernel))
         return (first, Stage(likelihood, default_optimizer(LIKELIHOOD_RATE), n_updates))
 
-    def build_objective(self) -> AbstractObjective:
-        """The objective of that name."""
+    def build_objective(self, own: OwnParts = NAMED) -> AbstractObjective:
+        """The objective itself, or that of the name."""
+        if own.objective is not None:
+            return own.objective
         if self.objective == "score-matching":
             return DenoisingScoreMatching.between(*NOISE)
         if self.contrasts:
             return NoiseContrastive()
         sources: dict[str, AbstractNegatives] = {
-            "likelihood": WeightedPopulation(),
-            "warm-started-likelihood": WeightedPopulation(),
-            "persistent": PersistentChains(),
-            "contrastive-divergence": DataStartedChains(),
+            "likelihood": WeightedPopulation(own.kernel),
+            "warm-started-likelihood": WeightedPopulation(own.kernel),
+            "persistent": PersistentChains(own.kernel),
+            "contrastive-divergence": DataStartedChains(own.kernel),
         }
         return MaximumLikelihood(sources[self.objective])
 
     @property
     def contrasts(self) -> bool:
         """Whether rows are told from draws of the base."""
-        return self.objective in ("auto", "noise-contrastive")
+        return self.objective in CONTRASTIVE
 
     @property
     def warms_up(self) -> bool:
@@ -191,7 +203,9 @@ class DensitySettings:
         """The settings of the training loop."""
         return FitSettings(batch_size=self.batch_size)
 
-    def _build_feature_map(self, key: RandomKey, n_visible: int):
+    def _build_feature_map(self, key: RandomKey, n_visible: int, own: OwnParts) -> FeatureMap:
+        if own.feature_map is not None:
+            return own.build_feature_map(key, n_visible)
         name = self.feature_map
         if name == "auto":
             name = "fourier" if n_visible <= MAX_FOURIER_COLUMNS else "residual"

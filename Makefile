@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
-	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling
+	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling \
+	density separated shapes
 
 .PHONY: demo test test-all lint format bench docs requirements clean
 

@@ -1,10 +1,11 @@
 """Do the intervals of log Z cover the truth, and do the verdicts say so where they do not?
 
-`python -m benchmarks.log_partition [--methods bar ais ...] [--only affine deep] [--models 100]`
+`python -m benchmarks.log_partition [--methods bar ais ...] [--only affine deep mixture] [--models N]`
 
 Affine: Gaussian-Bernoulli models (n, k <= 16) against enumeration; the first half weak, the second from
 clearly to strongly multimodal, every other one of those with hidden biases that give its modes equal mass.
 Deep: 2-D models with MLPs and Fourier features against quadrature.
+Mixture: affine models over a mixture of Gaussians, against enumeration of both.
 """
 
 import argparse
@@ -18,12 +19,19 @@ import numpy as np
 from benchmarks.report import Row, publish
 from harmonium import Harmonium, estimate_log_partition, exact_log_partition, feature_maps
 from harmonium.likelihood.estimate import Method
+from harmonium.model.bases import MixtureBase
+from harmonium.model.mixture import Mixture
 
 SHAPES = ((4, 8), (8, 4), (8, 16), (16, 8), (12, 12), (16, 16))
 METHODS: tuple[Method, ...] = ("bar", "ais", "smc", "reverse_ais")
 WEAK = (0.05, 0.5)
 STRONG = (0.5, 2.0)
 N_DEEP = 20
+# Columns, hidden units and components.
+MIXTURE_SHAPES = ((2, 4, 2), (4, 8, 3), (8, 6, 4), (12, 8, 6))
+N_MIXTURES = 20
+# Standard deviation of the means of components, whose own are near 1.
+SPREAD = 3.0
 FAR_OFF = 0.5
 
 Case = tuple[str, Harmonium]
@@ -71,6 +79,31 @@ def deep_models(n_models: int) -> Iterator[Case]:
             feature_map = feature_maps.FourierFeatures(2, 32, frequency_scale=1.5, key=key)
         scale = float(np.exp(rng.uniform(np.log(0.1), np.log(2.0))))
         yield "deep, 2-D", filled(Harmonium(2, 16, feature_map=feature_map, key=key), rng, scale)
+
+
+def random_mixture(rng: np.random.Generator, n_visible: int, n_components: int) -> Mixture:
+    """Components that mostly part, with correlations and unequal weights."""
+    factors = rng.normal(size=(n_components, n_visible, 2 * n_visible))
+    covariances = factors @ np.swapaxes(factors, 1, 2) / (2 * n_visible)
+    return Mixture.from_moments(
+        rng.dirichlet(np.full(n_components, 2.0)),
+        SPREAD * rng.normal(size=(n_components, n_visible)),
+        covariances + 0.05 * np.eye(n_visible),
+    )
+
+
+def mixture_models(n_models: int) -> Iterator[Case]:
+    """Affine models over a mixture base; of the second half W moves much mass."""
+    for seed in range(n_models):
+        rng = np.random.default_rng(2000 + seed)
+        n_visible, n_hidden, n_components = MIXTURE_SHAPES[seed % len(MIXTURE_SHAPES)]
+        mixture = random_mixture(rng, n_visible, n_components)
+        # The checker takes Equinox's abstract variable for a field.
+        base = MixtureBase(mixture)  # pyright: ignore[reportCallIssue]
+        model = Harmonium(n_visible, n_hidden, base=base, key=jax.random.key(seed))
+        weak = seed < n_models // 2
+        scale = float(np.exp(rng.uniform(*np.log(WEAK if weak else STRONG))))
+        yield f"mixture, {'weak' if weak else 'strong'}", filled(model, rng, scale)
 
 
 def measure(case: str, model: Harmonium, method: Method, seed: int) -> Row:
@@ -123,12 +156,13 @@ def main() -> None:
     """Run the cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--only", nargs="*", default=["affine", "deep"])
+    parser.add_argument("--only", nargs="*", default=["affine", "deep", "mixture"])
     parser.add_argument("--models", type=int, default=100)
     arguments = parser.parse_args()
     sources: dict[str, Callable[[], Iterator[Case]]] = {
         "affine": lambda: affine_models(arguments.models),
         "deep": lambda: deep_models(N_DEEP),
+        "mixture": lambda: mixture_models(N_MIXTURES),
     }
     rows = []
     for source in arguments.only:

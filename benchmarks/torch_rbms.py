@@ -10,29 +10,13 @@ line of its standard output:
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from served import Answer, serve
-from torch_turns import Update, faster_threads, rate
+from torch_turns import Update, batch_of, faster_threads, rate, repeat
 
 LEARNING_RATE = 1e-3
-
-
-def repeat(one: Callable[[], object]) -> Update:
-    """So many calls."""
-
-    def run(n_updates: int) -> None:
-        for _ in range(n_updates):
-            one()
-
-    return run
-
-
-def batch_of(data: torch.Tensor, size: int) -> torch.Tensor:
-    """Rows at random."""
-    return data[torch.randint(len(data), (size,))]
 
 
 def rbms(data: torch.Tensor, request: Answer) -> Update:

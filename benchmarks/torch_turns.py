@@ -1,4 +1,4 @@
-"""What the scripts of the peers share: turns of updates, numbers of threads. Imported by them, never by us."""
+"""What the scripts of the peers share: batches, turns of updates, numbers of threads. Imported by them, never by us."""
 
 import time
 from collections.abc import Callable
@@ -12,6 +12,21 @@ DEFAULT_THREADS = torch.get_num_threads()
 # Of each number of threads, in turn.
 N_TRIALS = 2
 N_PRODUCTS = 5
+
+
+def repeat(one: Callable[[], object]) -> Update:
+    """So many calls."""
+
+    def run(n_updates: int) -> None:
+        for _ in range(n_updates):
+            one()
+
+    return run
+
+
+def batch_of(data: torch.Tensor, size: int) -> torch.Tensor:
+    """Rows at random."""
+    return data[torch.randint(len(data), (size,))]
 
 
 def faster_threads(update: Update) -> int:

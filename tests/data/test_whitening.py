@@ -87,7 +87,7 @@ def test_directions_below_the_floor_are_filled_with_noise():
 
 @pytest.mark.parametrize(("n", "n_columns"), [(10, 4), (100, 120), (20, 1), (30, 30)])
 def test_few_rows_give_no_nonsense(n, n_columns):
-    """Statistical: seed 6. Fresh rows of independent columns are not far out under the fitted base."""
+    """Statistical: seed 6. Fresh rows of independent columns are not far out under the base."""
     rng = np.random.default_rng(6)
     whitening = Whitening.fit(rng.normal(size=(n, n_columns)))
     z = whitening.forward(rng.normal(size=(1000, n_columns)))
@@ -97,7 +97,7 @@ def test_few_rows_give_no_nonsense(n, n_columns):
 
 
 def test_the_shrinkage_is_near_the_best():
-    """Statistical: seed 7, means over 200 tables. The loss is the squared distance to the true correlations."""
+    """Statistical: seed 7, means over 200 tables of the squared distance to the truth."""
     rng = np.random.default_rng(7)
     truth = 0.5 ** np.abs(np.subtract.outer(np.arange(8), np.arange(8)))
     root = np.linalg.cholesky(truth)

@@ -36,6 +36,16 @@ def small_model(alphabet="bernoulli"):
     return brute.affine_model(alphabet, n_visible=3, n_hidden=3, seed=5, scale=scale)
 
 
+each_base = pytest.mark.parametrize("has_modes", [False, True], ids=["Gaussian", "mixture"])
+
+
+def based_model(alphabet="bernoulli", has_modes=True):
+    """The same on a mixture base as wide as the Gaussian."""
+    model = small_model(alphabet)
+    mixture = brute.random_mixture(3, scale=0.4, spread=0.6)
+    return brute.on_mixture(model, mixture) if has_modes else model
+
+
 def without_interaction():
     """W = 0 with a bias: the Gaussian N(b/2, I/2) times a constant."""
     model = small_model()
@@ -79,11 +89,13 @@ def moments(mixture):
     "known", [[0.3, NAN, -0.5], [NAN, 0.7, NAN], [-1.0, NAN, NAN]], ids=["one", "ends", "two"]
 )
 @pytest.mark.parametrize("matrix", [np.eye(3), MATRIX], ids=["identity", "matrix"])
+@each_base
 @each_alphabet
-def test_the_closed_form_is_the_integral(alphabet, matrix, known):
-    model, known = small_model(alphabet), np.array(known)
+def test_the_closed_form_is_the_integral(alphabet, has_modes, matrix, known):
+    model, known = based_model(alphabet, has_modes), np.array(known)
     found = exact_conditional(model, known, matrix)
-    log_mass, mean, second = numeric(model, known, matrix)
+    # A mixture that is tilted reaches further than the Gaussian.
+    log_mass, mean, second = numeric(model, known, matrix, half_width=22.0, n_points=351)
     assert found.log_mass == pytest.approx(log_mass, abs=1e-9)
     found_mean, found_second = moments(found)
     np.testing.assert_allclose(found_mean, mean, atol=1e-8)
@@ -91,27 +103,30 @@ def test_the_closed_form_is_the_integral(alphabet, matrix, known):
     assert found.weights.sum() == pytest.approx(1.0)
 
 
+@each_base
 @each_alphabet
-def test_with_nothing_open_the_mass_is_that_of_the_row(alphabet):
-    model, known = small_model(alphabet), np.array([0.3, -0.2, 1.1])
+def test_with_nothing_open_the_mass_is_that_of_the_row(alphabet, has_modes):
+    model, known = based_model(alphabet, has_modes), np.array([0.3, -0.2, 1.1])
     found = exact_conditional(model, known, MATRIX)
     expected = -brute.free_energies(model, (MATRIX @ known)[None])[0]
     assert found.log_mass == pytest.approx(expected, abs=1e-10)
     np.testing.assert_array_equal(found.draw(4, np.random.default_rng(0)), np.tile(known, (4, 1)))
 
 
+@each_base
 @each_alphabet
-def test_with_all_open_the_mass_is_z(alphabet):
-    model = small_model(alphabet)
+def test_with_all_open_the_mass_is_z(alphabet, has_modes):
+    model = based_model(alphabet, has_modes)
     found = exact_conditional(model, np.full(3, NAN), MATRIX)
     # The volume of y is that of x over |det M|.
     expected = brute.Mixture(model).log_partition - np.linalg.slogdet(MATRIX)[1]
     assert found.log_mass == pytest.approx(expected, abs=1e-10)
 
 
-def test_closed_form_draws_have_its_moments():
+@each_base
+def test_closed_form_draws_have_its_moments(has_modes):
     """Statistical, seed 1."""
-    found = exact_conditional(small_model(), np.array([0.4, NAN, NAN]), MATRIX)
+    found = exact_conditional(based_model(has_modes=has_modes), np.array([0.4, NAN, NAN]), MATRIX)
     rows = found.draw(20_000, np.random.default_rng(1))
     mean, second = moments(found)
     np.testing.assert_array_equal(rows[:, 0], 0.4)
@@ -215,10 +230,11 @@ def assert_mass(log_mass, expected):
     brute.assert_within(np.exp(np.asarray(log_mass) - expected), 1.0, label="mass")
 
 
-def test_chains_draw_from_the_conditional():
-    """Key 2. Values given, so that the closed form is the truth."""
+@each_base
+def test_chains_draw_from_the_conditional(has_modes):
+    """Key 2. Values given, so that the closed form is the truth; the reference is a Gaussian whatever the base is."""
     low, high = KNOWN["values"]
-    model = small_model()
+    model = based_model(has_modes=has_modes)
     truth = exact_conditional(model, np.array([0.3, NAN, NAN]), MATRIX)
     found = draw_conditional(
         jax.random.key(2),

@@ -11,7 +11,7 @@ from scipy.special import log_ndtr, logsumexp, ndtr
 
 from harmonium.errors import InvalidInputError
 from harmonium.model.mixture import Mixture
-from harmonium.sampling.boxes import Bounds, TruncatedDraws
+from harmonium.sampling.boxes import Boxes, TruncatedDraws
 from harmonium.sampling.patterns import DoubleMixture, cell_kinds, condition, find_patterns
 from harmonium.sampling.truncated import TruncatedSampler
 
@@ -34,7 +34,7 @@ def random_bounds(rng, values, probabilities):
     high = np.where(one_sided[1] & ~one_sided[0], INF, values + above)
     low = np.where(kinds == 0, values, np.where(kinds == 2, -INF, low))
     high = np.where(kinds == 0, values, np.where(kinds == 2, INF, high))
-    return Bounds(low, high)
+    return Boxes(low, high)
 
 
 def known_values(bounds):
@@ -55,11 +55,11 @@ def test_known_and_open_columns_have_the_mass_of_the_block_formulas(n_components
         for row in values
     ]
     sampler = TruncatedSampler(mixture, n_draws=4)
-    found = sampler.mass(Bounds.of_values(values))
+    found = sampler.mass(Boxes.of_values(values))
     np.testing.assert_allclose(found.log_mass, truth, atol=1e-8)
     np.testing.assert_allclose(found.ess, 4)
     np.testing.assert_allclose(found.log_mass_error, 0, atol=1e-6)
-    draws = sampler.draw(Bounds.of_values(values))
+    draws = sampler.draw(Boxes.of_values(values))
     np.testing.assert_allclose(draws.log_weights, np.tile(np.array(truth)[:, None], 4), atol=1e-8)
     is_known = np.broadcast_to(~np.isnan(values)[:, None, :], draws.positions.shape)
     kept = np.broadcast_to(values[:, None, :], draws.positions.shape)[is_known]
@@ -98,9 +98,9 @@ def test_a_single_interval_is_exact():
     low, high = values.copy(), values.copy()
     low[:, 1], high[:, 1] = values[:, 1] - rng.exponential(size=50), values[:, 1] + 0.5
     low[:25, 2], high[:25, 2] = -INF, INF
-    found = TruncatedSampler(mixture, n_draws=8).mass(Bounds(low, high))
+    found = TruncatedSampler(mixture, n_draws=8).mass(Boxes(low, high))
     for row in range(50):
-        known = known_values(Bounds(low[[row]], high[[row]]))[0]
+        known = known_values(Boxes(low[[row]], high[[row]]))[0]
         log_mass, given = mixture.conditional(known)
         sd = np.sqrt(np.asarray(given.covariances)[:, 0, 0])
         ends = (np.array([[low[row, 1]], [high[row, 1]]]) - np.asarray(given.means)[:, 0]) / sd
@@ -116,7 +116,7 @@ def test_nearly_singular_covariances_are_not_squared():
     )
     first, second = np.array([0.3, -1.2]), np.array([0.5, 2.0])
     values = np.stack([first, first + tiny * second], axis=1)
-    found = TruncatedSampler(mixture).mass(Bounds.of_values(values))
+    found = TruncatedSampler(mixture).mass(Boxes.of_values(values))
     truth = -(first**2 + second**2) / 2 - np.log(2 * np.pi) - np.log(tiny)
     np.testing.assert_allclose(found.log_mass, truth, atol=1e-5)
 
@@ -127,7 +127,7 @@ def test_independent_columns_far_out():
     away = np.array([10.0, 30.0, 100.0, 1000.0])
     low = np.stack([away, away, -away - 1, away], axis=1) * sd
     high = np.stack([away + 1, np.full(4, INF), -away, away + 1e-3], axis=1) * sd
-    found = TruncatedSampler(mixture).mass(Bounds(low, high))
+    found = TruncatedSampler(mixture).mass(Boxes(low, high))
     z = np.stack([low, high]) / sd
     one_unit = log_ndtr(-away) + np.log1p(-np.exp(log_ndtr(-away - 1) - log_ndtr(-away)))
     narrow = -((z[0, :, 3] + 5e-4) ** 2) / 2 - 0.5 * np.log(2 * np.pi) + np.log(1e-3)
@@ -142,7 +142,7 @@ def test_single_precision_stays_finite_far_out(correlation):
     covariance = np.full((3, 3), correlation) + (1 - correlation) * np.eye(3)
     edges = np.array([-40.0, -10.0, 10.0, 25.0])
     corners = np.stack(np.meshgrid(edges, edges, edges), axis=-1).reshape(-1, 3)
-    bounds = Bounds(corners, corners + 1)
+    bounds = Boxes(corners, corners + 1)
     with jax.enable_x64(False):
         mixture = Mixture.from_moments(
             np.array([0.3, 0.7]), np.array([[0.0] * 3, [1.0] * 3]), np.stack([covariance] * 2)
@@ -177,11 +177,11 @@ def test_rows_do_not_depend_on_the_others(probabilities):
     sampler = TruncatedSampler(mixture, n_draws=16)
     whole = sampler.draw(bounds)
     order = rng.permutation(400)
-    turned = sampler.draw(Bounds(bounds.low[order], bounds.high[order]))
+    turned = sampler.draw(Boxes(bounds.low[order], bounds.high[order]))
     np.testing.assert_allclose(turned.log_weights, whole.log_weights[order], rtol=1e-11)
     np.testing.assert_allclose(turned.positions, whole.positions[order], rtol=1e-9, atol=1e-10)
     for rows in (slice(0, 1), slice(17, 20), slice(100, 300)):
-        part = sampler.draw(Bounds(bounds.low[rows], bounds.high[rows]))
+        part = sampler.draw(Boxes(bounds.low[rows], bounds.high[rows]))
         np.testing.assert_allclose(part.log_mass, whole.log_mass[rows], rtol=1e-11)
         np.testing.assert_allclose(part.positions, whole.positions[rows], rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(sampler.mass(bounds).log_mass, whole.log_mass, rtol=1e-11)
@@ -216,7 +216,7 @@ def test_factors_on_known_rows_are_exact_and_evaluated_once():
         sizes.append(len(positions))
         return np.sin(positions).sum(axis=1)
 
-    found = TruncatedSampler(mixture).mass(Bounds.of_values(values), log_factor)
+    found = TruncatedSampler(mixture).mass(Boxes.of_values(values), log_factor)
     truth = brute.mixture_log_density(mixture, values) + np.sin(values).sum(axis=1)
     np.testing.assert_allclose(found.log_mass, truth, atol=1e-10)
     np.testing.assert_allclose(found.ess, 128)
@@ -261,7 +261,7 @@ def test_resampling_follows_the_weights():
 
 def test_no_rows():
     sampler = TruncatedSampler(random_mixture(np.random.default_rng(0), 2, 3))
-    nothing = Bounds(np.zeros((0, 3)), np.zeros((0, 3)))
+    nothing = Boxes(np.zeros((0, 3)), np.zeros((0, 3)))
     assert sampler.draw(nothing).positions.shape == (0, 128, 3)
     assert sampler.mass(nothing).log_mass.shape == (0,)
 
@@ -281,7 +281,7 @@ def test_no_rows():
 @pytest.mark.usefixtures("unannotated")
 def test_bad_bounds_are_refused(low, high, words):
     with pytest.raises(InvalidInputError, match=words):
-        Bounds(np.array(low), np.array(high))
+        Boxes(np.array(low), np.array(high))
 
 
 @pytest.mark.parametrize("n_draws", [0, 1, 3, 48, -4])
@@ -294,6 +294,6 @@ def test_numbers_of_draws_are_powers_of_two(n_draws):
 def test_bounds_of_other_columns_are_refused():
     sampler = TruncatedSampler(random_mixture(np.random.default_rng(0), 1, 2))
     with pytest.raises(InvalidInputError, match="2 columns, as the mixture has; got 3 columns"):
-        sampler.mass(Bounds(np.zeros((1, 3)), np.ones((1, 3))))
+        sampler.mass(Boxes(np.zeros((1, 3)), np.ones((1, 3))))
     with pytest.raises(InvalidInputError, match="2 columns"):
-        sampler.draw(Bounds(np.zeros((1, 3)), np.ones((1, 3))))
+        sampler.draw(Boxes(np.zeros((1, 3)), np.ones((1, 3))))

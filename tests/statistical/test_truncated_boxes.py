@@ -11,7 +11,7 @@ from exact import brute
 from scipy.special import logsumexp, ndtr
 
 from harmonium.model.mixture import Mixture
-from harmonium.sampling.boxes import Bounds
+from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.truncated import TruncatedSampler
 
 INF = np.inf
@@ -53,7 +53,7 @@ def true_masses(model, levels):
 
 
 def bounds_of(levels):
-    return Bounds(CUTS[levels], CUTS[levels + 1])
+    return Boxes(CUTS[levels], CUTS[levels + 1])
 
 
 ALL_CELLS = np.stack(np.unravel_index(np.arange(N_LEVELS**N_COLUMNS), (N_LEVELS,) * N_COLUMNS), 1)
@@ -136,7 +136,7 @@ TRUE_INTEGRALS = np.array([true_integrals(SMALL, *row) for row in zip(LOW, HIGH,
 
 
 def test_boxes_in_three_columns():
-    draws = TruncatedSampler(SMALL, n_draws=4096).draw(Bounds(LOW, HIGH))
+    draws = TruncatedSampler(SMALL, n_draws=4096).draw(Boxes(LOW, HIGH))
     np.testing.assert_allclose(draws.log_mass, np.log(TRUE_INTEGRALS[:, 0]), atol=2e-3)
     found = np.einsum("rd,rdg->rg", draws.weights, test_functions(draws.positions))
     np.testing.assert_allclose(found, TRUE_INTEGRALS / TRUE_INTEGRALS[:, :1], atol=5e-3)
@@ -146,7 +146,7 @@ def test_weighted_draws_are_unbiased():
     """Few draws, so that a bias would be large; seeds 0 to 499, 5 sigma."""
 
     def one(seed):
-        draws = TruncatedSampler(SMALL, n_draws=2, seed=seed).draw(Bounds(LOW, HIGH))
+        draws = TruncatedSampler(SMALL, n_draws=2, seed=seed).draw(Boxes(LOW, HIGH))
         weights = np.exp(draws.log_weights)
         return np.mean(weights[:, :, None] * test_functions(draws.positions), axis=1)
 
@@ -161,7 +161,7 @@ def test_a_factor_is_integrated_over_the_open_columns():
     values = np.array([[0.3, np.nan, np.nan, -0.2], [np.nan] * 4])
     tilt = np.array([0.4, -0.3, 0.2, 0.1])
     found = TruncatedSampler(mixture, n_draws=2048).mass(
-        Bounds.of_values(values), lambda u: u @ tilt
+        Boxes.of_values(values), lambda u: u @ tilt
     )
     log_known, given = mixture.conditional(values[0])
     log_open, _ = given.tilted(jax.numpy.asarray(tilt[1:3]))
@@ -177,7 +177,7 @@ def test_components_that_only_the_intervals_tell_apart():
     means = np.array([[0.0] * 6, [4.0] * 6, [-4.0] * 6])
     mixture = Mixture.from_moments(weights, means, np.stack([0.25 * np.eye(6)] * 3))
     low = np.array([[3.0] * 6, [-5.0] * 6, [-0.5] * 6])
-    found = TruncatedSampler(mixture).mass(Bounds(low, low + 1.5))
+    found = TruncatedSampler(mixture).mass(Boxes(low, low + 1.5))
     ends = (np.stack([low, low + 1.5])[:, :, None, :] - means) / 0.5
     inside = np.log(ndtr(ends[1]) - ndtr(ends[0]) + 1e-300).sum(axis=2)
     truth = logsumexp(np.log(weights) + inside, axis=1)
@@ -186,7 +186,7 @@ def test_components_that_only_the_intervals_tell_apart():
 
 
 def test_resampled_draws_follow_the_box():
-    bounds = Bounds(np.repeat(LOW, 250, axis=0), np.repeat(HIGH, 250, axis=0))
+    bounds = Boxes(np.repeat(LOW, 250, axis=0), np.repeat(HIGH, 250, axis=0))
     draws = TruncatedSampler(SMALL, n_draws=512).draw(bounds)
     drawn = draws.resampled(4, seed=1)
     assert (drawn >= bounds.low[:, None]).all() and (drawn <= bounds.high[:, None]).all()

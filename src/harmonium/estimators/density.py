@@ -19,7 +19,7 @@ from harmonium.data import LongTable, Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.inference import Density, DensitySettings, fit_density, sample_given
+from harmonium.inference import Chosen, Density, DensitySettings, fit_density, sample_given
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
@@ -103,14 +103,16 @@ class DensityEstimator(
         n_hidden: int = DensitySettings.n_hidden,
         feature_map: str = DensitySettings.feature_map,
         *,
+        effort: str = DensitySettings.effort,
+        base: str = DensitySettings.base,
         width: int = DensitySettings.width,
         hidden_units: str = DensitySettings.hidden_units,
         objective: str = DensitySettings.objective,
         n_updates: int = DensitySettings.n_updates,
         time_budget: float | None = DensitySettings.time_budget,
-        learning_rate: float = DensitySettings.learning_rate,
+        learning_rate: float | None = DensitySettings.learning_rate,
         batch_size: int = DensitySettings.batch_size,
-        tails: str = DensitySettings.tails,
+        marginals: str = DensitySettings.marginals,
         whitening: str = DensitySettings.whitening,
         validation_fraction: float = DensitySettings.validation_fraction,
         kinds: dict[str, str] | None = None,
@@ -118,6 +120,8 @@ class DensityEstimator(
     ):
         self.n_hidden = n_hidden
         self.feature_map = feature_map
+        self.effort = effort
+        self.base = base
         self.width = width
         self.hidden_units = hidden_units
         self.objective = objective
@@ -125,7 +129,7 @@ class DensityEstimator(
         self.time_budget = time_budget
         self.learning_rate = learning_rate
         self.batch_size = batch_size
-        self.tails = tails
+        self.marginals = marginals
         self.whitening = whitening
         self.validation_fraction = validation_fraction
         self.kinds = kinds
@@ -179,18 +183,17 @@ class DensityEstimator(
         seed = as_seed(parameters.pop("random_state"))
         return DensitySettings(**parameters, seed=seed)
 
-    def score_samples(self, X: Any, *, annealed: bool = True) -> np.ndarray:
+    def score_samples(self, X: Any) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.
 
         Columns of categories count with their probability. Of a row with missing cells it is the log-density of the
-        observed ones, by annealed importance sampling over the others, or without annealing, which is many times
-        faster and errs lower. Warns where log Z is not to be trusted (`log_partition_` has its interval), and where some
+        observed ones. Warns where log Z is not to be trusted (`log_partition_` has its interval), and where some
         are not finite.
         """
         if not self._fitted().trusted:
             warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)
         values = self._values("score_samples", X)
-        return self._fitted().log_density(values, annealed=annealed)
+        return self._fitted().log_density(values)
 
     def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Mean log-density of the rows, in nats per row."""
@@ -237,6 +240,11 @@ class DensityEstimator(
     def log_partition_(self) -> LogPartition:
         """Log Z of the model, in model units."""
         return self._fitted().log_partition
+
+    @property
+    def chosen_(self) -> Chosen:
+        """What held-out rows chose: marginals, base and its size, whether the residual pays, with all scores."""
+        return self._fitted().chosen
 
     @property
     def verdict_(self) -> str:

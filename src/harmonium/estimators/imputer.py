@@ -132,10 +132,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _completions(self, table: Table, n_draws: int):
         self._check_n_draws()
-        self.acceptance_ = float("nan")
+        self.ess_ = float("nan")
         seed = as_seed(self.random_state)
         for batch in draw_completions(self._fitted(), table.values, n_draws, seed=seed):
-            self.acceptance_ = batch.acceptance
+            self.ess_ = float(np.fmin(self.ess_, batch.ess.min()))
             yield batch
 
     def _check_n_draws(self) -> None:

@@ -13,7 +13,7 @@ from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
 from harmonium.sampling.conditional import TARGET_ACCEPTANCE, move_free, opened_log_mass
 from harmonium.sampling.opened import Given, Matrix, Opened, open_rows
-from harmonium.typing import Batch, RandomKey, Scalar, Training, Visible
+from harmonium.typing import Batch, PerRow, RandomKey, Scalar, Training, Visible
 
 MAX_EVALUATION_ROWS = 4096
 MAX_INCOMPLETE_EVALUATION_ROWS = 512
@@ -40,8 +40,8 @@ class AbstractRows(eqx.Module):
         """Rows at random, with replacement; missing cells follow the model given the observed ones."""
 
     @abstractmethod
-    def mean_free_energy(self, model: Harmonium) -> Scalar:
-        """The mean over the first rows of F, or of -log ∫ exp(-F) over missing cells, in nats."""
+    def free_energies(self, model: Harmonium) -> PerRow:
+        """F of the first rows, or -log ∫ exp(-F) over missing cells, (rows,), in nats."""
 
 
 class CompleteRows(AbstractRows):
@@ -61,9 +61,9 @@ class CompleteRows(AbstractRows):
         """Rows at random."""
         return self.values[draw_indices(key, size, self.values.shape[0])], None
 
-    def mean_free_energy(self, model: Harmonium) -> Scalar:
-        """The mean of F."""
-        return jnp.mean(jax.vmap(model.free_energy)(split(self.values[:MAX_EVALUATION_ROWS])))
+    def free_energies(self, model: Harmonium) -> PerRow:
+        """F of the first rows."""
+        return jax.vmap(model.free_energy)(split(self.values[:MAX_EVALUATION_ROWS]))
 
 
 def draw_indices(key: RandomKey, size: int, n: int) -> Int[Array, "_"]:
@@ -86,7 +86,7 @@ class IncompleteRows(AbstractRows):
     `standard` (training, visible) holds y, with draws of the Gaussian reference given the observed cells where
     `missing` says so. For every batch they make one Hamiltonian move that leaves p(missing | observed) of the
     current model invariant, so that the gradient is that of the likelihood of the observed cells (Fisher's identity;
-    Little and Rubin, "Statistical Analysis with Missing Data", chapter 8). `key` makes the draws of `mean_free_energy`,
+    Little and Rubin, "Statistical Analysis with Missing Data", chapter 8). `key` makes the draws of `free_energies`,
     for which `opened` holds the first rows with the reference given their observed cells.
     """
 
@@ -157,8 +157,7 @@ class IncompleteRows(AbstractRows):
         )
         return moved @ self.matrix.T + noise, carry
 
-    def mean_free_energy(self, model: Harmonium) -> Scalar:
+    def free_energies(self, model: Harmonium) -> PerRow:
         """By importance sampling from the reference, with the same draws every time: a little high."""
         noise = split(self.noise[:MAX_INCOMPLETE_EVALUATION_ROWS])
-        log_mass = opened_log_mass(self.key, model, self.matrix, self.opened, noise, N_DRAWS)
-        return -jnp.mean(log_mass)
+        return -opened_log_mass(self.key, model, self.matrix, self.opened, noise, N_DRAWS)

@@ -1,6 +1,6 @@
 """Layer 2: how x is drawn from p(x)."""
 
-from harmonium.sampling.boxes import Bounds, MassEstimate, TruncatedDraws
+from harmonium.sampling.boxes import Boxes, MassEstimate, TruncatedDraws
 from harmonium.sampling.crank_nicolson import CrankNicolsonMALA
 from harmonium.sampling.diagnostics import ChainDiagnostics, diagnose_chains
 from harmonium.sampling.gibbs import BlockGibbs
@@ -20,7 +20,7 @@ __all__ = [
     "AbstractKernel",
     "Alternate",
     "BlockGibbs",
-    "Bounds",
+    "Boxes",
     "ChainDiagnostics",
     "CrankNicolsonMALA",
     "GibbsLangevin",

@@ -19,8 +19,8 @@ Positions = Float[np.ndarray, "rows draws columns"]
 
 
 @dataclass(frozen=True, eq=False)
-class Bounds:
-    """Bounds of every cell: `low` <= `high`, both (rows, columns), in the units of the density.
+class Boxes:
+    """The boxes of rows: bounds `low` <= `high`, both (rows, columns), in the units of the density.
 
     Equal bounds are a known value, (-inf, inf) is an open cell, all others are intervals. Raises
     `InvalidInputError` where a bound is NaN, out of order, infinite on the wrong side, or finite
@@ -48,11 +48,11 @@ class Bounds:
         object.__setattr__(self, "high", high)
 
     @staticmethod
-    def of_values(values: Table) -> "Bounds":
+    def of_values(values: Table) -> "Boxes":
         """Known values (rows, columns); cells that are NaN are open."""
         values = np.asarray(values, np.float64)
         is_open = np.isnan(values)
-        return Bounds(np.where(is_open, -np.inf, values), np.where(is_open, np.inf, values))
+        return Boxes(np.where(is_open, -np.inf, values), np.where(is_open, np.inf, values))
 
 
 class MassEstimate(NamedTuple):
@@ -138,4 +138,4 @@ def log_mass_errors(ess: PerRow, n_draws: int) -> PerRow:
 
 
 def _refused(expected: str, got: str) -> InvalidInputError:
-    return InvalidInputError(describe("Bounds(low, high)", expected=expected, got=got))
+    return InvalidInputError(describe("Boxes(low, high)", expected=expected, got=got))

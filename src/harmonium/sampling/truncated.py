@@ -19,7 +19,7 @@ from scipy.stats import qmc
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.mixture import Mixture
 from harmonium.sampling.boxes import (
-    Bounds,
+    Boxes,
     MassEstimate,
     PerDraw,
     PerRow,
@@ -113,7 +113,7 @@ class TruncatedSampler(eqx.Module):
         """Columns of the mixture."""
         return self.mixture.means.shape[1]
 
-    def draw(self, bounds: Bounds) -> TruncatedDraws:
+    def draw(self, bounds: Boxes) -> TruncatedDraws:
         """`n_draws` weighted draws from the box of every row."""
         shape = (len(bounds.low), self.n_draws)
         positions = np.empty((*shape, self.n_columns), _float_type())
@@ -126,7 +126,7 @@ class TruncatedSampler(eqx.Module):
             log_mass[numbers] = own.log_mass[:n]
         return TruncatedDraws(positions, log_weights, log_mass)
 
-    def mass(self, bounds: Bounds, log_factor: LogFactor | None = None) -> MassEstimate:
+    def mass(self, bounds: Boxes, log_factor: LogFactor | None = None) -> MassEstimate:
         """log ∫ q(u) exp(r(u)) du over the box of every row, a density in its known columns.
 
         `log_factor` is r, from positions (points, columns) to (points,); it is 0 if not given. It
@@ -176,7 +176,7 @@ class TruncatedSampler(eqx.Module):
         exact = np.where(has_intervals[:, None], log_weights, rows.log_known[:, None])
         return np.asarray(positions), exact
 
-    def _batches(self, call: str, bounds: Bounds) -> Iterator[_Rows]:
+    def _batches(self, call: str, bounds: Boxes) -> Iterator[_Rows]:
         n_columns = bounds.low.shape[1]
         if n_columns != self.n_columns:
             expected = f"bounds of {self.n_columns} columns, as the mixture has"

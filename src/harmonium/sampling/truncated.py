@@ -251,7 +251,7 @@ def _uniforms(values: np.ndarray) -> Array:
 
 
 def _inward(low: Table, high: Table) -> tuple[Table, Table]:
-    """Boxes in the configured precision, rounded towards each other; known values are not."""
+    """Bounds in the configured precision, rounded towards each other; known values are not."""
     as_low, as_high = low.astype(_float_type()), high.astype(_float_type())
     is_known = low == high
     rises, falls = (as_low < low) & ~is_known, (as_high > high) & ~is_known

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import harmonium as hm
@@ -16,6 +16,7 @@ from harmonium.inference.detection import build_member
 from harmonium.inference.provenance import describe_origin
 from harmonium.learning.ensemble import stack_members
 from harmonium.likelihood.result import exact_result
+from harmonium.model import split_trainable
 from harmonium.model.feature_maps import MLP, FourierFeatures, Identity, ResidualMLP
 
 N_HIDDEN = 4
@@ -64,6 +65,8 @@ def save_models(folder: Path) -> list[Path]:
     for name, (table, make_map) in makers.items():
         paths.append(folder / f"{name}.safetensors")
         _density(table, make_map).save(paths[-1])
+    paths.append(folder / "mixture.safetensors")
+    _density(numbers, makers["mlp"][1], _mixture_base).save(paths[-1])
     paths.append(folder / "detector.safetensors")
     _detector(mixed).save(paths[-1])
     return paths
@@ -74,12 +77,21 @@ def _fourier(n: int) -> FourierFeatures:
     return FourierFeatures(n, WIDTH, head=head, key=jax.random.key(5))
 
 
-def _density(table: Table, make_map: Any) -> DensityEstimator:
+def _mixture_base(n: int) -> hm.MixtureBase:
+    rng = np.random.default_rng(8)
+    roots = np.eye(n) + 0.2 * rng.normal(size=(2, n, n))
+    covariances = roots @ np.swapaxes(roots, 1, 2)
+    mixture = hm.Mixture.from_moments(np.array([0.3, 0.7]), rng.normal(size=(2, n)), covariances)
+    return hm.MixtureBase(mixture)
+
+
+def _density(table: Table, make_map: Any, make_base: Any = hm.GaussianBase) -> DensityEstimator:
     columns, transform = _fitted(table)
     model = hm.Harmonium(
         columns.n_modeled,
         N_HIDDEN,
         feature_map=make_map(columns.n_modeled),
+        base=make_base(columns.n_modeled),
         key=jax.random.key(0),
     )
     model = _shaken(model)
@@ -123,12 +135,11 @@ def _fitted(table: Table) -> tuple[Columns, Transform]:
 
 def _shaken(model: hm.Harmonium) -> hm.Harmonium:
     """Weights that are not zero, as training would leave them."""
-    leaves, structure = jax.tree.flatten(model)
+    parameters, static = split_trainable(model)
+    leaves, structure = jax.tree.flatten(parameters)
     keys = jax.random.split(jax.random.key(7), len(leaves))
     moved = [
         leaf + SPREAD * jax.random.normal(key, leaf.shape, leaf.dtype)
-        if isinstance(leaf, jnp.ndarray)
-        else leaf
         for key, leaf in zip(keys, leaves, strict=True)
     ]
-    return jax.tree.unflatten(structure, moved)
+    return eqx.combine(jax.tree.unflatten(structure, moved), static)

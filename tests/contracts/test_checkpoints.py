@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from exact import brute
 
 from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError
 from harmonium.learning import (
@@ -48,7 +49,7 @@ OBJECTIVES = {
 }
 
 
-def train(objective="likelihood", **changes):
+def train(objective="likelihood", model=MODEL, **changes):
     given = {
         "data": ROWS,
         "key": jax.random.key(0),
@@ -57,7 +58,7 @@ def train(objective="likelihood", **changes):
         "n_updates": 36,
         "settings": SETTINGS,
     }
-    return fit(MODEL, **(given | changes))
+    return fit(model, **(given | changes))
 
 
 def ending_after(n_records):
@@ -104,7 +105,7 @@ def test_an_ended_fit_goes_on_as_if_nothing_had_been(objective, tmp_path):
 
 def test_rows_with_missing_cells_are_saved_as_they_were_filled(tmp_path):
     missing = jnp.zeros(ROWS.shape, bool).at[::3, 0].set(True)
-    rows = IncompleteRows(ROWS, missing, jnp.zeros_like(ROWS), jnp.eye(2), jax.random.key(1))
+    rows = IncompleteRows(ROWS, missing, jnp.eye(2), jax.random.key(1))
     given = {"data": rows, "validation": ROWS[:20]}
     whole = train(**given)
     train(**given, report=ending_after(3), checkpoints=tmp_path)
@@ -167,16 +168,15 @@ def test_a_model_from_elsewhere_is_refused(tmp_path):
     train(report=ending_after(2), checkpoints=tmp_path)
     other = eqx.tree_at(lambda m: m.hidden_bias, MODEL, MODEL.hidden_bias + 1)
     with pytest.raises(CheckpointError, match="other model"):
-        fit(
-            other,
-            ROWS,
-            key=jax.random.key(0),
-            objective=OBJECTIVES["likelihood"],
-            optimizer=SGD,
-            n_updates=36,
-            settings=SETTINGS,
-            resume=tmp_path,
-        )
+        train(model=other, resume=tmp_path)
+
+
+def test_a_model_on_another_base_is_refused(tmp_path):
+    # No base is trained, but every fit depends on it.
+    train(model=brute.on_mixture(MODEL), report=ending_after(2), checkpoints=tmp_path)
+    for other in (MODEL, brute.on_mixture(MODEL, seed=1)):
+        with pytest.raises(CheckpointError, match="other model"):
+            train(model=other, resume=tmp_path)
 
 
 def test_where_checkpoints_may_be(tmp_path):
@@ -236,7 +236,7 @@ def test_further_rows_take_their_turns_and_are_the_same_after_a_stop(kind, tmp_p
             return CompleteRows(values)
         missing = jnp.zeros(values.shape, bool).at[::3, 0].set(True)
         key = jax.random.key(number)
-        return IncompleteRows(values, missing, jnp.zeros_like(values), jnp.eye(2), key)
+        return IncompleteRows(values, missing, jnp.eye(2), key)
 
     def pools(number):
         asked.append(number)

@@ -1,6 +1,6 @@
 """Kind of truth: exact. Models on a mixture base: the identity with one more hidden unit, and what is (not) trained.
 
-Theory, section 1b. Seeds: models 0 and 1, mixtures 0, rows 2.
+Theory, section 6. Seeds: models 0 and 1, mixtures 0, rows 2.
 """
 
 import equinox as eqx
@@ -12,7 +12,7 @@ from exact import brute
 from scipy.special import logsumexp
 
 import harmonium.model as hm
-from harmonium.learning import log_likelihood_gradient
+from harmonium.learning import fit, log_likelihood_gradient
 from harmonium.learning.ensemble import (
     EnsembleSettings,
     fit_ensemble,
@@ -22,6 +22,7 @@ from harmonium.learning.ensemble import (
 from harmonium.learning.negatives import Negatives
 from harmonium.learning.noise_contrastive import NoiseContrastive
 from harmonium.learning.score_matching import DenoisingScoreMatching
+from harmonium.learning.selection import _without_interaction
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import split_trainable
 from harmonium.sampling.tuning import centered_path
@@ -120,7 +121,7 @@ def test_a_mixture_base_is_one_more_hidden_unit(build, alphabet, has_weights):
         exact = hm.exact_log_partition(based) + constant
         assert log_partitions[0] == pytest.approx(exact, abs=1e-10)
     if not has_weights:
-        # Z of section 2 of the density core: in closed form, tilted by b too.
+        # In closed form, tilted by b too.
         exact = float(hm.base_log_partition(based)) + constant
         assert log_partitions[0] == pytest.approx(exact, abs=1e-10)
     check_posterior(larger, mixture)
@@ -233,6 +234,29 @@ def test_members_train_on_bases_of_their_own(name, usual_promotion):
         fitted = take_member(both.models, index)
         assert eqx.tree_equal(fitted.base, model.base)
         assert not np.allclose(np.asarray(fitted.weights), np.asarray(model.weights))
+
+
+def test_a_fit_leaves_the_base_alone(usual_promotion):
+    """Rows of the mixture itself: nothing is to be learned, and the base without a tilt is a candidate."""
+    mixture = brute.random_mixture(2)
+    model = hm.Harmonium(2, 3, base=hm.MixtureBase(mixture), key=jax.random.key(0))
+    rows = mixture.sample(jax.random.key(1), 400)
+    result = fit(model, rows, key=jax.random.key(2), n_updates=40)
+    assert eqx.tree_equal(result.model.base, model.base)
+    exact = brute.Mixture(result.model).log_partition
+    assert result.log_partition.value == pytest.approx(exact, abs=1e-6)
+    log_likelihood = -np.mean(brute.free_energies(result.model, np.asarray(rows))) - exact
+    assert log_likelihood > np.mean(brute.mixture_log_density(mixture, np.asarray(rows))) - 0.05
+
+
+def test_the_candidate_without_interaction_is_the_base_itself():
+    rows = jnp.asarray(DATA)
+    model = brute.deep_model("bernoulli")
+    for candidate, bias in ((model, 2 * DATA.mean(axis=0)), (brute.on_mixture(model), np.zeros(2))):
+        parameters, _ = split_trainable(candidate)
+        found = _without_interaction(parameters, rows)
+        assert not np.any(np.asarray(found.weights))
+        np.testing.assert_allclose(np.asarray(found.visible_bias), bias)
 
 
 def test_a_path_from_a_mixture_has_no_center():

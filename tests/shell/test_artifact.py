@@ -85,6 +85,33 @@ def test_a_users_feature_map_needs_to_be_passed(fitted, rows, tmp_path):
     np.testing.assert_array_equal(loaded.free_energy(rows), estimator.free_energy(rows))
 
 
+def test_a_mixture_base_comes_back(fitted, rows, tmp_path):
+    from dataclasses import replace
+
+    mixture = hm.Mixture.from_moments(
+        np.array([0.4, 0.6]), np.array([[0.0, 1, 0], [1, 0, 2]]), np.stack([0.01 * np.eye(3)] * 2)
+    )
+    model = hm.Harmonium(3, 2, base=hm.MixtureBase(mixture), key=jax.random.key(0))
+    estimator = hm.load(_saved(fitted, tmp_path))
+    estimator.density_ = replace(estimator.density_, model=model)
+    estimator.save(tmp_path / "mixture.safetensors")
+    loaded = hm.load(tmp_path / "mixture.safetensors")
+    assert eqx.tree_equal(loaded.density_.model, model)
+    np.testing.assert_array_equal(loaded.free_energy(rows), estimator.free_energy(rows))
+
+
+def test_a_mixture_that_no_file_may_hold_is_not_saved(fitted, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    monkeypatch.setattr("harmonium.artifact.models.MAX_FACTORS", 8)
+    mixture = hm.Mixture.from_moments(np.ones(1), np.zeros((1, 3)), np.eye(3)[None])
+    model = hm.Harmonium(3, 2, base=hm.MixtureBase(mixture), key=jax.random.key(0))
+    estimator = hm.load(_saved(fitted, tmp_path))
+    estimator.density_ = replace(estimator.density_, model=model)
+    with pytest.raises(ArtifactError, match="1 components in 3 columns has 9 numbers.*may hold 8"):
+        estimator.save(tmp_path / "mixture.safetensors")
+
+
 def test_a_failed_save_leaves_nothing(fitted, tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")

@@ -15,6 +15,8 @@ from benchmarks.fuzzing.models import save_models
 from harmonium.artifact import container
 from harmonium.errors import ArtifactError
 
+MIXTURE = "model/.base.mixture"
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, bytes]:
@@ -137,6 +139,14 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
         ("mlp", ["model", "feature_map", "widths"], [10**9], "size: expected a whole number"),
         ("mlp", ["model", "feature_map", "activation"], "eval", "expected one of"),
         ("mlp", ["model", "feature_map", "input_scale"], 1e300, "input_scale: expected at most"),
+        ("mlp", ["model", "base"], None, "base: expected an object"),
+        ("mlp", ["model", "base", "name"], "os.system", "unknown base 'os.system'"),
+        ("mlp", ["model", "base"], {"name": "MixtureBase", "n_components": 1}, "do not match"),
+        ("mixture", ["model", "base"], {"name": "GaussianBase"}, "do not match"),
+        ("mixture", ["model", "base"], {"name": "MixtureBase"}, "it has no n_components"),
+        ("mixture", ["model", "base", "n_components"], 10**9, "n_components: expected a whole"),
+        ("mixture", ["model", "base", "n_components"], 0, "n_components: expected a whole"),
+        ("mixture", ["model", "base", "n_components"], 1, "expected shape"),
         ("residual", ["model", "feature_map", "depth"], 10**9, "depth: expected a whole number"),
         ("identity", ["model", "feature_map", "n_visible"], 3, "n_visible: expected a whole"),
         ("detector", ["slopes"], [7], "slopes: expected a whole number from 0 to 2"),
@@ -192,6 +202,17 @@ def test_heads_within_heads_are_counted(models, tmp_path):
         ("mixed", "columns/counts", lambda a: a + 1e9, "counted cells"),
         ("mixed", "columns/counts", lambda a: a + 0.5, "whole numbers"),
         ("mixed", "transform/scale", lambda a: -a, "positive scale"),
+        ("mixture", f"{MIXTURE}.log_weights", lambda a: a + 1e-3, "do not add up to 1"),
+        ("mixture", f"{MIXTURE}.log_weights", lambda a: a - np.inf, "finite"),
+        ("mixture", f"{MIXTURE}.means", lambda a: a * np.nan, "finite"),
+        ("mixture", f"{MIXTURE}.means", lambda a: a.T, "expected shape"),
+        ("mixture", f"{MIXTURE}.factors", lambda a: a + 1e-9, "not lower triangular"),
+        ("mixture", f"{MIXTURE}.factors", lambda a: -a, "with positive diagonals"),
+        ("mixture", f"{MIXTURE}.factors", lambda a: 0 * a, "with positive diagonals"),
+        ("mixture", f"{MIXTURE}.factors", lambda a: 1.001 * a, "not those of its factors"),
+        ("mixture", f"{MIXTURE}.factors", lambda a: np.tril(a + 1e30), "not those of its factors"),
+        ("mixture", f"{MIXTURE}.inverses", lambda a: a + 1e-9, "not lower triangular"),
+        ("mixture", f"{MIXTURE}.inverses", lambda a: 2 * a, "not those of its factors"),
         ("mixed", "transform/eigenvectors", lambda a: 0 * a, "orthonormal"),
         ("detector", "detector/scale", lambda a: 0 * a, "positive"),
         ("detector", "detector/calibration", lambda a: a[::-1], "sorted"),

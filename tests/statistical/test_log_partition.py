@@ -23,10 +23,12 @@ METHODS = ("ais", "smc", "reverse_ais", "bar")
 WEAK = brute.affine_model("bernoulli", n_visible=4, n_hidden=5, seed=11, scale=0.3)
 STRONG = brute.affine_model("spin", n_visible=4, n_hidden=5, seed=12, scale=1.2)
 DEEP = brute.deep_model("bernoulli")
+BASED = brute.on_mixture(DEEP)
 MODELS = {
     "weak": (WEAK, brute.Mixture(WEAK).log_partition),
     "strong": (STRONG, brute.Mixture(STRONG).log_partition),
     "deep": (DEEP, brute.grid_log_partition(DEEP)),
+    "deep on a mixture": (BASED, brute.grid_log_partition(BASED)),
 }
 
 

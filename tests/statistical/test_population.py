@@ -137,8 +137,11 @@ def test_a_jump_weights_draws_of_the_base_for_the_model(alphabet):
 
 
 @pytest.mark.parametrize("make_path", [Path, centered])
-def test_weighted_population_has_the_moments_of_the_model(make_path):
+@pytest.mark.parametrize("has_modes", [False, True], ids=["Gaussian", "mixture"])
+def test_weighted_population_has_the_moments_of_the_model(make_path, has_modes):
+    # A centered path from a mixture is no good idea, but exact.
     target = brute.balanced_model("bernoulli")
+    target = brute.on_mixture(target) if has_modes else target
     population = anneal_population(
         jax.random.key(0), make_path(target), BlockGibbs(), 8000, n_temperatures=30, n_steps=1
     )

@@ -20,6 +20,7 @@ from harmonium.model import Center, Path
 from harmonium.sampling import (
     HMC,
     MALA,
+    Alternate,
     BlockGibbs,
     ReplicaExchange,
     sample,
@@ -34,6 +35,7 @@ LEVELS = jnp.asarray([0.0, 0.3, 0.6, 1.0])
 MODELS = {
     "affine": brute.balanced_model("bernoulli"),
     "deep": brute.deep_model("bernoulli"),
+    "affine on a mixture": brute.on_mixture(brute.balanced_model("bernoulli")),
 }
 
 
@@ -65,6 +67,7 @@ LADDERS = {
     "affine": Ladder("affine", centered=False),
     "affine, centered": Ladder("affine", centered=True),
     "deep, centered": Ladder("deep", centered=True),
+    "affine on a mixture": Ladder("affine on a mixture", centered=False),
 }
 
 
@@ -95,6 +98,8 @@ def test_the_reference_draws_pass_their_own_check(name):
         ("affine, centered", MALA(0.2), {"n_moves": 2}),
         ("deep, centered", MALA(0.2), {}),
         ("deep, centered", HMC(0.3, n_leapfrog=3), {}),
+        ("affine on a mixture", BlockGibbs(), {}),
+        ("affine on a mixture", Alternate(MALA(0.05), n_moves=1), {}),
     ],
 )
 @pytest.mark.slow

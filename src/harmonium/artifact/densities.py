@@ -4,17 +4,26 @@ import math
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from harmonium.artifact.container import Arrays, Config
-from harmonium.artifact.entries import entry, flag, mapping, number, text
+from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
 from harmonium.artifact.models import build_model, describe_model
 from harmonium.artifact.parts import prefixed, taken
-from harmonium.data import Columns, Transform
+from harmonium.data import Columns, Marginals, Whitening
 from harmonium.data.frames import CONTAINERS
+from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
-from harmonium.inference import Density, DensitySettings
+from harmonium.inference import Chosen, Density, DensitySettings
+from harmonium.inference.coordinates import Coordinates
+from harmonium.learning.base_choice import Candidate
 from harmonium.likelihood import LogPartition
 
-_PARTS = ("columns", "transform", "model")
+_PARTS = ("columns", "marginals", "whitening", "coordinates", "model")
+_CANDIDATE = ("name", "score", "standard_error")
+MOST_CANDIDATES = 1000
+_CHOSEN = ("base", "n_components", "marginals", "residual", "candidates", "stages")
+_ENDS = ("lowest", "highest")
 _LOG_PARTITION = ("value", "low", "high", "standard_error", "ess", "method", "verdict", "trusted")
 
 
@@ -31,13 +40,18 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
     """All of a density as plain values and named arrays."""
     density = stored.density
     columns, column_arrays = density.columns.to_state()
-    transform, transform_arrays = density.transform.to_state()
+    coordinates = density.coordinates
+    marginals, marginal_arrays = coordinates.marginals.to_state()
+    whitening, whitening_arrays = coordinates.whitening.to_state()
+    ends = {name: getattr(coordinates, name) for name in _ENDS}
     model, model_arrays = describe_model(density.model)
     header = {
         "kind": "density",
         "container": stored.container,
         "columns": columns,
-        "transform": transform,
+        "marginals": marginals,
+        "whitening": whitening,
+        "chosen": _describe_chosen(density.chosen),
         "model": model,
         "log_partition": _describe_log_partition(density.log_partition),
         "verdict": density.verdict,
@@ -47,7 +61,9 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
     }
     arrays = {
         **prefixed("columns", column_arrays),
-        **prefixed("transform", transform_arrays),
+        **prefixed("marginals", marginal_arrays),
+        **prefixed("whitening", whitening_arrays),
+        **prefixed("coordinates", ends | {"fine": coordinates.fine.astype(np.float64)}),
         **prefixed("model", model_arrays),
     }
     return header, arrays
@@ -57,21 +73,84 @@ def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDen
     """A density from what `describe_density` made, with a feature map of the user's own if one is given."""
     parts = taken(arrays, _PARTS)
     density = Density(
-        columns=Columns.from_state(entry(header, "columns"), parts["columns"]),
-        transform=Transform.from_state(entry(header, "transform"), parts["transform"]),
+        coordinates=_build_coordinates(header, parts),
         model=build_model(mapping(header, "model"), parts["model"], feature_map),
         log_partition=_build_log_partition(mapping(header, "log_partition", _LOG_PARTITION)),
         verdict=text(header, "verdict"),
         trusted=flag(header, "trusted"),
+        chosen=_build_chosen(mapping(header, "chosen", _CHOSEN)),
     )
-    widths = {density.columns.n_modeled, density.transform.n_columns, density.model.n_visible}
+    coordinates = density.coordinates
+    widths = {coordinates.columns.n_modeled, coordinates.whitening.n_columns}
+    widths.add(density.model.n_visible)
     if len(widths) > 1:
-        raise ArtifactError(f"columns, transform and model differ in width: {sorted(widths)}.")
+        raise ArtifactError(f"columns, whitening and model differ in width: {sorted(widths)}.")
     container = text(header, "container")
     if container not in ("array", *CONTAINERS):
         raise ArtifactError(f"unknown container {container!r:.80}.")
     settings = DensitySettings(**mapping(header, "settings"))
     return StoredDensity(density, settings, container, mapping(header, "provenance"))
+
+
+def _build_coordinates(header: Config, parts: dict[str, Arrays]) -> Coordinates:
+    columns = Columns.from_state(entry(header, "columns"), parts["columns"])
+    arrays = parts["coordinates"]
+    shapes = dict.fromkeys((*_ENDS, "fine"), (columns.n_modeled,))
+    ends = take_arrays(arrays, shapes, "Coordinates")
+    if not np.isin(ends["fine"], (0, 1)).all() or not np.all(ends["lowest"] <= ends["highest"]):
+        raise ArtifactError("coordinates: expected truth values in fine, and lowest <= highest.")
+    marginals = entry(header, "marginals")
+    return Coordinates(
+        marginals=Marginals.from_state(marginals, parts["marginals"], columns),
+        whitening=Whitening.from_state(entry(header, "whitening"), parts["whitening"]),
+        fine=ends["fine"] == 1,
+        lowest=ends["lowest"],
+        highest=ends["highest"],
+    )
+
+
+def _describe_chosen(chosen: Chosen) -> Config:
+    """Plain values; a standard error of one row is NaN, which JSON cannot say: null."""
+
+    def plain(candidates: tuple[Candidate, ...]) -> list[Config]:
+        return [
+            asdict(own) | {"standard_error": _or_null(own.standard_error)} for own in candidates
+        ]
+
+    return asdict(chosen) | {
+        "candidates": plain(chosen.candidates),
+        "stages": plain(chosen.stages),
+    }
+
+
+def _build_chosen(config: Config) -> Chosen:
+    marginals = mapping(config, "marginals")
+    return Chosen(
+        base=text(config, "base"),
+        n_components=whole(config, "n_components", 1, 2**31),
+        marginals={name: text(marginals, name) for name in marginals},
+        residual=flag(config, "residual"),
+        candidates=_build_candidates(config, "candidates"),
+        stages=_build_candidates(config, "stages"),
+    )
+
+
+def _build_candidates(config: Config, name: str) -> tuple[Candidate, ...]:
+    found = []
+    for own in listing(config, name, MOST_CANDIDATES):
+        error = mapping({name: own}, name, _CANDIDATE)["standard_error"]
+        found.append(
+            Candidate(
+                name=text(own, "name"),
+                score=number(own, "score"),
+                standard_error=math.nan if error is None else number(own, "standard_error"),
+            )
+        )
+    return tuple(found)
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _describe_log_partition(log_partition: LogPartition) -> Config:

@@ -23,7 +23,7 @@ MAX_MEMBERS = 1000
 
 
 class StoredDetector(NamedTuple):
-    """A detector, the settings it was made by, the offset of its decisions, and where it comes from."""
+    """A detector, its settings, the offset of its decisions, and where it comes from."""
 
     detector: Detector
     settings: DetectorSettings
@@ -36,7 +36,8 @@ def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
     detector = stored.detector
     if detector.n_members > MAX_MEMBERS:
         raise ArtifactError(
-            f"expected at most {MAX_MEMBERS} members to save; got {detector.n_members}. Try: fewer n_repeats."
+            f"expected at most {MAX_MEMBERS} members to save; got {detector.n_members}. "
+            "Try: fewer n_repeats."
         )
     columns, column_arrays = detector.columns.to_state()
     marginals, marginal_arrays = detector.marginals.to_state()
@@ -72,7 +73,7 @@ def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
 
 
 def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
-    """A detector from what `describe_detector` made; all members are of the one described structure."""
+    """A detector from what `describe_detector` made; all members have the described structure."""
     described = listing(header, "whitenings", MAX_MEMBERS)
     members = range(len(described))
     if not described:
@@ -141,7 +142,7 @@ def _build_completion(header: Config, parts: dict[str, Arrays], columns: Columns
 
 
 def _checked_arrays(arrays: Arrays, n_votes: int, n_modeled: int) -> Arrays:
-    """The detector's own arrays, of the right shapes, with positive scales and sorted calibration scores."""
+    """The detector's own arrays, checked: shapes, positive scales, sorted calibration scores."""
     shapes = {
         "location": (n_votes,),
         "scale": (n_votes,),

@@ -8,15 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.artifact.container import Arrays, Config
-from harmonium.artifact.entries import entry, listing, mapping, number, text, whole
+from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
 from harmonium.errors import ArtifactError
-from harmonium.model import Bernoulli, Harmonium, Spin
+from harmonium.model import (
+    AbstractBase,
+    Bernoulli,
+    GaussianBase,
+    Harmonium,
+    Mixture,
+    MixtureBase,
+    Spin,
+)
 from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
 
 _HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
 # Every layer of a map takes time to compile.
 MAX_LAYERS = 256
 MAX_SCALE = 1e6
+# Numbers in the factors of a mixture, whose inverses are checked.
+MAX_FACTORS = 2**26
+# What rounding to single precision may do, relative to the terms of a sum.
+ROUNDING = 1e-4
 
 
 def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
@@ -29,6 +41,7 @@ def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
         "n_hidden": model.n_hidden,
         "hidden_units": type(model.hidden_units).__name__,
         "feature_map": _describe_feature_map(model.feature_map),
+        "base": _describe_base(model.base),
     }
     return config, arrays
 
@@ -43,6 +56,7 @@ def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
     n_visible = whole(config, "n_visible", 1, largest)
     n_hidden = whole(config, "n_hidden", 1, largest)
     described = mapping(config, "feature_map")
+    described_base = mapping(config, "base")
 
     def build() -> Harmonium:
         chosen = feature_map
@@ -53,6 +67,7 @@ def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
             n_hidden,
             feature_map=chosen,
             hidden_units=_HIDDEN_UNITS[units](),
+            base=_build_base(described_base, n_visible, largest),
             key=jax.random.key(0),
         )
 
@@ -73,7 +88,10 @@ def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
         else leaf
         for path, leaf in paths
     ]
-    return jax.tree_util.tree_unflatten(structure, leaves)
+    model = jax.tree_util.tree_unflatten(structure, leaves)
+    if isinstance(model.base, MixtureBase):
+        _check_mixture(model.base.mixture)
+    return model
 
 
 def _checked(name: str, expected: jax.ShapeDtypeStruct, arrays: Arrays) -> jax.Array:
@@ -86,6 +104,56 @@ def _checked(name: str, expected: jax.ShapeDtypeStruct, arrays: Arrays) -> jax.A
     if not np.issubdtype(array.dtype, np.floating) or not finite:
         raise ArtifactError(f"{name}: expected finite floating-point numbers.")
     return jnp.asarray(array, expected.dtype)
+
+
+def _describe_base(base: AbstractBase) -> Config:
+    if isinstance(base, MixtureBase):
+        n_numbers = base.mixture.factors.size
+        if n_numbers > MAX_FACTORS:
+            raise ArtifactError(
+                f"save: a mixture of {base.mixture.n_components} components in {base.n_visible} columns has {n_numbers} "
+                f"numbers in its factors, and a file may hold {MAX_FACTORS}. Try: fewer components."
+            )
+        return {"name": "MixtureBase", "n_components": base.mixture.n_components}
+    return {"name": type(base).__name__}
+
+
+def _build_base(config: Config, n_visible: int, largest: int) -> AbstractBase:
+    """The described base, with a mixture of no more numbers than there are."""
+    name = text(config, "name")
+    if name == "GaussianBase":
+        return GaussianBase(n_visible)
+    if name != "MixtureBase":
+        raise ArtifactError(f"unknown base {name!r:.80}.")
+    most = min(largest, MAX_FACTORS) // n_visible**2
+    n_components = whole(config, "n_components", 1, most)
+    means = jnp.zeros((n_components, n_visible))
+    factors = jnp.zeros((n_components, n_visible, n_visible))
+    return MixtureBase(Mixture(jnp.zeros(n_components), means, factors, factors))
+
+
+def _check_mixture(mixture: Mixture) -> None:
+    """Normalized weights, and lower triangular factors with positive diagonals beside their inverses."""
+    log_weights, factors, inverses = (
+        np.asarray(part, np.float64)
+        for part in (mixture.log_weights, mixture.factors, mixture.inverses)
+    )
+    if abs(np.logaddexp.reduce(log_weights)) > ROUNDING:
+        raise ArtifactError("the weights of the mixture do not add up to 1. The file is damaged.")
+    for part in (factors, inverses):
+        diagonals = np.diagonal(part, axis1=1, axis2=2)
+        if np.any(np.triu(part, 1)) or not np.all(diagonals > 0):
+            raise ArtifactError(
+                "the mixture has factors that are not lower triangular with positive diagonals. The file is damaged."
+            )
+    # Summed without signs, the terms say how much rounding can do; what overflows is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.abs(inverses @ factors - np.eye(mixture.n_visible))
+        allowed = ROUNDING * (np.abs(inverses) @ np.abs(factors))
+    if not np.all(error <= allowed):
+        raise ArtifactError(
+            "the mixture has inverses that are not those of its factors. The file is damaged."
+        )
 
 
 def _describe_feature_map(feature_map: Any) -> Config:
@@ -110,6 +178,7 @@ def _describe_feature_map(feature_map: Any) -> Config:
             "depth": len(feature_map.blocks),
             "activation": feature_map.activation,
             "input_scale": feature_map.input_scale,
+            "is_bounded": feature_map.is_bounded,
         }
     if isinstance(feature_map, FourierFeatures):
         head = feature_map.head
@@ -162,6 +231,7 @@ def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers:
         whole(config, "depth", 0, most_layers),
         activation=activation,
         input_scale=scale,
+        is_bounded=flag(config, "is_bounded"),
         key=key,
     )
 

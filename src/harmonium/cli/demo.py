@@ -53,7 +53,7 @@ def _compare(
 ) -> dict[str, dict[str, float]]:
     """Mean held-out log-density with a 95 % interval, for the model and each yardstick."""
     ours = {"harmonium": estimator.score_samples(test)}
-    others = yardsticks(estimator.density_, training, test, seed=seed)
+    others = yardsticks(estimator.density_.columns, training, test, seed=seed)
     log_partition = estimator.log_partition_
     rows = {name: _interval(values, 0.0) for name, values in (ours | others).items()}
     rows["harmonium"] = _interval(ours["harmonium"], log_partition.standard_error)

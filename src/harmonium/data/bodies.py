@@ -70,7 +70,8 @@ class Body:
 
     def log_slope(self, cells: Column) -> Column:
         """log du/dx at cells in data units, in nats."""
-        return self._log_slope(self._compress(cells)) + self._log_compression(cells)
+        v = self._compress(cells)
+        return self._log_slope(v, self._to_normal(v)) + self._log_compression(cells)
 
     def log_density(self, cells: Column) -> Column:
         """log of the density of cells, per data unit, in nats."""
@@ -101,14 +102,14 @@ class Body:
         u = side * ndtri_exp(np.minimum(_log_sum(logs), 0.0))
         return np.where(_is_beyond(z, _ALONE), _nearest(z), u)
 
-    def _log_slope(self, v: Column) -> Column:
-        """log du/dv."""
+    def _log_slope(self, v: Column, u: Column) -> Column:
+        """log du/dv, where v is mapped to u."""
         if self.n_components == 1:
             return np.full(len(v), -np.log(self.sds[0]))
         z = self._standard(v)
         alone = -np.log(self.sds)[np.abs(z).argmin(axis=0)]
         with np.errstate(invalid="ignore"):
-            slope = self._log_mixture(v) - log_normal_density(self._to_normal(v))
+            slope = self._log_mixture(v) - log_normal_density(u)
         return np.where(_is_beyond(z, _ALONE_FOR_SLOPES), alone, slope)
 
     def _log_mixture(self, v: Column) -> Column:
@@ -159,20 +160,22 @@ class Body:
         v, low, high = v.copy(), low.copy(), high.copy()
         active = np.flatnonzero(np.isfinite(u) & (low < high))
         for _ in range(_MAX_STEPS):
+            own = v[active]
+            found = self._to_normal(own)
+            miss = found - u[active]
+            # No distribution function is known to more digits than these.
+            missed = np.abs(miss) > np.spacing(1 + np.abs(u[active]))
+            active, own, found, miss = (part[missed] for part in (active, own, found, miss))
             if not len(active):
                 break
-            own = v[active]
-            miss = self._to_normal(own) - u[active]
-            low[active] = np.where(miss <= 0, own, low[active])
-            high[active] = np.where(miss >= 0, own, high[active])
+            low[active] = np.where(miss < 0, own, low[active])
+            high[active] = np.where(miss > 0, own, high[active])
             with np.errstate(over="ignore", invalid="ignore"):
-                step = own - miss * np.exp(-self._log_slope(own))
+                step = own - miss * np.exp(-self._log_slope(own, found))
             inside = (step > low[active]) & (step < high[active])
-            step = np.where(inside, step, (low[active] + high[active]) / 2)
-            step = np.where(miss == 0, own, step)
-            v[active] = step
-            moved = np.abs(step - own) > 2 * np.spacing(np.abs(own) + self.sds.min())
-            active = active[moved & (miss != 0)]
+            v[active] = np.where(inside, step, (low[active] + high[active]) / 2)
+            moved = np.abs(v[active] - own) > np.spacing(np.abs(own))
+            active = active[moved]
         return np.where(np.isinf(u), u, v)
 
 

@@ -19,7 +19,8 @@ class CellShape:
 
     `step` and `offset` are those of the lattice, 0 where there is none. `decimals` is -1 where
     cells have many. `sign` is 1 where no training cell is negative, -1 where none is positive,
-    else 0; zero is then a plain bound of the column. `nearest` is the training cell nearest to zero.
+    else 0; zero is then a plain bound of the column. `nearest` is the training cell nearest to
+    zero.
     """
 
     step: float = 0.0

@@ -45,6 +45,11 @@ class Marginal:
         return "levels" if self.body is None else self.body.kind
 
     @property
+    def has_long_tails(self) -> bool:
+        """Whether the tails of the body are compressed, so that a mean of draws hangs on few of them."""
+        return self.body is not None and self.body.tail > 0
+
+    @property
     def rest(self) -> float:
         """The mass of the body."""
         return 0.0 if self.body is None else float(1 - self.masses.sum())
@@ -78,6 +83,31 @@ class Marginal:
         else:
             low[known], high[known] = self._ends(cells[known], index[known], as_points)
         return low, high
+
+    def interval(self, low: float, high: float) -> tuple[float, float] | None:
+        """The ends in u of the values from `low` to `high`, which may be infinite; None if there are none.
+
+        A cell of a lattice belongs to it where its center does, an atom where it lies inside.
+        """
+        if self.body is None:
+            inside = np.flatnonzero((self.atoms >= low) & (self.atoms <= high))
+            if not len(inside) or np.ptp(inside) + 1 > len(inside):
+                return None
+            return float(self._cuts[0][inside[0]]), float(self._cuts[1][inside[-1]])
+        first, last = low, high
+        if self.shape.step > 0:
+            offset, step = self.shape.offset, self.shape.step
+            first = low if np.isinf(low) else offset + step * (np.ceil((low - offset) / step) - 0.5)
+            last = (
+                high if np.isinf(high) else offset + step * (np.floor((high - offset) / step) + 0.5)
+            )
+            if not first < last:
+                return None
+        start, end = (
+            value if np.isinf(value) else float(self._at(np.array([value]), side)[0])
+            for value, side in ((first, "left"), (last, "right"))
+        )
+        return (start, end) if start < end else None
 
     def centers(self, cells: Column) -> Column:
         """One point u in every cell, NaN where it is missing.

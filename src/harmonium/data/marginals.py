@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from harmonium.data.atoms import find_atoms, has_levels
-from harmonium.data.body_choice import BODIES, Numbers, choose_bodies
+from harmonium.data.body_choice import BODIES, Numbers, choose_bodies, numbers_of
 from harmonium.data.cell_shapes import CellShape
 from harmonium.data.columns import Columns
 from harmonium.data.intervals import Bounds, Cells
@@ -188,14 +188,12 @@ def _prepare(
     shape = CellShape.of(seen, columns.step[index], columns.offset[index], columns.decimals[index])
     values, counts = np.unique(shape.cleaned(seen), return_counts=True)
     counts = counts.astype(np.float64)
-    if (
-        atoms
-        and columns.fields[index].kind != "continuous"
-        and has_levels(values, counts, shape.step)
-    ):
+    # Who states that a column is continuous wants a density of all of its cells.
+    atoms = atoms and columns.fields[index].kind != "continuous"
+    if atoms and has_levels(values, counts, shape.step):
         return Marginal(None, values, counts / counts.sum(), shape)
     is_atom = find_atoms(values, counts, shape.step) if atoms else np.zeros(len(values), dtype=bool)
-    return Numbers(values, counts, is_atom, shape)
+    return numbers_of(values, counts, is_atom, shape)
 
 
 def _check_width(columns: Columns, values: np.ndarray, method: str) -> None:

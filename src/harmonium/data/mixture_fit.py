@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 # Weighted points that stand for a column: so many of the lowest and of the highest cells by
 # themselves, the others in groups of equal size.
-N_EXTREME, N_GROUPS = 48, 600
+N_EXTREME, N_GROUPS = 48, 400
 _MAX_PASSES = 150
 # Nats per row by which a pass has to improve the fit, or it is the last one.
 _LEAST_GAIN = 2e-6

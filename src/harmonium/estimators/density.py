@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -19,10 +20,20 @@ from harmonium.data import LongTable, Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.inference import Density, DensitySettings, fit_density, sample_given
+from harmonium.inference import (
+    Chosen,
+    Density,
+    DensitySettings,
+    OwnParts,
+    fit_density,
+    sample_given,
+    split_parts,
+)
+from harmonium.learning import AbstractObjective
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
+from harmonium.sampling import AbstractKernel
 
 UNTRUSTED = (
     "log Z of this model is not reliable, so these log-densities share an unknown offset: use them as "
@@ -33,67 +44,88 @@ UNTRUSTED = (
 class DensityEstimator(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
-    """Fit a normalized density to a table of numbers, categories, truth values and dates, with or without missing cells.
+    """Fit a normalized density to a table of numbers, categories, truth values and dates.
 
-    Rows go in and come out in data units. Missing cells (NaN, None, null) of training rows are latent: they are sampled
-    given the others while the model is trained. The fit starts beside the maximum-likelihood Gaussian of the (tail-compressed)
-    columns and keeps the state with the best held-out log-likelihood.
+    Rows go in and come out in data units. Cells may be missing (NaN, None, null), also in training
+    rows. Three parts are fitted, one after the other: a marginal for every column, a base (one
+    Gaussian or a mixture of them) for how the columns go together, and a residual energy with
+    hidden units for what the base lacks. Rows that are held out choose among the candidates of each
+    part; where the residual does not pay, the base is the model.
 
     Parameters
     ----------
     n_hidden : int
         Number of binary hidden units.
-    feature_map : {"auto", "identity", "mlp", "residual", "fourier"}
-        The map f; "auto" takes "fourier" up to 3 columns and "mlp" beyond; "identity" is the
-        Gaussian-Bernoulli restricted Boltzmann machine: a mixture of Gaussians as wide as the
-        scaled columns themselves, which often cannot gain over the Gaussian fit.
+    feature_map : {"auto", "identity", "mlp", "residual", "fourier"}, module or factory
+        The map f of the residual energy. "auto" takes "fourier" up to 3 columns and "residual"
+        beyond. An `equinox.Module` that maps one row (n_visible,) in model units to features
+        (features,) is taken as it is; any other callable is called as
+        feature_map(n_visible, key=key) and returns one.
+    effort : {"quick", "normal", "thorough"}
+        "quick" trains nothing: the density is that of the base, with an exact log Z. "thorough"
+        lets the likelihood by chains follow the noise-contrastive training of "auto".
+    base : {"auto", "gaussian", "mixture"}
+        The base; "auto" takes a mixture where it beats the Gaussian on held-out rows.
     width : int
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}
         Alphabet {0, 1} or {-1, +1}.
-    objective : {"likelihood", "warm-started-likelihood", "persistent", "contrastive-divergence", "score-matching", "noise-contrastive"}
-        Maximum likelihood with a weighted population (default), the same after score matching, with
-        plain persistent chains, or with data-started chains; denoising score matching; or
-        noise-contrastive estimation. The first two and the last have a running log Z.
+    objective : {"auto", "likelihood", "warm-started-likelihood", "persistent", "contrastive-divergence", "score-matching", "noise-contrastive"}, or an objective
+        What training climbs. "auto" is noise-contrastive estimation against the base. The others:
+        maximum likelihood with a weighted population, the same after score matching, with plain
+        persistent chains, or with data-started chains; denoising score matching. An object is one
+        of `harmonium.learning.AbstractObjective`, such as `hm.NoiseContrastive(noise_ratio=4)`.
+    kernel : kernel or None
+        What moves the chains of the likelihood objectives that are named, and those of `sample`;
+        None takes the default. An object such as `hm.HMC()`; a file does not keep it.
     n_updates : int
         Parameter updates at most; training stops earlier when the held-out rows stop improving.
     time_budget : float or None
-        Seconds for training and the final log Z. With a budget, results depend on the machine.
-    learning_rate : float
-        Of AdamW (weight decay 1e-4), decayed to 0 by a cosine.
+        Seconds for the fit. With a budget, results depend on the machine.
+    learning_rate : float or None
+        Of AdamW (weight decay 1e-4), decayed to 0 by a cosine. None takes 3e-3 for
+        noise-contrastive training and 1e-3 for the other objectives.
     batch_size : int
         Rows per update.
-    tails : {"auto", "none", "asinh"}
-        Compression of heavy tails, chosen per column by likelihood with "auto".
-    whitening : {"full", "diagonal"}
-        Whether correlations are removed before the model sees the rows.
+    marginals : {"auto", "affine", "asinh", "mixture"}
+        What turns a column of numbers into a coordinate that is standard normal: scaling, scaling
+        with compressed tails, or a one-dimensional Gaussian mixture; "auto" chooses per column by
+        likelihood.
+    whitening : {"full", "partial", "diagonal"}
+        Whether correlations are removed before the base is fitted: all, by half, or not at all.
     validation_fraction : float
-        Share of rows held out to choose the state that is kept.
+        Share of rows held out from all parts, to choose the state of training that is kept.
     kinds : dict or None
-        What columns are, by name, where the cells do not tell: "continuous", "integer", "categorical" or "identifier".
+        What columns are, by name, where the cells do not tell: "continuous", "integer",
+        "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random; the same integer gives the same fit.
 
     Attributes
     ----------
+    chosen_ : Chosen
+        What held-out rows chose: the base and its size, the marginal of every column, whether the
+        residual energy was kept, with the scores of the candidates and of the stages.
     log_partition_ : LogPartition
         log Z of the model with interval, effective sample size and verdict (model units, nats).
     verdict_ : str
-        Whether the chains were in equilibrium and whether log-densities may be quoted.
+        What may be trusted, in words.
     model_ : Harmonium
-        The fitted model, in model units.
+        The fitted model, in model units. Without a residual energy its weights are 0.
     history_ : tuple of dict
-        The training curve: log-likelihoods of dequantized rows, data units, nats per row.
+        The training curve: log-likelihoods of points of the cells, data units, nats per row; empty
+        where nothing was trained.
     held_out_ : HeldOut
-        Score of the rows held out to choose the state, beside that of the Gaussian fit. Not
-        stored in a saved model.
-    diagnostics_ : ChainDiagnostics
+        Score of the held-out rows, beside those of independent columns, of the Gaussian fit and of
+        the base. Not stored in a saved model.
+    diagnostics_ : ChainDiagnostics or None
         Chains of the fitted model from data, population and base: R-hat, effective sample size,
-        autocorrelation time. Not stored.
+        autocorrelation time; None where nothing was trained. Not stored.
     kept_update_ : int
-        The update after which the kept state stood; 0 is the start, or the Gaussian fit. Not stored.
+        The update after which the kept state stood; 0 is the base, or the start. Not stored.
     provenance_ : dict
-        Where the fit comes from: time, versions, seed, digest of the training table, held-out figures, verdict.
+        Where the fit comes from: versions, seed, digest of the training table, held-out figures,
+        verdict.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -101,16 +133,19 @@ class DensityEstimator(
     def __init__(
         self,
         n_hidden: int = DensitySettings.n_hidden,
-        feature_map: str = DensitySettings.feature_map,
+        feature_map: str | eqx.Module | Callable[..., Any] = DensitySettings.feature_map,
         *,
+        effort: str = DensitySettings.effort,
+        base: str = DensitySettings.base,
         width: int = DensitySettings.width,
         hidden_units: str = DensitySettings.hidden_units,
-        objective: str = DensitySettings.objective,
+        objective: str | AbstractObjective = DensitySettings.objective,
+        kernel: AbstractKernel | None = None,
         n_updates: int = DensitySettings.n_updates,
         time_budget: float | None = DensitySettings.time_budget,
-        learning_rate: float = DensitySettings.learning_rate,
+        learning_rate: float | None = DensitySettings.learning_rate,
         batch_size: int = DensitySettings.batch_size,
-        tails: str = DensitySettings.tails,
+        marginals: str = DensitySettings.marginals,
         whitening: str = DensitySettings.whitening,
         validation_fraction: float = DensitySettings.validation_fraction,
         kinds: dict[str, str] | None = None,
@@ -118,14 +153,17 @@ class DensityEstimator(
     ):
         self.n_hidden = n_hidden
         self.feature_map = feature_map
+        self.effort = effort
+        self.base = base
         self.width = width
         self.hidden_units = hidden_units
         self.objective = objective
+        self.kernel = kernel
         self.n_updates = n_updates
         self.time_budget = time_budget
         self.learning_rate = learning_rate
         self.batch_size = batch_size
-        self.tails = tails
+        self.marginals = marginals
         self.whitening = whitening
         self.validation_fraction = validation_fraction
         self.kinds = kinds
@@ -160,6 +198,7 @@ class DensityEstimator(
         fitted = fit_density(
             table,
             self.settings_,
+            self._split_parts()[1],
             report=report,
             checkpoints=checkpoints,
             resume=resume,
@@ -174,23 +213,23 @@ class DensityEstimator(
 
     def check_settings(self) -> DensitySettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
-        parameters = self.get_params()
+        parameters = self.get_params(deep=False)
         parameters.pop("kinds")
         seed = as_seed(parameters.pop("random_state"))
-        return DensitySettings(**parameters, seed=seed)
+        names, _ = self._split_parts()
+        return DensitySettings(**(parameters | names), seed=seed)
 
-    def score_samples(self, X: Any, *, annealed: bool = True) -> np.ndarray:
+    def score_samples(self, X: Any) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.
 
         Columns of categories count with their probability. Of a row with missing cells it is the log-density of the
-        observed ones, by annealed importance sampling over the others, or without annealing, which is many times
-        faster and errs lower. Warns where log Z is not to be trusted (`log_partition_` has its interval), and where some
+        observed ones. Warns where log Z is not to be trusted (`log_partition_` has its interval), and where some
         are not finite.
         """
         if not self._fitted().trusted:
             warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)
         values = self._values("score_samples", X)
-        return self._fitted().log_density(values, annealed=annealed)
+        return self._fitted().log_density(values)
 
     def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Mean log-density of the rows, in nats per row."""
@@ -213,15 +252,15 @@ class DensityEstimator(
     ) -> Any:
         """Draw n rows in data units: an array (n, columns), or a frame like the one that `fit` was given.
 
-        `given` fixes columns: {column: value} or {column: (low, high)}, None for an open end; the other columns are
-        drawn given these. Exact for affine feature maps with at most 16 hidden units and given values; otherwise,
-        and without `given`, by chains that are annealed from an exact base. `random_state` defaults to that of the
-        estimator. Warns where the draws are not to be trusted; `draw_diagnostics_` holds their figures.
+        `given` fixes columns: {column: value} or {column: (low, high)}, None for an open end; the
+        other columns are drawn given these, by importance resampling from the base. Without `given`
+        chains are annealed from the base. `random_state` defaults to that of the estimator. Warns
+        where the draws are not to be trusted; `draw_diagnostics_` holds their figures.
         """
         fitted = self._fitted()
         seed = self.settings_.seed if random_state is None else as_seed(random_state)
         if given is None:
-            rows, self.draw_diagnostics_ = fitted.sample(n, seed=seed)
+            rows, self.draw_diagnostics_ = fitted.sample(n, seed=seed, kernel=self.kernel)
         else:
             rows, self.draw_diagnostics_ = sample_given(fitted, n, given, seed=seed)
         if not self.draw_diagnostics_.trusted:
@@ -239,6 +278,11 @@ class DensityEstimator(
         return self._fitted().log_partition
 
     @property
+    def chosen_(self) -> Chosen:
+        """What held-out rows chose: marginals, base and its size, whether the residual pays, with all scores."""
+        return self._fitted().chosen
+
+    @property
     def verdict_(self) -> str:
         """What may be trusted, in words."""
         return self._fitted().verdict
@@ -251,6 +295,9 @@ class DensityEstimator(
     @property
     def _n_features_out(self) -> int:
         return self._fitted().model.n_hidden
+
+    def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
+        return split_parts(self.feature_map, self.objective, self.kernel)
 
     def _fitted(self) -> Density:
         check_is_fitted(self, "density_")

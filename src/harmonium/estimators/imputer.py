@@ -17,16 +17,17 @@ from harmonium.inference import Density, draw_completions, summarize
 class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fill missing cells with what a fitted density says of them given the other cells of their row.
 
-    The density is fitted to the incomplete table itself, missing cells being latent variables of its training. What
-    is known only roughly stays so: `draws` gives completed tables that differ in the filled cells as much as is not
-    known of them, for multiple imputation (Rubin 1987).
+    The density is fitted to the incomplete table itself. What is known only roughly stays so:
+    `draws` gives completed tables that differ in the filled cells as much as is not known of them,
+    for multiple imputation (Rubin 1987).
 
     Parameters
     ----------
     n_draws : int
         Completed tables that `draws` returns, and draws that `transform` takes the mean of.
     estimator : DensityEstimator or None
-        What to fit; a clone of it is fitted, or a default one. Its `kinds` says what columns are.
+        What to fit; a clone of it is fitted, or a default one. Its `kinds` says what columns are,
+        and its `effort` how long the fit may take.
     random_state : int, RandomState or None
         Seed of the draws; that of the fit is the estimator's.
 
@@ -34,8 +35,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     estimator_ : DensityEstimator
         The fitted density, with its `verdict_`.
-    acceptance_ : float
-        Mean acceptance of the chains of the last `transform` or `draws`; NaN where no cell was missing.
+    ess_ : float
+        Smallest effective sample size of the weighted draws that the cells of a row were taken
+        from, in the last `transform` or `draws`; NaN where no cell was missing.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -63,8 +65,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Any:
         """X with missing cells filled: the conditional mean of numbers, the most probable category; a table like X.
 
-        Columns whose tails the model compresses (`tails`) get the conditional median, for their mean hangs on few draws.
-        In a frame, whole numbers and dates are rounded to the lattice of their column. Known cells stay as they are.
+        Columns whose marginal compresses the tails get the conditional median, for their mean hangs
+        on few draws. In a frame, whole numbers and dates are rounded to the lattice of their
+        column. Known cells stay as they are.
         """
         table = self._table("transform", X)
         filled = self._fill(table, self.n_draws, whole=container_of(X) != "array")
@@ -132,10 +135,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _completions(self, table: Table, n_draws: int):
         self._check_n_draws()
-        self.acceptance_ = float("nan")
+        self.ess_ = float("nan")
         seed = as_seed(self.random_state)
         for batch in draw_completions(self._fitted(), table.values, n_draws, seed=seed):
-            self.acceptance_ = batch.acceptance
+            self.ess_ = float(np.fmin(self.ess_, batch.ess.min()))
             yield batch
 
     def _check_n_draws(self) -> None:

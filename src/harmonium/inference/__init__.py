@@ -1,15 +1,19 @@
 """Layer 5: what people ask of a fitted model."""
 
-from harmonium.inference.density import Density, DensityFit, HeldOut, fit_density
+from harmonium.inference.chosen import Chosen
+from harmonium.inference.density import Density
 from harmonium.inference.detection import Detector, fit_detector
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.evaluation import Evaluation, evaluate_density
 from harmonium.inference.explanation import Explanation, explain
+from harmonium.inference.fit_density import DensityFit, HeldOut, fit_density
 from harmonium.inference.given import ConditionalDiagnostics, sample_given
 from harmonium.inference.imputation import Completed, draw_completions, summarize
+from harmonium.inference.own_parts import OwnParts, split_parts
 from harmonium.inference.settings import DensitySettings
 
 __all__ = [
+    "Chosen",
     "Completed",
     "ConditionalDiagnostics",
     "Density",
@@ -20,11 +24,13 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "HeldOut",
+    "OwnParts",
     "draw_completions",
     "evaluate_density",
     "explain",
     "fit_density",
     "fit_detector",
     "sample_given",
+    "split_parts",
     "summarize",
 ]

@@ -24,7 +24,8 @@ class Completion:
     @staticmethod
     def fit(columns: Columns, values: np.ndarray) -> "Completion":
         """Fit to table rows (rows, columns), NaN where cells are missing, with rules `columns`."""
-        marginals = Marginals.fit(columns, values)
+        # Levels and atoms would lose how far apart numbers are, which says most of the others.
+        marginals = Marginals.fit(columns, values, "asinh", atoms=False)
         cells = values[:, columns.modeled_index]
         return Completion(
             marginals=marginals,
@@ -34,7 +35,7 @@ class Completion:
         )
 
     def fill(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Table rows (rows, columns) with every missing cell of a modeled column drawn given the others.
+        """Table rows (rows, columns) with missing cells of modeled columns drawn given the others.
 
         Unseen categories count as missing. Drawn numbers stay within the range of the training
         cells, because beside an outlier a long tail may be unrolled to any length.

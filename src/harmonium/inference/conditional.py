@@ -1,202 +1,128 @@
-"""Rows of which only some cells are known: their log-density, and draws of the other cells.
+"""Masses of rows of a fitted density, and draws of what is not known of them.
 
-What is known of a row becomes bounds of its standardized columns, each of which depends on one cell alone: a value,
-the cell of a grid, the interval of a category, or nothing.
+A row is a box in the coordinates u of the columns: known values, the intervals of categories,
+atoms and integers, and open cells. The base is a mixture of Gaussians in u, whose mass in a box and
+draws from it the sequential truncated sampler finds; the residual energy enters as a weight.
 """
 
-import logging
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from harmonium.data import Columns, Transform
-from harmonium.model import Harmonium
-from harmonium.sampling.conditional import (
-    draw_conditional,
-    importance_log_mass,
-    tune_conditional,
-)
-from harmonium.sampling.opened import Given
+from harmonium.data import Bounds, Whitening
+from harmonium.inference.batches import map_rows
+from harmonium.model import Harmonium, Mixture
+from harmonium.sampling.boxes import Boxes, MassEstimate
+from harmonium.sampling.truncated import TruncatedSampler
+from harmonium.typing import Batch, PerRow
 
-_log = logging.getLogger(__name__)
+# Draws from the box of a row; where their weights are worth fewer than this, it gets more draws.
+N_DRAWS = 128
+FEWEST_EFFECTIVE = 8.0
+MORE_DRAWS = 512
+# Proposals per draw that is wanted of a row given its known cells.
+PROPOSALS_PER_DRAW = 8
+MOST_PROPOSALS = 4096
 
-BATCH = 256
-# Below this, in conditional standard deviations, the cell of a grid is as good as a point.
-COARSE_STEP = 0.1
-LARGEST_STANDARD = 1e6
-# To integrate missing cells out: annealed chains per row, and draws that take the time of one without annealing.
-N_CHAINS = 16
-DRAWS_PER_CHAIN = 8
-
-Cells = Float[np.ndarray, "rows modeled"]
+Points = Float[np.ndarray, "points modeled"]
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How hard conditional draws are worked for: chains per row, annealing steps, and what is kept of the chains."""
+@dataclass(frozen=True, eq=False)
+class ConditionalDraws:
+    """Draws of u for rows (rows, draws, modeled), the log-mass of each row, and the ess of its weights."""
 
-    n_chains: int = 16
-    n_temperatures: int = 20
-    n_kept: int = 1
-    n_between: int = 4
-
-
-class Bounds(NamedTuple):
-    """What is known of the modeled columns of rows, as `Columns.bounds` says it."""
-
-    low: Cells
-    high: Cells
+    points: Float[np.ndarray, "rows draws modeled"]
+    log_mass: Float[np.ndarray, "rows"]
+    ess: Float[np.ndarray, "rows"]
 
 
-def known_cells(columns: Columns, transform: Transform, values: np.ndarray) -> Bounds:
-    """Bounds of rows (rows, columns); cells of fine grids are taken for points."""
-    low, high = columns.bounds(values)
-    middle = columns.modeled(values)
-    fine = is_fine(columns, transform) & ~np.isnan(middle)
-    return Bounds(np.where(fine, middle, low), np.where(fine, middle, high))
+@dataclass(frozen=True, eq=False)
+class BoxDensity:
+    """The density of a model in the coordinates u, but for log Z: base times exp(residual)."""
+
+    model: Harmonium
+    whitening: Whitening
+
+    @cached_property
+    def base(self) -> Mixture:
+        """The tilted base as a mixture of u."""
+        mixture = self._tilted[1]
+        return mixture.mapped(self.whitening.inverse_matrix.T, self.whitening.center)
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether anything is left beside the base."""
+        return bool(np.any(np.asarray(self.model.weights)))
+
+    def log_masses(self, bounds: Bounds) -> Float[np.ndarray, "rows"]:
+        """log ∫ exp(-F) over the boxes of rows, as a density of u in their known cells; nats.
+
+        Exact for the base where at most one cell is an interval; otherwise a mean over 128 draws, or
+        512 where the weights of these are worth fewer than 8 draws.
+        """
+        found = self._masses(bounds, N_DRAWS)
+        log_mass = found.log_mass
+        poor = np.flatnonzero(found.ess < FEWEST_EFFECTIVE)
+        if len(poor):
+            log_mass[poor] = self._masses(_rows_of(bounds, poor), MORE_DRAWS).log_mass
+        return log_mass + self._log_constant
+
+    def draw(self, bounds: Bounds, n_draws: int, *, seed: int) -> ConditionalDraws:
+        """Equally weighted draws from the boxes of rows, by importance resampling from the base."""
+        wanted = min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
+        n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), N_DRAWS)
+        sampler = TruncatedSampler(self.base, n_proposals, seed)
+        drawn = sampler.draw(_boxes(bounds))
+        if self.has_residual:
+            factor = self._log_factor(drawn.positions.reshape(-1, drawn.positions.shape[2]))
+            drawn = drawn.reweighted(factor.reshape(drawn.log_weights.shape))
+        points = drawn.resampled(n_draws, seed)
+        return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)
+
+    def _masses(self, bounds: Bounds, n_draws: int) -> MassEstimate:
+        sampler = TruncatedSampler(self.base, n_draws)
+        return sampler.mass(_boxes(bounds), self._log_factor if self.has_residual else None)
+
+    def _log_factor(self, points: Points) -> Float[np.ndarray, "points"]:
+        """What the hidden units add to the base at points u, less what they add with W = 0."""
+
+        def added(rows: np.ndarray) -> np.ndarray:
+            return np.asarray(_hidden_log_sums(self.model, jnp.asarray(rows, float)))
+
+        return map_rows(added, np.asarray(points), self.whitening.forward) - self._at_rest
+
+    @cached_property
+    def _tilted(self) -> tuple[float, Mixture]:
+        log_partition, mixture = self.model.base.tilted(self.model.visible_bias)
+        return float(log_partition), mixture
+
+    @cached_property
+    def _at_rest(self) -> float:
+        units = self.model.hidden_units
+        return float(np.sum(np.asarray(units.log_normalizer(self.model.hidden_bias), np.float64)))
+
+    @property
+    def _log_constant(self) -> float:
+        """log ∫ exp(-F) of the model with W = 0: what the normalized base is multiplied by."""
+        return self._tilted[0] + self._at_rest
 
 
-def is_fine(columns: Columns, transform: Transform) -> np.ndarray:
-    """Which modeled columns have cells that are as good as points, boolean (modeled,)."""
-    step = columns.step[columns.modeled_index]
-    # Given the other columns a column may be far narrower than by itself.
-    return (step <= COARSE_STEP * transform.conditional_spread) & ~columns.is_coded
+@eqx.filter_jit
+def _hidden_log_sums(model: Harmonium, rows: Batch) -> PerRow:
+    def log_sum(x: Array) -> Array:
+        return jnp.sum(model.hidden_units.log_normalizer(model.hidden_logits(x)))
+
+    return jax.vmap(log_sum)(rows)
 
 
-class Drawn(NamedTuple):
-    """Draws for a batch of rows: their indices, standardized columns (rows, draws, modeled), and diagnostics."""
-
-    rows: np.ndarray
-    standard: Float[np.ndarray, "rows draws modeled"]
-    log_mass: np.ndarray
-    ess: np.ndarray
-    acceptance: float
+def _boxes(bounds: Bounds) -> Boxes:
+    return Boxes(bounds.low, bounds.high)
 
 
-def draw_batches(
-    model: Harmonium, transform: Transform, bounds: Bounds, *, seed: int, effort: Effort
-) -> Iterator[Drawn]:
-    """Draws for all rows of the bounds, batch by batch, padded so that one compiled program does them all."""
-    key_tune, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 4))
-    space = _space_of(model, transform)
-    step_sizes = None
-    for rows, given in _batches(transform, bounds):
-        if step_sizes is None:
-            step_sizes = tune_conditional(
-                key_tune, model, given, n_temperatures=effort.n_temperatures, **space
-            )
-        found = draw_conditional(
-            jax.random.fold_in(key, int(rows[0])),
-            model,
-            given,
-            step_sizes=step_sizes,
-            **space,
-            **asdict(effort),
-        )
-        n = len(rows)
-        standard = np.asarray(found.positions, np.float64)[:n]
-        yield Drawn(
-            rows=rows,
-            standard=standard.reshape(n, -1, standard.shape[-1]),
-            log_mass=np.asarray(found.log_mass, np.float64)[:n],
-            ess=np.asarray(found.ess, np.float64)[:n],
-            acceptance=float(found.acceptance),
-        )
-        _log.debug("%d of %d rows with missing cells", int(rows[-1]) + 1, len(bounds.low))
-
-
-def log_mass_of_known(
-    model: Harmonium,
-    columns: Columns,
-    transform: Transform,
-    values: np.ndarray,
-    places: np.ndarray,
-    *,
-    annealed: bool = True,
-) -> np.ndarray:
-    """log p of the known cells of rows (rows, columns) with missing ones, but for log Z: (rows,), nats, data units.
-
-    Missing cells are integrated out by annealed importance sampling from the Gaussian given the known ones; without
-    annealing, by importance sampling from it, which is faster and lower. Both err on the low side. Known discrete
-    cells are averaged over their `places` (places, modeled). The draws depend on the row, on its place in the table and,
-    by the step sizes that are tuned on them, on the first rows of it.
-    """
-    n_places, n_rows = len(places), len(values)
-    points = np.concatenate([columns.spread(values, place) for place in places])
-    missing = np.isnan(points)
-    bounds = Bounds(np.where(missing, -np.inf, points), np.where(missing, np.inf, points))
-    n_chains = max(1, N_CHAINS // n_places)
-    masses = _log_mass(model, transform, bounds, n_chains, annealed) + transform.log_det(points)
-    masses += columns.log_weight(np.tile(values, (n_places, 1)), np.nan_to_num(points))
-    return np.logaddexp.reduce(masses.reshape(n_places, n_rows), axis=0) - np.log(n_places)
-
-
-def _log_mass(
-    model: Harmonium,
-    transform: Transform,
-    bounds: Bounds,
-    n_chains: int,
-    annealed: bool,
-) -> np.ndarray:
-    if annealed:
-        effort = Effort(n_chains=n_chains, n_kept=0)
-        drawn = draw_batches(model, transform, bounds, seed=0, effort=effort)
-        return np.concatenate([batch.log_mass for batch in drawn])
-    space = _space_of(model, transform)
-    key = jax.random.key(0)
-    parts = [
-        np.asarray(
-            importance_log_mass(
-                jax.random.fold_in(key, int(rows[0])),
-                model,
-                given,
-                n_draws=DRAWS_PER_CHAIN * n_chains,
-                **space,
-            ),
-            np.float64,
-        )[: len(rows)]
-        for rows, given in _batches(transform, bounds)
-    ]
-    return np.concatenate(parts)
-
-
-def _space_of(model: Harmonium, transform: Transform) -> dict[str, jax.Array]:
-    """Matrix and center of standardized columns, as `draw_conditional` takes them."""
-    matrix = transform.matrix
-    # The Gaussian fit has mean 0, but a model without interaction is known better: N(b/2, I/2).
-    is_gaussian = not bool(jnp.any(model.weights != 0))
-    center = np.asarray(model.visible_bias, np.float64) / 2 * is_gaussian
-    return {
-        "matrix": jnp.asarray(matrix, float),
-        "center": jnp.asarray(np.linalg.solve(matrix, center), float),
-    }
-
-
-def _batches(transform: Transform, bounds: Bounds) -> Iterator[tuple[np.ndarray, Given]]:
-    """Indices of rows with their standardized bounds, padded to batches of one size."""
-    low, high = _standard_bounds(transform, bounds)
-    size = BATCH if len(low) > 1 else 1
-    for start in range(0, len(low), size):
-        rows = np.arange(start, min(start + size, len(low)))
-        yield rows, Given(_padded(low[rows], size), _padded(high[rows], size))
-
-
-def _standard_bounds(transform: Transform, bounds: Bounds) -> Bounds:
-    """The same bounds of standardized columns; infinite ones stay so."""
-    ends = []
-    for end in bounds:
-        finite = np.isfinite(end)
-        standard = transform.standardize(np.where(finite, end, 0.0))
-        ends.append(np.where(finite, np.clip(standard, -LARGEST_STANDARD, LARGEST_STANDARD), end))
-    return Bounds(*ends)
-
-
-def _padded(part: np.ndarray, size: int) -> jax.Array:
-    """Rows up to a batch; what is added is all known, so that nothing is drawn for it."""
-    filling = np.zeros((size - len(part), part.shape[1]))
-    return jnp.asarray(np.concatenate([part, filling]), float)
+def _rows_of(bounds: Bounds, rows: np.ndarray) -> Bounds:
+    return Bounds(bounds.low[rows], bounds.high[rows])

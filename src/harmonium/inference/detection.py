@@ -1,4 +1,4 @@
-"""A fitted anomaly detector: an ensemble of harmoniums, calibrated on rows that no model has seen."""
+"""A fitted anomaly detector: an ensemble of harmoniums, calibrated on rows no model has seen."""
 
 from dataclasses import dataclass, replace
 
@@ -82,9 +82,10 @@ class Detector:
     def scores(self, values: np.ndarray) -> np.ndarray:
         """What `score_kind` says of rows (rows, columns), shape (rows,): higher = more normal.
 
-        A broken rule of a constant or duplicate column, or a category that training has not seen, costs its surprise,
-        in nats. A row with missing cells (NaN) gets the mean over draws of these cells given the others, weighted for what the
-        members make of them. Warns if some are not finite.
+        A broken rule of a constant or duplicate column, or a category that training has not seen,
+        costs its surprise, in nats. A row with missing cells (NaN) gets the mean over draws of
+        these cells given the others, weighted for what the members make of them. Warns if some
+        scores are not finite.
         """
         points = self.points(values)
         abnormality = np.zeros(len(points))
@@ -99,7 +100,7 @@ class Detector:
         return told_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
 
     def points(self, values: np.ndarray) -> np.ndarray:
-        """Points of the modeled columns of rows (rows, columns), (rows, modeled), NaN for missing cells.
+        """Points of the modeled columns of rows (rows, columns), NaN for missing cells.
 
         Unseen categories count as missing.
         """
@@ -131,7 +132,7 @@ class Detector:
         return replace(self, calibration=calibration, verdict=verdict, trusted=not problems)
 
     def abnormality(self, points: np.ndarray) -> np.ndarray:
-        """How abnormal points of the columns (rows, modeled) are, (rows,), before rules are seen to."""
+        """How abnormal points (rows, modeled) are, (rows,), whatever rules their rows break."""
         standard = (self.votes(points) - self.location) / self.scale
         n = self.n_members
         if self.score_kind == "typicality":
@@ -144,7 +145,7 @@ class Detector:
         return surprise.mean(axis=1)
 
     def votes(self, points: np.ndarray) -> np.ndarray:
-        """Free energies of all members, then gradient lengths of those in `slopes`: (rows, votes)."""
+        """Free energies of all members, gradient lengths of those in `slopes`: (rows, votes)."""
         function = lambda rows: _votes(self.models, self.slopes, rows)  # noqa: E731
         return map_rows(function, points, self.in_model_units, longest=BATCH)
 
@@ -154,7 +155,7 @@ class Detector:
         return map_rows(function, points, self.in_model_units, longest=BATCH)
 
     def in_model_units(self, points: np.ndarray) -> np.ndarray:
-        """Points of the columns (rows, modeled) as each member sees them, (rows, members, visible)."""
+        """Points (rows, modeled) as each member sees them, (rows, members, visible)."""
         units = {id(own): own.forward(points) for own in self.whitenings}
         stacked = np.stack([units[id(own)] for own in self.whitenings], axis=1)
         return np.clip(stacked, -_LARGEST_MODEL_VALUE, _LARGEST_MODEL_VALUE)
@@ -203,7 +204,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
 def _completed(
     completion: Completion, marginals: Marginals, values: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows without missing cells; where some are missing, every row several times with other draws."""
+    """Rows without missing cells; where some are missing, every row with several draws of them."""
     n_copies = N_COPIES if np.isnan(marginals.centers(values)).any() else 1
     return completion.fill(np.tile(values, (n_copies, 1)), rng)
 
@@ -248,8 +249,8 @@ def _problems(rows: np.ndarray, calibration: np.ndarray) -> list[str]:
     distinct = len(np.unique(calibration))
     if distinct < MIN_DISTINCT * distinct_rows:
         words.append(
-            f"The scores have COLLAPSED: {distinct} distinct values for {distinct_rows} distinct rows; "
-            "do not use them."
+            f"The scores have COLLAPSED: {distinct} distinct values for {distinct_rows} distinct "
+            "rows; do not use them."
         )
     if not np.all(np.isfinite(calibration)):
         words.append("Some scores are NOT finite; do not use them.")
@@ -269,15 +270,16 @@ def _calibration_remarks(settings: DetectorSettings) -> tuple[str, ...]:
     if not settings.share_abnormal:
         return ()
     return (
-        f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too cautious, "
-        "and few rows or none are listed at a false-discovery rate. Try: calibrate(X) with normal rows.",
+        f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too "
+        "cautious, and few rows or none are listed at a false-discovery rate. Try: "
+        "calibrate(X) with normal rows.",
     )
 
 
 def _objective(member: Member) -> DenoisingScoreMatching:
     """Model units have variance 1/2 where the noise of a member counts in standard deviations.
 
-    Also of one noise there are several, equal, levels: the members were chosen with the weight that goes with these.
+    One noise makes several equal levels too, because the members were chosen with their weight.
     """
     lowest, highest = (value * 0.5**0.5 for value in member.noise)
     return DenoisingScoreMatching(jnp.geomspace(lowest, highest, N_LEVELS))

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harmonium.inference.density import Density, untrained
-from harmonium.inference.placing import bounded
+from harmonium.inference.coordinates import bounded
+from harmonium.inference.density import Density, gaussian
+from harmonium.inference.training_rows import filled
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import NORMAL_95
 from harmonium.sampling import ChainDiagnostics
@@ -26,7 +27,7 @@ class Evaluation:
     """The held-out log-likelihood of rows, in nats per row and data units, with a 95 % interval.
 
     The interval [`low`, `high`] joins the sampling error of the mean (`sampling_error`, one standard error) with
-    the interval of log Z. `gaussian` is the mean of the same rows under the untrained model.
+    the interval of log Z. `gaussian` is the mean of the same rows under the Gaussian fit.
     `log_density` is that of every row, (rows,); `row_low` and `row_high` are its interval, which log Z alone makes.
     """
 
@@ -69,7 +70,7 @@ def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Eval
         low=mean - float(np.hypot(NORMAL_95 * error, below)),
         high=mean + float(np.hypot(NORMAL_95 * error, above)),
         sampling_error=error,
-        gaussian=float(untrained(density).log_density(values).mean()),
+        gaussian=float(gaussian(density).log_density(values).mean()),
         log_partition=found,
         diagnostics=diagnostics,
         trusted=density.trusted,
@@ -80,10 +81,11 @@ def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Eval
 def _diagnose(density: Density, values: np.ndarray, seed: int) -> ChainDiagnostics:
     key_tune, key_check = jax.random.split(jax.random.fold_in(jax.random.key(seed), 3))
     model = density.model
-    known = density.columns.modeled(values[:MAX_STARTS])
+    coordinates = density.coordinates
+    rng = np.random.default_rng(seed)
     # Chains need a whole row to start from.
-    complete = density.transform.draw_missing(known, np.random.default_rng(seed))
-    rows = jnp.asarray(bounded(density.transform.forward(complete)), float)
+    points = filled(coordinates, coordinates.marginals.centers(values[:MAX_STARTS]), rng)
+    rows = jnp.asarray(bounded(coordinates.whitening.forward(points)), float)
     dispersed, kernel = find_modes(key_tune, model, default_kernel(model))
     starts = {"these rows": rows, "dispersed starts": dispersed}
     return check_equilibrium(key_check, model, kernel, starts)

@@ -7,7 +7,7 @@ import numpy as np
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.detection import N_CANDIDATES, Detector
 
-# Numbers per call, so that memory stays bounded: each cell of a row, with each candidate, is a row for each member.
+# Numbers per call, which bounds the memory: every candidate of every cell is a row for each member.
 MAX_NUMBERS = 20_000_000
 
 
@@ -21,7 +21,8 @@ class Explanation:
     (rows, 2): member and index of the hidden unit that changes most when the first cell is
     replaced, and `hidden_changes` (rows,): that change of P(h = 1|x). `group` (rows, group size):
     the cells that raise the score most when set one after the other, each given those before it,
-    and `group_drops` (rows, group size): the drop up to and with each; it stays level once no cell helps.
+    and `group_drops` (rows, group size): the drop up to and with each; it stays level once no cell
+    helps.
     """
 
     names: tuple[str, ...]
@@ -38,13 +39,14 @@ class Explanation:
 
 
 def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> Explanation:
-    """Explain rows (rows, columns) by how much the score rises with each cell, and with a group of cells, replaced.
+    """Explain rows (rows, columns) by how much the score rises where a cell or a group is changed.
 
-    For single cells this is the energy drop of Takeishi and Kawahara (2020, "On anomaly interpretation via
-    Shapley values") in the units of the score: no retraining, no gradient, so it sees how far a cell is off.
-    A cell that breaks the rule of a constant or duplicate column, or holds a category that training has not seen,
-    counts with the surprise of that rule; such cells are in no group. A missing cell contributes nothing. Raises `InvalidInputError` for a `group_size` that is not from 1 to the
-    number of columns that are modeled.
+    For single cells this is the energy drop of Takeishi and Kawahara (2020, "On anomaly
+    interpretation via Shapley values") in the units of the score: no retraining, no gradient, so it
+    sees how far a cell is off. A cell that breaks the rule of a constant or duplicate column, or
+    holds a category that training has not seen, counts with the surprise of that rule; such cells
+    are in no group. A missing cell contributes nothing. Raises `InvalidInputError` for a
+    `group_size` that is not from 1 to the number of columns that are modeled.
     """
     columns = detector.columns
     _check_group_size(group_size, columns.n_modeled)
@@ -79,7 +81,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 
 
 def _cell_drops(detector: Detector, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest rise of the score for each cell, and the value that gives it, (rows, modeled) both."""
+    """The largest rise of the score for each cell, and the value that gives it, (rows, modeled)."""
     n_columns = points.shape[1]
     size = max(1, MAX_NUMBERS // (n_columns**2 * N_CANDIDATES))
     parts = [
@@ -107,7 +109,7 @@ def _drops_of(detector: Detector, points: np.ndarray) -> tuple[np.ndarray, np.nd
 def _repair(
     detector: Detector, points: np.ndarray, drops: np.ndarray, likely: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Greedy search: cells and total drops (rows, size), and the rows with the first cell replaced."""
+    """Greedy search: cells, total drops (rows, size), and the rows with the first cell replaced."""
     rows, likely_first = np.arange(len(points)), likely
     current, free = points.copy(), np.ones(points.shape, dtype=bool)
     cells, falls = [], []

@@ -1,27 +1,30 @@
 """Filling missing cells: draws from the density given the other cells of a row, and what summarizes them."""
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from harmonium.inference.conditional import Effort, draw_batches, known_cells
 from harmonium.inference.density import Density
 
-# Chains of a row; more draws than chains come from later moments of the same chains.
-MAX_CHAINS = 8
-N_TEMPERATURES = 12
-N_BETWEEN = 2
+_log = logging.getLogger(__name__)
+
+# Rows whose draws are held at once.
+BATCH = 256
 # Of a mean of draws, beside those of the cells.
 MORE_DECIMALS = 2
 
 
 class Completed(NamedTuple):
-    """Some rows of a table, by their indices, with draws of all columns, (draws, rows, columns)."""
+    """Some rows of a table, by their indices, with draws of all columns, (draws, rows, columns).
+
+    `ess` (rows,) is the effective sample size of the weighted draws that they were taken from.
+    """
 
     rows: np.ndarray
     draws: np.ndarray
-    acceptance: float
+    ess: np.ndarray
 
 
 def draw_completions(
@@ -29,22 +32,19 @@ def draw_completions(
 ) -> Iterator[Completed]:
     """Rows with missing cells, completed `n_draws` times, batch by batch; known cells stay as they are.
 
-    Missing cells are draws of the model given the known ones, so that their spread is what is not known; numbers beyond
-    the range of the training rows are moved to its ends. Columns that
-    follow a rule are filled by it; left-out columns stay missing.
+    Missing cells are draws of the model given the known ones, so that their spread is what is not
+    known; numbers beyond the range of the training rows are moved to its ends. Columns that follow
+    a rule are filled by it; left-out columns stay missing.
     """
-    columns = density.columns
     incomplete = np.flatnonzero(np.isnan(values).any(axis=1))
-    if not len(incomplete):
-        return
-    bounds = known_cells(columns, density.transform, _with_twins(density, values[incomplete]))
-    n_chains = min(n_draws, MAX_CHAINS)
-    effort = Effort(n_chains, N_TEMPERATURES, -(-n_draws // n_chains), N_BETWEEN)
-    for batch in draw_batches(density.model, density.transform, bounds, seed=seed, effort=effort):
-        rows = incomplete[batch.rows]
+    for start in range(0, len(incomplete), BATCH):
+        rows = incomplete[start : start + BATCH]
         known = values[rows]
-        draws = np.stack([_restored(density, batch.standard[:, d], known) for d in range(n_draws)])
-        yield Completed(rows, draws, batch.acceptance)
+        bounds = density.coordinates.bounds(_with_twins(density, known))
+        drawn = density.boxes.draw(bounds, n_draws, seed=seed + start)
+        draws = np.stack([_restored(density, drawn.points[:, d], known) for d in range(n_draws)])
+        yield Completed(rows, draws, drawn.ess)
+        _log.debug("%d of %d rows with missing cells", start + len(rows), len(incomplete))
 
 
 def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
@@ -55,24 +55,23 @@ def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
     """
     columns = density.columns
     filled = draws.mean(axis=0)
-    tailed = columns.modeled_index[density.transform.is_asinh]
+    marginals = density.coordinates.marginals
+    tailed = columns.modeled_index[[part.has_long_tails for part in marginals.parts]]
     filled[:, tailed] = np.median(draws[:, :, tailed], axis=0)
     for column in np.flatnonzero(columns.decimals >= 0):
         filled[:, column] = np.round(filled[:, column], columns.decimals[column] + MORE_DECIMALS)
-    for column, levels in enumerate(columns.levels):
-        if levels is not None:
-            counts = np.stack([(draws[:, :, column] == code).sum(axis=0) for code in levels.codes])
-            filled[:, column] = levels.codes[counts.argmax(axis=0)]
+    for column, part in zip(columns.modeled_index, marginals.parts, strict=True):
+        if part.body is None:
+            counts = np.stack([(draws[:, :, column] == code).sum(axis=0) for code in part.atoms])
+            filled[:, column] = part.atoms[counts.argmax(axis=0)]
     twins = [i for i, kind in enumerate(columns.kinds) if kind == "duplicate"]
     filled[:, twins] = filled[:, columns.source[twins]]
     return filled
 
 
-def _restored(density: Density, standard: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _restored(density: Density, points: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Rows in data units, filled cells in the range of the training rows; known cells exactly as they came."""
-    transform = density.transform
-    full = density.columns.restore(transform.within_range(transform.from_standard(standard)))
-    return np.where(np.isnan(known), full, known)
+    return np.where(np.isnan(known), density.coordinates.restore_within(points), known)
 
 
 def _with_twins(density: Density, values: np.ndarray) -> np.ndarray:

@@ -1,13 +1,17 @@
 """The settings of a density fit: plain values, so that files and command lines can hold them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 
+from harmonium.data.body_choice import BODIES
+from harmonium.data.whitening import SHAPES
 from harmonium.inference.checks import Checks, plain_numbers
+from harmonium.inference.own_parts import NAMED, OWN, FeatureMap, OwnParts, is_own
 from harmonium.learning import (
     AbstractNegatives,
     AbstractObjective,
@@ -22,12 +26,15 @@ from harmonium.learning import (
     warm_start,
 )
 from harmonium.learning.trainer import default_optimizer
-from harmonium.model import Bernoulli, Harmonium, Spin, feature_maps
+from harmonium.model import AbstractBase, Bernoulli, Harmonium, Spin, feature_maps
 from harmonium.typing import RandomKey, TrainingTable, Weights
 
+EFFORTS = ("quick", "normal", "thorough")
+BASES = ("auto", "gaussian", "mixture")
 FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
 HIDDEN_UNITS = ("bernoulli", "spin")
 OBJECTIVES = (
+    "auto",
     "likelihood",
     "warm-started-likelihood",
     "persistent",
@@ -35,6 +42,8 @@ OBJECTIVES = (
     "score-matching",
     "noise-contrastive",
 )
+CONTRASTIVE = ("auto", "noise-contrastive", OWN + NoiseContrastive.__name__)
+KERNELS = ("auto",)
 # Of score matching: the noise, in model units, where a column has variance 1/2. Less of it leaves the energy far
 # from the rows undetermined, and then log Z cannot be trusted, nor does the likelihood repair it (docs/decisions.md).
 NOISE = (0.2, 0.7)
@@ -42,6 +51,8 @@ NOISE = (0.2, 0.7)
 WARM_SHARE = 0.3
 COOLED = 0.3
 MAX_SEED = 2**32 - 1
+CONTRASTIVE_RATE = 3e-3
+LIKELIHOOD_RATE = 1e-3
 
 # Up to this many columns, fine structure can be resolved by waves, and must be to be seen at all.
 MAX_FOURIER_COLUMNS = 3
@@ -49,25 +60,40 @@ MAX_FOURIER_COLUMNS = 3
 FREQUENCY_SCALE = 3.0
 # Spread of the first logits over that of a feature: enough that hidden units become different, so little that the
 # start is a Gaussian for all that matters (docs/decisions.md).
-FIRST_WEIGHTS = 0.3
+FIRST_WEIGHTS = 0.1
 # A gain above 1 lets the first layer bend within the data instead of staying linear.
 INPUT_SCALE = 3.0
 
 
+class Stage(NamedTuple):
+    """A part of training: its objective, optimizer and number of updates."""
+
+    objective: AbstractObjective
+    optimizer: optax.GradientTransformation
+    n_updates: int
+
+
 @dataclass(frozen=True)
 class DensitySettings:
-    """What to fit and how long; `DensityEstimator` documents each field."""
+    """What to fit and how long; `DensityEstimator` documents each field.
+
+    Of a feature map, an objective or a kernel that was given as an object (`OwnParts`) the class
+    name stands here, after "own:".
+    """
 
     n_hidden: int = 128
     feature_map: str = "auto"
+    effort: str = "normal"
+    base: str = "auto"
     width: int = 128
     hidden_units: str = "bernoulli"
-    objective: str = "likelihood"
-    n_updates: int = 3000
+    objective: str = "auto"
+    kernel: str = "auto"
+    n_updates: int = 1500
     time_budget: float | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     batch_size: int = 512
-    tails: str = "auto"
+    marginals: str = "auto"
     whitening: str = "full"
     validation_fraction: float = 0.1
     seed: int = 0
@@ -75,42 +101,74 @@ class DensitySettings:
     def __post_init__(self):
         plain_numbers(self)
         checks = Checks("DensityEstimator")
-        checks.choice("feature_map", self.feature_map, FEATURE_MAPS)
+        checks.choice("effort", self.effort, EFFORTS)
+        checks.choice("base", self.base, BASES)
+        checks.choice("marginals", self.marginals, BODIES)
+        checks.choice("whitening", self.whitening, SHAPES)
         checks.choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
-        checks.choice("objective", self.objective, OBJECTIVES)
+        named = {"feature_map": FEATURE_MAPS, "objective": OBJECTIVES, "kernel": KERNELS}
+        for name, choices in named.items():
+            if not is_own(getattr(self, name)):
+                checks.choice(name, getattr(self, name), choices)
         for name in ("n_hidden", "width", "n_updates", "batch_size"):
             checks.whole(name, getattr(self, name), 1, 2**31 - 1)
         checks.whole("random_state", self.seed, 0, MAX_SEED)
-        checks.number("learning_rate", self.learning_rate, "a positive number", 1e-12)
+        if self.learning_rate is not None:
+            expected = "a positive number or None"
+            checks.number("learning_rate", self.learning_rate, expected, 1e-12)
         if self.time_budget is not None:
             checks.number("time_budget", self.time_budget, "positive seconds or None", 1e-3)
         checks.share("validation_fraction", self.validation_fraction)
 
-    def build_model(self, key: RandomKey, n_visible: int) -> Harmonium:
-        """The untrained model: small weights in pairs of opposite sign, nearly the Gaussian fit."""
+    @property
+    def trains(self) -> bool:
+        """Whether an energy is trained on top of the base."""
+        return self.effort != "quick"
+
+    def build_model(self, key: RandomKey, base: AbstractBase, own: OwnParts = NAMED) -> Harmonium:
+        """The untrained model: small weights in pairs of opposite sign, nearly the base."""
+        n_visible = base.n_visible
         key_map, key_model, key_weights = jax.random.split(key, 3)
         model = Harmonium(
             n_visible,
             self.n_hidden,
-            feature_map=self._build_feature_map(key_map, n_visible),
+            feature_map=self._build_feature_map(key_map, n_visible, own),
             hidden_units=Spin() if self.hidden_units == "spin" else Bernoulli(),
+            base=base,
             key=key_model,
         )
         return eqx.tree_at(lambda m: m.weights, model, paired_weights(key_weights, model))
 
-    def build_objective(self) -> AbstractObjective:
-        """The objective of that name."""
+    def build_stages(self, own: OwnParts = NAMED) -> tuple[Stage, ...]:
+        """What the energy is trained by, one after the other."""
+        first = Stage(self.build_objective(own), self.build_optimizer(), self.n_updates)
+        if self.objective != "auto" or self.effort != "thorough":
+            return (first,)
+        # Where the noise starves, chains go on; they are slow, so few of them do.
+        n_updates = max(1, self.n_updates // 2)
+        likelihood = MaximumLikelihood(WeightedPopulation(own.kernel))
+        return (first, Stage(likelihood, default_optimizer(LIKELIHOOD_RATE), n_updates))
+
+    def build_objective(self, own: OwnParts = NAMED) -> AbstractObjective:
+        """The objective itself, or that of the name."""
+        if own.objective is not None:
+            return own.objective
         if self.objective == "score-matching":
             return DenoisingScoreMatching.between(*NOISE)
-        if self.objective == "noise-contrastive":
+        if self.contrasts:
             return NoiseContrastive()
         sources: dict[str, AbstractNegatives] = {
-            "likelihood": WeightedPopulation(),
-            "warm-started-likelihood": WeightedPopulation(),
-            "persistent": PersistentChains(),
-            "contrastive-divergence": DataStartedChains(),
+            "likelihood": WeightedPopulation(own.kernel),
+            "warm-started-likelihood": WeightedPopulation(own.kernel),
+            "persistent": PersistentChains(own.kernel),
+            "contrastive-divergence": DataStartedChains(own.kernel),
         }
         return MaximumLikelihood(sources[self.objective])
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether rows are told from draws of the base."""
+        return self.objective in CONTRASTIVE
 
     @property
     def warms_up(self) -> bool:
@@ -124,7 +182,7 @@ class DensitySettings:
         settings = EnsembleSettings(
             n_updates=max(1, round(WARM_SHARE * self.n_updates)),
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=self.first_rate,
         )
         noise = DenoisingScoreMatching.between(*NOISE)
         budget = None if self.time_budget is None else WARM_SHARE * self.time_budget
@@ -132,23 +190,34 @@ class DensitySettings:
 
     def build_optimizer(self) -> optax.GradientTransformation:
         """AdamW with clipping, slower after a warm start."""
-        return default_optimizer((COOLED if self.warms_up else 1.0) * self.learning_rate)
+        return default_optimizer((COOLED if self.warms_up else 1.0) * self.first_rate)
+
+    @property
+    def first_rate(self) -> float:
+        """The learning rate at the start: the given one, or the one that fits the objective."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return CONTRASTIVE_RATE if self.contrasts else LIKELIHOOD_RATE
 
     def build_fit_settings(self) -> FitSettings:
         """The settings of the training loop."""
         return FitSettings(batch_size=self.batch_size)
 
-    def _build_feature_map(self, key: RandomKey, n_visible: int):
+    def _build_feature_map(self, key: RandomKey, n_visible: int, own: OwnParts) -> FeatureMap:
+        if own.feature_map is not None:
+            return own.build_feature_map(key, n_visible)
         name = self.feature_map
         if name == "auto":
-            name = "fourier" if n_visible <= MAX_FOURIER_COLUMNS else "mlp"
+            name = "fourier" if n_visible <= MAX_FOURIER_COLUMNS else "residual"
         if name == "identity":
             return feature_maps.Identity(n_visible)
         if name == "mlp":
             widths = (self.width, self.width)
             return feature_maps.MLP(n_visible, widths, input_scale=INPUT_SCALE, key=key)
         if name == "residual":
-            return feature_maps.ResidualMLP(n_visible, self.width, input_scale=INPUT_SCALE, key=key)
+            return feature_maps.ResidualMLP(
+                n_visible, self.width, 2, input_scale=INPUT_SCALE, is_bounded=True, key=key
+            )
         key_waves, key_head = jax.random.split(key)
         n_frequencies = max(1, self.width // 2)
         head = feature_maps.MLP(2 * n_frequencies, (self.width,), input_scale=1.0, key=key_head)

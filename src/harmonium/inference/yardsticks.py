@@ -6,24 +6,29 @@ import numpy as np
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
-from harmonium.inference.density import Density, average_over_cells, cell_places
+from harmonium.data import Columns
 
 N_COPIES = 16
 
 
 def yardsticks(
-    density: Density, training: np.ndarray, held_out: np.ndarray, *, seed: int
+    columns: Columns, training: np.ndarray, held_out: np.ndarray, *, seed: int
 ) -> dict[str, np.ndarray]:
-    """Log-densities of `held_out` rows (rows, columns) under simple densities, nats, data units.
+    """Log-densities of `held_out` rows (rows, columns) of numbers under simple densities, nats, data units.
 
     A full-covariance Gaussian and a Gaussian mixture of 10 full-covariance components, both by maximum
-    likelihood on the modeled columns of `training`. Grid columns are dequantized in training and averaged
-    over their cells in scoring, and rules are added, exactly as for the model.
+    likelihood on the modeled columns of `training`. Cells of a lattice are filled with uniform noise in
+    training and averaged over 16 places in scoring, and rules are added, exactly as for the model.
     """
-    columns = density.columns
     rng = np.random.default_rng(seed)
-    copies = N_COPIES if columns.is_discrete.any() else 1
-    rows = columns.dequantize(np.tile(training, (copies, 1)), rng)
+    step = columns.step[columns.modeled_index]
+    copies = N_COPIES if step.any() else 1
+
+    def placed(values: np.ndarray) -> np.ndarray:
+        cells = values[:, columns.modeled_index]
+        return cells + step * rng.uniform(-0.5, 0.5, cells.shape)
+
+    rows = placed(np.tile(training, (copies, 1)))
     mixture = GaussianMixture(10, covariance_type="full", random_state=seed).fit(rows)
     covariance = np.atleast_2d(np.cov(rows.T, bias=True))
     gaussian = multivariate_normal(rows.mean(axis=0), covariance)  # pyright: ignore[reportArgumentType]
@@ -31,9 +36,8 @@ def yardsticks(
         "gaussian": gaussian.logpdf,
         "gaussian mixture (10)": mixture.score_samples,
     }
-    rule = columns.log_rule(held_out)
-    places = cell_places(columns, density.transform)
+    rule, places = columns.log_rule(held_out), [placed(held_out) for _ in range(copies)]
     return {
-        name: average_over_cells(log_density, columns, held_out, places) + rule
+        name: np.logaddexp.reduce([log_density(own) for own in places]) - np.log(copies) + rule
         for name, log_density in fitted.items()
     }

@@ -1,10 +1,12 @@
-"""Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out from its fit."""
+"""Which base a model gets: the Gaussian, or a mixture of what size, by rows held out from its fit."""
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
+from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
 from harmonium.model.mixture_rows import completion_work
@@ -25,13 +27,12 @@ N_FOLDS = 5
 # Floating-point operations of one pass over all folds: a few tenths of a second.
 MOST_WORK = 8e9
 # More rows tell the sizes apart no better than the time they take.
-MOST_ROWS = 8000
+MOST_ROWS = 5000
 # Sizes in turn without a gain after which no larger one is tried.
 PATIENCE = 2
-# Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996, "Bagging predictors").
+# Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996,
+# "Bagging predictors").
 N_BAGGED = 4
-# Standard errors of the paired differences by which a mixture has to beat the Gaussian.
-MARGIN = 2.0
 
 Rows = Float[np.ndarray, "rows visible"]
 Scores = Float[np.ndarray, "rows"]
@@ -39,7 +40,7 @@ Scores = Float[np.ndarray, "rows"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One candidate with its mean held-out log-likelihood, nats per row, and the standard error of it."""
+    """One candidate with its mean held-out log-likelihood and its standard error, nats per row."""
 
     name: str
     score: float
@@ -48,21 +49,33 @@ class Candidate:
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """The settings of the mixture that was chosen, None for the Gaussian N(0, I/2), and all candidates."""
+    """The settings of the mixture chosen, None for the Gaussian N(0, I/2), and all candidates.
+
+    `best` is the best mixture, whether it was chosen or not.
+    """
 
     settings: MixtureSettings | None
     candidates: tuple[Candidate, ...]
+    best: MixtureSettings | None = None
 
 
-def choose_base(rows: Rows, rng: np.random.Generator, *, largest: int = SIZES[-1]) -> BaseChoice:
+def choose_base(
+    rows: Rows,
+    rng: np.random.Generator,
+    *,
+    largest: int = SIZES[-1],
+    seconds: float | None = None,
+) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
     `rows` are in model units, NaN where a cell is missing. Sizes grow while held-out rows gain, and
     while they have rows and time enough; each is tried with covariances that are more or less tied.
     The mixture has to beat the Gaussian by two standard errors of the paired differences. A table
-    too small to hold rows out gets the Gaussian.
+    too small to hold rows out gets the Gaussian. After so many `seconds`, if given, nothing further
+    is fitted: the choice then depends on the machine.
     """
-    search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng)
+    deadline = np.inf if seconds is None else time.monotonic() + seconds
+    search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng, deadline)
     gaussian = _gaussian_log_density(search.rows)[search.held_out]
     candidates = [_candidate("gaussian", gaussian)]
     if not search.is_possible:
@@ -70,8 +83,8 @@ def choose_base(rows: Rows, rng: np.random.Generator, *, largest: int = SIZES[-1
     search.climb(largest)
     candidates += [_candidate(name_of(own.settings), own.scores) for own in search.trials]
     best = search.best
-    is_mixture = _beats(best.scores, gaussian)
-    return BaseChoice(best.settings if is_mixture else None, tuple(candidates))
+    chosen = best.settings if beats(best.scores, gaussian) else None
+    return BaseChoice(chosen, tuple(candidates), best.settings)
 
 
 def fit_base(
@@ -118,8 +131,8 @@ class _Trial:
 class _Search:
     """Fits to folds, and what they say of the rows that were held out."""
 
-    def __init__(self, rows: Rows, rng: np.random.Generator):
-        self.rows, self.rng = rows, rng
+    def __init__(self, rows: Rows, rng: np.random.Generator, deadline: float):
+        self.rows, self.rng, self.deadline = rows, rng, deadline
         n_rows = len(rows)
         folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
         is_small = n_rows <= MOST_CROSS_VALIDATED and _work(rows, 1, len(folds)) <= MOST_WORK
@@ -138,19 +151,25 @@ class _Search:
         """The settings with the highest mean score, the first of them where several have it."""
         return max(self.trials, key=lambda trial: trial.mean)
 
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
     def climb(self, largest: int) -> None:
-        """Try sizes in turn, each with shrinkages next to the best one so far; then what refines the best."""
+        """Try sizes in turn, each with shrinkages next to the best so far; then refine the best."""
         self._try(MixtureSettings(1))
         # One covariance is drawn to a multiple of the identity.
         self._try(MixtureSettings(1, shrinkage=np.inf))
         failures, place = 0, 1
         for size in self._sizes(largest):
+            if failures == PATIENCE or self._is_late:
+                break
             before = self.best.mean
             place = self._best_shrinkage(size, place)
             failures = 0 if self.best.mean > before else failures + 1
-            if failures == PATIENCE:
-                break
-        self._refine()
+        self._choose_rank()
+        self._choose_floor()
+        self._choose_width()
 
     def _sizes(self, largest: int) -> list[int]:
         """Sizes with enough rows per component, and not too much work."""
@@ -176,17 +195,26 @@ class _Search:
             return place + 1
         return place
 
-    def _refine(self) -> None:
-        """Try low ranks where there are many columns, then floors, then other wide components."""
-        n_visible = self.rows.shape[1]
+    def _choose_rank(self) -> None:
+        """Try low ranks for the best settings where there are many columns."""
+        best, n_visible = self.best, self.rows.shape[1]
         if n_visible > MOST_FULL_COLUMNS:
-            best = self.best
             for rank in (n_visible // part for part in RANK_PARTS):
-                self._try(replace(best.settings, rank=rank), best)
+                if not self._is_late:
+                    self._try(replace(best.settings, rank=rank), best)
+
+    def _choose_floor(self) -> None:
+        """Try floors for the best settings while they gain."""
         for floor in FLOORS[1:]:
             best = self.best
-            if self._try(replace(best.settings, floor=floor), best).mean < best.mean:
+            if (
+                self._is_late
+                or self._try(replace(best.settings, floor=floor), best).mean < best.mean
+            ):
                 break
+
+    def _choose_width(self) -> None:
+        """Try other wide components for the best settings: the same fits, scored anew."""
         best = self.best
         for share, spread in WIDE:
             settings = replace(best.settings, wide_share=share, wide_spread=spread)
@@ -218,7 +246,7 @@ class _Search:
 
 
 def _work(rows: Rows, n_components: int, n_folds: int) -> float:
-    """Floating-point operations of one pass over all folds, those of many small steps counted more."""
+    """Floating-point operations of a pass over all folds, those of small steps counted more."""
     n_rows, n_visible = rows.shape
     products = (4.0 * n_rows + 20.0 * n_visible) * n_visible**2
     return n_folds * n_components * (products + 20 * completion_work(rows).sum())
@@ -228,12 +256,6 @@ def _gaussian_log_density(rows: Rows) -> Scores:
     n_visible = rows.shape[1]
     unit = MixtureFit(np.ones(1), np.zeros((1, n_visible)), np.eye(n_visible)[None] / 2)
     return unit.log_density(rows)
-
-
-def _beats(scores: Scores, simpler: Scores) -> bool:
-    """Whether the gain exceeds two standard errors of the paired differences."""
-    gain = scores - simpler
-    return bool(gain.mean() > MARGIN * gain.std(ddof=1) / len(gain) ** 0.5)
 
 
 def _candidate(name: str, scores: Scores) -> Candidate:

@@ -5,6 +5,7 @@ import time
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,60 @@ def fit(
     Raises `InvalidInputError` for unusable data, `DivergedError` if training stays unstable after repeated repair, and
     `CheckpointError` where a state cannot be written or is that of another fit.
     """
+    return conclude(
+        train(
+            model,
+            data,
+            key=key,
+            objective=objective,
+            optimizer=optimizer,
+            n_updates=n_updates,
+            validation=validation,
+            time_budget=time_budget,
+            settings=settings,
+            report=report,
+            checkpoints=checkpoints,
+            resume=resume,
+            pools=pools,
+        )
+    )
+
+
+class Trained(NamedTuple):
+    """A training that has ended: its trainer, start and course, and what ended it."""
+
+    trainer: Trainer
+    start: State
+    course: Course
+    n_updates: int
+    was_stopped: bool
+    is_late: bool
+    key_final: RandomKey
+    key_check: RandomKey
+
+    @property
+    def model(self) -> Harmonium:
+        """The averaged model of the best evaluation by the running log Z."""
+        return self.trainer.combine(collect(self.course.best).averaged)
+
+
+def train(
+    model: Harmonium,
+    data: TrainingTable | AbstractRows,
+    *,
+    key: RandomKey,
+    objective: AbstractObjective | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    n_updates: int = 4000,
+    validation: HeldOutTable | AbstractRows | float = 0.1,
+    time_budget: float | None = None,
+    settings: FitSettings | None = None,
+    report: Report | None = None,
+    checkpoints: str | Path | None = None,
+    resume: str | Path | None = None,
+    pools: Pools | None = None,
+) -> Trained:
+    """Train a model as `fit` does, with its arguments; `conclude` estimates log Z and chooses."""
     started = time.monotonic()
     settings = FitSettings() if settings is None else settings
     _check_settings(n_updates, time_budget)
@@ -104,22 +159,24 @@ def fit(
         store, course = _open(checkpoints, resume, identity(), start)
     loop = Loop(place(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools)
     course, was_stopped = loop.run(start, course, started)
-    history = course.history
     late = time_budget is not None and course.seconds > time_budget
+    return Trained(trainer, start, course, n_updates, was_stopped, late, key_final, key_check)
+
+
+def conclude(trained: Trained) -> FitResult:
+    """Estimate log Z, choose the state to return, compare chains, and judge."""
+    trainer, course = trained.trainer, trained.course
+    history = course.history
     _log.info("estimating log Z")
-    candidates = collect(Candidates(start, course.best, course.state))
-    chosen = choose(key_final, trainer, candidates, late=late)
+    candidates = collect(Candidates(trained.start, course.best, course.state))
+    chosen = choose(trained.key_final, trainer, candidates, late=trained.is_late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
     _log.info("comparing chains from several starts")
-    diagnostics = trainer.check(jax.random.fold_in(key_check, 0), chosen.state)
-    verdict = judge(
-        history, log_partition, diagnostics, kept_update=kept, is_gaussian=chosen.is_gaussian
-    )
-    if was_stopped:
-        verdict += (
-            f" Training was stopped on request, after {course.update} of {n_updates} updates."
-        )
+    diagnostics = trainer.check(jax.random.fold_in(trained.key_check, 0), chosen.state)
+    verdict = judge(history, log_partition, diagnostics, kept_update=kept, is_base=chosen.is_base)
+    if trained.was_stopped:
+        verdict += f" Training was stopped on request, after {course.update} of {trained.n_updates} updates."
     return FitResult(
         model=fitted,
         history=history,

@@ -27,8 +27,6 @@ EVALUATIONS_PER_CHECK = 10
 UPDATES_PER_CHECK = 500
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
-# Nats below the best validation log-likelihood at which a lack of progress counts as overfitting.
-OVERFITTED_BY = 1.0
 # Nats by which the training log-likelihood may fall below its best before that is a fault.
 LARGEST_FALL = 2.0
 
@@ -86,13 +84,11 @@ class Loop:
     def _is_over(self, course: Course, planned: int) -> bool:
         """Whether there is nothing left to do, from the course alone, so that a resumed run decides alike."""
         settings = self.trainer.settings
-        value = float(course.history[-1]["validation_log_likelihood"])
-        overfitted = value < course.best_value - OVERFITTED_BY
         if course.update + self.trainer.updates_per_evaluation > planned:
             return True
         if course.history[-1]["event"]:
             return course.n_faults > settings.max_rollbacks
-        return course.since_best >= settings.patience and overfitted
+        return course.since_best >= settings.patience
 
     def _step(self, course: Course, supply: Supply, planned: int, started: float) -> Course:
         """The updates up to the next evaluation, judged."""

@@ -17,9 +17,9 @@ LOWEST_ESS = 0.1
 SMALLEST_STEP = 1e-6
 # Updates. Chains are persistent: what they remember of some updates ago does no harm.
 SLOW_CHAINS = 50.0
-GAUSSIAN_KEPT = (
-    "Nothing was learned: the Gaussian fit was kept, because no trained state that could be "
-    "trusted scored the held-out rows better"
+BASE_KEPT = (
+    "The base of the model was kept as it is, because no trained state that could be trusted "
+    "scored the held-out rows better beyond chance"
 )
 START_KEPT = (
     "The model that training started from was kept, because no later state that could be "
@@ -55,11 +55,11 @@ def judge(
     diagnostics: ChainDiagnostics,
     *,
     kept_update: int,
-    is_gaussian: bool,
+    is_base: bool,
 ) -> str:
     """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the way.
 
-    `kept_update` tells which state is returned, 0 being the start, and `is_gaussian` that the Gaussian fit is.
+    `kept_update` tells which state is returned, 0 being the start, and `is_base` that the model without interaction is.
     """
     kept = _record_of(history, kept_update)
     concerns = _chain_concerns(kept, diagnostics) if kept_update > 0 else []
@@ -70,7 +70,7 @@ def judge(
     events = [str(record["event"]) for record in history if record["event"]]
     notes = [f"{len(events)} repair(s) in training; the last: {events[-1]}"] if events else []
     first = [f"{START_KEPT}."] if kept_update == 0 else []
-    first = [f"{GAUSSIAN_KEPT}."] if is_gaussian else first
+    first = [f"{BASE_KEPT}."] if is_base else first
     remarks = [f"{text}." for text in concerns + notes]
     return " ".join([*first, log_partition.verdict, equilibrium, *remarks])
 

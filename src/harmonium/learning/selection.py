@@ -7,6 +7,8 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from harmonium.learning.trainer import State, Trainer
 from harmonium.likelihood import LogPartition, estimate_log_partition
@@ -15,6 +17,8 @@ from harmonium.model import Harmonium, base_log_partition
 from harmonium.typing import Batch, RandomKey
 
 MAX_DISAGREEMENT = 1.0
+# Standard errors of the paired differences by which a model has to beat a simpler one.
+MARGIN = 2.0
 MAX_STARTS = 1024
 
 
@@ -27,12 +31,20 @@ class Candidates(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A state with its log Z and its validation log-likelihood; `is_gaussian` if W = 0 was put in."""
+    """A state with its log Z and the log-likelihoods of the validation rows, (rows,), nats.
+
+    `is_base` says that the model without interaction was put in.
+    """
 
     state: State
     log_partition: LogPartition
-    log_likelihood: float
-    is_gaussian: bool = False
+    log_likelihoods: Float[np.ndarray, "rows"]
+    is_base: bool = False
+
+    @property
+    def log_likelihood(self) -> float:
+        """The mean over the validation rows."""
+        return float(self.log_likelihoods.mean())
 
 
 def choose(
@@ -42,16 +54,32 @@ def choose(
 
     The running log Z guides training, but its error grows with every resampling; a choice made by
     it alone would favor lucky errors. A failed estimate is too low, and so looks too good:
-    trusted estimates come first.
+    trusted estimates come first, and the last state is tried where that of the best one fails. A
+    trained state has to beat the model without interaction by two standard errors of the paired
+    differences: otherwise the simpler model is kept.
     """
     best, last = candidates.best, candidates.last
-    states = [last] if int(best.update) == int(last.update) else [best, last]
+    key_best, key_last = jax.random.split(key)
+    rated = [_rate(key_best, trainer, best)]
+    is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
     # Out of time: one estimate, for the state that the running log Z prefers.
-    states = states[:1] if late else states
-    keys = jax.random.split(key, len(states))
-    rated = [_rate(k, trainer, state) for k, state in zip(keys, states, strict=True)]
-    rated.append(_rate_base(trainer, candidates.start))
-    return max(rated, key=lambda chosen: (chosen.log_partition.trusted, chosen.log_likelihood))
+    if not (is_done or late):
+        rated.append(_rate(key_last, trainer, last))
+    trained = max(rated, key=lambda own: (own.log_partition.trusted, own.log_likelihood))
+    base = _rate_base(trainer, candidates.start)
+    is_better = beats(trained.log_likelihoods, base.log_likelihoods)
+    return trained if trained.log_partition.trusted and is_better else base
+
+
+def beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"]) -> bool:
+    """Whether scores of held-out rows exceed those of a simpler model, on the same rows, beyond chance.
+
+    Beyond chance means by two standard errors of the paired differences.
+    """
+    gain = scores - simpler
+    if len(gain) < 2:
+        return False
+    return bool(gain.mean() > MARGIN * gain.std(ddof=1) / len(gain) ** 0.5)
 
 
 def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
@@ -66,10 +94,10 @@ def _rate_base(trainer: Trainer, state: State) -> Chosen:
 
     W = 0, and b is twice the mean: the Gaussian fit. A base that has modes is taken as it is, with b = 0.
     """
-    gaussian = _without_interaction(state.averaged, trainer.training.completed)
-    state = eqx.tree_at(lambda s: s.averaged, state, gaussian)
+    plain = _without_interaction(state.averaged, trainer.training.completed)
+    state = eqx.tree_at(lambda s: s.averaged, state, plain)
     value = float(base_log_partition(trainer.combine(state.averaged)))
-    return _chosen(trainer, state, exact_result(value, "exact"))._replace(is_gaussian=True)
+    return _chosen(trainer, state, exact_result(value, "exact"))._replace(is_base=True)
 
 
 @eqx.filter_jit
@@ -84,11 +112,14 @@ def _without_interaction(parameters: Harmonium, rows: Batch) -> Harmonium:
 
 
 def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chosen:
-    measured = trainer.evaluate(state)
-    running = float(measured["running_log_partition"])
+    running = float(trainer.evaluate(state)["running_log_partition"])
     log_partition = reconcile(log_partition, running)
-    log_likelihood = -float(measured["validation_free_energy"]) - log_partition.value
-    return Chosen(state, log_partition, log_likelihood)
+    return Chosen(state, log_partition, -_free_energies(trainer, state) - log_partition.value)
+
+
+def _free_energies(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"]:
+    found = eqx.filter_jit(trainer.held_out.free_energies)(trainer.combine(state.averaged))
+    return np.asarray(found, np.float64)
 
 
 def reconcile(log_partition: LogPartition, running: float) -> LogPartition:

@@ -29,7 +29,7 @@ class FitSettings:
     batch_size: data rows per update. trust_radius: largest standard deviation of the change of F
     over the chains, in nats. averaging: decay of the exponential average of the parameters that is
     returned. n_evaluations: how often progress is judged, at least. patience: evaluations without a better
-    validation log-likelihood after which an overfitted model stops training. max_rollbacks: returns to
+    validation log-likelihood after which training stops. max_rollbacks: returns to
     the best state after which training stops.
     """
 
@@ -37,7 +37,7 @@ class FitSettings:
     trust_radius: float = 0.1
     averaging: float = 0.995
     n_evaluations: int = 40
-    patience: int = 20
+    patience: int = 6
     max_rollbacks: int = 5
 
     def __post_init__(self):
@@ -162,13 +162,12 @@ class Trainer(eqx.Module):
         """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden units."""
         model = self.combine(state.averaged)
         log_partition, ess = self.objective.log_partition(model, state.carry)
-        held_out = self.held_out.mean_free_energy(model)
+        held_out = jnp.mean(self.held_out.free_energies(model))
         hidden_mean = jax.vmap(model.hidden_mean)(split(self.held_out.completed))
         leaves = jax.tree.leaves(state.parameters)
         return {
-            "train_log_likelihood": -self.training.mean_free_energy(model) - log_partition,
+            "train_log_likelihood": -jnp.mean(self.training.free_energies(model)) - log_partition,
             "validation_log_likelihood": -held_out - log_partition,
-            "validation_free_energy": held_out,
             "running_log_partition": log_partition,
             "running_ess": ess,
             "dead_hidden": jnp.mean(jnp.std(hidden_mean, axis=0) < 1e-3),

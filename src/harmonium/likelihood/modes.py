@@ -56,7 +56,7 @@ def compare(key: RandomKey, model: Harmonium, found: Positions, draws: Batch) ->
 
 
 def _visited_log_partition(key: RandomKey, model: Harmonium, positions: Positions) -> float:
-    """Log of the sum of the Gaussian masses of all distinct hidden states drawn at these positions."""
+    """Log of the sum of the masses of all distinct hidden states drawn at these positions."""
     hidden = np.asarray(_draw_hidden(key, model, positions), np.float64)
     states = hidden.reshape(-1, model.n_hidden)
     _, first = np.unique(states, axis=0, return_index=True)

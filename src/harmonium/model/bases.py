@@ -85,6 +85,9 @@ class MixtureBase(AbstractBase):
     mixture: Mixture
     has_modes: ClassVar[bool] = True
 
+    def __init__(self, mixture: Mixture):
+        self.mixture = mixture
+
     @property
     def n_visible(self) -> int:
         """Number of visible units."""

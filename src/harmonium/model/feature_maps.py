@@ -118,12 +118,17 @@ class MLP(eqx.Module):
 
 
 class ResidualMLP(eqx.Module):
-    """One lifting layer, then blocks z + activation(A z + d): deep maps that keep their input in sight."""
+    """One lifting layer, then blocks z + activation(A z + d): deep maps that keep their input in sight.
+
+    With `is_bounded` the features are tanh of the last block: F then differs from that of the base
+    by no more than sum_k |w_k|, far out too, so that importance weights from the base are bounded.
+    """
 
     lift: eqx.nn.Linear
     blocks: tuple[eqx.nn.Linear, ...]
     activation: str = eqx.field(static=True)
     input_scale: float = eqx.field(static=True)
+    is_bounded: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -133,6 +138,7 @@ class ResidualMLP(eqx.Module):
         *,
         activation: str = "silu",
         input_scale: float = UNIT_VARIANCE,
+        is_bounded: bool = False,
         key: RandomKey,
     ):
         _check_widths("ResidualMLP(n_visible, width, depth)", n_visible, [width] * max(depth, 0))
@@ -141,14 +147,15 @@ class ResidualMLP(eqx.Module):
         self.blocks = tuple(blocks)
         self.activation = activation
         self.input_scale = float(input_scale)
+        self.is_bounded = is_bounded
 
     def __call__(self, x: Visible) -> Features:
-        """The residual stream after the last block."""
+        """The residual stream after the last block, bounded if the map is."""
         activation = ACTIVATIONS[self.activation]
         hidden = activation(self.lift(x * self.input_scale))
         for block in self.blocks:
             hidden = hidden + activation(block(hidden))
-        return hidden
+        return jnp.tanh(hidden) if self.is_bounded else hidden
 
 
 class FourierFeatures(eqx.Module):

@@ -14,6 +14,8 @@ from harmonium.model.precision import full_precision
 from harmonium.typing import Positions, RandomKey, Scalar, Visible
 
 LOG_2PI = math.log(2 * math.pi)
+# Draws at a time: each takes a copy of the factor of its component.
+CHUNK = 1024
 
 Components = Float[Array, "components"]
 Means = Float[Array, "components visible"]
@@ -69,7 +71,7 @@ class Mixture(eqx.Module):
         roots: Float[np.ndarray, "components visible columns"],
     ) -> "Mixture":
         """The mixture with covariances R_k R_kᵀ of roots R_k of full rank, which are never squared; by NumPy."""
-        return _of_factors(log_weights, means, _lower(roots))
+        return _of_factors(log_weights, means, lower_factors(roots))
 
     @property
     def n_components(self) -> int:
@@ -112,16 +114,20 @@ class Mixture(eqx.Module):
         """Log of the density at x."""
         return jax.nn.logsumexp(self.joint_log_densities(x))
 
-    @full_precision
     def sample(self, key: RandomKey, n: int) -> Positions:
         """Exact independent draws, (n, visible)."""
+        if n <= CHUNK:
+            return self._sample_chunk(key, n)
+        keys = jax.random.split(key, -(-n // CHUNK))
+        chunks = jax.lax.map(lambda key: self._sample_chunk(key, CHUNK), keys)
+        return chunks.reshape(-1, self.n_visible)[:n]
+
+    @full_precision
+    def _sample_chunk(self, key: RandomKey, n: int) -> Positions:
         key_component, key_noise = jax.random.split(key)
         chosen = jax.random.categorical(key_component, self.log_weights, shape=(n,))
         noise = jax.random.normal(key_noise, (n, self.n_visible), self.means.dtype)
-        # Of all components at once: a factor per draw would be copied per draw.
-        drawn = jnp.einsum("kij,nj->nki", self.factors, noise)
-        own = jnp.take_along_axis(drawn, chosen[:, None, None], axis=1)[:, 0]
-        return self.means[chosen] + own
+        return self.means[chosen] + jnp.einsum("nij,nj->ni", self.factors[chosen], noise)
 
     @full_precision
     def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:
@@ -166,7 +172,7 @@ class Mixture(eqx.Module):
         n_known = int((~is_open).sum())
         order = np.argsort(is_open, kind="stable")
         log_weights, means, factors = self._in_double()
-        means, factors = means[:, order], _lower(factors[:, order])
+        means, factors = means[:, order], lower_factors(factors[:, order])
         inverses = np.linalg.inv(factors[:, :n_known, :n_known])
         residual = known[~is_open] - means[:, :n_known]
         standard = np.einsum("kij,kj->ki", inverses, residual)
@@ -198,7 +204,7 @@ class Mixture(eqx.Module):
         return jax.nn.logsumexp(joint - own, axis=0) - jax.nn.logsumexp(joint, axis=0)
 
 
-def _lower(roots: np.ndarray) -> np.ndarray:
+def lower_factors(roots: np.ndarray) -> np.ndarray:
     """Lower Cholesky factors of R Rᵀ for stacked roots R."""
     upper = np.linalg.qr(np.swapaxes(roots, 1, 2), mode="r")
     # Cholesky factors have positive diagonals.

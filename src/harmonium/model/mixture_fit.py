@@ -1,4 +1,7 @@
-"""Mixtures of Gaussians fitted by expectation-maximization, in float64 by NumPy, to rows with or without missing cells."""
+"""Mixtures of Gaussians, fitted by expectation-maximization to rows that may miss cells.
+
+Everything is in float64, by NumPy.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -24,13 +27,14 @@ Rows = Float[np.ndarray, "rows visible"]
 
 @dataclass(frozen=True)
 class MixtureSettings:
-    """What mixture to fit: `n_components`; `floor`, added to the variances; `shrinkage`, in rows; `rank`.
+    """What mixture to fit: `n_components`, their covariances, and one wide component more.
 
     Every covariance is that of its rows and of `shrinkage` rows more that have the pooled
     covariance within components, which is drawn to a multiple of the identity where rows are few:
-    0 leaves full covariances alone, infinity ties them all. With a `rank` it keeps so many leading directions and the mean variance of the others. One wide
-    component is added with the weight `wide_share` (0 for none), whose covariance is `wide_spread`²
-    times that of all rows: it takes what is unlike the rows seen. Raises `InvalidInputError`.
+    0 leaves full covariances alone, infinity ties them all. With a `rank` it keeps so many leading
+    directions and the mean variance of the others. `floor` is added to the variances. The wide
+    component has the weight `wide_share` (0 for none) and `wide_spread`² times the covariance of
+    the whole mixture: it takes what is unlike the rows seen. Raises `InvalidInputError`.
     """
 
     n_components: int
@@ -57,14 +61,20 @@ class MixtureSettings:
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """Weights (components,), means (components, visible), covariances (components, visible, visible) of a fit."""
+    """Weights (components,), means (components, visible) and covariances of a fit.
+
+    Covariances are (components, visible, visible).
+    """
 
     weights: Float[np.ndarray, "components"]
     means: Float[np.ndarray, "components visible"]
     covariances: Float[np.ndarray, "components visible visible"]
 
     def log_density(self, rows: Rows) -> Float[np.ndarray, "rows"]:
-        """The log-density of every row, nats; of a row with missing cells (NaN) that of the others."""
+        """The log-density of the observed cells of every row, nats; NaN where a cell is missing.
+
+        Raises `InvalidInputError` for another number of columns.
+        """
         if rows.ndim != 2 or rows.shape[1] != self.means.shape[1]:
             expected = f"rows (rows, {self.means.shape[1]})"
             call = "MixtureFit.log_density(rows)"
@@ -120,9 +130,9 @@ def fit_mixture(
     tolerance: float = 1e-3,
     start: MixtureFit | None = None,
 ) -> MixtureFit:
-    """Fit to rows, NaN where a cell is missing, until a pass gains less than `tolerance` nats per row.
+    """Fit to rows, NaN where a cell is missing.
 
-    Starts from `start` (without a wide component), else from rows dealt to k-means++ centers, where
+    Passes end when one gains less than `tolerance` nats per row. The first starts from `start` (without a wide component), else from rows dealt to k-means++ centers, where
     missing cells stand at their means given the others under one Gaussian. The likelihood is that
     of the observed cells, so cells have to be missing at random. Where many rows miss many cells, a
     part of the rows is taken. Raises `InvalidInputError` for rows that cannot be fitted.
@@ -203,8 +213,8 @@ def _towards_identity(
 ) -> Float[np.ndarray, "visible visible"]:
     """A covariance drawn to a multiple of the identity as far as rows that were left out like it.
 
-    Their likelihood is that of Theiler ("The incredible shrinking covariance estimator", Proceedings
-    of SPIE 8391, 2012), in which all rows lie at the mean distance. Unlike the share of
+    Their likelihood is that of Theiler ("The incredible shrinking covariance estimator",
+    Proceedings of SPIE 8391, 2012), where all rows lie at the mean distance. Unlike the share of
     Ledoit and Wolf, this one minds small variances. An inverse exists also with few rows.
     """
     n_visible, n_rows = len(covariance), max(n_rows, 2.0)

@@ -1,9 +1,10 @@
-"""Rows as a Gaussian mixture sees them: log-densities, and the moments that components take from them.
+"""Rows as a Gaussian mixture sees them: log-densities, and the moments that components take.
 
-Both steps of expectation-maximization are sums over blocks of rows, of which there are two kinds. Complete rows go through
-matrix products with their monomials of degree two, in which log N(x; m, S) is linear (Dempster, Laird and Rubin 1977,
-section 4.3). Rows with missing cells go through the conditional moments of these cells given the others, by pattern of
-missing cells (Ghahramani and Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 6, 1994).
+Both steps of expectation-maximization are sums over blocks of rows, of which there are two kinds.
+Complete rows go through matrix products with their monomials of degree two, in which log N(x; m, S)
+is linear (Dempster, Laird and Rubin 1977, section 4.3). Rows with missing cells go through the
+conditional moments of these cells given the others, by pattern of missing cells (Ghahramani and
+Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 6, 1994).
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from jaxtyping import Float
 LOG_2PI = float(np.log(2 * np.pi))
 # Numbers of the largest array of a block: of monomials, and of the smaller arrays by pattern.
 MONOMIALS, BY_PATTERN = 500_000, 250_000
-# With more columns per component than this, monomials of complete rows take longer than products per component.
+# With more columns per component than this, products per component take less time than monomials.
 COLUMNS_PER_COMPONENT = 8
 
 Rows = Float[np.ndarray, "rows visible"]
@@ -39,7 +40,7 @@ class Components:
     def from_moments(
         weights: np.ndarray, means: np.ndarray, covariances: np.ndarray
     ) -> "Components":
-        """The Gaussians of these covariances; raises `LinAlgError` where one is not positive definite."""
+        """The Gaussians of these covariances; `LinAlgError` if one is not positive definite."""
         inverses = np.linalg.inv(np.linalg.cholesky(covariances))
         half_log_dets = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
         precisions = np.swapaxes(inverses, 1, 2) @ inverses

@@ -1,0 +1,365 @@
+"""Fitting a density to a table: marginals, whitening, a base, and the energy that it lacks."""
+
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from harmonium.data import (
+    Columns,
+    LongTable,
+    Pools,
+    Table,
+    log_interval_mass,
+    spread,
+)
+from harmonium.data.intervals import log_normal_density
+from harmonium.inference.chosen import Chosen
+from harmonium.inference.coordinates import Coordinates
+from harmonium.inference.density import Density, gaussian, untrained
+from harmonium.inference.hold_out import hold_out
+from harmonium.inference.own_parts import NAMED, OwnParts
+from harmonium.inference.provenance import Provenance, describe_origin
+from harmonium.inference.settings import DensitySettings
+from harmonium.inference.training_rows import (
+    as_model_rows,
+    copied,
+    count_copies,
+    filled,
+    more_rows,
+)
+from harmonium.learning import FitResult
+from harmonium.learning.base_choice import BaseChoice, Candidate, choose_base, fit_base
+from harmonium.learning.fit import conclude, train
+from harmonium.learning.loop import Report
+from harmonium.learning.result import Record
+from harmonium.learning.rows import AbstractRows
+from harmonium.likelihood.result import exact_result
+from harmonium.model import AbstractBase, Harmonium, base_log_partition
+from harmonium.sampling import ChainDiagnostics
+from harmonium.typing import RandomKey
+
+_log = logging.getLogger(__name__)
+
+VALIDATION_COPIES = 4
+# Points that a mixture is fitted to, at most.
+MOST_BASE_POINTS = 20_000
+# Share of a time budget for the search of a base.
+BASE_SHARE = 0.1
+# Rows with missing cells that are scored at the end of a fit.
+MAX_INCOMPLETE = 2048
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How rows that never entered a fit score, in nats per row and data units.
+
+    `log_likelihood` with `standard_error` (of the mean over the rows, and of log Z together), and
+    on the same rows `independent` columns, the `gaussian` fit and the `base` alone. The kept state
+    was chosen on these rows: for a figure to quote, score rows of your own.
+    """
+
+    n_rows: int
+    log_likelihood: float
+    standard_error: float
+    independent: float
+    gaussian: float
+    base: float
+
+
+@dataclass(frozen=True)
+class DensityFit:
+    """A fitted density, its training curve (data units, nats per row) and its held-out score.
+
+    `diagnostics` tells whether chains of the kept model agree, None where nothing was trained, and
+    `kept_update` after which update that model stood; 0 is the start, or the base. `provenance` is
+    what a file says of the fit.
+    """
+
+    density: Density
+    history: tuple[Record, ...]
+    held_out: HeldOut
+    diagnostics: ChainDiagnostics | None
+    kept_update: int
+    provenance: Provenance
+
+
+class Keys(NamedTuple):
+    """The random keys of a fit, each for one purpose."""
+
+    model: RandomKey
+    warm_start: RandomKey
+    fit: RandomKey
+    training_cells: RandomKey
+    validation_cells: RandomKey
+
+    @staticmethod
+    def of_seed(seed: int) -> "Keys":
+        """All keys of a seed."""
+        return Keys(*jax.random.split(jax.random.key(seed), len(Keys._fields)))
+
+
+def fit_density(
+    table: Table,
+    settings: DensitySettings,
+    own: OwnParts = NAMED,
+    *,
+    report: Report | None = None,
+    checkpoints: Path | None = None,
+    resume: Path | None = None,
+    source: LongTable | None = None,
+) -> DensityFit:
+    """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
+
+    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are those of `learning.fit`. `source` is the longer table
+    that `table` was drawn from: kinds and scales of the columns come from `table`, training goes on
+    with further rows of the source, of which those held out are none.
+
+    The training curve scores single points of the cells; `held_out` scores rows as `log_density`
+    does.
+    """
+    started = time.monotonic()
+    own.check(settings)
+    rng = np.random.default_rng(settings.seed)
+    keys = Keys.of_seed(settings.seed)
+    split = hold_out(table, settings.validation_fraction, rng, setting="validation_fraction")
+    kept, held_out = split.training, split.held_out
+    _log.info("fitting the marginals")
+    columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
+    coordinates = Coordinates.fit(
+        columns, kept, body=settings.marginals, shape=settings.whitening, rng=rng
+    )
+    n_copies = count_copies(coordinates, kept)
+    _log.info("choosing the base")
+    choice, base = _fit_base(coordinates, kept, n_copies, settings, rng)
+    coordinates = coordinates.refined(base, kept)
+    model = eqx.filter_jit(settings.build_model)(keys.model, base, own)
+    density = _of_base(coordinates, model, choice, trains=settings.trains)
+    history: tuple[Record, ...] = ()
+    diagnostics, kept_update = None, 0
+    if settings.trains:
+        points = coordinates.draw_points(copied(kept, n_copies), rng)
+        rows = as_model_rows(keys.training_cells, coordinates, points, rng)
+        unseen = _validation(coordinates, held_out, keys, rng)
+        supply = None
+        if source is not None:
+            dealt = source.deal(
+                table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
+            )
+            supply = partial(_pool, dealt, coordinates, rows, n_copies, settings.seed)
+        shifts = {
+            "train_log_likelihood": _shift(coordinates, kept),
+            "validation_log_likelihood": _shift(coordinates, held_out),
+        }
+        result = _train(
+            density.model,
+            rows,
+            unseen,
+            settings,
+            own,
+            keys,
+            seconds=time.monotonic() - started,
+            report=None
+            if report is None
+            else lambda record: report(_in_data_units(record, shifts)),
+            checkpoints=checkpoints,
+            resume=resume,
+            pools=supply,
+        )
+        history = tuple(_in_data_units(record, shifts) for record in result.history)
+        diagnostics, kept_update = result.diagnostics, result.kept_update
+        density = replace(
+            density,
+            model=result.model,
+            log_partition=result.log_partition,
+            verdict=result.verdict,
+            trusted=result.trusted,
+        )
+    _log.info("scoring the held-out rows")
+    scored, density = _judged(density, held_out)
+    metrics = {**asdict(scored), "kept_update": kept_update}
+    return DensityFit(
+        density=density,
+        history=history,
+        held_out=scored,
+        diagnostics=diagnostics,
+        kept_update=kept_update,
+        provenance=describe_origin(table, settings.seed, metrics, density.verdict),
+    )
+
+
+def _fit_base(
+    coordinates: Coordinates,
+    values: np.ndarray,
+    n_copies: int,
+    settings: DensitySettings,
+    rng: np.random.Generator,
+) -> tuple[BaseChoice, AbstractBase]:
+    """The base for rows of a table (rows, columns), and what else was tried."""
+
+    def units(values: np.ndarray) -> np.ndarray:
+        points = filled(coordinates, coordinates.draw_points(values, rng), rng)
+        return coordinates.whitening.forward(points)
+
+    rows = units(values)
+    if settings.base == "gaussian":
+        choice = BaseChoice(None, ())
+    else:
+        budget = settings.time_budget
+        seconds = None if budget is None else BASE_SHARE * budget
+        choice = choose_base(rows, rng, seconds=seconds)
+        if settings.base == "mixture":
+            choice = replace(choice, settings=choice.best)
+    n_copies = max(1, min(n_copies, MOST_BASE_POINTS // len(values)))
+    more = [units(values) for _ in range(n_copies - 1)]
+    return choice, fit_base(np.concatenate([rows, *more]), choice.settings, rng)
+
+
+def _of_base(
+    coordinates: Coordinates, model: Harmonium, choice: BaseChoice, *, trains: bool
+) -> Density:
+    """The density without a residual energy: its log Z is exact."""
+    kinds = dict(zip(coordinates.columns.modeled_names, coordinates.marginals.kinds, strict=True))
+    chosen = Chosen(
+        base="gaussian" if choice.settings is None else "mixture",
+        n_components=1 if choice.settings is None else choice.settings.n_components,
+        marginals=kinds,
+        residual=False,
+        candidates=choice.candidates,
+        stages=(),
+    )
+    exact = exact_result(float(base_log_partition(model)), "exact")
+    density = Density(coordinates, model, exact, exact.verdict, True, chosen)
+    # For training to begin, W is not 0.
+    return density if trains else untrained(density)
+
+
+def _validation(
+    coordinates: Coordinates, held_out: np.ndarray, keys: Keys, rng: np.random.Generator
+) -> AbstractRows:
+    n_copies = VALIDATION_COPIES if count_copies(coordinates, held_out) > 1 else 1
+    points = coordinates.draw_points(copied(held_out, n_copies), rng)
+    return as_model_rows(keys.validation_cells, coordinates, points, rng)
+
+
+def _pool(
+    dealt: Pools,
+    coordinates: Coordinates,
+    like: AbstractRows,
+    n_copies: int,
+    seed: int,
+    number: int,
+) -> AbstractRows:
+    """The rows to train on in place of the first ones, for the `number`-th time."""
+    values = dealt.values(number - 1)
+    return more_rows(coordinates, values, like=like, n_copies=n_copies, seed=[seed, number])
+
+
+def _train(
+    model: Harmonium,
+    rows: AbstractRows,
+    unseen: AbstractRows,
+    settings: DensitySettings,
+    own: OwnParts,
+    keys: Keys,
+    *,
+    seconds: float,
+    report: Report | None,
+    checkpoints: Path | None,
+    resume: Path | None,
+    pools,
+) -> FitResult:
+    """Train the residual energy, stage by stage; `seconds` of the time budget are spent already.
+
+    Every stage but the last keeps its checkpoints in a folder of its own.
+    """
+    started = time.monotonic()
+    model = settings.warm_start(keys.warm_start, model, rows.completed)
+    stages, trained, history = settings.build_stages(own), None, ()
+    for number, stage in enumerate(stages):
+        is_last = number + 1 == len(stages)
+        place = "" if is_last else f"stage{number}"
+        left = _seconds_left(settings, seconds + time.monotonic() - started, len(stages) - number)
+        history += () if trained is None else trained.course.history
+        trained = train(
+            model if trained is None else trained.model,
+            rows,
+            key=jax.random.fold_in(keys.fit, number),
+            objective=stage.objective,
+            optimizer=stage.optimizer,
+            n_updates=stage.n_updates,
+            validation=unseen,
+            time_budget=left,
+            settings=settings.build_fit_settings(),
+            report=report,
+            checkpoints=None if checkpoints is None else checkpoints / place,
+            resume=None if resume is None else resume / place,
+            pools=pools,
+        )
+    assert trained is not None
+    result = conclude(trained)
+    return replace(result, history=history + result.history)
+
+
+def _seconds_left(settings: DensitySettings, spent: float, n_stages: int) -> float | None:
+    """The time that one of the stages to come may take; None without a budget."""
+    if settings.time_budget is None:
+        return None
+    return max((settings.time_budget - spent) / n_stages, 1e-3)
+
+
+def _judged(density: Density, rows: np.ndarray) -> tuple[HeldOut, Density]:
+    """The scores of rows held out from everything, and the density that knows them."""
+    # Boxes of rows with missing cells take their time.
+    rows = rows[:MAX_INCOMPLETE] if np.isnan(rows).any() else rows
+    coordinates = density.coordinates
+    alone = coordinates.marginals.log_density(rows).sum(axis=1) + coordinates.log_rule(rows)
+    scores = {
+        "independent columns": alone,
+        "gaussian": gaussian(density).log_density(rows),
+        "base": untrained(density).log_density(rows),
+        "residual": density.log_density(rows),
+    }
+    stages = tuple(Candidate(name, *_mean(values)) for name, values in scores.items())
+    residual = bool(np.any(np.asarray(density.model.weights)))
+    chosen = replace(density.chosen, residual=residual, stages=stages if residual else stages[:-1])
+    independent, plain, base, own = stages
+    error = float(np.hypot(own.standard_error, density.log_partition.standard_error))
+    held_out = HeldOut(len(rows), own.score, error, independent.score, plain.score, base.score)
+    density = replace(density, chosen=chosen)
+    gain = scores["residual"] - alone
+    if len(rows) > 1 and gain.mean() < -2 * gain.std(ddof=1) / len(rows) ** 0.5:
+        concern = (
+            f" Held-out rows score {-gain.mean():.2f} nats lower than under independent columns: "
+            "do NOT rely on these densities."
+        )
+        density = replace(density, verdict=density.verdict + concern, trusted=False)
+    return held_out, density
+
+
+def _mean(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard error; one row tells nothing about its spread."""
+    error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else math.nan
+    return float(values.mean()), error
+
+
+def _shift(coordinates: Coordinates, values: np.ndarray) -> float:
+    """From the log-density of a point in model units to that of its row, on average."""
+    bounds = coordinates.bounds(values)
+    wide = ~(bounds.is_point | bounds.is_open)
+    points = spread(bounds, 0.5)
+    inside = np.where(wide, log_interval_mass(bounds) - log_normal_density(points), 0.0)
+    measure = coordinates.log_measure(values) + np.nansum(inside, axis=1)
+    return float(np.mean(measure + coordinates.log_rule(values))) + coordinates.whitening.log_det
+
+
+def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:
+    """The record with its log-likelihoods in data units."""
+    return record | {name: float(record[name]) + shift for name, shift in shifts.items()}

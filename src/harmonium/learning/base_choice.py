@@ -1,4 +1,4 @@
-"""Which base a model gets: the Gaussian, or a mixture of what size, by rows held out from its fit."""
+"""Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out."""
 
 import time
 from dataclasses import dataclass, replace
@@ -117,7 +117,7 @@ def name_of(settings: MixtureSettings) -> str:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Settings, the log-densities of the held-out rows, and the fits without their wide component."""
+    """Settings, log-densities of the held-out rows, and the fits without their wide component."""
 
     settings: MixtureSettings
     scores: Scores
@@ -259,4 +259,5 @@ def _gaussian_log_density(rows: Rows) -> Scores:
 
 
 def _candidate(name: str, scores: Scores) -> Candidate:
-    return Candidate(name, float(scores.mean()), float(scores.std(ddof=1)) / len(scores) ** 0.5)
+    spread = float(scores.std(ddof=1)) if len(scores) > 1 else np.inf
+    return Candidate(name, float(scores.mean()), spread / len(scores) ** 0.5)

@@ -11,7 +11,7 @@ from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
 from harmonium.model.mixture_rows import completion_work
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 96)
 # Rows of every column that a component needs for a covariance of its own, also where it is shrunk.
 LEAST_ROWS_PER_COMPONENT = 8
 # Covariances are tied by so many rows per column.
@@ -25,17 +25,20 @@ WIDE = ((0.002, 2.0), (0.01, 2.0), (0.05, 2.0), (0.05, 1.3))
 MOST_CROSS_VALIDATED = 1500
 N_FOLDS = 5
 # Floating-point operations of one pass over all folds: a few tenths of a second.
-MOST_WORK = 8e9
+MOST_WORK = 2e10
 # More rows tell the sizes apart no better than the time they take.
-MOST_ROWS = 5000
+MOST_ROWS = 10_000
 # Sizes in turn without a gain after which no larger one is tried.
 PATIENCE = 2
 # Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996,
 # "Bagging predictors").
-N_BAGGED = 4
+N_BAGGED = 6
+# Fits of the bag by which sizes are judged: the mean of a bag wants looser covariances than one fit.
+N_TRIED = 3
 
 Rows = Float[np.ndarray, "rows visible"]
 Scores = Float[np.ndarray, "rows"]
+Bag = tuple[MixtureFit, ...]
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,14 @@ def name_of(settings: MixtureSettings) -> str:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Settings, log-densities of the held-out rows, and the fits without their wide component."""
+    """Settings, log-densities of the held-out rows, and the bag of fits to the rest of every fold.
+
+    The fits are without their wide component.
+    """
 
     settings: MixtureSettings
     scores: Scores
-    fits: tuple[MixtureFit, ...]
+    bags: tuple[Bag, ...]
 
     @property
     def mean(self) -> float:
@@ -218,30 +224,30 @@ class _Search:
         best = self.best
         for share, spread in WIDE:
             settings = replace(best.settings, wide_share=share, wide_spread=spread)
-            self._score(settings, best.fits)
+            self._score(settings, best.bags)
 
     def _try(self, settings: MixtureSettings, start: _Trial | None = None) -> _Trial:
-        """Fit to the folds, from where another trial ended if one is given."""
+        """Fit a bag to every fold, from where another trial ended if one is given."""
         narrow = replace(settings, wide_share=0.0)
-        fits = [
-            fit_mixture(
-                np.delete(self.rows, fold, axis=0),
-                narrow,
-                self.rng,
-                most_passes=40,
-                tolerance=5e-3,
-                start=start.fits[number] if start else None,
-            )
-            for number, fold in enumerate(self.folds)
-        ]
-        return self._score(settings, tuple(fits))
+        n_fits = 1 if settings.n_components == 1 else N_TRIED
+        bags = []
+        for number, fold in enumerate(self.folds):
+            training = np.delete(self.rows, fold, axis=0)
+            starts = start.bags[number] if start else (None,) * n_fits
+            bag = [
+                fit_mixture(training, narrow, self.rng, most_passes=40, tolerance=3e-3, start=own)
+                for own in starts
+            ]
+            bags.append(tuple(bag))
+        return self._score(settings, tuple(bags))
 
-    def _score(self, settings: MixtureSettings, fits: tuple[MixtureFit, ...]) -> _Trial:
-        scores = [
-            fit.widened(settings.wide_share, settings.wide_spread).log_density(self.rows[fold])
-            for fit, fold in zip(fits, self.folds, strict=True)
-        ]
-        self.trials.append(_Trial(settings, np.concatenate(scores), fits))
+    def _score(self, settings: MixtureSettings, bags: tuple[Bag, ...]) -> _Trial:
+        scores = []
+        for bag, fold in zip(bags, self.folds, strict=True):
+            widened = [fit.widened(settings.wide_share, settings.wide_spread) for fit in bag]
+            own = np.stack([fit.log_density(self.rows[fold]) for fit in widened])
+            scores.append(np.logaddexp.reduce(own) - np.log(len(own)))
+        self.trials.append(_Trial(settings, np.concatenate(scores), bags))
         return self.trials[-1]
 
 
@@ -249,7 +255,7 @@ def _work(rows: Rows, n_components: int, n_folds: int) -> float:
     """Floating-point operations of a pass over all folds, those of small steps counted more."""
     n_rows, n_visible = rows.shape
     products = (4.0 * n_rows + 20.0 * n_visible) * n_visible**2
-    return n_folds * n_components * (products + 20 * completion_work(rows).sum())
+    return N_TRIED * n_folds * n_components * (products + 20 * completion_work(rows).sum())
 
 
 def _gaussian_log_density(rows: Rows) -> Scores:

@@ -500,6 +500,13 @@ def test_low_ranks_are_tried_for_many_columns_only():
     assert any("rank 10," in name for name in names_of(many))
 
 
+def test_the_search_begins_with_tied_covariances_where_rows_per_column_are_few():
+    rng = np.random.default_rng(32)
+    few, many = (choose_base(rng.normal(size=(n, 4)), rng, largest=2) for n in (80, 400))
+    first = [next(name for name in names_of(found) if "of 2" in name) for found in (few, many)]
+    assert "inf rows tied" in first[0] and "4 rows tied" in first[1]
+
+
 def test_work_and_seconds_bound_the_sizes(monkeypatch):
     rows = clusters(200, 3, seed=31)
     rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harmonium.learning.result import GAUSSIAN_KEPT
 from harmonium.likelihood.result import NORMAL_95
 from harmonium.report.anomalies import AnomalousRow
 from harmonium.report.evidence import FDR, Evidence
@@ -87,11 +86,11 @@ def _status(facts: Facts) -> tuple[str, str, str]:
             "Only as a ranking. Its log-densities share an unknown offset: compare rows with each other, but do not "
             "quote the values.",
         )
-    if GAUSSIAN_KEPT in facts.view.density.verdict:
+    if not facts.view.density.chosen.residual:
         return (
             "trusted",
             "Trusted",
-            "Yes, but it is no more than the Gaussian fit: training found nothing better that could be trusted.",
+            "Yes. It is its base alone, whose log Z is exact: no trained energy was kept on top of it.",
         )
     return "trusted", "Trusted", "Yes. Its log-densities may be quoted, with their interval."
 

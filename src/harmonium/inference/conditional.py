@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from harmonium.data import Bounds, Whitening
 from harmonium.inference.batches import map_rows
 from harmonium.model import Harmonium, Mixture
-from harmonium.sampling.boxes import Boxes, MassEstimate
+from harmonium.sampling.boxes import Boxes, MassEstimate, TruncatedDraws, log_mean_exps
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.typing import Batch, PerRow
 
@@ -83,17 +83,29 @@ class BoxDensity:
         points = drawn.resampled(n_draws, seed)
         return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)
 
+    def draw_rows(self, n: int, *, seed: int) -> tuple[Points, float]:
+        """Whole rows u (n, modeled): exact draws of the base, resampled by the residual energy.
+
+        Beside them comes the effective sample size of the weights; that of exact draws is n.
+        """
+        rng = np.random.default_rng(seed)
+        if not self.has_residual:
+            return _mixture_draws(self.base, n, rng), float(n)
+        proposals = _mixture_draws(self.base, PROPOSALS_PER_DRAW * n, rng)
+        log_weights = self._log_factor(proposals)[None]
+        drawn = TruncatedDraws(proposals[None], log_weights, log_mean_exps(log_weights))
+        return drawn.resampled(n, seed)[0], float(drawn.mass.ess[0])
+
     def _masses(self, bounds: Bounds, n_draws: int) -> MassEstimate:
         sampler = TruncatedSampler(self.base, n_draws)
         return sampler.mass(_boxes(bounds), self._log_factor if self.has_residual else None)
 
     def _log_factor(self, points: Points) -> Float[np.ndarray, "points"]:
         """What the hidden units add to the base at points u, less what they add with W = 0."""
-
-        def added(rows: np.ndarray) -> np.ndarray:
-            return np.asarray(_hidden_log_sums(self.model, rows))
-
-        return map_rows(added, points, self.whitening.forward) - self._at_rest
+        added = map_rows(
+            lambda rows: _hidden_log_sums(self.model, rows), points, self.whitening.forward
+        )
+        return added - self._at_rest
 
     @cached_property
     def _tilted(self) -> tuple[float, Mixture]:
@@ -117,6 +129,21 @@ def _hidden_log_sums(model: Harmonium, rows: Batch) -> PerRow:
         return jax.numpy.sum(model.hidden_units.log_normalizer(model.hidden_logits(x)))
 
     return jax.vmap(log_sum)(rows)
+
+
+def _mixture_draws(mixture: Mixture, n: int, rng: np.random.Generator) -> Points:
+    """Independent draws (n, modeled), by NumPy: nothing is compiled for them."""
+    log_weights, means, factors = (
+        np.asarray(part, np.float64)
+        for part in (mixture.log_weights, mixture.means, mixture.factors)
+    )
+    weights = np.exp(log_weights - np.logaddexp.reduce(log_weights))
+    counts = rng.multinomial(n, weights)
+    parts = [
+        means[k] + rng.standard_normal((counts[k], len(means[k]))) @ factors[k].T
+        for k in np.flatnonzero(counts)
+    ]
+    return rng.permutation(np.concatenate(parts))
 
 
 def _boxes(bounds: Bounds) -> Boxes:

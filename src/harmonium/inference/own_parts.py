@@ -1,7 +1,7 @@
 """Parts of a fit that are given as objects, beside settings that are plain values."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 
@@ -46,8 +46,10 @@ class OwnParts(eqx.Module):
 
     def build_feature_map(self, key: RandomKey, n_visible: int) -> FeatureMap:
         """The module itself, or what the factory makes for so many visible units."""
-        own: Any = self.feature_map
-        return own if isinstance(own, eqx.Module) else own(n_visible, key=key)
+        own = self.feature_map
+        assert own is not None
+        made = own if isinstance(own, eqx.Module) else own(n_visible, key=key)
+        return cast(FeatureMap, made)
 
 
 NAMED = OwnParts()

@@ -6,6 +6,7 @@ from typing import Any
 
 from harmonium.artifact.container import Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
+from harmonium.errors import ArtifactError
 from harmonium.inference import Comparison, Difference, DrawComparison, Verdict
 
 _VERDICT = ("log_partition", "n_rows", "n_held_out", "comparisons", "draw_comparison")
@@ -73,5 +74,7 @@ def _build_difference_or_none(config: Config, name: str) -> Difference | None:
 
 def _build_difference(config: Config, name: str) -> Difference:
     config = mapping(config, name, _DIFFERENCE)
-    columns = tuple(text({"column": own}, "column") for own in listing(config, "columns", 2))
-    return Difference(number(config, "value"), number(config, "allowed"), columns)
+    columns = listing(config, "columns", 2)
+    if not all(isinstance(own, str) for own in columns):
+        raise ArtifactError("columns: expected names. The file is damaged.")
+    return Difference(number(config, "value"), number(config, "allowed"), tuple(columns))

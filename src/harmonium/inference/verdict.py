@@ -173,6 +173,7 @@ def _of_draws(verdict: Verdict) -> list[str]:
 
 
 def _measured(words: str, found: Difference) -> str:
-    place = " and ".join(found.columns)
+    # Names of columns may hold signs that would steer a terminal.
+    place = " and ".join(map(repr, found.columns))
     limit = "" if found.is_allowed else f", more than the {found.allowed:.2f} that are allowed"
     return f"{words} {found.value:.2f} ({place}){limit}"

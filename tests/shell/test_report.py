@@ -4,16 +4,13 @@ import json
 import re
 from dataclasses import replace
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import with_residual
 from test_mixed_cli import call, mixed_rows
 
 from harmonium.data import Columns, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
-from harmonium.likelihood.result import exact_result
-from harmonium.model import exact_log_partition
 from harmonium.report import RunView, write_report
 from harmonium.report import page as page_module
 from harmonium.report.association import associations
@@ -33,17 +30,6 @@ def evil_rows(n=160):
     return rows.mask(holes)
 
 
-def with_residual(estimator):
-    """Give the density some hidden units that respond, whatever its training has found."""
-    density = estimator.density_
-    weights = 0.5 * np.random.default_rng(0).normal(size=density.model.weights.shape)
-    weights = jnp.asarray(weights, density.model.weights.dtype)
-    model = eqx.tree_at(lambda m: m.weights, density.model, weights)
-    log_partition = exact_result(exact_log_partition(model), "exact")
-    chosen = replace(density.chosen, residual=True)
-    estimator.density_ = replace(density, model=model, log_partition=log_partition, chosen=chosen)
-
-
 @pytest.fixture(scope="module")
 def quick():
     """A density that is its base alone, and its table."""
@@ -57,7 +43,8 @@ def mixed():
     """A density, a detector and the table of both."""
     table = as_table(evil_rows(), call="fit", kinds={"zip": "categorical"})
     density = DensityEstimator(6, "identity", base="gaussian", n_updates=20)
-    with_residual(density.fit_table(table, container="pyarrow"))
+    density.fit_table(table, container="pyarrow")
+    density.density_ = with_residual(density.density_)
     detector = AnomalyDetector(n_hidden=4, width=4, n_updates=10).fit(table)
     return density, detector, table
 

@@ -105,7 +105,7 @@ def test_an_ended_fit_goes_on_as_if_nothing_had_been(objective, tmp_path):
 
 def test_rows_with_missing_cells_are_saved_as_they_were_filled(tmp_path):
     missing = jnp.zeros(ROWS.shape, bool).at[::3, 0].set(True)
-    rows = IncompleteRows(ROWS, missing, jnp.zeros_like(ROWS), jnp.eye(2), jax.random.key(1))
+    rows = IncompleteRows(ROWS, missing, jnp.eye(2), jax.random.key(1))
     given = {"data": rows, "validation": ROWS[:20]}
     whole = train(**given)
     train(**given, report=ending_after(3), checkpoints=tmp_path)
@@ -236,7 +236,7 @@ def test_further_rows_take_their_turns_and_are_the_same_after_a_stop(kind, tmp_p
             return CompleteRows(values)
         missing = jnp.zeros(values.shape, bool).at[::3, 0].set(True)
         key = jax.random.key(number)
-        return IncompleteRows(values, missing, jnp.zeros_like(values), jnp.eye(2), key)
+        return IncompleteRows(values, missing, jnp.eye(2), key)
 
     def pools(number):
         asked.append(number)

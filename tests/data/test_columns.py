@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.special import ndtri
 
 from harmonium.data import Columns, Field, Table
 from harmonium.data.grids import find_grid
@@ -116,7 +115,6 @@ def test_kinds_and_the_one_warning():
     assert "(constant: 'a', 'f'; duplicate: 'd', 'e')" in message
     assert columns.modeled_names == ("b", "c")
     assert columns.n_modeled == 2
-    np.testing.assert_array_equal(columns.is_grid, [False, True])
     np.testing.assert_array_equal(columns.source[[3, 4]], [1, 2])
 
 
@@ -179,37 +177,12 @@ def test_without_rules_nothing_is_added():
     np.testing.assert_array_equal(columns.log_rule(np.ones((4, 2))), np.zeros(4))
 
 
-def test_restore_inverts_modeled_and_dequantize():
+def test_complete_fills_in_what_rules_say():
     columns, _, _ = fitted()
-    rng = np.random.default_rng(6)
-    numbers, grid = normal(200), integers(10, n=200)
-    values = np.column_stack([np.full(200, 3.5), numbers, grid, numbers, grid, np.zeros(200)])
-    modeled = columns.modeled(values)
-    np.testing.assert_array_equal(modeled, values[:, [1, 2]])
-    np.testing.assert_array_equal(columns.restore(modeled), values)
-    restored = columns.restore(columns.dequantize(values, rng))
-    np.testing.assert_array_equal(restored, values)
-
-
-def test_restored_rows_keep_the_rules_and_the_lattice():
-    columns, _, _ = fitted()
-    restored = columns.restore(np.random.default_rng(7).normal(size=(50, 2)) * 10)
-    np.testing.assert_allclose(columns.log_rule(restored), 4 * np.log(201 / 202))
-    np.testing.assert_array_equal(restored[:, 2], np.round(restored[:, 2]))
-
-
-def test_dequantize_is_uniform_on_one_step_and_leaves_the_rest():
-    columns = Columns.fit(table(integers(3) * 0.5, normal()))
-    values = np.zeros((20_000, 2))
-    noisy = columns.dequantize(values, np.random.default_rng(8))
-    assert columns.step[0] == pytest.approx(0.5)
-    np.testing.assert_array_equal(noisy[:, 1], 0)
-    np.testing.assert_array_equal(values, 0)
-    assert noisy[:, 0].min() >= -0.25
-    assert noisy[:, 0].max() < 0.25
-    # Variance step²/12; five standard errors of a uniform sample variance (kurtosis 1.8).
-    variance = 0.25 / 12
-    assert abs(noisy[:, 0].var() - variance) < 5 * variance * np.sqrt(0.8 / 20_000)
+    cells = np.column_stack([normal(200), integers(10, n=200)])
+    expected = np.column_stack([np.full(200, 3.5), cells, cells, np.zeros(200)])
+    np.testing.assert_array_equal(columns.complete(cells), expected)
+    np.testing.assert_allclose(columns.log_rule(columns.complete(cells)), 4 * np.log(201 / 202))
 
 
 def test_state_survives_json():
@@ -256,42 +229,30 @@ def test_nonsense_is_no_state(config, arrays, words):
         Columns.from_state({**good_config, **config}, {**good_arrays, **arrays})
 
 
-@pytest.mark.parametrize(
-    "method", ["modeled", "bounds", "restore", "log_rule", "breaks_rule", "dequantize", "spread"]
-)
+@pytest.mark.parametrize("method", ["complete", "log_rule", "breaks_rule"])
 def test_wrong_widths(method):
     columns, _, _ = fitted()
-    rest = {"dequantize": (np.random.default_rng(0),), "spread": (np.zeros(2),)}.get(method, ())
     with pytest.raises(
         InvalidInputError, match=r"values of shape \(rows, \d\); got shape \(2, 9\)"
     ):
-        getattr(columns, method)(np.ones((2, 9)), *rest)
+        getattr(columns, method)(np.ones((2, 9)))
 
 
 @pytest.mark.parametrize("pair", [(0.0, 1.0), (1.0, 2.0), (-1.0, 1.0), (0.5, 7.25)])
-def test_two_numbers_are_two_categories_and_come_back(pair):
+def test_two_numbers_are_two_categories(pair):
     values = np.where(integers(2), pair[1], pair[0])
     columns = Columns.fit(table(values))
     assert columns.kinds == ("binary",) and columns.is_integer[0] == (pair[0] % 1 == 0)
     columns = Columns.from_state(*columns.to_state())
-    places = columns.dequantize(values[:, None], np.random.default_rng(3))
-    np.testing.assert_array_equal(columns.restore(places)[:, 0], values)
     assert columns.breaks_rule(np.array([[pair[0]], [3.0]])).tolist() == [[False], [True]]
 
 
-def test_restored_numbers_have_the_decimals_of_the_training_cells():
+def test_decimals_are_those_of_the_training_cells():
     exact, single = normal(), normal().astype(np.float32)
     values = table(exact, np.round(exact, 5), np.round(exact, 2), 0.1 * integers(9), single)
     columns = Columns.fit(values)
     assert columns.kinds == ("continuous", "continuous", "continuous", "grid", "continuous")
     assert columns.decimals.tolist() == [-1, 5, 2, 1, -1]
-    points = np.random.default_rng(5).normal(size=(400, 5))
-    restored = columns.restore(points)
-    np.testing.assert_array_equal(restored[:, [0, 4]], points[:, [0, 4]])
-    for i, decimals in ((1, 5), (2, 2), (3, 1)):
-        texts = [repr(float(cell)) for cell in restored[:, i]]
-        assert max(len(text.partition(".")[2]) for text in texts) <= decimals
-        assert np.abs(restored[:, i] - points[:, i]).max() < 10.0**-decimals
 
 
 def test_two_numbers_that_hardly_repeat_may_be_of_many():
@@ -335,16 +296,14 @@ def with_holes():
         return Columns.fit(values), values.values
 
 
-def test_missing_cells_stay_missing_and_the_others_come_back():
+def test_missing_cells_stay_missing():
     columns, values = with_holes()
     assert columns.kinds == ("continuous", "grid", "binary", "constant", "duplicate", "ignored")
-    placed = columns.dequantize(values, np.random.default_rng(9))
-    np.testing.assert_array_equal(np.isnan(placed), np.isnan(values[:, :3]))
-    restored = columns.restore(placed)
-    np.testing.assert_array_equal(restored[:, :3], values[:, :3])
-    np.testing.assert_array_equal(restored[:, 3], 2.0)
-    np.testing.assert_array_equal(restored[:, 4], values[:, 4])
-    assert np.isnan(restored[:, 5]).all()
+    completed = columns.complete(values[:, :3])
+    np.testing.assert_array_equal(completed[:, :3], values[:, :3])
+    np.testing.assert_array_equal(completed[:, 3], 2.0)
+    np.testing.assert_array_equal(completed[:, 4], values[:, 4])
+    assert np.isnan(completed[:, 5]).all()
 
 
 def test_a_twin_has_the_same_holes():
@@ -368,21 +327,3 @@ def test_missing_cells_break_no_rule_and_add_nothing():
     expected = [3 * kept, 0.0, broken + kept, broken]
     np.testing.assert_allclose(columns.log_rule(rows), expected, rtol=1e-12)
     np.testing.assert_array_equal(columns.breaks_rule(rows).sum(axis=1), [0, 0, 1, 1])
-
-
-def test_bounds_are_points_cells_or_everything():
-    columns, _ = with_holes()
-    rows = np.full((2, 6), np.nan)
-    rows[0, :3] = [0.3, 4, 1]
-    low, high = columns.bounds(rows)
-    np.testing.assert_array_equal(low[0, :2], [0.3, 3.5])
-    np.testing.assert_array_equal(high[0, :2], [0.3, 4.5])
-    # The upper of two intervals, cut where the normal has the share of zeros.
-    assert low[0, 2] == pytest.approx(ndtri(columns.levels[2].shares[0]))
-    assert high[0, 2] == np.inf
-    np.testing.assert_array_equal(low[1], -np.inf)
-    np.testing.assert_array_equal(high[1], np.inf)
-    # The ends of a cell are where its points begin and end.
-    place = np.array([0.0, -0.5, -0.5])
-    np.testing.assert_allclose(columns.spread(rows[:1], place)[0, :2], low[0, :2])
-    np.testing.assert_allclose(columns.spread(rows[:1], place)[0, 2], low[0, 2], rtol=1e-9)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from harmonium.data import Transform, gaussian
+from harmonium.data import gaussian
 from harmonium.data.gaussian import Moments, draw_missing, fit_moments
 
 MEAN = np.array([0.5, -1.0, 2.0])
@@ -183,33 +183,3 @@ def test_columns_that_determine_each_other_are_filled_by_each_other():
     error = filled[::3, 1] - (2 * first + 1)[::3]
     # What is left of the residual when the covariance changes no more, in the units of the largest variance.
     assert error.std() < np.sqrt(gaussian.TOLERANCE) * 2 * first.std()
-
-
-@pytest.mark.parametrize("whitening", ["full", "diagonal"])
-def test_the_base_of_a_transform_is_this_gaussian(whitening):
-    """In data units, with cells missing where the first column is high; correlations only if whitened."""
-    values = draws(3000, seed=13) * [10.0, 1.0, 0.1]
-    values[values[:, 0] > 8, 1] = np.nan
-    transform = Transform.fit(values, tails="none", whitening=whitening)
-    base = Moments(
-        transform.from_standard(np.zeros((1, 3)))[0],
-        transform.standard_moments.covariance
-        * np.outer(transform.scale * transform.spread, transform.scale * transform.spread),
-    )
-    sd = np.array([10.0, 1.0, 0.1]) * np.sqrt(np.diag(COVARIANCE))
-    expected = fit_moments(values / sd)
-    np.testing.assert_allclose(base.mean / sd, expected.mean, atol=5e-3)
-    covariance = base.covariance / np.outer(sd, sd)
-    if whitening == "diagonal":
-        np.testing.assert_allclose(np.diag(covariance), np.diag(expected.covariance), atol=5e-3)
-        np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-12)
-    else:
-        np.testing.assert_allclose(covariance, expected.covariance, atol=5e-3)
-        # Draws of missing cells are those of this Gaussian; seed 14.
-        row = np.tile([9.0, NAN, 0.2], (20_000, 1))
-        drawn = transform.draw_missing(row, np.random.default_rng(14))[:, 1]
-        gain = base.covariance[1, [0, 2]] @ np.linalg.inv(base.covariance[np.ix_([0, 2], [0, 2])])
-        mean = base.mean[1] + gain @ (np.array([9.0, 0.2]) - base.mean[[0, 2]])
-        assert abs(drawn.mean() - mean) < 5 * drawn.std() / np.sqrt(20_000)
-        variance = base.covariance[1, 1] - gain @ base.covariance[[0, 2], 1]
-        assert drawn.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / 20_000))

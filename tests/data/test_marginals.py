@@ -80,6 +80,18 @@ def test_the_kinds_of_columns(everything):
     assert not any(atoms[name] for name in ("gaussian", "bimodal", "heavy", "count", "rounded"))
 
 
+@pytest.mark.parametrize("scale", [1e50, 1e99, 1e-12, 1e-200])
+def test_extreme_units(scale):
+    names = ("gaussian", "bimodal", "heavy")
+    units = {name: np.clip(table_columns()[name] / 4, -9, 9) for name in names}
+    _, marginals, values = fitted({name: scale * column for name, column in units.items()})
+    assert np.all(np.isfinite(marginals.log_density(values)))
+    u = marginals.centers(values)
+    np.testing.assert_allclose(marginals.restore(u) / scale, values / scale, rtol=1e-6, atol=1e-6)
+    _, plain, _ = fitted(units)
+    np.testing.assert_allclose(u, plain.centers(values / scale), atol=1e-3)
+
+
 @pytest.mark.parametrize("body", ["auto", "affine", "asinh", "mixture"])
 @pytest.mark.parametrize("atoms", [True, False])
 def test_cells_come_back_from_every_place(body, atoms):
@@ -89,7 +101,7 @@ def test_cells_come_back_from_every_place(body, atoms):
     for place in (1e-6, 0.5, rng.uniform(size=values.shape), 1 - 1e-6):
         back = marginals.restore(spread(bounds, place))
         np.testing.assert_allclose(back, values, rtol=1e-9, atol=1e-9)
-        exact = marginals.columns.is_discrete
+        exact = [kind != "continuous" for kind in marginals.columns.kinds]
         np.testing.assert_array_equal(back[:, exact], values[:, exact])
     np.testing.assert_allclose(marginals.restore(marginals.centers(values)), values, rtol=1e-9)
 
@@ -234,7 +246,7 @@ def test_an_unseen_number_breaks_a_rule(everything):
 
 def test_fine_lattices_may_be_points(everything):
     rules, marginals, values = everything
-    fine = rules.is_grid
+    fine = np.array([kind == "grid" for kind in rules.kinds])
     bounds = marginals.bounds(values, fine=fine)
     measure = marginals.log_measure(values, fine=fine)
     j = rules.names.index("rounded")

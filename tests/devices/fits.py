@@ -49,8 +49,7 @@ OBJECTIVES = {
 def with_holes(rows):
     """The same rows, a cell of every third missing."""
     missing = jnp.zeros(rows.shape, bool).at[::3, 1].set(True)
-    nothing = jnp.zeros_like(rows)
-    return IncompleteRows(rows, missing, nothing, jnp.eye(2), jax.random.key(9))
+    return IncompleteRows(rows, missing, jnp.eye(2), jax.random.key(9))
 
 
 def updated(objective, n_devices, rows=None):

@@ -5,6 +5,7 @@ of W, b, c, an alphabet, a base and a feature map f (which test_feature_maps.py 
 """
 
 import itertools
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -223,9 +224,58 @@ class Mixture:
         """E[h]."""
         return self.probabilities @ self.states
 
+    def conditional(self, known, matrix):
+        """p(open | known) of y, where x = `matrix` y and open coordinates of `known` are NaN.
+
+        Its `log_mass` is log ∫ exp(-F) over the open coordinates.
+        """
+        inverse, gap, seen = np.linalg.inv(matrix), np.isnan(known), ~np.isnan(known)
+        means, covariances = self.means @ inverse.T, inverse @ self.covariances @ inverse.T
+        across, within = covariances[:, gap][:, :, seen], covariances[:, seen][:, :, seen]
+        gain = across @ np.linalg.inv(within)
+        off = known[seen] - means[:, seen]
+        # Logarithm of the density of what is known, state by state; that of y is that of x times |det M|.
+        distance = np.einsum("si,sij,sj->s", off, np.linalg.inv(within), off)
+        log_terms = -0.5 * (distance + np.linalg.slogdet(2 * np.pi * within)[1])
+        log_terms += np.log(self.probabilities)
+        log_mass = self.log_partition - np.linalg.slogdet(matrix)[1] + logsumexp(log_terms)
+        return Conditional(
+            log_mass,
+            np.exp(log_terms - logsumexp(log_terms)),
+            means[:, gap] + np.einsum("sij,sj->si", gain, off),
+            covariances[:, gap][:, :, gap] - gain @ np.swapaxes(across, 1, 2),
+        )
+
     def sample(self, rng, n):
         """n independent draws of x, by NumPy."""
         which = rng.choice(len(self.probabilities), size=n, p=self.probabilities)
+        roots = np.linalg.cholesky(self.covariances)
+        noise = rng.normal(size=(n, self.means.shape[1]))
+        return self.means[which] + np.einsum("rij,rj->ri", roots[which], noise)
+
+
+class Conditional(NamedTuple):
+    """Gaussians of the open coordinates, one per hidden state and component of the base."""
+
+    log_mass: float
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+    @property
+    def mean(self):
+        """E[open | known]."""
+        return self.weights @ self.means
+
+    @property
+    def second_moments(self):
+        """E[open openᵀ | known]."""
+        between = np.einsum("s,si,sj->ij", self.weights, self.means, self.means)
+        return between + np.einsum("s,sij->ij", self.weights, self.covariances)
+
+    def sample(self, rng, n):
+        """n independent draws of the open coordinates."""
+        which = rng.choice(len(self.weights), size=n, p=self.weights)
         roots = np.linalg.cholesky(self.covariances)
         noise = rng.normal(size=(n, self.means.shape[1]))
         return self.means[which] + np.einsum("rij,rj->ri", roots[which], noise)

@@ -18,7 +18,7 @@ WIDTHS = np.array([1e-6, 3e-4, 9e-4, 2e-3, 0.03, 0.05, 0.3, 2.0, 9.0, 60.0])
 
 
 def true_log_mass(low, width):
-    """Gauss-Legendre where the density varies little, else a difference of tails on the right side."""
+    """Gauss-Legendre where the density varies little, else a difference of tails on one side."""
     if np.isfinite(width):
         middle = low + width / 2
         if width * (abs(middle) + 1) < 12:

@@ -40,7 +40,7 @@ def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
     """Log-density and free energy of successive rows; no free energy where cells are missing."""
     density = estimator.density_
     for table, _ in read_rows(data, density.columns.fields, "scoring"):
-        complete = ~density.columns.is_incomplete(table.values)
+        complete = ~density.coordinates.is_incomplete(table.values)
         free_energy = np.full(table.n_rows, np.nan)
         if complete.any():
             free_energy[complete] = density.free_energy(table.values[complete])

@@ -1,4 +1,4 @@
-"""Tables in, fitted column rules, and invertible transforms to model units."""
+"""Tables in, fitted column rules, and the maps to and from model units."""
 
 from harmonium.data.columns import Columns
 from harmonium.data.fields import Field, number_fields
@@ -12,7 +12,6 @@ from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
 from harmonium.data.streams import read_batches, read_named_batches
 from harmonium.data.table import Table, as_table, default_names
-from harmonium.data.transforms import Transform
 from harmonium.data.whitening import Whitening
 from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
 
@@ -27,7 +26,6 @@ __all__ = [
     "Sampled",
     "Table",
     "TableWriter",
-    "Transform",
     "Whitening",
     "as_table",
     "container_of",

@@ -1,13 +1,13 @@
 """What each column is: continuous, on a grid, of categories, constant, a duplicate, or left out.
 
 Constant and duplicate columns have no density; they are rules. A rule that held in all n training
-rows is kept by the next row with probability (n + 1)/(n + 2) (Laplace's rule of succession); that a category
-has been seen before is such a rule too. Grid columns have no finite density maximum; uniform noise of one step gives
-them one. Categories become intervals of a standard normal (`levels`). Missing cells are NaN throughout.
+rows is kept by the next row with probability (n + 1)/(n + 2) (Laplace's rule of succession); that a
+category has been seen before is such a rule too. How the cells of the other columns are distributed
+is said by `Marginals`. Missing cells are NaN throughout.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,21 +112,6 @@ class Columns:
         return len(self.modeled_index)
 
     @property
-    def is_grid(self) -> np.ndarray:
-        """Whether each modeled column lies on a grid, boolean of shape (modeled,)."""
-        return np.array([self.kinds[i] == "grid" for i in self.modeled_index], dtype=bool)
-
-    @property
-    def is_coded(self) -> np.ndarray:
-        """Whether each modeled column has categories, boolean of shape (modeled,)."""
-        return np.array([self.kinds[i] in CODED for i in self.modeled_index], dtype=bool)
-
-    @property
-    def is_discrete(self) -> np.ndarray:
-        """Whether each modeled column has cells of more than a point, boolean of shape (modeled,)."""
-        return self.is_grid | self.is_coded
-
-    @property
     def is_integer(self) -> np.ndarray:
         """Whether every column of the table holds whole numbers, boolean of shape (columns,)."""
         own = np.array([kind in ("grid", "binary", "constant") for kind in self.kinds], dtype=bool)
@@ -136,90 +121,6 @@ class Columns:
         twins = self._indices("duplicate")
         integer[twins] = integer[self.source[twins]]
         return integer
-
-    def modeled(self, values: np.ndarray) -> np.ndarray:
-        """The modeled columns of values of shape (rows, columns): shape (rows, modeled).
-
-        Categories stand at the median of their interval; missing cells and unseen categories are NaN.
-        """
-        return self.spread(values, np.zeros(self.n_modeled))
-
-    def is_incomplete(self, values: np.ndarray) -> np.ndarray:
-        """Which rows (rows, columns) miss a cell of a modeled column, or have an unseen category: boolean, (rows,)."""
-        self._check_width(values, len(self.names), "is_incomplete")
-        cells = values[:, self.modeled_index]
-        missing = np.isnan(cells)
-        for j, levels in self._coded():
-            missing[:, j] = levels.index(cells[:, j]) < 0
-        return np.any(missing, axis=1)
-
-    def spread(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Points in the cells of values (rows, columns), (rows, modeled).
-
-        `place`, in [-1/2, 1/2) and of a shape that fits (rows, modeled), says where: in the cell of a grid column by
-        length, in the interval of a category by mass. Continuous columns are as they are.
-        """
-        self._check_width(values, len(self.names), "spread")
-        points = np.asarray(values[:, self.modeled_index], dtype=np.float64)
-        place = np.broadcast_to(place, points.shape)
-        step = self.step[self.modeled_index]
-        grid = np.flatnonzero(step)
-        points[:, grid] += place[:, grid] * step[grid]
-        for j, levels in self._coded():
-            points[:, j] = levels.spread(points[:, j], place[:, j] + 0.5)
-        return points
-
-    def log_weight(self, values: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """What turns the density at `points` of `spread` into that of the cells, averaged over places, (rows,), nats.
-
-        A grid column has the mass of its cell over the step, a category the mass of its interval.
-        """
-        parts = [
-            levels.log_weight(values[:, self.modeled_index[j]], points[:, j])
-            for j, levels in self._coded()
-        ]
-        return np.sum(parts, axis=0) if parts else np.zeros(len(values))
-
-    def bounds(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The two ends, (rows, modeled) each, of the cells of values (rows, columns), as points of `spread`.
-
-        Equal in continuous columns; from -inf to inf where a cell is missing or its category unseen.
-        """
-        self._check_width(values, len(self.names), "bounds")
-        cells = values[:, self.modeled_index]
-        half = self.step[self.modeled_index] / 2
-        low, high = cells - half, cells + half
-        for j, levels in self._coded():
-            low[:, j], high[:, j] = levels.bounds(cells[:, j])
-        return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
-
-    def dequantize(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Modeled columns of values (rows, columns), each at a random place of its cell, (rows, modeled)."""
-        discrete = self.is_discrete
-        place = np.zeros((len(values), self.n_modeled))
-        place[:, discrete] = rng.uniform(-0.5, 0.5, size=(len(values), int(discrete.sum())))
-        return self.spread(values, place)
-
-    def restore(self, points: np.ndarray) -> np.ndarray:
-        """All columns, shape (rows, columns), from points of the modeled ones (rows, modeled).
-
-        Grid columns are rounded to their lattice, others to the decimals of the training cells; categories are
-        decoded, constants filled in, duplicates copied; columns that are left out are NaN.
-        """
-        self._check_width(points, self.n_modeled, "restore")
-        full = np.tile(self.constant, (len(points), 1))
-        full[:, self._indices("ignored")] = np.nan
-        full[:, self.modeled_index] = points
-        grid = np.flatnonzero(self.step)
-        offset, step = self.offset[grid], self.step[grid]
-        full[:, grid] = offset + step * np.round((full[:, grid] - offset) / step)
-        for i in np.flatnonzero(self.decimals >= 0):
-            full[:, i] = np.round(full[:, i], self.decimals[i])
-        for j, levels in self._coded():
-            full[:, self.modeled_index[j]] = levels.decode(points[:, j])
-        twins = self._indices("duplicate")
-        full[:, twins] = full[:, self.source[twins]]
-        return full
 
     def complete(self, cells: np.ndarray) -> np.ndarray:
         """All columns, shape (rows, columns), from the cells of the modeled ones (rows, modeled).
@@ -257,9 +158,9 @@ class Columns:
         broken[:, constants] = ~_close(values[:, constants], self.constant[constants], _KEEPS_RULE)
         sources = values[:, self.source[twins]]
         broken[:, twins] = ~_close(values[:, twins], sources, _KEEPS_RULE) & ~np.isnan(sources)
-        for j, levels in self._coded():
-            column = self.modeled_index[j]
-            broken[:, column] = levels.index(values[:, column]) < 0
+        for i, levels in enumerate(self.levels):
+            if levels is not None:
+                broken[:, i] = levels.index(values[:, i]) < 0
         return broken & ~np.isnan(values)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -287,13 +188,6 @@ class Columns:
         check_state(columns, call)
         _check_modeled(columns, call)
         return columns
-
-    def _coded(self) -> Iterator[tuple[int, Levels]]:
-        """Position among the modeled columns, and levels, of each column of categories."""
-        for j, i in enumerate(self.modeled_index):
-            levels = self.levels[i]
-            if levels is not None:
-                yield j, levels
 
     def _indices(self, kind: str) -> np.ndarray:
         return np.flatnonzero([own == kind for own in self.kinds])

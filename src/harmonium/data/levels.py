@@ -1,9 +1,7 @@
-"""Categories as intervals of a standard normal: every model of the line then gives valid categories.
+"""The categories of a column: their order, and their shares.
 
-The line is cut, in an order of the categories, into intervals whose mass under N(0, 1) is the share of each
-category. A cell stands for a point of its interval drawn from N(0, 1) restricted to it, so that the coded column
-is standard normal whatever the shares are, and the Gaussian start of a model has exactly the observed shares. The
-probability of a category is the mass of its interval, and these masses add up to 1.
+`Marginal` cuts the line of a standard normal into intervals in this order, whose masses are the
+shares.
 """
 
 from collections.abc import Sequence
@@ -12,12 +10,9 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtr, ndtri
 
 # Kinds of columns whose cells are codes of categories.
 CODED = ("binary", "categorical")
-# Beyond this share of the normal distribution its quantiles lose their digits.
-_LEAST = 1e-12
 # Rows and categories of another column beyond these tell the order no better.
 _MAX_ROWS = 20_000
 _MAX_CATEGORIES = 20
@@ -27,7 +22,10 @@ Column = Float[np.ndarray, "rows"]
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """The categories of one column in their order on the line: `codes` (levels,) with `counts` (levels,) of cells."""
+    """The categories of one column in their order on the line.
+
+    `codes` (levels,) stand in `counts` (levels,) of the training cells.
+    """
 
     codes: Float[np.ndarray, "levels"]
     counts: Float[np.ndarray, "levels"]
@@ -37,11 +35,6 @@ class Levels:
         """The share of each level, which add up to 1."""
         return self.counts / self.counts.sum()
 
-    @cached_property
-    def edges(self) -> Float[np.ndarray, "edges"]:
-        """Cumulative shares from 0 to 1, (levels + 1,)."""
-        return np.append(0.0, np.cumsum(self.shares)).clip(0.0, 1.0)
-
     def index(self, cells: Column) -> Int[np.ndarray, "rows"]:
         """Positions of the cells' codes among the levels; -1 for missing and unseen ones."""
         order = np.argsort(self.codes)
@@ -49,38 +42,14 @@ class Levels:
         found = order[place]
         return np.where(self.codes[found] == cells, found, -1)
 
-    def spread(self, cells: Column, fraction: Column | float) -> Column:
-        """Points of the line at a fraction, in [0, 1], of the mass of each cell's interval; NaN where it has none."""
-        index = self.index(cells)
-        share = self.edges[index] + fraction * self.shares[index]
-        return np.where(index < 0, np.nan, ndtri(np.clip(share, _LEAST, 1 - _LEAST)))
-
-    def bounds(self, cells: Column) -> tuple[Column, Column]:
-        """The interval of each cell; the outer ones reach to infinity. NaN where it has none."""
-        index = self.index(cells)
-        cuts = ndtri(self.edges)
-        cuts[0], cuts[-1] = -np.inf, np.inf
-        return tuple(np.where(index < 0, np.nan, cuts[index + end]) for end in (0, 1))  # pyright: ignore[reportReturnType]
-
-    def decode(self, points: Column) -> Column:
-        """The code of the interval that each point lies in; NaN stays NaN."""
-        index = np.searchsorted(self.edges[1:-1], ndtr(points), side="right")
-        return np.where(np.isnan(points), np.nan, self.codes[index])
-
-    def log_weight(self, cells: Column, points: Column) -> Column:
-        """What turns a density at points drawn by `spread` into the mass of the interval, on average, in nats.
-
-        The log of the share less the standard normal log-density; 0 where the cell has no interval.
-        """
-        index = self.index(cells)
-        weight = np.log(self.shares[index]) + points**2 / 2 + 0.5 * np.log(2 * np.pi)
-        return np.where(index < 0, 0.0, weight)
-
 
 def levels_of(
     values: Float[np.ndarray, "rows columns"], kinds: Sequence[str], modeled: Sequence[int]
 ) -> tuple[Levels | None, ...]:
-    """The levels of every column of a table, None where its kind is not one of `CODED`; `modeled` says which columns help to order them."""
+    """The levels of every column of a table, None where its kind is not one of `CODED`.
+
+    `modeled` says which columns help to order them.
+    """
     coded = [kinds[i] in CODED for i in modeled]
     levels: list[Levels | None] = [None] * len(kinds)
     if not any(coded):

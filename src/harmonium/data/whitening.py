@@ -73,11 +73,6 @@ class Whitening:
         """How many columns are mapped."""
         return len(self.center)
 
-    @property
-    def n_floored(self) -> int:
-        """How many directions have less variance than the floor."""
-        return int(np.sum(self.eigenvalues < self.floor))
-
     @cached_property
     def matrix(self) -> Float[np.ndarray, "columns columns"]:
         """The matrix M of z = (u - center) M for rows u; symmetric where all spreads are equal."""
@@ -99,12 +94,6 @@ class Whitening:
         covariance = self._power(1.0) / 2 * np.outer(self.spread, self.spread)
         return Moments(self.center, covariance)
 
-    @property
-    def conditional_spread(self) -> Float[np.ndarray, "columns"]:
-        """Standard deviation of each column given all others under the base, in u, (columns,)."""
-        precision = self.eigenvectors**2 @ (1 / self._floored())
-        return self.spread / np.sqrt(precision)
-
     def forward(self, points: Rows) -> Rows:
         """Model units of points u, (rows, columns) both; NaN in all of a row that misses a cell."""
         self._check_width(points, "forward")
@@ -114,20 +103,6 @@ class Whitening:
         """Points u of values in model units, (rows, columns) both."""
         self._check_width(model_values, "inverse")
         return np.clip(model_values, -LARGEST, LARGEST) @ self.inverse_matrix + self.center
-
-    def noise_factor(self) -> Float[np.ndarray, "floored columns"]:
-        """Rows that turn standard normals into the noise of `null_noise`, (n_floored, columns)."""
-        below = self.eigenvalues < self.floor
-        variance = 0.5 * (1 - self.eigenvalues[below] / self.floor)
-        return np.sqrt(variance)[:, None] * self.eigenvectors[:, below].T
-
-    def null_noise(self, rng: np.random.Generator, n_rows: int) -> Rows:
-        """Gaussian noise in model units for the floored directions alone, (n_rows, columns).
-
-        Training rows plus this noise have covariance I/2 in every direction, but for shrinking.
-        """
-        factor = self.noise_factor()
-        return rng.standard_normal((n_rows, len(factor))) @ factor
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON-able settings and arrays from which `from_state` builds this map again."""

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -21,7 +22,7 @@ from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.typing import Batch, PerRow
 
 # Draws from the box of a row; where their weights are worth fewer than this, it gets more draws.
-N_DRAWS = 32
+N_DRAWS = 128
 FEWEST_EFFECTIVE = 8.0
 MORE_DRAWS = 512
 # Proposals per draw that is wanted of a row given its known cells.
@@ -61,8 +62,8 @@ class BoxDensity:
     def log_masses(self, bounds: Bounds) -> Float[np.ndarray, "rows"]:
         """log ∫ exp(-F) over the boxes of rows, as a density of u in their known cells; nats.
 
-        Exact for the base where at most one cell is an interval; otherwise a mean over 32 draws, or
-        512 where the weights of these are worth fewer than 8.
+        Exact for the base where at most one cell is an interval; otherwise a mean over 128 draws, or
+        512 where the weights of these are worth fewer than 8 draws.
         """
         found = self._masses(bounds, N_DRAWS)
         log_mass = found.log_mass
@@ -102,10 +103,11 @@ class BoxDensity:
 
     def _log_factor(self, points: Points) -> Float[np.ndarray, "points"]:
         """What the hidden units add to the base at points u, less what they add with W = 0."""
-        added = map_rows(
-            lambda rows: _hidden_log_sums(self.model, rows), points, self.whitening.forward
-        )
-        return added - self._at_rest
+
+        def added(rows: np.ndarray) -> np.ndarray:
+            return np.asarray(_hidden_log_sums(self.model, jnp.asarray(rows, float)))
+
+        return map_rows(added, np.asarray(points), self.whitening.forward) - self._at_rest
 
     @cached_property
     def _tilted(self) -> tuple[float, Mixture]:
@@ -126,7 +128,7 @@ class BoxDensity:
 @eqx.filter_jit
 def _hidden_log_sums(model: Harmonium, rows: Batch) -> PerRow:
     def log_sum(x: Array) -> Array:
-        return jax.numpy.sum(model.hidden_units.log_normalizer(model.hidden_logits(x)))
+        return jnp.sum(model.hidden_units.log_normalizer(model.hidden_logits(x)))
 
     return jax.vmap(log_sum)(rows)
 

@@ -55,7 +55,6 @@ def as_model_rows(
     return IncompleteRows(
         standard=jnp.asarray(bounded(standard), float),
         missing=jnp.asarray(missing),
-        noise=jnp.zeros(points.shape, float),
         matrix=jnp.asarray(whitening.matrix.T, float),
         key=key,
     )

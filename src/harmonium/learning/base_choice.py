@@ -1,4 +1,4 @@
-"""Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out from its fit."""
+"""Which base a model gets: the Gaussian, or a mixture of what size, by rows held out from its fit."""
 
 import time
 from dataclasses import dataclass, replace
@@ -9,31 +9,41 @@ from jaxtyping import Float
 from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
+from harmonium.model.mixture_rows import completion_work
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 96)
 # Rows of every column that a component needs for a covariance of its own, also where it is shrunk.
 LEAST_ROWS_PER_COMPONENT = 8
 # Covariances are tied by so many rows per column.
 SHRINKAGES = (0.0, 1.0, 4.0, 16.0)
 FLOORS = (1e-3, 1e-2, 3e-2)
+# With more columns, covariances of these parts of the full rank are tried, too.
+MOST_FULL_COLUMNS, RANK_PARTS = 30, (8, 3)
 # Weight and width of the component for what is unlike the rows seen.
 WIDE = ((0.002, 2.0), (0.01, 2.0), (0.05, 2.0), (0.05, 1.3))
 # Up to so many rows every one is held out once, beyond it a fifth of them.
 MOST_CROSS_VALIDATED = 1500
 N_FOLDS = 5
+# Floating-point operations of one pass over all folds: a few tenths of a second.
+MOST_WORK = 2e10
 # More rows tell the sizes apart no better than the time they take.
-MOST_ROWS = 5000
+MOST_ROWS = 10_000
 # Sizes in turn without a gain after which no larger one is tried.
 PATIENCE = 2
-# Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996, "Bagging predictors").
-N_BAGGED = 4
+# Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996,
+# "Bagging predictors").
+N_BAGGED = 6
+# Fits of the bag by which sizes are judged: the mean of a bag wants looser covariances than one fit.
+N_TRIED = 3
 
 Rows = Float[np.ndarray, "rows visible"]
+Scores = Float[np.ndarray, "rows"]
+Bag = tuple[MixtureFit, ...]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One candidate with its mean held-out log-likelihood, nats per row, and the standard error of it."""
+    """One candidate with its mean held-out log-likelihood and its standard error, nats per row."""
 
     name: str
     score: float
@@ -42,7 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """The settings of the mixture that was chosen, None for the Gaussian N(0, I/2), and all candidates.
+    """The settings of the mixture chosen, None for the Gaussian N(0, I/2), and all candidates.
 
     `best` is the best mixture, whether it was chosen or not.
     """
@@ -61,27 +71,29 @@ def choose_base(
 ) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
-    `rows` are in model units. Sizes grow while held-out rows gain; each is tried with covariances
-    that are more or less tied. The mixture has to beat the Gaussian by two standard errors of the
-    paired differences. After so many `seconds`, if given, no larger size is begun: the choice then
-    depends on the machine.
+    `rows` are in model units, NaN where a cell is missing. Sizes grow while held-out rows gain, and
+    while they have rows and time enough; each is tried with covariances that are more or less tied.
+    The mixture has to beat the Gaussian by two standard errors of the paired differences. A table
+    too small to hold rows out gets the Gaussian. After so many `seconds`, if given, nothing further
+    is fitted: the choice then depends on the machine.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
+    deadline = np.inf if seconds is None else time.monotonic() + seconds
     search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng, deadline)
-    search.climb(largest)
     gaussian = _gaussian_log_density(search.rows)[search.held_out]
     candidates = [_candidate("gaussian", gaussian)]
-    candidates += [_candidate(name_of(own), scores) for own, scores in search.tried]
-    found = search.best
-    is_mixture = found is not None and beats(found[1], gaussian)
-    best = None if found is None else found[0]
-    return BaseChoice(best if is_mixture else None, tuple(candidates), best)
+    if not search.is_possible:
+        return BaseChoice(None, tuple(candidates))
+    search.climb(largest)
+    candidates += [_candidate(name_of(own.settings), own.scores) for own in search.trials]
+    best = search.best
+    chosen = best.settings if beats(best.scores, gaussian) else None
+    return BaseChoice(chosen, tuple(candidates), best.settings)
 
 
 def fit_base(
     rows: Rows, settings: MixtureSettings | None, rng: np.random.Generator
 ) -> AbstractBase:
-    """The base of these settings for rows in model units.
+    """The base of these settings for rows in model units, NaN where a cell is missing.
 
     A mixture is the mean of several fits from different starts.
     """
@@ -99,106 +111,158 @@ def fit_base(
 
 def name_of(settings: MixtureSettings) -> str:
     """A mixture in words."""
+    rank = "" if settings.rank is None else f"rank {settings.rank}, "
     return (
-        f"mixture of {settings.n_components}, {settings.shrinkage:g} rows tied, "
+        f"mixture of {settings.n_components}, {settings.shrinkage:g} rows tied, {rank}"
         f"floor {settings.floor:g}, wide {settings.wide_share:g} x {settings.wide_spread:g}"
     )
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Settings, log-densities of the held-out rows, and the bag of fits to the rest of every fold.
+
+    The fits are without their wide component.
+    """
+
+    settings: MixtureSettings
+    scores: Scores
+    bags: tuple[Bag, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
 
 
 class _Search:
     """Fits to folds, and what they say of the rows that were held out."""
 
-    def __init__(self, rows: Rows, rng: np.random.Generator, deadline: float | None):
+    def __init__(self, rows: Rows, rng: np.random.Generator, deadline: float):
         self.rows, self.rng, self.deadline = rows, rng, deadline
         n_rows = len(rows)
         folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
-        self.folds = folds if n_rows <= MOST_CROSS_VALIDATED else folds[:1]
+        is_small = n_rows <= MOST_CROSS_VALIDATED and _work(rows, 1, len(folds)) <= MOST_WORK
+        self.folds = folds if is_small else folds[:1]
         self.held_out = np.concatenate(self.folds)
-        self.tried: list[tuple[MixtureSettings, Float[np.ndarray, rows]]] = []
-        self.fits: dict[MixtureSettings, list[MixtureFit]] = {}
+        self.trials: list[_Trial] = []
 
     @property
-    def best(self) -> tuple[MixtureSettings, Float[np.ndarray, "rows"]] | None:
-        """The settings with the highest mean score, and the scores."""
-        return max(self.tried, key=lambda found: found[1].mean(), default=None)
+    def is_possible(self) -> bool:
+        """Whether every column has two cells to fit to, whatever is held out."""
+        seen = ~np.isnan(self.rows)
+        return all(np.all(np.delete(seen, fold, axis=0).sum(axis=0) >= 2) for fold in self.folds)
 
-    def climb(self, largest: int) -> None:
-        """Try sizes in turn, each with shrinkages next to the best one so far; then floors, then widths."""
-        failures, place = 0, 1
-        for size in [size for size in SIZES if size <= largest]:
-            if (size > 1 and size * LEAST_ROWS_PER_COMPONENT > len(self.rows)) or self._is_late:
-                break
-            before = -np.inf if self.best is None else self.best[1].mean()
-            place = self._best_shrinkage(size, place)
-            improved = self.best is not None and self.best[1].mean() > before
-            failures = 0 if improved else failures + 1
-            if failures == PATIENCE:
-                break
-        for floor in FLOORS[1:]:
-            best = None if self._is_late else self.best
-            if best is None or self._try(replace(best[0], floor=floor)) < best[1].mean():
-                break
-        self._choose_width()
+    @property
+    def best(self) -> _Trial:
+        """The settings with the highest mean score, the first of them where several have it."""
+        return max(self.trials, key=lambda trial: trial.mean)
 
     @property
     def _is_late(self) -> bool:
-        return self.deadline is not None and time.monotonic() > self.deadline
+        return time.monotonic() > self.deadline
+
+    def climb(self, largest: int) -> None:
+        """Try sizes in turn, each with shrinkages next to the best so far; then refine the best."""
+        self._try(MixtureSettings(1))
+        # One covariance is drawn to a multiple of the identity.
+        self._try(MixtureSettings(1, shrinkage=np.inf))
+        failures, place = 0, 1
+        for size in self._sizes(largest):
+            if failures == PATIENCE or self._is_late:
+                break
+            before = self.best.mean
+            place = self._best_shrinkage(size, place)
+            failures = 0 if self.best.mean > before else failures + 1
+        self._choose_rank()
+        self._choose_floor()
+        self._choose_width()
+
+    def _sizes(self, largest: int) -> list[int]:
+        """Sizes with enough rows per component, and not too much work."""
+        most = min(largest, len(self.rows) // LEAST_ROWS_PER_COMPONENT)
+        n_folds = len(self.folds)
+        return [
+            size
+            for size in SIZES
+            if 1 < size <= most and _work(self.rows, size, n_folds) <= MOST_WORK
+        ]
 
     def _best_shrinkage(self, size: int, place: int) -> int:
         """The place of the best shrinkage for a size, searched from that of the size before."""
-        if size == 1:
-            self._try(MixtureSettings(1))
-            return place
 
-        def score(place: int) -> float:
+        def attempt(place: int, start: _Trial | None = None) -> _Trial:
             shrinkage = SHRINKAGES[place] * self.rows.shape[1]
-            return self._try(MixtureSettings(size, shrinkage=shrinkage))
+            return self._try(MixtureSettings(size, shrinkage=shrinkage), start)
 
-        best = score(place)
-        if place > 0 and score(place - 1) > best:
+        first = attempt(place)
+        if place > 0 and attempt(place - 1, first).mean > first.mean:
             return place - 1
-        if place + 1 < len(SHRINKAGES) and score(place + 1) > best:
+        if place + 1 < len(SHRINKAGES) and attempt(place + 1, first).mean > first.mean:
             return place + 1
         return place
 
+    def _choose_rank(self) -> None:
+        """Try low ranks for the best settings where there are many columns."""
+        best, n_visible = self.best, self.rows.shape[1]
+        if n_visible > MOST_FULL_COLUMNS:
+            for rank in (n_visible // part for part in RANK_PARTS):
+                if not self._is_late:
+                    self._try(replace(best.settings, rank=rank), best)
+
+    def _choose_floor(self) -> None:
+        """Try floors for the best settings while they gain."""
+        for floor in FLOORS[1:]:
+            best = self.best
+            if (
+                self._is_late
+                or self._try(replace(best.settings, floor=floor), best).mean < best.mean
+            ):
+                break
+
     def _choose_width(self) -> None:
         """Try other wide components for the best settings: the same fits, scored anew."""
-        if (best := self.best) is None:
-            return
-        fits = self.fits[best[0]]
+        best = self.best
         for share, spread in WIDE:
-            settings = replace(best[0], wide_share=share, wide_spread=spread)
-            scores = [
-                _narrow(fit).widened(share, spread).log_density(self.rows[fold])
-                for fit, fold in zip(fits, self.folds, strict=True)
+            settings = replace(best.settings, wide_share=share, wide_spread=spread)
+            self._score(settings, best.bags)
+
+    def _try(self, settings: MixtureSettings, start: _Trial | None = None) -> _Trial:
+        """Fit a bag to every fold, from where another trial ended if one is given."""
+        narrow = replace(settings, wide_share=0.0)
+        n_fits = 1 if settings.n_components == 1 else N_TRIED
+        bags = []
+        for number, fold in enumerate(self.folds):
+            training = np.delete(self.rows, fold, axis=0)
+            starts = start.bags[number] if start else (None,) * n_fits
+            bag = [
+                fit_mixture(training, narrow, self.rng, most_passes=40, tolerance=3e-3, start=own)
+                for own in starts
             ]
-            self.tried.append((settings, np.concatenate(scores)))
+            bags.append(tuple(bag))
+        return self._score(settings, tuple(bags))
 
-    def _try(self, settings: MixtureSettings) -> float:
-        fits = [self._fit(settings, fold) for fold in self.folds]
-        scores = [
-            fit.log_density(self.rows[fold]) for fit, fold in zip(fits, self.folds, strict=True)
-        ]
-        self.fits[settings] = fits
-        self.tried.append((settings, np.concatenate(scores)))
-        return float(self.tried[-1][1].mean())
-
-    def _fit(self, settings: MixtureSettings, fold: np.ndarray) -> MixtureFit:
-        training = np.delete(self.rows, fold, axis=0)
-        return fit_mixture(training, settings, self.rng, most_passes=40, tolerance=5e-3)
+    def _score(self, settings: MixtureSettings, bags: tuple[Bag, ...]) -> _Trial:
+        scores = []
+        for bag, fold in zip(bags, self.folds, strict=True):
+            widened = [fit.widened(settings.wide_share, settings.wide_spread) for fit in bag]
+            own = np.stack([fit.log_density(self.rows[fold]) for fit in widened])
+            scores.append(np.logaddexp.reduce(own) - np.log(len(own)))
+        self.trials.append(_Trial(settings, np.concatenate(scores), bags))
+        return self.trials[-1]
 
 
-def _narrow(fit: MixtureFit) -> MixtureFit:
-    """Without the wide component, which is the last one."""
-    weights = fit.weights[:-1]
-    return MixtureFit(weights / weights.sum(), fit.means[:-1], fit.covariances[:-1])
+def _work(rows: Rows, n_components: int, n_folds: int) -> float:
+    """Floating-point operations of a pass over all folds, those of small steps counted more."""
+    n_rows, n_visible = rows.shape
+    products = (4.0 * n_rows + 20.0 * n_visible) * n_visible**2
+    return N_TRIED * n_folds * n_components * (products + 20 * completion_work(rows).sum())
 
 
-def _gaussian_log_density(rows: Rows) -> Float[np.ndarray, "rows"]:
+def _gaussian_log_density(rows: Rows) -> Scores:
     n_visible = rows.shape[1]
     unit = MixtureFit(np.ones(1), np.zeros((1, n_visible)), np.eye(n_visible)[None] / 2)
     return unit.log_density(rows)
 
 
-def _candidate(name: str, scores: Float[np.ndarray, "rows"]) -> Candidate:
+def _candidate(name: str, scores: Scores) -> Candidate:
     return Candidate(name, float(scores.mean()), float(scores.std(ddof=1)) / len(scores) ** 0.5)

@@ -11,14 +11,15 @@ from jaxtyping import Array, Bool, Int
 from harmonium.learning.devices import split
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.sampling.conditional import TARGET_ACCEPTANCE, move_free, opened_log_mass
-from harmonium.sampling.opened import Given, Matrix, Opened, open_rows
+from harmonium.sampling.hamiltonian import move_free
+from harmonium.sampling.opened import Matrix, Opened, open_log_masses, open_rows
 from harmonium.typing import Batch, PerRow, RandomKey, Scalar, Training, Visible
 
 MAX_EVALUATION_ROWS = 4096
 MAX_INCOMPLETE_EVALUATION_ROWS = 512
 # Of the reference, to score an incomplete row.
 N_DRAWS = 16
+TARGET_ACCEPTANCE = 0.8
 ADAPTATION_RATE = 0.05
 FIRST_STEP = 0.25
 
@@ -81,7 +82,7 @@ class _Completed(NamedTuple):
 
 
 class IncompleteRows(AbstractRows):
-    """Rows x = `matrix` y + `noise`, some cells of y missing: these are latent variables.
+    """Rows x = `matrix` y, some cells of y missing: these are latent variables.
 
     `standard` (training, visible) holds y, with draws of the Gaussian reference given the observed cells where
     `missing` says so. For every batch they make one Hamiltonian move that leaves p(missing | observed) of the
@@ -92,7 +93,6 @@ class IncompleteRows(AbstractRows):
 
     standard: Training
     missing: Bool[Array, "training visible"]
-    noise: Training
     matrix: Matrix
     key: RandomKey
     opened: Opened
@@ -101,23 +101,19 @@ class IncompleteRows(AbstractRows):
         self,
         standard: Training,
         missing: Bool[Array, "training visible"],
-        noise: Training,
         matrix: Matrix,
         key: RandomKey,
     ):
-        self.standard, self.missing, self.noise = standard, missing, noise
+        self.standard, self.missing = standard, missing
         self.matrix, self.key = matrix, key
         part = slice(MAX_INCOMPLETE_EVALUATION_ROWS)
-        low = jnp.where(missing[part], -jnp.inf, standard[part])
-        high = jnp.where(missing[part], jnp.inf, standard[part])
-        center = jnp.zeros(standard.shape[1], standard.dtype)
-        self.opened = open_rows(Given(low, high), matrix, center)
+        self.opened = open_rows(standard[part], missing[part], matrix)
 
     @property
     @full_precision
     def completed(self) -> Training:
         """The rows as they were filled at first."""
-        return self.standard @ self.matrix.T + self.noise
+        return self.standard @ self.matrix.T
 
     def start(self) -> _Completed:
         """The first filling, and a step size to be adapted."""
@@ -130,24 +126,24 @@ class IncompleteRows(AbstractRows):
         """Rows at random, their missing cells moved on."""
         key_rows, key_move = jax.random.split(key)
         rows = draw_indices(key_rows, size, self.standard.shape[0])
-        standard, missing, noise = carry.standard[rows], self.missing[rows], self.noise[rows]
+        standard, missing = carry.standard[rows], self.missing[rows]
         step_size = jnp.exp(carry.log_step)
         # The spread of a column given all others in the reference.
         scale = 1 / jnp.sqrt(2 * jnp.sum(self.matrix**2, axis=0))
 
-        def move(key: RandomKey, missing: Bool[Array, "visible"], y: Visible, noise: Visible):
+        def move(key: RandomKey, missing: Bool[Array, "visible"], y: Visible):
             def moved(t: Visible) -> Visible:
                 # Observed cells must not feel the gradient either.
                 return y + jnp.where(missing, scale * t, 0)
 
             def energy(t: Visible) -> Scalar:
-                return model.free_energy(self.matrix @ moved(t) + noise)
+                return model.free_energy(self.matrix @ moved(t))
 
             t, acceptance = move_free(key, energy, missing, jnp.zeros_like(y), step_size)
             return moved(t), acceptance
 
         keys = jax.random.split(key_move, size)
-        moved, acceptance = jax.vmap(move)(keys, missing, standard, noise)
+        moved, acceptance = jax.vmap(move)(keys, missing, standard)
         # A row without missing cells accepts whatever the step size is.
         incomplete = jnp.any(missing, axis=1)
         n_moved = jnp.maximum(jnp.sum(incomplete), 1).astype(acceptance.dtype)
@@ -155,9 +151,8 @@ class IncompleteRows(AbstractRows):
         carry = _Completed(
             carry.standard.at[rows].set(moved), carry.log_step + ADAPTATION_RATE * excess
         )
-        return moved @ self.matrix.T + noise, carry
+        return moved @ self.matrix.T, carry
 
     def free_energies(self, model: Harmonium) -> PerRow:
         """By importance sampling from the reference, with the same draws every time: a little high."""
-        noise = split(self.noise[:MAX_INCOMPLETE_EVALUATION_ROWS])
-        return -opened_log_mass(self.key, model, self.matrix, self.opened, noise, N_DRAWS)
+        return -open_log_masses(self.key, model, self.matrix, split(self.opened), N_DRAWS)

@@ -71,7 +71,7 @@ class Mixture(eqx.Module):
         roots: Float[np.ndarray, "components visible columns"],
     ) -> "Mixture":
         """The mixture with covariances R_k R_kᵀ of roots R_k of full rank, which are never squared; by NumPy."""
-        return _of_factors(log_weights, means, _lower(roots))
+        return _of_factors(log_weights, means, lower_factors(roots))
 
     @property
     def n_components(self) -> int:
@@ -172,7 +172,7 @@ class Mixture(eqx.Module):
         n_known = int((~is_open).sum())
         order = np.argsort(is_open, kind="stable")
         log_weights, means, factors = self._in_double()
-        means, factors = means[:, order], _lower(factors[:, order])
+        means, factors = means[:, order], lower_factors(factors[:, order])
         inverses = np.linalg.inv(factors[:, :n_known, :n_known])
         residual = known[~is_open] - means[:, :n_known]
         standard = np.einsum("kij,kj->ki", inverses, residual)
@@ -204,7 +204,7 @@ class Mixture(eqx.Module):
         return jax.nn.logsumexp(joint - own, axis=0) - jax.nn.logsumexp(joint, axis=0)
 
 
-def _lower(roots: np.ndarray) -> np.ndarray:
+def lower_factors(roots: np.ndarray) -> np.ndarray:
     """Lower Cholesky factors of R Rᵀ for stacked roots R."""
     upper = np.linalg.qr(np.swapaxes(roots, 1, 2), mode="r")
     # Cholesky factors have positive diagonals.

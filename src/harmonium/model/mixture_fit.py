@@ -1,34 +1,40 @@
-"""Mixtures of Gaussians fitted by expectation-maximization, in float64 by NumPy.
+"""Mixtures of Gaussians, fitted by expectation-maximization to rows that may miss cells.
 
-Both steps are matrix products with the monomials of degree two of a row: log N(x; m, S) is linear in them, and so are the
-second moments that a component takes from its rows (Dempster, Laird and Rubin 1977, section 4.3).
+Everything is in float64, by NumPy.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-LOG_2PI = float(np.log(2 * np.pi))
-# Numbers of one block of monomials; a larger table goes through the steps block by block.
-BLOCK_NUMBERS = 8_000_000
-LLOYD_PASSES = 5
-# Rows of prior weight that keep a component from dying.
+from harmonium.errors import InvalidInputError, describe
+from harmonium.model.mixture_rows import Components, MixtureRows, Moments, completion_work, fill
+from harmonium.model.mixture_starts import deal_rows
+
+# Rows of the whole that a component gets which would have fewer, so that none dies.
 LEAST_ROWS = 1e-3
+# Floating-point operations of one pass over rows with missing cells, which bound the rows.
+MOST_WORK = 1e9
+# Passes for the Gaussian by which a mixture of incomplete rows starts.
+FIRST_PASSES = 10
+# Shares of the identity that the pooled covariance may get.
+SHARES = np.geomspace(1e-4, 1.0, 33)
 
 Rows = Float[np.ndarray, "rows visible"]
-Responsibilities = Float[np.ndarray, "rows components"]
 
 
 @dataclass(frozen=True)
 class MixtureSettings:
-    """What mixture to fit: `n_components`; `floor`, added to the variances; `shrinkage`, in rows.
+    """What mixture to fit: `n_components`, their covariances, and one wide component more.
 
     Every covariance is that of its rows and of `shrinkage` rows more that have the pooled
-    covariance within components: 0 leaves full covariances alone, infinity ties them all. One wide
-    component is added with the weight `wide_share`, whose covariance is `wide_spread`² times that
-    of all rows: it takes what is unlike the rows seen.
+    covariance within components, which is drawn to a multiple of the identity where rows are few:
+    0 leaves full covariances alone, infinity ties them all. With a `rank` it keeps so many leading
+    directions and the mean variance of the others. `floor` is added to the variances. The wide
+    component has the weight `wide_share` (0 for none) and `wide_spread`² times the covariance of
+    the whole mixture: it takes what is unlike the rows seen. Raises `InvalidInputError`.
     """
 
     n_components: int
@@ -36,20 +42,47 @@ class MixtureSettings:
     shrinkage: float = 0.0
     wide_share: float = 0.02
     wide_spread: float = 2.0
+    rank: int | None = None
+
+    def __post_init__(self):
+        problems = (
+            (self.n_components < 1, "n_components >= 1"),
+            (not 0 <= self.floor < math.inf, "a finite floor >= 0"),
+            (not self.shrinkage >= 0, "a shrinkage >= 0"),
+            (not 0 <= self.wide_share < 1, "a wide_share in [0, 1)"),
+            (not 0 < self.wide_spread < math.inf, "a finite wide_spread > 0"),
+            (self.rank is not None and self.rank < 0, "a rank >= 0, or None"),
+        )
+        for wrong, expected in problems:
+            if wrong:
+                call = "MixtureSettings(n_components, …)"
+                raise InvalidInputError(describe(call, expected=expected, got=f"{self}"))
 
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """Weights (components,), means (components, visible), covariances (components, visible, visible) of a fit."""
+    """Weights (components,), means (components, visible) and covariances of a fit.
+
+    Covariances are (components, visible, visible).
+    """
 
     weights: Float[np.ndarray, "components"]
     means: Float[np.ndarray, "components visible"]
     covariances: Float[np.ndarray, "components visible visible"]
 
     def log_density(self, rows: Rows) -> Float[np.ndarray, "rows"]:
-        """The log-density of every row, nats."""
-        joint = [_joint(self, block, _monomials(block)) for block in _blocks(rows)]
-        return np.concatenate([_normalize(part) for part in joint])
+        """The log-density of the observed cells of every row, nats; NaN where a cell is missing.
+
+        Raises `InvalidInputError` for another number of columns.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.means.shape[1]:
+            expected = f"rows (rows, {self.means.shape[1]})"
+            call = "MixtureFit.log_density(rows)"
+            raise InvalidInputError(describe(call, expected=expected, got=f"shape {rows.shape}"))
+        # Far from 0, squares would leave few digits of a distance.
+        center = self.weights @ self.means
+        parts = MixtureRows(rows - center, len(self.weights))
+        return parts.log_density(self._around(center)._components())
 
     def widened(self, share: float, spread: float) -> "MixtureFit":
         """With one more component, of the mean and `spread`² times the covariance of the whole."""
@@ -63,6 +96,30 @@ class MixtureFit:
             np.concatenate([self.covariances, spread**2 * total[None]]),
         )
 
+    def _around(self, center: Float[np.ndarray, "visible"]) -> "MixtureFit":
+        return replace(self, means=self.means - center)
+
+    def _repeated(self, n_components: int) -> "MixtureFit":
+        """Its first component, so many times."""
+        return MixtureFit(
+            np.full(n_components, 1 / n_components),
+            np.repeat(self.means[:1], n_components, axis=0),
+            np.repeat(self.covariances[:1], n_components, axis=0),
+        )
+
+    def _components(self) -> Components:
+        try:
+            return Components.from_moments(self.weights, self.means, self.covariances)
+        except np.linalg.LinAlgError as error:
+            raise InvalidInputError(
+                describe(
+                    "MixtureFit",
+                    expected="positive definite covariances",
+                    got="a component whose rows lie in a plane",
+                    hint="a larger floor or shrinkage, or fewer components",
+                )
+            ) from error
+
 
 def fit_mixture(
     rows: Rows,
@@ -71,143 +128,150 @@ def fit_mixture(
     *,
     most_passes: int = 100,
     tolerance: float = 1e-3,
+    start: MixtureFit | None = None,
 ) -> MixtureFit:
-    """Fit to rows without missing cells, until a pass gains less than `tolerance` nats per row.
+    """Fit to rows, NaN where a cell is missing.
 
-    Starts from k-means++ seeds (Arthur and Vassilvitskii 2007) and a few passes of Lloyd's algorithm.
+    Passes end when one gains less than `tolerance` nats per row. The first starts from `start` (without a wide component), else from rows dealt to k-means++ centers, where
+    missing cells stand at their means given the others under one Gaussian. The likelihood is that
+    of the observed cells, so cells have to be missing at random. Where many rows miss many cells, a
+    part of the rows is taken. Raises `InvalidInputError` for rows that cannot be fitted.
     """
-    n_components = min(settings.n_components, len(rows))
-    blocks = _blocks(rows)
-    keeps = len(blocks) == 1
-    kept = _monomials(blocks[0]) if keeps else None
-    members = _first_responsibilities(rows, n_components, rng)
+    _check_rows(rows, start)
+    n_components = len(start.weights) if start else min(settings.n_components, len(rows))
+    rows = _affordable(rows, n_components, rng)
+    center = np.nanmean(rows, axis=0)
+    rows = rows - center
+    first = start._around(center) if start else _first_fit(rows, n_components, settings, rng)
+    is_over = n_components == 1 and not np.isnan(rows).any()
+    fit = _climb(rows, first, settings, 1 if is_over else most_passes, tolerance)
+    fit = fit._around(-center)
+    return fit.widened(settings.wide_share, settings.wide_spread) if settings.wide_share else fit
+
+
+def _climb(
+    rows: Rows, fit: MixtureFit, settings: MixtureSettings, most_passes: int, tolerance: float
+) -> MixtureFit:
+    """Expectation-maximization from a first fit."""
+    parts = MixtureRows(rows, len(fit.weights))
     best = -np.inf
     for _ in range(most_passes):
-        sums = _Sums(n_components, rows.shape[1])
-        for start, block in _numbered(blocks):
-            monomials = _monomials(block) if kept is None else kept
-            sums.add(members[start : start + len(block)], block, monomials)
-        fit = sums.maximize(settings)
-        if n_components == 1:
-            break
-        log_likelihood = 0.0
-        for start, block in _numbered(blocks):
-            joint = _joint(fit, block, _monomials(block) if kept is None else kept)
-            # In place: the logarithms become responsibilities.
-            log_likelihood += float(_normalize(joint).sum())
-            members[start : start + len(block)] = joint
+        moments, log_likelihood = parts.expected_moments(fit._components())
         if log_likelihood - best < tolerance * len(rows):
             break
         best = log_likelihood
-    return fit.widened(settings.wide_share, settings.wide_spread)
+        fit = _maximize(moments, settings)
+    return fit
 
 
-def _blocks(rows: Rows) -> list[Rows]:
-    n_rows, n_visible = rows.shape
-    size = max(1, BLOCK_NUMBERS // (n_visible * (n_visible + 1) // 2))
-    return [rows[start : start + size] for start in range(0, n_rows, size)]
+def _first_fit(
+    rows: Rows, n_components: int, settings: MixtureSettings, rng: np.random.Generator
+) -> MixtureFit:
+    """One Gaussian, or what rows dealt to centers make."""
+    is_complete = not np.isnan(rows).any()
+    variances = np.nanvar(rows, axis=0)
+    typical = variances.mean() or 1.0
+    # A constant column gets some variance, which the passes take away again.
+    spherical = np.diag(np.maximum(variances, 1e-6 * typical))
+    gaussian = MixtureFit(np.ones(1), np.zeros((1, rows.shape[1])), spherical[None])
+    if n_components == 1:
+        return gaussian
+    if not is_complete:
+        single = replace(settings, floor=max(settings.floor, 1e-6 * typical))
+        gaussian = _climb(rows, gaussian, single, FIRST_PASSES, 1e-3)
+    filled = rows if is_complete else fill(rows, gaussian._components())
+    members = np.eye(n_components)[:, deal_rows(filled, n_components, rng)]
+    parts = MixtureRows(rows, n_components)
+    moments = parts.moments_of(gaussian._repeated(n_components)._components(), members)
+    return _maximize(moments, settings)
 
 
-def _numbered(blocks: list[Rows]) -> Iterator[tuple[int, Rows]]:
-    """Blocks with the number of their first row."""
-    start = 0
-    for block in blocks:
-        yield start, block
-        start += len(block)
+def _maximize(moments: Moments, settings: MixtureSettings) -> MixtureFit:
+    """The mixture that moments of (1, x) make."""
+    whole = moments.sum(axis=0)
+    lacking = np.maximum(LEAST_ROWS - moments[:, 0, 0], 0.0)
+    moments = moments + lacking[:, None, None] * whole / whole[0, 0]
+    counts, n_visible = moments[:, 0, 0], len(whole) - 1
+    means = moments[:, 0, 1:] / counts[:, None]
+    squares = counts[:, None, None] * means[:, :, None] * means[:, None, :]
+    scatter = moments[:, 1:, 1:] - squares
+    pooled = _towards_identity(scatter.sum(axis=0) / counts.sum(), counts.sum() - len(counts))
+    if np.isinf(settings.shrinkage):
+        covariances = pooled[None]
+    else:
+        weight = counts[:, None, None] + settings.shrinkage
+        covariances = (scatter + settings.shrinkage * pooled) / weight
+    if settings.rank is not None and settings.rank < n_visible:
+        covariances = _leading(covariances, settings.rank)
+    covariances = covariances + settings.floor * np.eye(n_visible)
+    covariances = np.broadcast_to(covariances, scatter.shape)
+    return MixtureFit(counts / counts.sum(), means, covariances)
 
 
-def _monomials(rows: Rows) -> Float[np.ndarray, "rows monomials"]:
-    """x_i x_j of every row for i <= j."""
-    first, second = np.triu_indices(rows.shape[1])
-    return rows[:, first] * rows[:, second]
+def _towards_identity(
+    covariance: Float[np.ndarray, "visible visible"], n_rows: float
+) -> Float[np.ndarray, "visible visible"]:
+    """A covariance drawn to a multiple of the identity as far as rows that were left out like it.
+
+    Their likelihood is that of Theiler ("The incredible shrinking covariance estimator",
+    Proceedings of SPIE 8391, 2012), where all rows lie at the mean distance. Unlike the share of
+    Ledoit and Wolf, this one minds small variances. An inverse exists also with few rows.
+    """
+    n_visible, n_rows = len(covariance), max(n_rows, 2.0)
+    variances = np.maximum(np.linalg.eigvalsh(covariance), 0.0)
+    typical = variances.mean()
+    if typical == 0:
+        return covariance
+    kept = (1 - SHARES) / (n_rows - 1)
+    drawn = n_rows * np.outer(kept, variances) + SHARES[:, None] * typical
+    distance = np.sum(variances / drawn, axis=1)
+    rest = np.maximum(1 - kept * distance, 1e-12)
+    misfit = np.log(drawn).sum(axis=1) + np.log(rest) + distance / rest
+    share = SHARES[np.argmin(misfit)]
+    return (1 - share) * covariance + share * typical * np.eye(n_visible)
 
 
-def _joint(fit: MixtureFit, rows: Rows, monomials: np.ndarray) -> Responsibilities:
-    """log w_k N(x; m_k, S_k)."""
-    inverse = np.linalg.inv(np.linalg.cholesky(fit.covariances))
-    precisions = np.swapaxes(inverse, 1, 2) @ inverse
-    linear = np.einsum("kij,kj->ki", precisions, fit.means)
-    log_det = np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1)
-    constant = (
-        np.log(fit.weights)
-        + log_det
-        - 0.5 * (fit.means * linear).sum(axis=1)
-        - 0.5 * rows.shape[1] * LOG_2PI
-    )
-    first, second = np.triu_indices(rows.shape[1])
-    # The two halves of a symmetric matrix meet in one monomial.
-    quadratic = np.where(first == second, -0.5, -1.0) * precisions[:, first, second]
-    return monomials @ quadratic.T + rows @ linear.T + constant
+def _leading(
+    covariances: Float[np.ndarray, "components visible visible"], rank: int
+) -> Float[np.ndarray, "components visible visible"]:
+    """With leading directions as they are and the mean variance of the others in their place.
+
+    These are the most likely covariances of that form (Tipping and Bishop, "Mixtures of
+    probabilistic principal component analyzers", Neural Computation 11, 1999, appendix A).
+    """
+    n_visible = covariances.shape[1]
+    variances, directions = np.linalg.eigh(covariances)
+    rest = variances[:, : n_visible - rank].mean(axis=1)
+    above = variances[:, n_visible - rank :] - rest[:, None]
+    leading = directions[:, :, n_visible - rank :]
+    kept = (leading * above[:, None]) @ np.swapaxes(leading, 1, 2)
+    return kept + rest[:, None, None] * np.eye(n_visible)
 
 
-def _normalize(joint: Responsibilities) -> Float[np.ndarray, "rows"]:
-    """The logarithms of the sums over components; what is given becomes shares of these sums."""
-    peak = joint.max(axis=1, keepdims=True)
-    joint -= peak
-    np.exp(joint, out=joint)
-    total = joint.sum(axis=1, keepdims=True)
-    joint /= total
-    return (peak + np.log(total))[:, 0]
-
-
-class _Sums:
-    """Counts, sums and sums of squares of the rows of every component."""
-
-    def __init__(self, n_components: int, n_visible: int):
-        self.index = np.triu_indices(n_visible)
-        self.counts = np.full(n_components, LEAST_ROWS)
-        self.sums = np.zeros((n_components, n_visible))
-        self.squares = np.zeros((n_components, len(self.index[0])))
-
-    def add(self, members: Responsibilities, rows: Rows, monomials: np.ndarray) -> None:
-        """Add rows that belong to the components in part."""
-        self.counts += members.sum(axis=0)
-        self.sums += members.T @ rows
-        self.squares += members.T @ monomials
-
-    def maximize(self, settings: MixtureSettings) -> MixtureFit:
-        """The mixture that they make."""
-        counts, n_visible = self.counts, self.sums.shape[1]
-        means = self.sums / counts[:, None]
-        scatter = np.zeros((len(counts), n_visible, n_visible))
-        first, second = self.index
-        scatter[:, first, second] = scatter[:, second, first] = self.squares
-        scatter -= counts[:, None, None] * means[:, :, None] * means[:, None, :]
-        pooled = scatter.sum(axis=0) / counts.sum()
-        if np.isinf(settings.shrinkage):
-            covariances = np.broadcast_to(pooled, scatter.shape)
-        else:
-            weight = counts[:, None, None] + settings.shrinkage
-            covariances = (scatter + settings.shrinkage * pooled) / weight
-        floor = settings.floor * np.eye(n_visible)
-        return MixtureFit(counts / counts.sum(), means, covariances + floor)
-
-
-def _first_responsibilities(
+def _affordable(
     rows: Rows, n_components: int, rng: np.random.Generator
-) -> Responsibilities:
-    """Rows dealt to their nearest center, hard."""
-    centers = rows[[int(rng.integers(len(rows)))]]
-    nearest = _squared_distances(rows, centers)[:, 0]
-    while len(centers) < n_components:
-        total = nearest.sum()
-        shares = nearest / total if total > 0 else np.full(len(rows), 1 / len(rows))
-        added = rows[[int(rng.choice(len(rows), p=shares))]]
-        centers = np.concatenate([centers, added])
-        nearest = np.minimum(nearest, _squared_distances(rows, added)[:, 0])
-    labels = np.zeros(len(rows), np.int64)
-    for _ in range(LLOYD_PASSES):
-        labels = np.argmin(_squared_distances(rows, centers), axis=1)
-        members = np.eye(n_components)[labels]
-        counts = members.sum(axis=0)[:, None]
-        centers = np.where(counts > 0, members.T @ rows / np.maximum(counts, 1), centers)
-    return np.eye(n_components)[labels]
+) -> Float[np.ndarray, "taken visible"]:
+    """Rows, drawn at random where a pass over all of them would take too long."""
+    n_rows, n_visible = rows.shape
+    work = completion_work(rows)
+    if n_components * work.sum() <= MOST_WORK:
+        return rows
+    most = max(int(MOST_WORK / (n_components * work.mean())), 2 * n_visible + 100)
+    return rows[rng.permutation(n_rows)[:most]]
 
 
-def _squared_distances(
-    rows: Rows, centers: Float[np.ndarray, "components visible"]
-) -> Responsibilities:
-    cross = rows @ centers.T
-    return np.maximum(
-        (rows**2).sum(axis=1)[:, None] - 2 * cross + (centers**2).sum(axis=1)[None, :], 0.0
+def _check_rows(rows: Rows, start: MixtureFit | None) -> None:
+    if rows.ndim != 2 or 0 in rows.shape:
+        problem = f"shape {rows.shape}"
+    elif np.isinf(rows).any():
+        problem = "an infinite cell"
+    elif (empty := np.isnan(rows).all(axis=0)).any():
+        problem = f"column {int(np.argmax(empty)) + 1} without an observed cell"
+    elif start is not None and start.means.shape[1] != rows.shape[1]:
+        problem = f"{rows.shape[1]} columns and a start of {start.means.shape[1]}"
+    else:
+        return
+    expected = "rows (rows, visible) of finite cells or NaN, and an observed cell in every column"
+    raise InvalidInputError(
+        describe("fit_mixture(rows, settings, rng)", expected=expected, got=problem)
     )

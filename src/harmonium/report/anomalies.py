@@ -147,8 +147,7 @@ def _log_density_chart(evidence: Evidence) -> Chart:
     data = evidence.log_density[np.isfinite(evidence.log_density)]
     drawn = evidence.sample_log_density[np.isfinite(evidence.sample_log_density)]
     edges = _edges(data, drawn)
-    incomplete = evidence.columns.is_incomplete(evidence.values)
-    n_holed = int((incomplete & np.isfinite(evidence.log_density)).sum())
+    n_holed = int((evidence.incomplete & np.isfinite(evidence.log_density)).sum())
     label = (
         f"Histogram of the log-densities of {count(len(data))} rows and {count(len(drawn))} samples: medians "
         f"{fixed(float(np.median(data)))} and {fixed(float(np.median(drawn)))} nats."

@@ -41,12 +41,14 @@ class Detection:
 class Evidence:
     """Rows (rows, columns) with their numbers in the table, and what model and detector say of them.
 
-    `log_density` (rows,) is NaN for rows that were not scored; `samples` (draws, columns) come with the
-    diagnostics of their chains, and with their log-densities (draws,).
+    `incomplete` (rows,) says which rows miss a cell of a modeled column. `log_density` (rows,) is NaN
+    for rows that were not scored; `samples` (draws, columns) come with the diagnostics of their
+    chains, and with their log-densities (draws,).
     """
 
     columns: Columns
     values: np.ndarray
+    incomplete: np.ndarray
     row_numbers: np.ndarray
     n_table_rows: int
     log_density: np.ndarray
@@ -74,12 +76,14 @@ def collect(view: RunView) -> Evidence | None:
     numbers = chosen + 1 if view.row_numbers is None else np.asarray(view.row_numbers)[chosen]
     n_samples = N_SAMPLES if view.density.columns.n_modeled <= LONG else N_LONG_SAMPLES
     samples, sampling = view.density.sample(n_samples, seed=view.seed)
+    incomplete = view.density.coordinates.is_incomplete(values)
     return Evidence(
         columns=view.density.columns,
         values=values,
+        incomplete=incomplete,
         row_numbers=numbers,
         n_table_rows=view.n_table_rows or n,
-        log_density=_log_density(view, values),
+        log_density=_log_density(view, values, incomplete),
         samples=samples,
         sample_log_density=view.density.log_density(samples),
         sampling=sampling,
@@ -87,8 +91,7 @@ def collect(view: RunView) -> Evidence | None:
     )
 
 
-def _log_density(view: RunView, values: np.ndarray) -> np.ndarray:
-    incomplete = view.density.columns.is_incomplete(values)
+def _log_density(view: RunView, values: np.ndarray, incomplete: np.ndarray) -> np.ndarray:
     scored = np.append(np.flatnonzero(~incomplete), np.flatnonzero(incomplete)[:MAX_INCOMPLETE])
     found = np.full(len(values), np.nan)
     found[scored] = view.density.log_density(values[scored])

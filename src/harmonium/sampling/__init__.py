@@ -1,5 +1,6 @@
 """Layer 2: how x is drawn from p(x)."""
 
+from harmonium.sampling.boxes import Boxes, MassEstimate, TruncatedDraws
 from harmonium.sampling.crank_nicolson import CrankNicolsonMALA
 from harmonium.sampling.diagnostics import ChainDiagnostics, diagnose_chains
 from harmonium.sampling.gibbs import BlockGibbs
@@ -10,6 +11,7 @@ from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.langevin import MALA, Langevin
 from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.sample import SampleDiagnostics, SampleResult, sample
+from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.sampling.tuning import tune_replica_exchange
 
 __all__ = [
@@ -18,14 +20,18 @@ __all__ = [
     "AbstractKernel",
     "Alternate",
     "BlockGibbs",
+    "Boxes",
     "ChainDiagnostics",
     "CrankNicolsonMALA",
     "GibbsLangevin",
     "Independence",
     "Langevin",
+    "MassEstimate",
     "ReplicaExchange",
     "SampleDiagnostics",
     "SampleResult",
+    "TruncatedDraws",
+    "TruncatedSampler",
     "diagnose_chains",
     "sample",
     "tune_replica_exchange",

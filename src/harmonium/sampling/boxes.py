@@ -20,7 +20,7 @@ Positions = Float[np.ndarray, "rows draws columns"]
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """Boxes of every cell: `low` <= `high`, both (rows, columns), in the units of the density.
+    """The boxes of rows: bounds `low` <= `high`, both (rows, columns), in the units of the density.
 
     Equal bounds are a known value, (-inf, inf) is an open cell, all others are intervals. Raises
     `InvalidInputError` where a bound is NaN, out of order, infinite on the wrong side, or finite

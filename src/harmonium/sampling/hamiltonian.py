@@ -5,6 +5,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
@@ -44,6 +45,34 @@ def leapfrog(
         return (state, momentum - step_size / 2 * state.gradient), None
 
     return jax.lax.scan(one_step, (state, momentum), length=n_leapfrog)[0]
+
+
+@full_precision
+def move_free(
+    key: RandomKey,
+    energy: FreeEnergy,
+    is_free: Bool[Array, "visible"],
+    position: Visible,
+    step_size: Scalar,
+    n_leapfrog: int = 5,
+) -> tuple[Visible, Scalar]:
+    """One Hamiltonian move of some coordinates that leaves exp(-energy) invariant, and its acceptance.
+
+    The energy must not depend on coordinates that are not free; these stay where they are.
+    """
+    noise, uniform = draw_noise(key, position.size, 2, position.dtype)
+    momentum = jnp.where(is_free, noise, 0)
+    state = evaluate(energy, position)
+    step_size = jittered(step_size, uniform[0])
+    proposal, end = leapfrog(energy, state, momentum, step_size, n_leapfrog)
+    log_ratio = state.free_energy - proposal.free_energy + _kinetic_loss(momentum, end)
+    moved: LangevinState
+    moved, info = metropolis(uniform[1], log_ratio, proposal, state)
+    return moved.position, info.acceptance
+
+
+def _kinetic_loss(start: Visible, end: Visible) -> Scalar:
+    return (start @ start - end @ end) / 2
 
 
 class HMC(AbstractKernel):
@@ -100,6 +129,5 @@ class HMC(AbstractKernel):
             jittered(self.step_size.astype(dtype), uniform[0]),
             self.n_leapfrog,
         )
-        kinetic = (momentum @ momentum - end @ end) / 2
-        log_ratio = state.free_energy - proposal.free_energy + kinetic
+        log_ratio = state.free_energy - proposal.free_energy + _kinetic_loss(momentum, end)
         return metropolis(uniform[1], log_ratio, proposal, state)

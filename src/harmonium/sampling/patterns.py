@@ -5,13 +5,12 @@ factorizations are slow. A pattern says which columns of a row are known, which 
 and which are open; rows of one pattern share their factors.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int8
 
-LOG_2PI = math.log(2 * math.pi)
+from harmonium.model.mixture import LOG_2PI, Mixture, lower_factors
 
 # The kinds of cells, in the order in which they are conditioned on.
 KNOWN, INTERVAL, OPEN = 0, 1, 2
@@ -22,16 +21,22 @@ Patterns = Int8[np.ndarray, "patterns columns"]
 Orders = Int[np.ndarray, "patterns columns"]
 Weights = Float[np.ndarray, "components"]
 Means = Float[np.ndarray, "components columns"]
-Covariances = Float[np.ndarray, "components columns columns"]
+Factors = Float[np.ndarray, "components columns columns"]
 PatternFactors = Float[np.ndarray, "patterns components columns columns"]
 
 
-class Moments(NamedTuple):
-    """A mixture of Gaussians as NumPy arrays in float64."""
+class DoubleMixture(NamedTuple):
+    """A mixture of Gaussians in float64 by NumPy; `factors` are those of its covariances."""
 
     log_weights: Weights
     means: Means
-    covariances: Covariances
+    factors: Factors
+
+    @staticmethod
+    def of(mixture: Mixture) -> "DoubleMixture":
+        """The numbers of `mixture`."""
+        parts = (mixture.log_weights, mixture.means, mixture.factors)
+        return DoubleMixture(*(np.asarray(part, np.float64) for part in parts))
 
 
 class Conditioned(NamedTuple):
@@ -64,22 +69,22 @@ def find_patterns(kinds: Kinds) -> tuple[Patterns, Int[np.ndarray, "rows"]]:
 
 
 def condition(
-    moments: Moments, values: Table, kinds: Patterns, patterns: Int[np.ndarray, "rows"]
+    mixture: DoubleMixture, values: Table, kinds: Patterns, patterns: Int[np.ndarray, "rows"]
 ) -> Conditioned:
     """The mixture given the cells of `values` that the rows' patterns call known."""
-    orders = _orders(moments, kinds)
-    factors = _ordered_factors(moments, orders)
+    orders = _orders(mixture, kinds)
+    factors = _ordered_factors(mixture, orders)
     n_known = np.sum(kinds == KNOWN, axis=1)
     order, row_known = orders[patterns], n_known[patterns]
     values = np.take_along_axis(values, order, axis=1)
-    means = np.moveaxis(moments.means[:, order], 0, 1)
+    means = np.moveaxis(mixture.means[:, order], 0, 1)
     own = factors if len(factors) == 1 else factors[patterns]
     noise = _known_noise(own, values[:, None, :] - means, row_known)
     is_known = np.arange(values.shape[1]) < row_known[:, None]
     diagonal = np.log(np.diagonal(own, axis1=2, axis2=3))
     log_det = np.sum(np.where(is_known[:, None, :], diagonal, 0.0), axis=2)
     squares = np.sum(noise**2, axis=2) + row_known[:, None] * LOG_2PI
-    log_joint = moments.log_weights - log_det - 0.5 * squares
+    log_joint = mixture.log_weights - log_det - 0.5 * squares
     means = means + np.matmul(own, noise[..., None])[..., 0]
     # Known columns come first in the factorization and last in the result.
     turn = (np.arange(values.shape[1]) + n_known[:, None]) % values.shape[1]
@@ -92,7 +97,7 @@ def condition(
     )
 
 
-def _orders(moments: Moments, kinds: Patterns) -> Orders:
+def _orders(mixture: DoubleMixture, kinds: Patterns) -> Orders:
     """Known columns, then intervals, then open columns, (patterns, columns).
 
     Among the intervals the next column is the one that explains most of the variance that is left
@@ -100,7 +105,8 @@ def _orders(moments: Moments, kinds: Patterns) -> Orders:
     The order depends on the pattern alone, so that rows share factors.
     """
     n_patterns, n_columns = kinds.shape
-    pooled = np.einsum("k,kij->ij", np.exp(moments.log_weights), moments.covariances)
+    roots = np.exp(0.5 * mixture.log_weights)[:, None, None] * mixture.factors
+    pooled = np.sum(roots @ np.swapaxes(roots, 1, 2), axis=0)
     sd = np.sqrt(np.diagonal(pooled))
     left = np.tile(pooled / np.outer(sd, sd), (n_patterns, 1, 1))
     waits = np.ones((n_patterns, n_columns), bool)
@@ -119,10 +125,10 @@ def _orders(moments: Moments, kinds: Patterns) -> Orders:
     return orders
 
 
-def _ordered_factors(moments: Moments, orders: Orders) -> PatternFactors:
+def _ordered_factors(mixture: DoubleMixture, orders: Orders) -> PatternFactors:
     """Cholesky factors of the covariances with the columns of each pattern in order."""
-    rows, columns = orders[:, :, None], orders[:, None, :]
-    return np.linalg.cholesky(np.moveaxis(moments.covariances[:, rows, columns], 0, 1))
+    roots = np.moveaxis(mixture.factors[:, orders], 0, 1)
+    return lower_factors(roots.reshape(-1, *roots.shape[2:])).reshape(roots.shape)
 
 
 def _known_noise(

@@ -34,8 +34,8 @@ from harmonium.sampling.patterns import (
     INTERVAL,
     KNOWN,
     Conditioned,
+    DoubleMixture,
     Kinds,
-    Moments,
     cell_kinds,
     condition,
     find_patterns,
@@ -43,7 +43,7 @@ from harmonium.sampling.patterns import (
 from harmonium.sampling.sequential import RowBatch, draw_in_boxes
 
 # Points of the pilot run over all components, a power of two.
-_N_PILOTS = 2
+_N_PILOTS = 4
 # Numbers in the largest array of a batch, so that a processor's cache holds it.
 _BATCH_SIZE = 2**20
 _LONGEST_BATCH = 256
@@ -89,23 +89,18 @@ class TruncatedSampler(eqx.Module):
     """
 
     n_draws: int
-    moments: Moments
+    mixture: DoubleMixture
     points: Float[Array, "draws columns"]
     marks: Float[Array, "draws"]
     pilot_points: Float[Array, "pilots columns"]
 
-    def __init__(self, mixture: Mixture, n_draws: int = 32, seed: int = 0):
+    def __init__(self, mixture: Mixture, n_draws: int = 128, seed: int = 0):
         if n_draws < 2 or n_draws & (n_draws - 1):
             call, expected = "TruncatedSampler(mixture, n_draws)", "a power of two, at least 2"
             raise InvalidInputError(describe(call, expected=expected, got=f"{n_draws}"))
-        factors = np.asarray(mixture.factors, np.float64)
         rng = np.random.default_rng(seed)
         self.n_draws = n_draws
-        self.moments = Moments(
-            np.asarray(mixture.log_weights, np.float64),
-            np.asarray(mixture.means, np.float64),
-            factors @ np.swapaxes(factors, 1, 2),
-        )
+        self.mixture = DoubleMixture.of(mixture)
         self.points = _uniforms(qmc.Sobol(mixture.n_visible, rng=rng).random(n_draws))
         self.marks = _uniforms((np.arange(n_draws) + rng.random()) / n_draws)
         # Not random: weights are unbiased if what they are chosen by does not depend on the points.
@@ -116,7 +111,7 @@ class TruncatedSampler(eqx.Module):
     @property
     def n_columns(self) -> int:
         """Columns of the mixture."""
-        return self.moments.means.shape[1]
+        return self.mixture.means.shape[1]
 
     def draw(self, bounds: Boxes) -> TruncatedDraws:
         """`n_draws` weighted draws from the box of every row."""
@@ -193,7 +188,7 @@ class TruncatedSampler(eqx.Module):
             low, high = bounds.low[padded], bounds.high[padded]
             present, own = np.unique(patterns[padded], return_inverse=True)
             values = np.where(low == high, low, 0.0)
-            given = condition(self.moments, values, distinct[present], own)
+            given = condition(self.mixture, values, distinct[present], own)
             yield _Rows(numbers, low, high, kinds[padded], _padded(given, n_patterns))
 
     def _row_groups(
@@ -213,7 +208,7 @@ class TruncatedSampler(eqx.Module):
 
     def _batch_lengths(self) -> tuple[int, int]:
         """Rows of a batch whose rows share one pattern's factors, and where they have their own."""
-        n_components = len(self.moments.log_weights)
+        n_components = len(self.mixture.log_weights)
         per_row = self.n_columns * max(self.n_draws, n_components * _N_PILOTS)
         return _length(per_row), _length(max(per_row, n_components * self.n_columns**2))
 
@@ -256,7 +251,7 @@ def _uniforms(values: np.ndarray) -> Array:
 
 
 def _inward(low: Table, high: Table) -> tuple[Table, Table]:
-    """Boxes in the configured precision, rounded towards each other; known values are not."""
+    """Bounds in the configured precision, rounded towards each other; known values are not."""
     as_low, as_high = low.astype(_float_type()), high.astype(_float_type())
     is_known = low == high
     rises, falls = (as_low < low) & ~is_known, (as_high > high) & ~is_known

@@ -1,5 +1,6 @@
 """Small models of every kind to damage, made without training: what a file holds matters, not what it knows."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import jax
 import numpy as np
 
 import harmonium as hm
-from harmonium.data import Columns, Marginals, Table, Transform, as_table
+from harmonium.data import Columns, Marginals, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
-from harmonium.inference import Density, DensitySettings, Detector, DetectorSettings
+from harmonium.inference import DensitySettings, Detector, DetectorSettings, fit_density
 from harmonium.inference.completion import Completion
 from harmonium.inference.detection import build_member
 from harmonium.inference.provenance import describe_origin
@@ -86,20 +87,15 @@ def _mixture_base(n: int) -> hm.MixtureBase:
 
 
 def _density(table: Table, make_map: Any, make_base: Any = hm.GaussianBase) -> DensityEstimator:
-    columns, transform = _fitted(table)
+    settings = DensitySettings(n_hidden=N_HIDDEN, width=WIDTH, effort="quick", base="gaussian")
+    fitted = fit_density(table, settings)
+    n = fitted.density.columns.n_modeled
     model = hm.Harmonium(
-        columns.n_modeled,
-        N_HIDDEN,
-        feature_map=make_map(columns.n_modeled),
-        base=make_base(columns.n_modeled),
-        key=jax.random.key(0),
+        n, N_HIDDEN, feature_map=make_map(n), base=make_base(n), key=jax.random.key(0)
     )
-    model = _shaken(model)
-    verdict = "log Z is made up for fuzzing."
-    density = Density(columns, transform, model, exact_result(1.5, "exact"), verdict, True)
-    origin = describe_origin(table, 0, {"log_likelihood": -1.0}, verdict)
-    settings = DensitySettings(n_hidden=N_HIDDEN, width=WIDTH)
-    return DensityEstimator().adopt(density, settings, "array", origin)
+    log_partition = exact_result(1.5, "exact")
+    density = replace(fitted.density, model=_shaken(model), log_partition=log_partition)
+    return DensityEstimator().adopt(density, settings, "array", fitted.provenance)
 
 
 def _detector(table: Table) -> AnomalyDetector:
@@ -125,12 +121,6 @@ def _detector(table: Table) -> AnomalyDetector:
     origin = describe_origin(table, 0, {"offset": -2.0}, detector.verdict)
     settings = DetectorSettings(n_repeats=1, n_hidden=N_HIDDEN, width=WIDTH)
     return AnomalyDetector().adopt(detector, settings, -2.0, origin)
-
-
-def _fitted(table: Table) -> tuple[Columns, Transform]:
-    columns = Columns.fit(table)
-    points = columns.dequantize(table.values, np.random.default_rng(2))
-    return columns, Transform.fit(points[~np.isnan(points).any(axis=1)])
 
 
 def _shaken(model: hm.Harmonium) -> hm.Harmonium:

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from harmonium.estimators import DensityEstimator
+from harmonium.inference import Density
+from harmonium.likelihood.result import exact_result
+from harmonium.model import exact_log_partition
 
 
 def make_rows(n: int = 200, seed: int = 0) -> np.ndarray:
@@ -16,6 +22,16 @@ def make_rows(n: int = 200, seed: int = 0) -> np.ndarray:
     first = rng.normal(size=n)
     second = first**2 + 0.3 * rng.normal(size=n)
     return np.stack([first, second, rng.poisson(3.0, n), np.full(n, 4.0)], axis=1)
+
+
+def with_residual(density: Density, scale: float = 0.5) -> Density:
+    """The density with hidden units that respond, made up instead of trained; f has to be affine."""
+    weights = scale * np.random.default_rng(0).normal(size=density.model.weights.shape)
+    weights = jnp.asarray(weights, density.model.weights.dtype)
+    model = eqx.tree_at(lambda m: m.weights, density.model, weights)
+    log_partition = exact_result(float(exact_log_partition(model)), "exact")
+    chosen = replace(density.chosen, residual=True)
+    return replace(density, model=model, log_partition=log_partition, chosen=chosen)
 
 
 @contextmanager
@@ -39,6 +55,9 @@ def rows() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def fitted(rows: np.ndarray) -> DensityEstimator:
-    estimator = DensityEstimator(8, "mlp", width=8, n_updates=20, random_state=0)
+    """A density whose residual energy pays, of few and large updates."""
+    estimator = DensityEstimator(
+        *(8, "mlp"), width=8, base="gaussian", marginals="affine", n_updates=40, learning_rate=0.1
+    )
     with as_users_run_it(), pytest.warns(UserWarning, match="x4"):
         return estimator.fit(rows)

@@ -2,19 +2,15 @@
 
 import json
 
-import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import as_users_run_it
+from conftest import as_users_run_it, with_residual
 
 import harmonium as hm
 from harmonium.cli import streaming
 from harmonium.cli.app import run
-from harmonium.data import Columns, Transform, as_table
 from harmonium.estimators import DensityEstimator
-from harmonium.inference import Density, DensitySettings
-from harmonium.likelihood.result import exact_result
 
 N_UNITS = 3
 
@@ -27,18 +23,19 @@ def call(*arguments: object) -> int:
 
 def untrained(hidden_units) -> DensityEstimator:
     """A density with weights, made without training."""
-    values = np.random.default_rng(0).normal(size=(50, 2))
-    columns, transform = Columns.fit(as_table(values, call="test")), Transform.fit(values)
-    model = hm.Harmonium(2, N_UNITS, hidden_units=hidden_units, key=jax.random.key(0))
-    density = Density(columns, transform, model, exact_result(0.0, "exact"), "made up.", True)
-    return DensityEstimator().adopt(density, DensitySettings(n_hidden=N_UNITS))
+    values = np.random.default_rng(0).normal(size=(400, 2))
+    estimator = DensityEstimator(
+        N_UNITS, "identity", hidden_units=hidden_units, effort="quick", base="gaussian"
+    ).fit(values)
+    estimator.density_ = with_residual(estimator.density_)
+    return estimator
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "model.safetensors"
     with as_users_run_it():
-        untrained(hm.Bernoulli()).save(path)
+        untrained("bernoulli").save(path)
     return path
 
 
@@ -77,7 +74,7 @@ def test_features_on_standard_output(model, table, capsys):
 
 
 def test_features_of_spins_are_probabilities(table, tmp_path):
-    estimator = untrained(hm.Spin())
+    estimator = untrained("spin")
     (columns,) = streaming.feature_batches(estimator, table)
     values = np.loadtxt(table, delimiter=",", skiprows=1)
     np.testing.assert_allclose(

@@ -83,7 +83,7 @@ def test_an_estimator_with_objects_can_be_cloned_saved_and_loaded(feature_map, r
     loaded = hm.load(path, feature_map=template)
     np.testing.assert_array_equal(loaded.score_samples(rows), estimator.score_samples(rows))
     assert loaded.settings_ == estimator.settings_
-    assert loaded.get_params()["feature_map"] is template and loaded.kernel is None
+    assert loaded.get_params()["feature_map"] is template and loaded.kernel == "auto"
 
 
 def test_what_a_file_does_not_hold_is_asked_for_before_another_fit(rows, tmp_path):
@@ -109,7 +109,8 @@ def test_objects_are_trained(rows):
     [
         ({"feature_map": None}, "feature_map=.*a factory called with.*got None"),
         ({"objective": make_bent}, "objective=.*a name or an objective"),
-        ({"kernel": "hmc"}, "kernel=.*a kernel.*got 'hmc'"),
+        ({"kernel": "hmc"}, "kernel=.*'auto'.*got 'hmc'"),
+        ({"kernel": None}, "kernel=.*or a kernel, such as"),
         ({"feature_map": "own:Bent"}, "feature_map=.*the object itself.*own:Bent"),
         ({"feature_map": Bent(jnp.ones(7))}, r"feature map cannot take one row of shape \(3,\)"),
     ],

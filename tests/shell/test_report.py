@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import with_residual
 from test_mixed_cli import call, mixed_rows
 
 from harmonium.data import Columns, Table, as_table
@@ -30,10 +31,20 @@ def evil_rows(n=160):
 
 
 @pytest.fixture(scope="module")
+def quick():
+    """A density that is its base alone, and its table."""
+    table = as_table(evil_rows(), call="fit", kinds={"zip": "categorical"})
+    estimator = DensityEstimator(6, effort="quick", base="mixture")
+    return estimator.fit_table(table, container="pyarrow"), table
+
+
+@pytest.fixture(scope="module")
 def mixed():
     """A density, a detector and the table of both."""
     table = as_table(evil_rows(), call="fit", kinds={"zip": "categorical"})
-    density = DensityEstimator(6, "identity", n_updates=20).fit_table(table, container="pyarrow")
+    density = DensityEstimator(6, "identity", base="gaussian", n_updates=20)
+    density.fit_table(table, container="pyarrow")
+    density.density_ = with_residual(density.density_)
     detector = AnomalyDetector(n_hidden=4, width=4, n_updates=10).fit(table)
     return density, detector, table
 
@@ -42,7 +53,8 @@ def view_of(density, detector, table, **changes):
     metrics = {
         "held_out": vars(density.held_out_),
         "kept_update": density.kept_update_,
-        "diagnostics": vars(density.diagnostics_),
+        "diagnostics": density.diagnostics_ and vars(density.diagnostics_),
+        "updates": int(density.history_[-1]["update"]) if density.history_ else 0,
         "repairs": [],
         "rows": 4321,
         "seconds": 12.0,
@@ -92,7 +104,8 @@ def own_part(page):
 def test_the_verdict_comes_first_and_in_words(page, mixed):
     body = page[page.index("<body>") :]
     assert body.index('id="verdict"') < body.index('id="anomalies"') < body.index('id="scores"')
-    places = [body.index(f'id="{name}"') for name in ("samples", "training", "partition", "units")]
+    names = ("samples", "chosen", "training", "partition", "units")
+    places = [body.index(f'id="{name}"') for name in names]
     assert places == sorted(places)
     assert "Trusted" in body and "may be quoted" in body
     held_out = mixed[0].held_out_
@@ -174,7 +187,8 @@ def test_without_a_table_the_page_says_so(mixed, tmp_path):
 def test_what_cannot_be_backed_is_not_quoted(mixed, tmp_path):
     density = mixed[0].density_
     value = f"{mixed[0].held_out_.log_likelihood:.2f}".replace("-", "−")
-    doubtful = replace(density, trusted=False, verdict="log Z is NOT reliable")
+    judgment = replace(density.judgment, log_partition=False)
+    doubtful = replace(density, judgment=judgment, training="log Z is NOT reliable")
     view = replace(view_of(*mixed[:2], None), density=doubtful)
     assert write_report(tmp_path / "report.html", view).status == "ranking"
     page = (tmp_path / "report.html").read_text()
@@ -183,6 +197,49 @@ def test_what_cannot_be_backed_is_not_quoted(mixed, tmp_path):
     broken = replace(density, log_partition=replace(density.log_partition, value=float("nan")))
     summary = write_report(tmp_path / "report.html", replace(view, density=broken))
     assert summary.status == "untrusted" and summary.answer.startswith("No.")
+
+
+def test_what_was_chosen_stands_there(page, mixed):
+    section = part_of(page, r'(?s)<section id="chosen">(.*?)</section>')
+    assert "Gaussian" in section and "kept: it beats the base" in section
+    for stage in mixed[0].chosen_.stages:
+        assert f"{stage.score:.2f}".replace("-", "−") in section
+    assert "levels" in section and "&lt;script&gt;" in section
+
+
+def test_a_base_alone_has_no_units_and_no_training(quick, tmp_path):
+    density, table = quick
+    view = view_of(density, None, table)
+    assert write_report(tmp_path / "report.html", view).status == "trusted"
+    page = (tmp_path / "report.html").read_text()
+    section = part_of(page, r'(?s)<section id="chosen">(.*?)</section>')
+    assert "mixture of" in section and "none was trained" in section
+    assert section.count("<tr>") > 5
+    assert "Nothing was trained" in page and 'id="units"' not in page
+    assert "needed no repairs" not in page and "the base alone" in page
+    assert not {"training", "log-partition"} & set(charts_of(page))
+
+
+def test_a_density_that_a_simpler_one_beats_is_not_trusted(quick, tmp_path):
+    density, _ = quick
+    worse = replace(density.density_.judgment.comparisons[0], gain=-3.0, standard_error=0.1)
+    judgment = replace(density.density_.judgment, comparisons=(worse,))
+    view = replace(
+        view_of(density, None, None), density=replace(density.density_, judgment=judgment)
+    )
+    assert write_report(tmp_path / "report.html", view).status == "untrusted"
+
+
+def test_draws_that_differ_are_told(quick, tmp_path):
+    density, _ = quick
+    found = density.density_.judgment.draw_comparison
+    odd = replace(found, marginals=replace(found.marginals, value=0.9, columns=("zip",)))
+    judgment = replace(density.density_.judgment, draw_comparison=odd)
+    view = replace(
+        view_of(density, None, None), density=replace(density.density_, judgment=judgment)
+    )
+    page = text_of(tmp_path / "report.html", view)
+    assert "Draws differ from the training rows: zip by 0.90" in page
 
 
 def test_repairs_and_gaps_of_the_history_are_told(mixed, tmp_path):
@@ -218,10 +275,9 @@ def test_square_tables_of_pixels_are_images():
     assert side_of(Table(holed, plain)) == 0
 
 
-@pytest.mark.slow
 def test_images_are_shown_as_such(tmp_path):
     table = pixel_table()
-    density = DensityEstimator(4, "identity", n_updates=2).fit_table(table)
+    density = DensityEstimator(4, effort="quick", base="gaussian").fit_table(table)
     page = text_of(tmp_path / "report.html", view_of(density, None, table))
     assert page.count('src="data:image/png;base64,') >= 6
     assert "49 rows of the data" in page
@@ -302,8 +358,8 @@ def folder(tmp_path_factory):
     rows = evil_rows()
     rows.to_csv(folder / "table.csv", index=False)
     code = call(
-        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 6, "--hidden", 4,
-        "--feature-map", "identity", "--kind", "zip=categorical", "--no-detector",
+        "fit", folder / "table.csv", "-o", folder / "run", "--effort", "quick",
+        "--kind", "zip=categorical", "--no-detector",
     )  # fmt: skip
     assert code == 0
     return folder
@@ -329,8 +385,8 @@ def test_the_report_belongs_to_the_run(folder, capsys):
     assert call("report", folder / "run", "--overwrite") == 0
     # A folder with a report in it is still one that may be replaced.
     code = call(
-        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 3, "--hidden", 4,
-        "--feature-map", "identity", "--kind", "zip=categorical", "--no-detector", "--overwrite",
+        "fit", folder / "table.csv", "-o", folder / "run", "--effort", "quick",
+        "--kind", "zip=categorical", "--no-detector", "--overwrite",
     )  # fmt: skip
     assert code == 0
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harmonium.artifact.container import Arrays, Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
+from harmonium.artifact.judgments import build_judgment, describe_judgment, number_or_nan, or_null
 from harmonium.artifact.models import build_model, describe_model
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data import Columns, Marginals, Whitening
@@ -54,8 +55,8 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
         "chosen": _describe_chosen(density.chosen),
         "model": model,
         "log_partition": _describe_log_partition(density.log_partition),
-        "verdict": density.verdict,
-        "trusted": density.trusted,
+        "training": density.training,
+        "judgment": describe_judgment(density.judgment),
         "settings": asdict(stored.settings),
         "provenance": stored.provenance,
     }
@@ -76,9 +77,9 @@ def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDen
         coordinates=_build_coordinates(header, parts),
         model=build_model(mapping(header, "model"), parts["model"], feature_map),
         log_partition=_build_log_partition(mapping(header, "log_partition", _LOG_PARTITION)),
-        verdict=text(header, "verdict"),
-        trusted=flag(header, "trusted"),
+        training=text(header, "training"),
         chosen=_build_chosen(mapping(header, "chosen", _CHOSEN)),
+        judgment=build_judgment(entry(header, "judgment")),
     )
     coordinates = density.coordinates
     widths = {coordinates.columns.n_modeled, coordinates.whitening.n_columns}
@@ -95,7 +96,7 @@ def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDen
 def _build_coordinates(header: Config, parts: dict[str, Arrays]) -> Coordinates:
     columns = Columns.from_state(entry(header, "columns"), parts["columns"])
     arrays = parts["coordinates"]
-    shapes = dict.fromkeys((*_ENDS, "fine"), (columns.n_modeled,))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_ENDS, "fine"), (columns.n_modeled,))
     ends = take_arrays(arrays, shapes, "Coordinates")
     if not np.isin(ends["fine"], (0, 1)).all() or not np.all(ends["lowest"] <= ends["highest"]):
         raise ArtifactError("coordinates: expected truth values in fine, and lowest <= highest.")
@@ -113,9 +114,7 @@ def _describe_chosen(chosen: Chosen) -> Config:
     """Plain values; a standard error of one row is NaN, which JSON cannot say: null."""
 
     def plain(candidates: tuple[Candidate, ...]) -> list[Config]:
-        return [
-            asdict(own) | {"standard_error": _or_null(own.standard_error)} for own in candidates
-        ]
+        return [asdict(own) | {"standard_error": or_null(own.standard_error)} for own in candidates]
 
     return asdict(chosen) | {
         "candidates": plain(chosen.candidates),
@@ -138,19 +137,10 @@ def _build_chosen(config: Config) -> Chosen:
 def _build_candidates(config: Config, name: str) -> tuple[Candidate, ...]:
     found = []
     for own in listing(config, name, MOST_CANDIDATES):
-        error = mapping({name: own}, name, _CANDIDATE)["standard_error"]
-        found.append(
-            Candidate(
-                name=text(own, "name"),
-                score=number(own, "score"),
-                standard_error=math.nan if error is None else number(own, "standard_error"),
-            )
-        )
+        own = mapping({name: own}, name, _CANDIDATE)
+        error = number_or_nan(own, "standard_error")
+        found.append(Candidate(text(own, "name"), number(own, "score"), error))
     return tuple(found)
-
-
-def _or_null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _describe_log_partition(log_partition: LogPartition) -> Config:

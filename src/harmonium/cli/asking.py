@@ -101,12 +101,14 @@ def evaluate(
         print_json(evaluation_figures(found))
         return
     log_partition = found.log_partition
-    gain = found.log_likelihood - found.gaussian
     print(
         f"log-likelihood of {found.n_rows} rows: {found.log_likelihood:.3f} nats per row, 95 % "
         f"interval [{found.low:.3f}, {found.high:.3f}]"
     )
-    print(f"Gaussian fit: {found.gaussian:.3f}; gain {gain:+.3f}")
+    simpler = {"Gaussian fit": found.gaussian}
+    simpler |= {"base alone": found.base} if estimator.density_.has_residual else {}
+    for name, value in simpler.items():
+        print(f"{name}: {value:.3f}; gain {found.log_likelihood - value:+.3f}")
     print(
         f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
         f"{method_name(log_partition.method)}"

@@ -43,9 +43,25 @@ def fit(
         int | None, typer.Option(help="Seed of everything random.", show_default="0")
     ] = None,
     updates: Annotated[
-        int | None, typer.Option(help="Parameter updates at most.", show_default="3000")
+        int | None, typer.Option(help="Parameter updates at most.", show_default="1500")
     ] = None,
     time_budget: TimeBudgetOption = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            help="quick trains nothing on top of the base; normal; thorough trains longer.",
+            show_default="normal",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="auto, gaussian or mixture.", show_default="auto")
+    ] = None,
+    marginals: Annotated[
+        str | None,
+        typer.Option(
+            help="Of columns of numbers: auto, affine, asinh or mixture.", show_default="auto"
+        ),
+    ] = None,
     hidden: Annotated[
         int | None, typer.Option(help="Number of hidden units.", show_default="128")
     ] = None,
@@ -56,13 +72,10 @@ def fit(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="likelihood, warm-started-likelihood, persistent, contrastive-divergence, "
-            "score-matching or noise-contrastive.",
-            show_default="likelihood",
+            help="auto, likelihood, warm-started-likelihood, persistent, "
+            "contrastive-divergence, score-matching or noise-contrastive.",
+            show_default="auto",
         ),
-    ] = None,
-    tails: Annotated[
-        str | None, typer.Option(help="auto, none or asinh.", show_default="auto")
     ] = None,
     whitening: Annotated[
         str | None, typer.Option(help="full, partial or diagonal.", show_default="full")
@@ -119,6 +132,9 @@ def fit(
 ) -> None:
     """Fit a density to a table and write a run folder.
 
+    Held-out rows choose marginals of the columns, a base, and whether a residual energy with hidden units pays; what was
+    chosen is printed, and stands in metrics.json and in the report. --effort quick is an answer in seconds.
+
     Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with --resume RUN.
 
     Several processes of one fit are called alike, read the same table and share a file system; process 0 writes the run
@@ -130,10 +146,12 @@ def fit(
         "seed": seed,
         "n_updates": updates,
         "time_budget": parse_duration(time_budget),
+        "effort": effort,
+        "base": base,
+        "marginals": marginals,
         "n_hidden": hidden,
         "feature_map": feature_map,
         "objective": objective,
-        "tails": tails,
         "whitening": whitening,
         "max_rows": max_rows,
         "kinds": parse_kinds(kind or []) or None,
@@ -163,7 +181,7 @@ def fit(
         print_json({"run": str(run.output), **metrics})
     else:
         print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
-        print_fit(metrics)
+        print_fit(metrics, run.estimator.chosen_)
     if metrics["stopped"]:
         errors.print(run.hint, markup=False)
         raise typer.Exit(INTERRUPTED)

@@ -34,8 +34,9 @@ def evaluation_figures(found: Any) -> dict[str, Any]:
         "high": found.high,
         "sampling_error": found.sampling_error,
         "gaussian": found.gaussian,
+        "base": found.base,
         "log_partition": asdict(found.log_partition),
-        "diagnostics": asdict(found.diagnostics),
+        "diagnostics": None if found.diagnostics is None else asdict(found.diagnostics),
         "trusted": found.trusted,
         "verdict": found.verdict,
     }
@@ -105,13 +106,16 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(to_json(value)))
 
 
-def print_fit(metrics: dict[str, Any]) -> None:
-    """What a fit came to: its held-out rows, its verdict and that of the detector."""
+def print_fit(metrics: dict[str, Any], chosen: Any) -> None:
+    """What a fit came to: what was chosen, its held-out rows, its verdict and that of the detector."""
+    from harmonium.report.chosen import chosen_in_short, stages_in_short
+
     held_out = metrics["held_out"]
+    print(f"chosen: {chosen_in_short(chosen)}")
     print(
-        f"log-likelihood of the {held_out['n_rows']} rows that chose the state: "
+        f"log-likelihood of the {held_out['n_rows']} rows that chose: "
         f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
-        f"of the Gaussian fit: {held_out['gaussian']:.3f}"
+        f"of {stages_in_short(chosen)}"
     )
     print(metrics["verdict"])
     if "detector" in metrics:

@@ -83,10 +83,12 @@ def begin(
     # What the table of another run was like.
     settings.pop(DATA_SECTION, None)
     kinds = settings.pop("kinds", {}) | given.pop("kinds", {})
-    of_detector = settings.pop("detector", {}) if detector else None
+    of_detector = settings.pop("detector", {})
     settings |= given
     report = _report(settings, report)
-    return Plan(output, settings, of_detector, kinds, _max_rows(settings), report)
+    return Plan(
+        output, settings, of_detector if detector else None, kinds, _max_rows(settings), report
+    )
 
 
 def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None) -> Plan:

@@ -212,15 +212,17 @@ def _shorten_budget(estimator: DensityEstimator, spent: float) -> None:
 
 
 def _metrics(estimator: DensityEstimator, seconds: float) -> Metrics:
-    history = estimator.history_
+    history, diagnostics = estimator.history_, estimator.diagnostics_
     return {
+        "chosen": asdict(estimator.chosen_),
         "held_out": asdict(estimator.held_out_),
-        "updates": int(history[-1]["update"]),
+        "judgment": asdict(estimator.density_.judgment),
+        "updates": int(history[-1]["update"]) if history else 0,
         "kept_update": estimator.kept_update_,
         "seconds": seconds,
         "repairs": [str(record["event"]) for record in history if record["event"]],
         "log_partition": asdict(estimator.log_partition_),
-        "diagnostics": asdict(estimator.diagnostics_),
+        "diagnostics": None if diagnostics is None else asdict(diagnostics),
         "trusted": estimator.density_.trusted,
         "verdict": estimator.verdict_,
     }

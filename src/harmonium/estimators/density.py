@@ -75,9 +75,9 @@ class DensityEstimator(
         maximum likelihood with a weighted population, the same after score matching, with plain
         persistent chains, or with data-started chains; denoising score matching. An object is one
         of `harmonium.learning.AbstractObjective`, such as `hm.NoiseContrastive(noise_ratio=4)`.
-    kernel : kernel or None
-        What moves the chains of the likelihood objectives that are named, and those of `sample`;
-        None takes the default. An object such as `hm.HMC()`; a file does not keep it.
+    kernel : "auto" or a kernel
+        What moves the chains of the likelihood objectives that are named, and those of `sample`: an
+        object such as `hm.HMC()`. A file does not keep it.
     n_updates : int
         Parameter updates at most; training stops earlier when the held-out rows stop improving.
     time_budget : float or None
@@ -140,7 +140,7 @@ class DensityEstimator(
         width: int = DensitySettings.width,
         hidden_units: str = DensitySettings.hidden_units,
         objective: str | AbstractObjective = DensitySettings.objective,
-        kernel: AbstractKernel | None = None,
+        kernel: str | AbstractKernel = DensitySettings.kernel,
         n_updates: int = DensitySettings.n_updates,
         time_budget: float | None = DensitySettings.time_budget,
         learning_rate: float | None = DensitySettings.learning_rate,
@@ -213,11 +213,11 @@ class DensityEstimator(
 
     def check_settings(self) -> DensitySettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
-        parameters = self.get_params(deep=False)
+        parameters: dict[str, Any] = self.get_params(deep=False)
         parameters.pop("kinds")
         seed = as_seed(parameters.pop("random_state"))
-        names, _ = self._split_parts()
-        return DensitySettings(**(parameters | names), seed=seed)
+        parameters |= self._split_parts()[0]
+        return DensitySettings(**parameters, seed=seed)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.
@@ -260,7 +260,9 @@ class DensityEstimator(
         fitted = self._fitted()
         seed = self.settings_.seed if random_state is None else as_seed(random_state)
         if given is None:
-            rows, self.draw_diagnostics_ = fitted.sample(n, seed=seed, kernel=self.kernel)
+            rows, self.draw_diagnostics_ = fitted.sample(
+                n, seed=seed, kernel=self._split_parts()[1].kernel
+            )
         else:
             rows, self.draw_diagnostics_ = sample_given(fitted, n, given, seed=seed)
         if not self.draw_diagnostics_.trusted:

@@ -23,7 +23,7 @@ def load(
     parameters = asdict(stored.settings)
     seed = parameters.pop("seed")
     if isinstance(stored, StoredDensity):
-        parameters["kernel"] = None
+        parameters["kernel"] = "auto"
         if feature_map is not None:
             parameters["feature_map"] = feature_map
         return DensityEstimator(random_state=seed, **parameters).adopt(*stored)

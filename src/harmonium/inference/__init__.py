@@ -6,14 +6,17 @@ from harmonium.inference.detection import Detector, fit_detector
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.evaluation import Evaluation, evaluate_density
 from harmonium.inference.explanation import Explanation, explain
-from harmonium.inference.fit_density import DensityFit, HeldOut, fit_density
+from harmonium.inference.fit_density import DensityFit, fit_density
 from harmonium.inference.given import ConditionalDiagnostics, sample_given
 from harmonium.inference.imputation import Completed, draw_completions, summarize
+from harmonium.inference.judging import HeldOut
 from harmonium.inference.own_parts import OwnParts, split_parts
 from harmonium.inference.settings import DensitySettings
+from harmonium.inference.verdict import Comparison, Difference, DrawComparison, Verdict
 
 __all__ = [
     "Chosen",
+    "Comparison",
     "Completed",
     "ConditionalDiagnostics",
     "Density",
@@ -21,10 +24,13 @@ __all__ = [
     "DensitySettings",
     "Detector",
     "DetectorSettings",
+    "Difference",
+    "DrawComparison",
     "Evaluation",
     "Explanation",
     "HeldOut",
     "OwnParts",
+    "Verdict",
     "draw_completions",
     "evaluate_density",
     "explain",

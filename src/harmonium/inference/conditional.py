@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from harmonium.data import Bounds, Whitening
 from harmonium.inference.batches import map_rows
 from harmonium.model import Harmonium, Mixture
-from harmonium.sampling.boxes import Boxes, MassEstimate
+from harmonium.sampling.boxes import Boxes, MassEstimate, TruncatedDraws, log_mean_exps
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.typing import Batch, PerRow
 
@@ -84,6 +84,19 @@ class BoxDensity:
         points = drawn.resampled(n_draws, seed)
         return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)
 
+    def draw_rows(self, n: int, *, seed: int) -> tuple[Points, float]:
+        """Whole rows u (n, modeled): exact draws of the base, resampled by the residual energy.
+
+        Beside them comes the effective sample size of the weights; that of exact draws is n.
+        """
+        rng = np.random.default_rng(seed)
+        if not self.has_residual:
+            return _mixture_draws(self.base, n, rng), float(n)
+        proposals = _mixture_draws(self.base, PROPOSALS_PER_DRAW * n, rng)
+        log_weights = self._log_factor(proposals)[None]
+        drawn = TruncatedDraws(proposals[None], log_weights, log_mean_exps(log_weights))
+        return drawn.resampled(n, seed)[0], float(drawn.mass.ess[0])
+
     def _masses(self, bounds: Bounds, n_draws: int) -> MassEstimate:
         sampler = TruncatedSampler(self.base, n_draws)
         return sampler.mass(_boxes(bounds), self._log_factor if self.has_residual else None)
@@ -118,6 +131,21 @@ def _hidden_log_sums(model: Harmonium, rows: Batch) -> PerRow:
         return jnp.sum(model.hidden_units.log_normalizer(model.hidden_logits(x)))
 
     return jax.vmap(log_sum)(rows)
+
+
+def _mixture_draws(mixture: Mixture, n: int, rng: np.random.Generator) -> Points:
+    """Independent draws (n, modeled), by NumPy: nothing is compiled for them."""
+    log_weights, means, factors = (
+        np.asarray(part, np.float64)
+        for part in (mixture.log_weights, mixture.means, mixture.factors)
+    )
+    weights = np.exp(log_weights - np.logaddexp.reduce(log_weights))
+    counts = rng.multinomial(n, weights)
+    parts = [
+        means[k] + rng.standard_normal((counts[k], len(means[k]))) @ factors[k].T
+        for k in np.flatnonzero(counts)
+    ]
+    return rng.permutation(np.concatenate(parts))
 
 
 def _boxes(bounds: Bounds) -> Boxes:

@@ -102,8 +102,10 @@ class Coordinates:
     def refined(self, base: AbstractBase, values: Values) -> "Coordinates":
         """With cells taken for points that are small for this base, judged by rows of the table."""
         whole = self.marginals.bounds(values)
-        width = np.where(whole.is_point, 0.0, whole.high - whole.low)
-        width = np.quantile(np.where(whole.is_open, 0.0, width), 0.9, axis=0)
+        is_cell = ~(whole.is_point | whole.is_open)
+        # Of infinite cells there are no quantiles.
+        width = np.where(is_cell, np.minimum(whole.high - whole.low, LARGEST_MODEL_VALUE), 0.0)
+        width = np.quantile(width, 0.9, axis=0)
         fine = width <= COARSE_CELL * conditional_spread(base, self.whitening)
         return replace(self, fine=fine)
 

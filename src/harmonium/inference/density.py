@@ -15,6 +15,7 @@ from harmonium.inference.chosen import Chosen
 from harmonium.inference.conditional import BoxDensity
 from harmonium.inference.coordinates import Coordinates, bounded
 from harmonium.inference.finite import told_if_not_finite
+from harmonium.inference.verdict import Verdict
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import GaussianBase, Harmonium, base_log_partition
@@ -30,14 +31,33 @@ BOX_ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """A normalized density of table rows, in data units."""
+    """A normalized density of table rows, in data units.
+
+    `training` says in words how the training went and what its log Z is worth; `judgment` holds the
+    facts that speak for and against the density.
+    """
 
     coordinates: Coordinates
     model: Harmonium
     log_partition: LogPartition
-    verdict: str
-    trusted: bool
+    training: str
     chosen: Chosen
+    judgment: Verdict
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the model is more than its base."""
+        return self.boxes.has_residual
+
+    @property
+    def trusted(self) -> bool:
+        """Whether log-densities may be quoted."""
+        return self.judgment.trusted
+
+    @property
+    def verdict(self) -> str:
+        """What may be trusted, in words."""
+        return f"{self.training} {self.judgment.describe()}".rstrip()
 
     @property
     def columns(self) -> Columns:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.inference.coordinates import bounded
-from harmonium.inference.density import Density, gaussian
+from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.training_rows import filled
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import NORMAL_95
@@ -27,7 +27,9 @@ class Evaluation:
     """The held-out log-likelihood of rows, in nats per row and data units, with a 95 % interval.
 
     The interval [`low`, `high`] joins the sampling error of the mean (`sampling_error`, one standard error) with
-    the interval of log Z. `gaussian` is the mean of the same rows under the Gaussian fit.
+    the interval of log Z. `gaussian` and `base` are the means of the same rows under the Gaussian
+    fit and under the base alone. `diagnostics` tells of chains from these rows; None for a density
+    that is its base alone, which needs no chains.
     `log_density` is that of every row, (rows,); `row_low` and `row_high` are its interval, which log Z alone makes.
     """
 
@@ -39,8 +41,9 @@ class Evaluation:
     high: float
     sampling_error: float
     gaussian: float
+    base: float
     log_partition: LogPartition
-    diagnostics: ChainDiagnostics
+    diagnostics: ChainDiagnostics | None
     trusted: bool
     verdict: str
 
@@ -60,8 +63,11 @@ def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Eval
     n_rows = len(log_density)
     # One row tells nothing about the spread of rows.
     error = float(log_density.std(ddof=1)) / n_rows**0.5 if n_rows > 1 else float("nan")
-    _log.info("comparing chains from these rows and from others")
-    diagnostics = _diagnose(density, values, seed)
+    diagnostics, verdict = None, density.verdict
+    if density.has_residual:
+        _log.info("comparing chains from these rows and from others")
+        diagnostics = _diagnose(density, values, seed)
+        verdict = f"{verdict} Now: {diagnostics.describe()}"
     return Evaluation(
         log_density=log_density,
         row_low=log_density - below,
@@ -71,10 +77,11 @@ def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Eval
         high=mean + float(np.hypot(NORMAL_95 * error, above)),
         sampling_error=error,
         gaussian=float(gaussian(density).log_density(values).mean()),
+        base=float(untrained(density).log_density(values).mean()),
         log_partition=found,
         diagnostics=diagnostics,
         trusted=density.trusted,
-        verdict=f"{density.verdict} Now: {diagnostics.describe()}",
+        verdict=verdict,
     )
 
 

@@ -1,7 +1,6 @@
 """Fitting a density to a table: marginals, whitening, a base, and the energy that it lacks."""
 
 import logging
-import math
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,14 +16,13 @@ from harmonium.data import (
     LongTable,
     Pools,
     Table,
-    log_interval_mass,
-    spread,
 )
-from harmonium.data.intervals import log_normal_density
+from harmonium.inference.body_family import choose_family, point_log_weights
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates
-from harmonium.inference.density import Density, gaussian, untrained
+from harmonium.inference.density import Density, untrained
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.judging import HeldOut, judge_density
 from harmonium.inference.own_parts import NAMED, OwnParts
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
@@ -35,8 +33,9 @@ from harmonium.inference.training_rows import (
     filled,
     more_rows,
 )
+from harmonium.inference.verdict import UNJUDGED
 from harmonium.learning import FitResult
-from harmonium.learning.base_choice import BaseChoice, Candidate, choose_base, fit_base
+from harmonium.learning.base_choice import BaseChoice, choose_base, fit_base
 from harmonium.learning.fit import conclude, train
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
@@ -53,25 +52,6 @@ VALIDATION_COPIES = 4
 MOST_BASE_POINTS = 20_000
 # Share of a time budget for the search of a base.
 BASE_SHARE = 0.1
-# Rows with missing cells that are scored at the end of a fit.
-MAX_INCOMPLETE = 2048
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """How rows that never entered a fit score, in nats per row and data units.
-
-    `log_likelihood` with `standard_error` (of the mean over the rows, and of log Z together), and
-    on the same rows `independent` columns, the `gaussian` fit and the `base` alone. The kept state
-    was chosen on these rows: for a figure to quote, score rows of your own.
-    """
-
-    n_rows: int
-    log_likelihood: float
-    standard_error: float
-    independent: float
-    gaussian: float
-    base: float
 
 
 @dataclass(frozen=True)
@@ -118,9 +98,10 @@ def fit_density(
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are those of `learning.fit`. `source` is the longer table
-    that `table` was drawn from: kinds and scales of the columns come from `table`, training goes on
-    with further rows of the source, of which those held out are none.
+    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are those
+    of `learning.fit`. `source` is the longer table that `table` was drawn from: kinds and scales of
+    the columns come from `table`, training goes on with further rows of the source, of which those
+    held out are none. Warns where the table is small.
 
     The training curve scores single points of the cells; `held_out` scores rows as `log_density`
     does.
@@ -133,9 +114,10 @@ def fit_density(
     kept, held_out = split.training, split.held_out
     _log.info("fitting the marginals")
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
-    coordinates = Coordinates.fit(
-        columns, kept, body=settings.marginals, shape=settings.whitening, rng=rng
-    )
+    body = settings.marginals
+    if body == "auto":
+        body = choose_family(columns, kept, shape=settings.whitening, rng=rng)
+    coordinates = Coordinates.fit(columns, kept, body=body, shape=settings.whitening, rng=rng)
     n_copies = count_copies(coordinates, kept)
     _log.info("choosing the base")
     choice, base = _fit_base(coordinates, kept, n_copies, settings, rng)
@@ -155,8 +137,8 @@ def fit_density(
             )
             supply = partial(_pool, dealt, coordinates, rows, n_copies, settings.seed)
         shifts = {
-            "train_log_likelihood": _shift(coordinates, kept),
-            "validation_log_likelihood": _shift(coordinates, held_out),
+            "train_log_likelihood": float(point_log_weights(coordinates, kept).mean()),
+            "validation_log_likelihood": float(point_log_weights(coordinates, held_out).mean()),
         }
         result = _train(
             density.model,
@@ -179,11 +161,10 @@ def fit_density(
             density,
             model=result.model,
             log_partition=result.log_partition,
-            verdict=result.verdict,
-            trusted=result.trusted,
+            training=result.verdict,
         )
     _log.info("scoring the held-out rows")
-    scored, density = _judged(density, held_out)
+    scored, density = judge_density(density, kept, held_out, rng, seed=settings.seed)
     metrics = {**asdict(scored), "kept_update": kept_update}
     return DensityFit(
         density=density,
@@ -236,7 +217,7 @@ def _of_base(
         stages=(),
     )
     exact = exact_result(float(base_log_partition(model)), "exact")
-    density = Density(coordinates, model, exact, exact.verdict, True, chosen)
+    density = Density(coordinates, model, exact, exact.verdict, chosen, UNJUDGED)
     # For training to begin, W is not 0.
     return density if trains else untrained(density)
 
@@ -313,51 +294,6 @@ def _seconds_left(settings: DensitySettings, spent: float, n_stages: int) -> flo
     if settings.time_budget is None:
         return None
     return max((settings.time_budget - spent) / n_stages, 1e-3)
-
-
-def _judged(density: Density, rows: np.ndarray) -> tuple[HeldOut, Density]:
-    """The scores of rows held out from everything, and the density that knows them."""
-    # Boxes of rows with missing cells take their time.
-    rows = rows[:MAX_INCOMPLETE] if np.isnan(rows).any() else rows
-    coordinates = density.coordinates
-    alone = coordinates.marginals.log_density(rows).sum(axis=1) + coordinates.log_rule(rows)
-    scores = {
-        "independent columns": alone,
-        "gaussian": gaussian(density).log_density(rows),
-        "base": untrained(density).log_density(rows),
-        "residual": density.log_density(rows),
-    }
-    stages = tuple(Candidate(name, *_mean(values)) for name, values in scores.items())
-    residual = bool(np.any(np.asarray(density.model.weights)))
-    chosen = replace(density.chosen, residual=residual, stages=stages if residual else stages[:-1])
-    independent, plain, base, own = stages
-    error = float(np.hypot(own.standard_error, density.log_partition.standard_error))
-    held_out = HeldOut(len(rows), own.score, error, independent.score, plain.score, base.score)
-    density = replace(density, chosen=chosen)
-    gain = scores["residual"] - alone
-    if len(rows) > 1 and gain.mean() < -2 * gain.std(ddof=1) / len(rows) ** 0.5:
-        concern = (
-            f" Held-out rows score {-gain.mean():.2f} nats lower than under independent columns: "
-            "do NOT rely on these densities."
-        )
-        density = replace(density, verdict=density.verdict + concern, trusted=False)
-    return held_out, density
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard error; one row tells nothing about its spread."""
-    error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else math.nan
-    return float(values.mean()), error
-
-
-def _shift(coordinates: Coordinates, values: np.ndarray) -> float:
-    """From the log-density of a point in model units to that of its row, on average."""
-    bounds = coordinates.bounds(values)
-    wide = ~(bounds.is_point | bounds.is_open)
-    points = spread(bounds, 0.5)
-    inside = np.where(wide, log_interval_mass(bounds) - log_normal_density(points), 0.0)
-    measure = coordinates.log_measure(values) + np.nansum(inside, axis=1)
-    return float(np.mean(measure + coordinates.log_rule(values))) + coordinates.whitening.log_det
 
 
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:

@@ -1,7 +1,7 @@
 """Parts of a fit that are given as objects, beside settings that are plain values."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 
@@ -16,7 +16,6 @@ OWN = "own:"
 PARTS = ("feature_map", "objective", "kernel")
 
 FeatureMap = Callable[[Visible], Features]
-FeatureMapFactory = Callable[..., FeatureMap]
 
 
 class OwnParts(eqx.Module):
@@ -27,7 +26,7 @@ class OwnParts(eqx.Module):
     of the likelihood objectives that are named.
     """
 
-    feature_map: FeatureMap | FeatureMapFactory | None = None
+    feature_map: Callable[..., Any] | None = None
     objective: AbstractObjective | None = None
     kernel: AbstractKernel | None = None
 
@@ -49,7 +48,8 @@ class OwnParts(eqx.Module):
         """The module itself, or what the factory makes for so many visible units."""
         own = self.feature_map
         assert own is not None
-        return own if isinstance(own, eqx.Module) else own(n_visible, key=key)
+        made = own if isinstance(own, eqx.Module) else own(n_visible, key=key)
+        return cast(FeatureMap, made)
 
 
 NAMED = OwnParts()
@@ -69,9 +69,8 @@ def split_parts(feature_map: Any, objective: Any, kernel: Any) -> tuple[dict[str
     if not isinstance(objective, str | AbstractObjective):
         expected = "a name or an objective, such as hm.NoiseContrastive()"
         raise checks.error("objective", objective, expected)
-    if not (kernel is None or isinstance(kernel, AbstractKernel)):
-        raise checks.error("kernel", kernel, "None or a kernel, such as hm.HMC()")
-    kernel = "auto" if kernel is None else kernel
+    if not isinstance(kernel, str | AbstractKernel):
+        raise checks.error("kernel", kernel, '"auto" or a kernel, such as hm.HMC()')
     given = {"feature_map": feature_map, "objective": objective, "kernel": kernel}
     names = {name: own if isinstance(own, str) else _name_of(own) for name, own in given.items()}
     objects = {name: own for name, own in given.items() if not isinstance(own, str)}

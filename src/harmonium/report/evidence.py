@@ -16,7 +16,7 @@ LEVEL = 0.05
 N_SAMPLES = 512
 N_LONG_SAMPLES = 256
 LONG = 32
-# Rows with missing cells are scored by importance sampling, each with many draws.
+# Rows with missing cells take their time: each is scored by draws of its own.
 MAX_INCOMPLETE = 256
 
 

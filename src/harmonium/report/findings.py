@@ -3,13 +3,15 @@
 import math
 from dataclasses import dataclass
 
+from harmonium.inference import Verdict
+from harmonium.inference.verdict import BASELINES, few_rows
 from harmonium.report.anomalies import AnomalousRow
 from harmonium.report.evidence import FDR, Evidence
 from harmonium.report.marginals import Marginal
 from harmonium.report.pairs import Dependence
 from harmonium.report.units import Units
 from harmonium.report.view import RunView
-from harmonium.report.words import count, fixed, number, percent, ways
+from harmonium.report.words import clipped, count, fixed, listed, number, percent, ways
 from harmonium.sampling.diagnostics import R_HAT_BELOW
 
 # Nats per row: less is no gain to speak of.
@@ -33,11 +35,15 @@ def reasons(
     dependence: Dependence | None,
 ) -> list[Reason]:
     """What speaks for and against the model, the weightiest first."""
-    found = [_of_log_partition(view), *_of_chains(view), *_of_held_out(view)]
+    judgment = view.density.judgment
+    found = [_of_log_partition(view), *_of_held_out(judgment), *_of_draws(judgment)]
+    found += _of_chains(view)
     if evidence is not None:
         found += _of_samples(evidence, marginals, dependence)
+    if judgment.has_few_rows:
+        found.append(Reason(False, f"{few_rows(judgment)}."))
     repairs = view.metrics.get("repairs")
-    if repairs is not None:
+    if repairs is not None and view.was_trained:
         text = (
             f"Training needed {count(len(repairs))} repair(s)."
             if repairs
@@ -68,7 +74,8 @@ def _of_log_partition(view: RunView) -> Reason:
 
 def _of_chains(view: RunView) -> list[Reason]:
     diagnostics = view.metrics.get("diagnostics")
-    if not diagnostics:
+    # Draws of a base need no chains.
+    if not diagnostics or not view.density.has_residual:
         return []
     worst = f"worst R-hat {fixed(number(diagnostics, 'r_hat'))}, should be below {R_HAT_BELOW:g}"
     if diagnostics.get("agrees"):
@@ -81,15 +88,40 @@ def _of_chains(view: RunView) -> list[Reason]:
     ]
 
 
-def _of_held_out(view: RunView) -> list[Reason]:
-    held_out = view.metrics.get("held_out")
-    if not held_out or not view.density.trusted:
+def _of_held_out(judgment: Verdict) -> list[Reason]:
+    if not judgment.comparisons or not judgment.log_partition:
         return []
-    gain = number(held_out, "log_likelihood") - number(held_out, "gaussian")
-    text = f"Held-out rows score {fixed(gain, signed=True)} nats per row against the Gaussian fit"
-    if gain < WORTH_TELLING:
+    gains = [
+        f"{fixed(own.gain, signed=True)} ± {fixed(own.standard_error)} against {BASELINES[own.against]}"
+        for own in judgment.comparisons
+    ]
+    text = f"Held-out rows score {listed(gains)} (nats per row, with standard errors)"
+    if not judgment.baselines:
+        return [Reason(False, f"{text}: a simpler density would do better.")]
+    if not any(own.is_gain for own in judgment.comparisons):
         return [Reason(False, f"{text}: nothing to speak of was learned.")]
     return [Reason(True, f"{text}.")]
+
+
+def _of_draws(judgment: Verdict) -> list[Reason]:
+    found = judgment.draw_comparison
+    if found is None:
+        return []
+    if judgment.draws is None:
+        text = "Draws could not be compared with the training rows: the base is too far from the model."
+        return [Reason(False, text)]
+    if judgment.draws:
+        text = f"{count(found.n_draws)} draws look like the training rows, column by column and pair by pair."
+        return [Reason(True, text)]
+    odd = [own for own in (found.marginals, found.correlations) if own and not own.is_allowed]
+    parts = [
+        f"{listed(clipped(name) for name in own.columns)} by {fixed(own.value)}" for own in odd
+    ]
+    own = found.combinations
+    if own is not None and not own.is_allowed:
+        names = listed(clipped(name) for name in own.columns)
+        parts.append(f"{percent(own.value)} of them in combinations of {names} that no row has")
+    return [Reason(False, f"Draws differ from the training rows: {'; '.join(parts)}.")]
 
 
 def _of_samples(

@@ -14,14 +14,15 @@ from markupsafe import Markup
 from harmonium.artifact import write_atomically
 from harmonium.report.anomalies import density_chart, most_anomalous, score_chart
 from harmonium.report.charts import Chart, chart_json
+from harmonium.report.chosen import choices
 from harmonium.report.evidence import collect
+from harmonium.report.headline import Facts, make_headline
 from harmonium.report.images import RULE, compare_images, image_side
 from harmonium.report.marginals import MOST_COLUMNS, marginals
 from harmonium.report.pairs import dependence, pair_charts
 from harmonium.report.partition import partition
 from harmonium.report.training import training
 from harmonium.report.units import hidden_units
-from harmonium.report.verdict import Facts, give_verdict
 from harmonium.report.view import RunView
 from harmonium.report.words import count, named_values, percent
 
@@ -102,6 +103,7 @@ def _sections(view: RunView) -> dict[str, Any]:
         "pairs": [],
         "dependence": None,
         "units": None,
+        "chosen": choices(view),
         "training": training(view),
         "partition": partition(view),
     }
@@ -118,12 +120,12 @@ def _sections(view: RunView) -> dict[str, Any]:
             "marginals_left_out": max(0, len(found) - MOST_COLUMNS),
             "pairs": [] if side else pair_charts(evidence),
             "dependence": dependence(evidence),
-            "units": hidden_units(view, evidence, side),
+            "units": hidden_units(view, evidence, side) if view.density.has_residual else None,
         }
     names = ("rows", "marginals", "dependence", "units")
     facts = Facts(view, evidence, **{name: sections[name] for name in names})
     return sections | {
-        "verdict": give_verdict(facts),
+        "verdict": make_headline(facts),
         "shown_marginals": sections["marginals"][:MOST_COLUMNS],
     }
 

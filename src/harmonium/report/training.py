@@ -38,6 +38,11 @@ HEALTH = (
         "Effective sample size of the weighted population over its number of chains: 1 is best, and low weights are resampled.",
     ),
     (
+        "running_ess",
+        "effective draws",
+        "Effective sample size of the draws that the running log Z rests on: it falls as the model leaves its base.",
+    ),
+    (
         "r_hat",
         "R-hat",
         "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they agree.",
@@ -80,7 +85,11 @@ def training(view: RunView) -> Training:
     curve = _curve(view)
     absent = ""
     if not history:
-        absent = "The history of the training is not at hand."
+        absent = (
+            "Nothing was trained: the density is that of its base."
+            if view.was_trained is False
+            else "The history of the training is not at hand."
+        )
     elif curve is None:
         absent = "This objective keeps no running log Z, so there is no curve of log-densities."
     return Training(curve, health, repairs, absent)

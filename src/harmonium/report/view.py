@@ -33,3 +33,11 @@ class RunView:
     max_rows: int = 2000
     seed: int = 0
     name: str = "run"
+
+    @property
+    def was_trained(self) -> bool | None:
+        """Whether a residual energy was trained; None where nothing tells."""
+        if self.history or self.density.has_residual:
+            return True
+        n_updates = self.metrics.get("updates")
+        return None if n_updates is None else n_updates > 0

@@ -7,6 +7,7 @@ import numpy as np
 
 from harmonium.likelihood.result import NORMAL_95
 from harmonium.report.anomalies import AnomalousRow
+from harmonium.report.chosen import base_name
 from harmonium.report.evidence import FDR, Evidence
 from harmonium.report.findings import findings, reasons
 from harmonium.report.marginals import Marginal
@@ -20,7 +21,7 @@ MIN_DISTINCT = 0.5
 
 @dataclass(frozen=True)
 class Facts:
-    """What the sections of the page found, for the verdict to draw on; None where a section is left out."""
+    """What the sections of the page found, for the headline to draw on; None where a section is left out."""
 
     view: RunView
     evidence: Evidence | None
@@ -40,7 +41,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Headline:
     """The head of the page. `status` is "trusted", "ranking" or "untrusted"."""
 
     status: str
@@ -52,7 +53,7 @@ class Verdict:
     words: list[tuple[str, str]]
 
 
-def give_verdict(facts: Facts) -> Verdict:
+def make_headline(facts: Facts) -> Headline:
     """The answers, with their reasons and the key numbers."""
     status, label, answer = _status(facts)
     words = [("Density", facts.view.density.verdict)]
@@ -64,7 +65,7 @@ def give_verdict(facts: Facts) -> Verdict:
         if detection is not None and detection.concern:
             words.append(("List of anomalous rows", detection.concern))
     quotable = status == "trusted"
-    return Verdict(
+    return Headline(
         status=status,
         label=label,
         answer=answer,
@@ -79,18 +80,25 @@ def _status(facts: Facts) -> tuple[str, str, str]:
     fault = _fault(facts)
     if fault:
         return "untrusted", "Not to be trusted", f"No. {fault}"
-    if not facts.view.density.trusted:
+    density = facts.view.density
+    if not density.judgment.baselines:
+        return (
+            "untrusted",
+            "Not to be trusted",
+            "No. A simpler density does better on the held-out rows, beyond chance.",
+        )
+    if not density.trusted:
         return (
             "ranking",
             "Ranking only",
             "Only as a ranking. Its log-densities share an unknown offset: compare rows with each other, but do not "
             "quote the values.",
         )
-    if not facts.view.density.chosen.residual:
+    if not density.has_residual:
         return (
             "trusted",
             "Trusted",
-            "Yes. It is its base alone, whose log Z is exact: no trained energy was kept on top of it.",
+            f"Yes. It is its base alone, a {base_name(density.chosen)}, so its log-densities are exact and may be quoted.",
         )
     return "trusted", "Trusted", "Yes. Its log-densities may be quoted, with their interval."
 
@@ -123,12 +131,12 @@ def _score_tiles(view: RunView, quotable: bool) -> list[Tile]:
         half = NORMAL_95 * number(held_out, "standard_error")
         rows = f"{count(number(held_out, 'n_rows'))} rows, which chose the state that was kept"
         interval = f"95 % interval {fixed(value - half)} to {fixed(value + half)}; {rows}"
-        gain = value - number(held_out, "gaussian")
-        start = f"the Gaussian fit has {fixed(number(held_out, 'gaussian'))}"
+        gain = value - number(held_out, "independent")
+        start = f"these have {fixed(number(held_out, 'independent'))}, the Gaussian fit {fixed(number(held_out, 'gaussian'))}"
         if quotable:
             tiles.append(Tile("held-out log-density, nats per row", fixed(value), interval))
             tiles.append(
-                Tile("gain over the Gaussian fit, nats per row", fixed(gain, signed=True), start)
+                Tile("gain over independent columns, nats per row", fixed(gain, signed=True), start)
             )
         else:
             no = f"not to be quoted; the estimate is {fixed(value)} nats per row, of {rows}"
@@ -156,10 +164,16 @@ def _size_tiles(facts: Facts) -> list[Tile]:
     n_columns = len(columns.fields)
     modeled = "" if columns.n_modeled == n_columns else f"; {count(columns.n_modeled)} are modeled"
     tiles.append(Tile("rows × columns", f"{count(rows)} × {count(n_columns)}", f"in the table{modeled}"))  # fmt: skip
+    return [*tiles, _model_tile(facts)]
+
+
+def _model_tile(facts: Facts) -> Tile:
+    density = facts.view.density
+    if not density.has_residual:
+        return Tile("hidden units", "–", f"none: the base alone, {base_name(density.chosen)}")
     alive = (
         ""
         if facts.units is None
         else f"{facts.units.n_alive} respond to the rows shown, in {ways(facts.units.n_kinds)}"
     )
-    tiles.append(Tile("hidden units", count(view.density.model.n_hidden), alive))
-    return tiles
+    return Tile("hidden units", count(density.model.n_hidden), alive)

@@ -77,10 +77,14 @@ def table_case(seed: int, number: int, model: Path, folder: Path) -> tuple[str, 
 
 def _scores(estimator: DensityEstimator | AnomalyDetector) -> np.ndarray:
     """Scores of rows of the table that the model says it is of."""
-    fitted = estimator.density_ if isinstance(estimator, DensityEstimator) else estimator.detector_
-    columns = fitted.columns
+    if isinstance(estimator, DensityEstimator):
+        marginals = estimator.density_.coordinates.marginals
+    else:
+        marginals = estimator.detector_.marginals
+    columns = marginals.columns
     points = np.linspace(-1.0, 1.0, 3)[:, None] * np.ones(columns.n_modeled)
-    table = Table(columns.restore(points), columns.names, columns.fields)
+    values = columns.complete(marginals.restore(points))
+    table = Table(values, columns.names, columns.fields)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scores = estimator.score_samples(table)

@@ -74,7 +74,9 @@ def exact_conditional(
     means[:, is_open] = open_means
     roots = np.zeros((opened.n_components, *matrix.shape))
     roots[np.ix_(np.arange(len(roots)), is_open, is_open)] = opened.factors
-    return ConditionalMixture(float(constant + log_mass), np.exp(log_weights - log_mass), means, roots)
+    return ConditionalMixture(
+        float(constant + log_mass), np.exp(log_weights - log_mass), means, roots
+    )
 
 
 @eqx.filter_jit

@@ -112,16 +112,20 @@ class Mixture(eqx.Module):
         """Log of the density at x."""
         return jax.nn.logsumexp(self.joint_log_densities(x))
 
-    @full_precision
     def sample(self, key: RandomKey, n: int) -> Positions:
         """Exact independent draws, (n, visible)."""
-        key_component, key_noise = jax.random.split(key)
-        chosen = jax.random.categorical(key_component, self.log_weights, shape=(n,))
-        noise = jax.random.normal(key_noise, (n, self.n_visible), self.means.dtype)
+        noise = jax.random.normal(key, (n, self.n_visible + 1), self.means.dtype)
+        return jax.vmap(self.from_noise)(noise)
+
+    @full_precision
+    def from_noise(self, noise: Float[Array, "_"]) -> Visible:
+        """The draw made of visible + 1 independent standard normal numbers, of which the last one picks the component."""
+        cumulative = jnp.cumsum(jnp.exp(self.log_weights))
+        point = jax.scipy.special.ndtr(noise[-1]) * cumulative[-1]
+        chosen = jnp.sum(point > cumulative[:-1])
         # Of all components at once: a factor per draw would be copied per draw.
-        drawn = jnp.einsum("kij,nj->nki", self.factors, noise)
-        own = jnp.take_along_axis(drawn, chosen[:, None, None], axis=1)[:, 0]
-        return self.means[chosen] + own
+        drawn = jnp.einsum("kij,j->ki", self.factors, noise[:-1])
+        return self.means[chosen] + drawn[chosen]
 
     @full_precision
     def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:

@@ -1,7 +1,7 @@
 """A fitted density as a header and arrays, and back."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from harmonium.artifact.container import Arrays, Config
@@ -15,7 +15,7 @@ from harmonium.inference import Density, DensitySettings
 from harmonium.likelihood import LogPartition
 
 _PARTS = ("columns", "transform", "model")
-_LOG_PARTITION = ("value", "low", "high", "standard_error", "ess", "method", "verdict", "trusted")
+_LOG_PARTITION = tuple(field.name for field in fields(LogPartition))
 
 
 class StoredDensity(NamedTuple):
@@ -97,4 +97,5 @@ def _build_log_partition(config: Config) -> LogPartition:
         method=text(config, "method"),
         verdict=text(config, "verdict"),
         trusted=flag(config, "trusted"),
+        pareto_k=None if config["pareto_k"] is None else number(config, "pareto_k"),
     )

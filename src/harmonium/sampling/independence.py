@@ -142,3 +142,16 @@ class Alternate(AbstractKernel):
         state, acceptance = jax.lax.scan(one_move, state, keys[:-1])
         state, info = jump(keys[-1], model, state, lambda key, x: self.kernel.init(key, model, x))
         return state, AlternateInfo(jnp.mean(acceptance, axis=0), info.acceptance)
+
+
+def alternating(kernel: AbstractKernel, n_moves: int) -> AbstractKernel:
+    """The kernel with a jump after every `n_moves` moves; as it is where it moves several replicas."""
+    if jnp.ndim(kernel.step_size) > 0:
+        return kernel
+    return Alternate(kernel.kernel if isinstance(kernel, Alternate) else kernel, n_moves)
+
+
+def name_of(kernel: AbstractKernel) -> str:
+    """The name of a kernel, with that of the one between its jumps in brackets."""
+    name = type(kernel).__name__
+    return f"{name}({type(kernel.kernel).__name__})" if isinstance(kernel, Alternate) else name

@@ -103,7 +103,9 @@ class Coordinates:
         """With cells taken for points that are small for this base, judged by rows of the table."""
         whole = self.marginals.bounds(values)
         width = np.where(whole.is_point, 0.0, whole.high - whole.low)
-        width = np.quantile(np.where(whole.is_open, 0.0, width), 0.9, axis=0)
+        # Cells of levels may be infinitely wide: nothing to interpolate between.
+        width = np.where(whole.is_open, np.nan, width)
+        width = np.nanquantile(width, 0.9, axis=0, method="higher")
         fine = width <= COARSE_CELL * conditional_spread(base, self.whitening)
         return replace(self, fine=fine)
 

@@ -230,11 +230,10 @@ def test_an_atom_has_its_share_and_the_rest_the_rest(share, has_residual):
     x, widths = nodes_of(density, 0, n=4000, half_width=9.0)
     for given in (NAN, -1.0, 1.5):
         rows = np.stack([x, np.full(len(x), given)], axis=1)
-        whole = 0.0 if np.isnan(given) else density.log_density(np.array([[NAN, given]]))[0]
+        whole = 0.0 if np.isnan(given) else truths(density, np.array([[NAN, given]]))[0]
         rest = widths @ np.exp(density.log_density(rows) - whole)
         own = np.exp(density.log_density(np.array([[0.0, given]]))[0] - whole)
-        # Where W is not 0, all three are estimates.
-        assert own + rest == pytest.approx(1.0, abs=(1 + has_residual) * TOLERANCE)
+        assert own + rest == pytest.approx(1.0, abs=TOLERANCE)
 
 
 def holed_rows(values, n=40):

@@ -67,7 +67,8 @@ class Coordinates:
 
     def bounds(self, values: Values) -> Bounds:
         """The cells of table rows in u, (rows, modeled) each."""
-        return self.marginals.bounds(values, fine=self.fine)
+        low, high = self.marginals.bounds(values, fine=self.fine)
+        return Bounds(*(np.where(np.isinf(end), end, bounded(end)) for end in (low, high)))
 
     def log_measure(self, values: Values) -> Float[np.ndarray, "rows"]:
         """What turns the mass of a row's cells in u into that of the row, in nats, but for rules."""

@@ -243,7 +243,7 @@ def test_traces_are_what_their_names_say():
     # With one visible unit a projection is s (x - mean of x), so x can be had back from it.
     model = two_modes(2, n_visible=1)
     positions = jnp.asarray(draws_by_mode(model)[0])
-    traces, acceptance = trace_chains(jax.random.key(1), model, MALA(0.3), positions, 10, 20, 2)
+    traces, acceptance, _ = trace_chains(jax.random.key(1), model, MALA(0.3), positions, 10, 20, 2)
     flat = {name: np.asarray(trace).ravel() for name, trace in traces.items()}
     directions = {"visible units, direction 1", "hidden means, direction 1"}
     assert set(flat) == {"free energy", "|x|²"} | directions

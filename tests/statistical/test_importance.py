@@ -49,27 +49,26 @@ def based(seed, scale, n_visible=5, n_hidden=6):
 
 @pytest.mark.slow
 def test_intervals_hold_the_exact_value_of_twenty_models():
-    scales = np.linspace(0.03, 0.15, 20)
     n_trusted, widths = 0, []
-    for seed, scale in enumerate(scales):
-        model = based(seed, scale)
-        exact = brute.Mixture(model).log_partition
-        found = hm.estimate_log_partition(
-            hidden_affine(model), key=jax.random.key(seed), method="importance"
-        )
+    for seed, scale in enumerate(np.linspace(0.03, 0.15, 20)):
+        exact_model = based(seed, scale)
+        model, exact = hidden_affine(exact_model), brute.Mixture(exact_model).log_partition
+        key = jax.random.key(seed)
+        found = hm.estimate_log_partition(model, key=key, method="importance")
+        if found.trusted:
+            n_trusted += 1
+            widths.append(found.high - found.low)
+            assert found.pareto_k is not None and found.pareto_k < 0.7 and found.ess >= 400
+            assert abs(found.value - exact) < 4 * found.standard_error
+        else:
+            # Where it is trusted, "auto" is the same estimate (the next test).
+            found = hm.estimate_log_partition(model, key=key)
+            assert found.method == "bar"
         right = found.low - SLACK <= exact <= found.high + SLACK
-        assert right or not found.trusted, (
-            f"model {seed}: {found.value - exact:+.3f}; {found.verdict}"
-        )
-        if not found.trusted:
-            continue
-        n_trusted += 1
-        widths.append(found.high - found.low)
-        assert found.pareto_k < 0.7 and found.ess >= 400
-        assert abs(found.value - exact) < 5 * found.standard_error + SLACK / 4
-    # Otherwise nothing was shown.
-    assert n_trusted >= 15
-    assert max(widths) < 0.3
+        assert right or not found.trusted, f"model {seed}: {found.value - exact:+.3f}"
+    # Otherwise nothing was shown, of either.
+    assert 14 <= n_trusted < 20
+    assert max(widths) < 0.2
 
 
 def test_auto_takes_what_the_base_says_where_it_is_near():
@@ -82,6 +81,13 @@ def test_auto_takes_what_the_base_says_where_it_is_near():
     assert found.method == "importance" and found.trusted, found.verdict
     assert found.low - SLACK <= exact <= found.high + SLACK
     assert "Pareto k" in found.verdict and "jumps" in found.verdict
+    again = hm.estimate_log_partition(
+        hidden_affine(model),
+        key=jax.random.key(0),
+        method="importance",
+        starts=jnp.asarray(rows),
+    )
+    assert again == found
     # A map known to be affine is enumerated, and a model without interaction is its base.
     assert hm.estimate_log_partition(model, key=jax.random.key(0)).method == "exact"
     alone = eqx.tree_at(lambda m: m.weights, hidden_affine(model), jnp.zeros_like(model.weights))
@@ -152,7 +158,7 @@ def test_given_rows_in_a_mode_of_their_own_are_a_concern():
         (jnp.asarray([[-60.0]]), jnp.asarray([-5.0])),
     )
     blind = hm.estimate_log_partition(model, key=jax.random.key(1), method="importance")
-    assert blind.trusted and blind.ess > 65_000 and blind.pareto_k < 0.7
+    assert blind.trusted and blind.ess > 65_000 and blind.pareto_k == -1
     rows = place + np.random.default_rng(0).normal(size=(100, 3)) / 20
     found = hm.estimate_log_partition(
         model, key=jax.random.key(1), method="importance", starts=jnp.asarray(rows)
@@ -193,7 +199,7 @@ def test_samples_have_the_shares_of_modes_far_apart(seed):
     assert diagnostics.trusted and diagnostics.way == "importance"
     assert diagnostics.n_proposals >= 16 * n and diagnostics.ess > n
     assert diagnostics.kernel == "Alternate(HMC)"
-    assert 0.1 < diagnostics.jump_acceptance <= 1 and diagnostics.acceptance > 0.5
+    assert 0.1 < (diagnostics.jump_acceptance or 0.0) <= 1 and diagnostics.acceptance > 0.5
 
 
 def test_the_residual_moves_the_shares():

@@ -142,8 +142,13 @@ def _direct_evidence(direct: AnnealedEstimate, shape: float) -> Evidence:
 def _bridged_evidence(
     evidence: Evidence, direct: AnnealedEstimate, bridged: Bridge, n_units: int, own: _End
 ) -> Evidence:
-    """The better of both estimates, with an interval that holds those of both."""
-    low, high = interval(bridged.value, bridged.standard_error, n_units)
+    """The better of both estimates, with an interval that holds those of both.
+
+    Chains that start at resampled draws share the error of their weights until they have forgotten it: the standard error is the
+    larger one of both.
+    """
+    error = max(direct.standard_error, bridged.standard_error)
+    low, high = interval(bridged.value, error, n_units)
     concerns = []
     allowed = SIGMAS * float(np.hypot(direct.standard_error, bridged.standard_error)) + ROUNDING
     if not abs(bridged.value - direct.value) <= allowed:
@@ -152,16 +157,17 @@ def _bridged_evidence(
         )
     if not own.acceptance >= LOWEST_ACCEPTANCE:
         concerns.append(f"the chains hardly moved (acceptance {own.acceptance:.2f})")
-    if bridged.standard_error < direct.standard_error:
-        evidence = replace(evidence, value=bridged.value, standard_error=bridged.standard_error)
+    better = min(direct, bridged, key=lambda found: found.standard_error)
     return replace(
         evidence,
+        value=better.value,
         low=min(evidence.low, low),
         high=max(evidence.high, high),
+        standard_error=error,
         facts=(
             f"importance sampling by {direct.n_chains} draws of the base, Pareto k {evidence.pareto_k:.2f}, and "
             f"bridge sampling to {N_CHAINS} chains of the model, {own.jump_acceptance:.0%} of their jumps "
-            f"accepted, standard error {evidence.standard_error:.3f} nats"
+            f"accepted, standard error {error:.3f} nats"
         ),
         concerns=(*evidence.concerns, *concerns),
     )

@@ -55,7 +55,9 @@ def test_fingerprints_are_of_names_and_values():
 @pytest.mark.parametrize("feature_map", ["identity", "mlp", "residual", "fourier"])
 def test_every_feature_map_comes_back(feature_map, rows, tmp_path):
     table = rows[:, :2]
-    estimator = DensityEstimator(4, feature_map, width=4, effort="quick", base="gaussian").fit(table)
+    estimator = DensityEstimator(4, feature_map, width=4, effort="quick", base="gaussian").fit(
+        table
+    )
     estimator.save(tmp_path / "m.safetensors")
     loaded = hm.load(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(loaded.score_samples(table), estimator.score_samples(table))

@@ -17,7 +17,6 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import harmonium as hm
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators import DensityEstimator
-from harmonium.inference.density import untrained
 
 # These fit tables of shapes or types of their own, and each compiles anew.
 SLOW_CHECKS = {

@@ -30,7 +30,7 @@ def test_help_has_an_example_on_a_line_of_its_own(command, capsys, monkeypatch):
     assert lines[after - 2] == "" and lines[after] == ""
 
 
-@pytest.mark.parametrize("choice", ["auto", "likelihood", "full", "3000"])
+@pytest.mark.parametrize("choice", ["auto", "normal", "full", "1500"])
 def test_the_help_of_fit_tells_its_defaults(choice, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert call("fit", "--help") == 0
@@ -61,6 +61,7 @@ ADVICE = {
     "few rows": ("a,b\n1,2\n3,4\n", (), "at least 8 rows; got 2."),
     "no updates": (NUMBERS, ("--updates", "0"), "error: --updates: expected a whole number"),
     "no objective": (NUMBERS, ("--objective", "odd"), "error: --objective: expected one of"),
+    "no effort": (NUMBERS, ("--effort", "odd"), "error: --effort: expected one of"),
 }  # fmt: skip
 
 

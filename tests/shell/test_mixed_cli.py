@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     rows.mask(holes).to_csv(folder / "table.csv", index=False)
     code = call(
         "fit", folder / "table.csv", "-o", folder / "run", "--updates", 20, "--hidden", 6, "--no-report",
-        "--feature-map", "identity", "--kind", "zip=categorical",
+        "--effort", "quick", "--kind", "zip=categorical",
     )  # fmt: skip
     assert code == 0
     return folder
@@ -104,7 +104,7 @@ def test_detected_rows_have_reasons_in_words(folder):
 def test_large_tables_are_sampled(folder, tmp_path, capsys):
     code = call(
         "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6, "--no-report",
-        "--feature-map", "identity", "--no-detector", "--max-rows", 100,
+        "--base", "gaussian", "--no-detector", "--max-rows", 100,
     )  # fmt: skip
     assert code == 0 and "100 of 150 rows at a time" in capsys.readouterr().err
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

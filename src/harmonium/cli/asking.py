@@ -156,7 +156,8 @@ def sample(
         print_csv(rows, fields)
     else:
         print(f"{n} rows -> {output}")
-    errors.print(
+    chains = (
         f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains, {diagnostics.n_ancestors} of them of "
-        f"different starts: acceptance {diagnostics.acceptance:.2f}. {diagnostics.verdict}"
+        f"different starts: acceptance {diagnostics.acceptance:.2f}. "
     )
+    errors.print(("" if diagnostics.way == "exact" else chains) + diagnostics.verdict)

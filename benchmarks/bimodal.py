@@ -75,10 +75,12 @@ def fitted_row(name: str, negatives: hm.WeightedPopulation | hm.PersistentChains
     model = hm.Harmonium(2, 16, feature_map=feature_map, key=jax.random.key(3))
     objective = hm.MaximumLikelihood(negatives)
     fitted = hm.fit(model, rows, key=jax.random.key(4), objective=objective, n_updates=1000)
+    # None where the base was kept.
+    found = fitted.diagnostics
     return {
         "fit with": name,
-        "R-hat": fitted.diagnostics.r_hat,
-        "R-hat between starts": fitted.diagnostics.start_r_hat,
+        "R-hat": float("nan") if found is None else found.r_hat,
+        "R-hat between starts": float("nan") if found is None else found.start_r_hat,
         "verdict": fitted.verdict,
     }
 

@@ -180,8 +180,8 @@ def test_the_density_of_a_mixed_table_integrates_to_one(of_mixed, has_residual):
     density = of_mixed[has_residual]
     assert density.coordinates.marginals.kinds[2] == "levels"
     assert density.coordinates.fine.tolist() == [True, False, False]
-    x, widths = nodes_of(density, 0)
-    counts = np.arange(121.0)
+    x, widths = nodes_of(density, 0, n=120, half_width=6.0)
+    counts = np.arange(61.0)
     total = 0.0
     for color in range(3):
         rows = np.array(list(itertools.product(x, counts, [float(color)])))

@@ -26,6 +26,9 @@ from harmonium.learning import (
     WeightedPopulation,
     fit,
 )
+from harmonium.learning.negatives import training_kernel, training_steps
+from harmonium.model import with_wide_component
+from harmonium.sampling import MALA, Alternate, BlockGibbs
 
 SOURCES = {
     "WeightedPopulation": WeightedPopulation(n_chains=64, steps_per_update=2),
@@ -207,3 +210,33 @@ def test_first_chains_are_annealed_where_the_model_is_far_from_its_base(scale, a
     assert error < 5 * spread + (0.5 if annealed else 1e-9)
     # Chains that have not moved know no correlation.
     assert bool(jnp.any(carry.correlation != 0)) == annealed
+
+
+def on_a_mixture(model, scale):
+    """The model on a mixture base, with its weights scaled."""
+    based = brute.on_mixture(model, with_wide_component(brute.random_mixture(2)))
+    return eqx.tree_at(lambda m: m.weights, based, scale * model.weights)
+
+
+def test_kernels_jump_where_the_base_has_modes_at_the_same_cost():
+    deep = brute.deep_model("bernoulli")
+    kernels = [training_kernel(m) for m in (deep, on_a_mixture(deep, 1.0), on_a_mixture(MODEL, 1))]
+    assert [type(kernel) for kernel in kernels] == [MALA, Alternate, BlockGibbs]
+    assert kernels[1].n_moves == 3
+    assert [training_steps(kernel) for kernel in kernels] == [5, 1, 5]
+
+
+def test_first_chains_are_resampled_draws_of_a_base_that_is_not_too_far():
+    near = on_a_mixture(MODEL, 0.6)
+    source = WeightedPopulation(n_chains=512)
+    carry = source.init(jax.random.key(0), near, ROWS)
+    log_weights = np.asarray(carry.log_weights)
+    assert np.ptp(log_weights) == 0 and log_weights.shape == (2, 512)
+    # They were picked from more draws than there are chains, and not moved.
+    assert int(jnp.max(carry.ancestors)) >= 512
+    assert not np.any(np.asarray(carry.correlation))
+    exact = brute.Mixture(near)
+    value, _ = source.log_partition(near, carry)
+    assert abs(float(value) - exact.log_partition) < 0.1
+    rows = np.asarray(carry.states.position).reshape(-1, 2)
+    brute.assert_within(rows, exact.mean, label="mean")

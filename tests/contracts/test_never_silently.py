@@ -112,7 +112,7 @@ def test_chains_that_do_not_move_are_told():
 
 def test_hidden_units_that_never_react_are_told():
     bias = MODEL.hidden_bias.at[1:].set(-80.0)
-    result = train(eqx.tree_at(lambda m: m.hidden_bias, MODEL, bias))
+    result = train(eqx.tree_at(lambda m: m.hidden_bias, MODEL, bias), n_updates=240)
     assert result.kept_update > 0
     assert "67% of the hidden units hardly react" in result.verdict
 

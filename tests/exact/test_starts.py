@@ -37,20 +37,26 @@ def test_few_rows_are_all_picked_and_starts_may_differ_in_number():
 
 
 @pytest.mark.parametrize("uneven", [(384.0, np.nan), (np.nan, 384.0), (384.0, 1.0)])
-def test_one_uneven_first_population_is_enough_to_anneal(monkeypatch, uneven):
-    jump = negatives._jump
-    annealed = []
+@pytest.mark.parametrize("far", [False, True])
+def test_one_uneven_first_population_is_enough_to_start_both_anew(monkeypatch, uneven, far):
+    """At resampled draws of the base; annealed, both again, where too few of those are effective for one."""
+    jump, resample, anneal = negatives._jump, negatives._resampled, negatives.anneal_population
+    resampled, annealed = [], []
 
     def told_to_be_uneven(*arguments):
         return jump(*arguments)[0], jnp.asarray(uneven)
 
-    def noted(*arguments):
+    def noted_resampling(*arguments):
+        resampled.append(arguments)
+        return None if far and len(resampled) == 2 else resample(*arguments)
+
+    def noted_annealing(*arguments):
         annealed.append(arguments)
         return anneal(*arguments)
 
-    anneal = negatives.anneal_population
     monkeypatch.setattr(negatives, "_jump", told_to_be_uneven)
-    monkeypatch.setattr(negatives, "anneal_population", noted)
+    monkeypatch.setattr(negatives, "_resampled", noted_resampling)
+    monkeypatch.setattr(negatives, "anneal_population", noted_annealing)
     model = Harmonium(2, 3, key=jax.random.key(1))
     WeightedPopulation().init(jax.random.key(0), model, jnp.zeros((8, 2)))
-    assert len(annealed) == 2
+    assert len(resampled) == 2 and len(annealed) == (2 if far else 0)

@@ -243,7 +243,7 @@ def test_traces_are_what_their_names_say():
     # With one visible unit a projection is s (x - mean of x), so x can be had back from it.
     model = two_modes(2, n_visible=1)
     positions = jnp.asarray(draws_by_mode(model)[0])
-    traces, acceptance = trace_chains(jax.random.key(1), model, MALA(0.3), positions, 10, 20, 2)
+    traces, acceptance, _ = trace_chains(jax.random.key(1), model, MALA(0.3), positions, 10, 20, 2)
     flat = {name: np.asarray(trace).ravel() for name, trace in traces.items()}
     directions = {"visible units, direction 1", "hidden means, direction 1"}
     assert set(flat) == {"free energy", "|x|²"} | directions
@@ -322,7 +322,9 @@ def test_numbers_are_those_of_the_trace():
     result = diagnose_chains(jax.random.key(1), model, MALA(0.2), starts, n_steps=101, thin=3)
     # 16 draws of every third step, and the other 53 steps as burn-in.
     positions = jnp.concatenate(list(starts.values()))
-    traces, acceptance = trace_chains(jax.random.key(1), model, MALA(0.2), positions, 53, 16, 3)
+    traces, acceptance, jumps = trace_chains(
+        jax.random.key(1), model, MALA(0.2), positions, 53, 16, 3
+    )
     named = {name: np.asarray(trace).T for name, trace in traces.items()}
     r_hats = {name: r_hat_by_definition(trace) for name, trace in named.items()}
     assert result.worst == max(r_hats, key=r_hats.get)
@@ -336,6 +338,7 @@ def test_numbers_are_those_of_the_trace():
     assert (result.bulk_ess, result.tail_ess) == (bulk, tail)
     assert result.autocorrelation_time == pytest.approx(32 * 16 * 3 / bulk)
     assert result.acceptance == float(acceptance)
+    assert math.isnan(result.jump_acceptance) and math.isnan(float(jumps))
     gaps = [abs(t[:16].mean() - t[16:].mean()) / t.std() for t in named.values()]
     assert result.start_gaps == pytest.approx({"left": max(gaps), "right": max(gaps)})
 

@@ -57,8 +57,9 @@ def test_every_method_agrees_with_the_exact_value(name, method, estimates):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_methods_are_different_estimates(name, estimates):
-    values = {estimates[name, method].value for method in ("ais", "reverse_ais", "bar")}
-    assert len(values) == 3
+    # Values may be one: those below the bound of all hidden states seen, which is exact, are raised to it.
+    errors = {estimates[name, method].standard_error for method in ("ais", "reverse_ais", "bar")}
+    assert len(errors) == 3
 
 
 def test_rows_can_be_given_as_starts(estimates):

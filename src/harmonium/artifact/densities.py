@@ -1,7 +1,7 @@
 """A fitted density as a header and arrays, and back."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ _CANDIDATE = ("name", "score", "standard_error")
 MOST_CANDIDATES = 1000
 _CHOSEN = ("base", "n_components", "marginals", "residual", "candidates", "stages")
 _ENDS = ("lowest", "highest")
-_LOG_PARTITION = ("value", "low", "high", "standard_error", "ess", "method", "verdict", "trusted")
+_LOG_PARTITION = tuple(field.name for field in fields(LogPartition))
 
 
 class StoredDensity(NamedTuple):
@@ -166,4 +166,5 @@ def _build_log_partition(config: Config) -> LogPartition:
         method=text(config, "method"),
         verdict=text(config, "verdict"),
         trusted=flag(config, "trusted"),
+        pareto_k=None if config["pareto_k"] is None else number(config, "pareto_k"),
     )

@@ -16,10 +16,8 @@ from harmonium.data import (
     LongTable,
     Pools,
     Table,
-    log_interval_mass,
-    spread,
 )
-from harmonium.data.intervals import log_normal_density
+from harmonium.inference.body_family import choose_family, point_log_weights
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.density import Density, untrained
@@ -116,9 +114,10 @@ def fit_density(
     kept, held_out = split.training, split.held_out
     _log.info("fitting the marginals")
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
-    coordinates = Coordinates.fit(
-        columns, kept, body=settings.marginals, shape=settings.whitening, rng=rng
-    )
+    body = settings.marginals
+    if body == "auto":
+        body = choose_family(columns, kept, shape=settings.whitening, rng=rng)
+    coordinates = Coordinates.fit(columns, kept, body=body, shape=settings.whitening, rng=rng)
     n_copies = count_copies(coordinates, kept)
     _log.info("choosing the base")
     choice, base = _fit_base(coordinates, kept, n_copies, settings, rng)
@@ -138,8 +137,8 @@ def fit_density(
             )
             supply = partial(_pool, dealt, coordinates, rows, n_copies, settings.seed)
         shifts = {
-            "train_log_likelihood": _shift(coordinates, kept),
-            "validation_log_likelihood": _shift(coordinates, held_out),
+            "train_log_likelihood": float(point_log_weights(coordinates, kept).mean()),
+            "validation_log_likelihood": float(point_log_weights(coordinates, held_out).mean()),
         }
         result = _train(
             density.model,
@@ -295,16 +294,6 @@ def _seconds_left(settings: DensitySettings, spent: float, n_stages: int) -> flo
     if settings.time_budget is None:
         return None
     return max((settings.time_budget - spent) / n_stages, 1e-3)
-
-
-def _shift(coordinates: Coordinates, values: np.ndarray) -> float:
-    """From the log-density of a point in model units to that of its row, on average."""
-    bounds = coordinates.bounds(values)
-    wide = ~(bounds.is_point | bounds.is_open)
-    points = spread(bounds, 0.5)
-    inside = np.where(wide, log_interval_mass(bounds) - log_normal_density(points), 0.0)
-    measure = coordinates.log_measure(values) + np.nansum(inside, axis=1)
-    return float(np.mean(measure + coordinates.log_rule(values))) + coordinates.whitening.log_det
 
 
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:

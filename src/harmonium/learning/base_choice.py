@@ -1,4 +1,4 @@
-"""Which base a model gets: the Gaussian, or a mixture of what size, by rows held out from its fit."""
+"""Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out."""
 
 import time
 from dataclasses import dataclass, replace
@@ -14,8 +14,9 @@ from harmonium.model.mixture_rows import completion_work
 SIZES = (1, 2, 4, 8, 16, 32, 64, 96)
 # Rows of every column that a component needs for a covariance of its own, also where it is shrunk.
 LEAST_ROWS_PER_COMPONENT = 8
-# Covariances are tied by so many rows per column.
-SHRINKAGES = (0.0, 1.0, 4.0, 16.0)
+# Covariances are tied by so many rows per column. The search begins with the second of these, or
+# with the last where there are fewer rows per column than this: loose covariances lose the clusters.
+SHRINKAGES, LOOSE_ROWS_PER_COLUMN = (0.0, 1.0, 4.0, 16.0, np.inf), 40
 FLOORS = (1e-3, 1e-2, 3e-2)
 # With more columns, covariances of these parts of the full rank are tried, too.
 MOST_FULL_COLUMNS, RANK_PARTS = 30, (8, 3)
@@ -166,7 +167,9 @@ class _Search:
         self._try(MixtureSettings(1))
         # One covariance is drawn to a multiple of the identity.
         self._try(MixtureSettings(1, shrinkage=np.inf))
-        failures, place = 0, 1
+        n_rows, n_visible = self.rows.shape
+        is_loose = n_rows >= LOOSE_ROWS_PER_COLUMN * n_visible
+        failures, place = 0, 1 if is_loose else len(SHRINKAGES) - 1
         for size in self._sizes(largest):
             if failures == PATIENCE or self._is_late:
                 break
@@ -194,11 +197,16 @@ class _Search:
             shrinkage = SHRINKAGES[place] * self.rows.shape[1]
             return self._try(MixtureSettings(size, shrinkage=shrinkage), start)
 
-        first = attempt(place)
-        if place > 0 and attempt(place - 1, first).mean > first.mean:
-            return place - 1
-        if place + 1 < len(SHRINKAGES) and attempt(place + 1, first).mean > first.mean:
-            return place + 1
+        best = attempt(place)
+        for step in (-1, 1):
+            begun = place
+            while 0 <= place + step < len(SHRINKAGES):
+                tried = attempt(place + step, best)
+                if tried.mean <= best.mean:
+                    break
+                best, place = tried, place + step
+            if place != begun:
+                break
         return place
 
     def _choose_rank(self) -> None:
@@ -265,4 +273,5 @@ def _gaussian_log_density(rows: Rows) -> Scores:
 
 
 def _candidate(name: str, scores: Scores) -> Candidate:
-    return Candidate(name, float(scores.mean()), float(scores.std(ddof=1)) / len(scores) ** 0.5)
+    spread = float(scores.std(ddof=1)) if len(scores) > 1 else np.inf
+    return Candidate(name, float(scores.mean()), spread / len(scores) ** 0.5)

@@ -172,8 +172,10 @@ def conclude(trained: Trained) -> FitResult:
     chosen = choose(trained.key_final, trainer, candidates, late=trained.is_late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
-    _log.info("comparing chains from several starts")
-    diagnostics = trainer.check(jax.random.fold_in(trained.key_check, 0), chosen.state)
+    diagnostics = None
+    if not chosen.is_base:
+        _log.info("comparing chains from several starts")
+        diagnostics = trainer.check(jax.random.fold_in(trained.key_check, 0), chosen.state)
     verdict = judge(history, log_partition, diagnostics, kept_update=kept, is_base=chosen.is_base)
     if trained.was_stopped:
         verdict += f" Training was stopped on request, after {course.update} of {trained.n_updates} updates."

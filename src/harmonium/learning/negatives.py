@@ -11,9 +11,16 @@ import jax.numpy as jnp
 from harmonium.learning.devices import check_even, split
 from harmonium.model import Harmonium, Path, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
-from harmonium.sampling import MALA, AbstractKernel, BlockGibbs
+from harmonium.sampling import MALA, AbstractKernel, Alternate, BlockGibbs
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
 from harmonium.sampling.diagnostics import autocorrelation_time, lagged_correlation
+from harmonium.sampling.importance import (
+    LARGEST_PARETO_K,
+    draw_weighted,
+    pareto_k,
+    population_from_base,
+)
+from harmonium.sampling.independence import alternating
 from harmonium.sampling.population import (
     Population,
     anneal_population,
@@ -27,8 +34,12 @@ from harmonium.typing import Batch, PerChain, Positions, RandomKey, Scalar
 
 Metrics = dict[str, Scalar]
 
-# Effective share of the first chains from which on they need not be annealed to the model.
+# Effective share of the first chains from which on their weights are left to them.
 EVEN = 0.5
+# Draws of the base for each of the first chains, where they are resampled.
+PROPOSALS = 16
+MOVES_PER_UPDATE = 5
+MOVES_BETWEEN_JUMPS = 3
 
 
 class Negatives(NamedTuple):
@@ -87,21 +98,23 @@ class WeightedPopulation(AbstractNegatives):
     Two populations of `n_chains` each follow the model (theory, section 8). The learners supply the
     gradient; the monitors never enter it, and the running log Z is theirs alone: an update raises F
     exactly at the chains that made its gradient, which pulls the learners' own estimate low.
+    `steps_per_update` of the kernel are made at every update; unless given, so many that they cost about as much as five moves.
     """
 
     kernel: AbstractKernel | None = None
     n_chains: int = eqx.field(static=True, default=384)
-    steps_per_update: int = eqx.field(static=True, default=5)
+    steps_per_update: int | None = eqx.field(static=True, default=None)
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
-        """Exact draws of the base, reweighted to a model close to it, annealed to any other."""
+        """Exact draws of the base, weighted for a model close to it, resampled for one less close, annealed to any other."""
         check_even("n_chains", self.n_chains)
         kernel = training_kernel(model) if self.kernel is None else self.kernel
         return _split(_first_populations(key, centered_path(model, data), kernel, self.n_chains))
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Population) -> Draw:
         """Reweight to the model, resample where needed, move."""
-        populations = _split(follow_all(key, carry, model, n_steps=self.steps_per_update))
+        n_steps = self.steps_per_update or training_steps(carry.kernel)
+        populations = _split(follow_all(key, carry, model, n_steps=n_steps))
         learners, monitors = _unstack(populations)
         metrics = {
             # Of a kernel with several levels, that of the model itself.
@@ -144,8 +157,21 @@ def _first_populations(
     if bool(jnp.all(ess >= EVEN * n_chains)):
         return jumped
     keys = jax.random.split(key_anneal)
-    annealed = [anneal_population(key, path, kernel, n_chains) for key in keys]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *annealed)
+    started = [_resampled(key, path, kernel, n_chains) for key in keys]
+    if any(population is None for population in started):
+        started = [anneal_population(key, path, kernel, n_chains) for key in keys]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *started)
+
+
+def _resampled(
+    key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
+) -> Population | None:
+    """Chains at resampled draws of the base of a path; None unless as many of those are effective, with a light tail."""
+    key_draw, key_resample = jax.random.split(key)
+    draws = draw_weighted(key_draw, path, PROPOSALS * n_chains)
+    if draws.ess() < n_chains or pareto_k(draws.log_weights) >= LARGEST_PARETO_K:
+        return None
+    return population_from_base(key_resample, path, kernel, draws, n_chains)
 
 
 @eqx.filter_jit
@@ -162,8 +188,16 @@ def _jump(
 
 
 def training_kernel(model: Harmonium) -> AbstractKernel:
-    """Exact block Gibbs where the feature map is affine, MALA otherwise."""
-    return BlockGibbs() if model.is_affine else MALA()
+    """Exact block Gibbs where the feature map is affine, MALA otherwise, with jumps where the base has modes."""
+    if model.is_affine:
+        return BlockGibbs()
+    return alternating(MALA(), MOVES_BETWEEN_JUMPS) if model.base.has_modes else MALA()
+
+
+def training_steps(kernel: AbstractKernel) -> int:
+    """Steps of a kernel per update that cost about as much as five moves: one, where each holds three and a jump."""
+    moves = kernel.n_moves + 1 if isinstance(kernel, Alternate) else 1
+    return max(1, round(MOVES_PER_UPDATE / moves))
 
 
 def _unstack(populations: Population) -> tuple[Population, Population]:
@@ -190,7 +224,7 @@ class PersistentChains(AbstractNegatives):
 
     kernel: AbstractKernel | None = None
     n_chains: int = eqx.field(static=True, default=512)
-    steps_per_update: int = eqx.field(static=True, default=5)
+    steps_per_update: int | None = eqx.field(static=True, default=None)
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> _Chains:
         """Chains at exact draws of the base."""
@@ -200,7 +234,8 @@ class PersistentChains(AbstractNegatives):
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains) -> Draw:
         """Move the chains on with the current model."""
-        negatives, chains, metrics = _move_unweighted(key, model, carry, self.steps_per_update)
+        n_steps = self.steps_per_update or training_steps(carry.kernel)
+        negatives, chains, metrics = _move_unweighted(key, model, carry, n_steps)
         return Draw(negatives, negatives, chains, metrics)
 
     def log_partition(self, model: Harmonium, carry: _Chains) -> tuple[Scalar, Scalar]:
@@ -220,7 +255,7 @@ class DataStartedChains(AbstractNegatives):
     """
 
     kernel: AbstractKernel | None = None
-    steps_per_update: int = eqx.field(static=True, default=5)
+    steps_per_update: int | None = eqx.field(static=True, default=None)
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> AbstractKernel:
         """Only the kernel is carried, for its adapted step size."""
@@ -229,7 +264,8 @@ class DataStartedChains(AbstractNegatives):
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: AbstractKernel) -> Draw:
         """Move a copy of the batch for `steps_per_update` steps."""
         chains = _Chains(carry, batch)
-        negatives, chains, metrics = _move_unweighted(key, model, chains, self.steps_per_update)
+        n_steps = self.steps_per_update or training_steps(carry)
+        negatives, chains, metrics = _move_unweighted(key, model, chains, n_steps)
         return Draw(negatives, negatives, chains.kernel, metrics)
 
     def log_partition(self, model: Harmonium, carry: AbstractKernel) -> tuple[Scalar, Scalar]:

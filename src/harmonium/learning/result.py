@@ -41,8 +41,11 @@ class FitResult:
     log_partition: LogPartition
     verdict: str
     trusted: bool
-    diagnostics: ChainDiagnostics
-    """Chains of the returned model, parameters frozen: do starts from data, population and base agree?"""
+    diagnostics: ChainDiagnostics | None
+    """Chains of the returned model, parameters frozen: do starts from data, population and base agree?
+
+    None where the base is returned, which needs no chains.
+    """
     kept_update: int
     """The update after which the returned state stood; 0 is the start, or the Gaussian fit."""
     carry: Any
@@ -52,27 +55,30 @@ class FitResult:
 def judge(
     history: tuple[Record, ...],
     log_partition: LogPartition,
-    diagnostics: ChainDiagnostics,
+    diagnostics: ChainDiagnostics | None,
     *,
     kept_update: int,
     is_base: bool,
 ) -> str:
     """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the way.
 
-    `kept_update` tells which state is returned, 0 being the start, and `is_base` that the model without interaction is.
+    `kept_update` tells which state is returned, 0 being the start, and `is_base` that
+    the model without interaction is. Without `diagnostics` nothing is said of chains.
     """
-    kept = _record_of(history, kept_update)
-    concerns = _chain_concerns(kept, diagnostics) if kept_update > 0 else []
-    concerns += _unit_concerns(kept) if kept_update > 0 else []
-    equilibrium = diagnostics.describe()
-    if log_partition.trusted and not diagnostics.agrees:
-        equilibrium += " log Z does not rest on these chains."
+    concerns, equilibrium = [], []
+    if diagnostics is not None:
+        kept = _record_of(history, kept_update)
+        concerns += _chain_concerns(kept, diagnostics) if kept_update > 0 else []
+        concerns += _unit_concerns(kept) if kept_update > 0 else []
+        equilibrium.append(diagnostics.describe())
+        if log_partition.trusted and not diagnostics.agrees:
+            equilibrium.append("log Z does not rest on these chains.")
     events = [str(record["event"]) for record in history if record["event"]]
     notes = [f"{len(events)} repair(s) in training; the last: {events[-1]}"] if events else []
     first = [f"{START_KEPT}."] if kept_update == 0 else []
     first = [f"{BASE_KEPT}."] if is_base else first
     remarks = [f"{text}." for text in concerns + notes]
-    return " ".join([*first, log_partition.verdict, equilibrium, *remarks])
+    return " ".join([*first, log_partition.verdict, *equilibrium, *remarks])
 
 
 def _record_of(history: tuple[Record, ...], update: int) -> Record:

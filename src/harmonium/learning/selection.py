@@ -59,6 +59,11 @@ def choose(
     differences: otherwise the simpler model is kept.
     """
     best, last = candidates.best, candidates.last
+    base = _rate_base(trainer, candidates.start)
+    # No fresh estimate is needed where the running one, which leans low, sees no gain.
+    hoped = _rate_by_running(trainer, best)
+    if hoped is not None and not beats(hoped, base.log_likelihoods):
+        return base
     key_best, key_last = jax.random.split(key)
     rated = [_rate(key_best, trainer, best)]
     is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
@@ -66,7 +71,6 @@ def choose(
     if not (is_done or late):
         rated.append(_rate(key_last, trainer, last))
     trained = max(rated, key=lambda own: (own.log_partition.trusted, own.log_likelihood))
-    base = _rate_base(trainer, candidates.start)
     is_better = beats(trained.log_likelihoods, base.log_likelihoods)
     return trained if trained.log_partition.trusted and is_better else base
 
@@ -87,6 +91,12 @@ def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
         trainer.combine(state.averaged), key=key, starts=trainer.held_out.completed[:MAX_STARTS]
     )
     return _chosen(trainer, state, log_partition)
+
+
+def _rate_by_running(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"] | None:
+    """Log-likelihoods of the validation rows by the running log Z, (rows,); None if there is none."""
+    running = float(trainer.evaluate(state)["running_log_partition"])
+    return -_free_energies(trainer, state) - running if math.isfinite(running) else None
 
 
 def _rate_base(trainer: Trainer, state: State) -> Chosen:

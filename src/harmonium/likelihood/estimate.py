@@ -1,5 +1,6 @@
 """log Z with its uncertainty: one entry point for all methods."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -15,8 +16,9 @@ from harmonium.likelihood.annealed import (
     anneal_up,
     equally_weighted,
 )
+from harmonium.likelihood.importance import estimate_from_base
 from harmonium.likelihood.ladders import LadderEstimate, run_ladders
-from harmonium.likelihood.modes import Comparison, compare
+from harmonium.likelihood.modes import Comparison, compare, with_comparison
 from harmonium.likelihood.result import Evidence, LogPartition, exact_result, interval, judge
 from harmonium.model import (
     Harmonium,
@@ -31,11 +33,13 @@ from harmonium.sampling import AbstractKernel
 from harmonium.sampling.population import RESAMPLE_BELOW, Population, default_kernel
 from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.schedule import PathProfile, profile_path
-from harmonium.sampling.starts import SEARCH_CHAINS, find_modes, pick_evenly
+from harmonium.sampling.starts import find_modes, pick_evenly
 from harmonium.sampling.tuning import centered_path
 from harmonium.typing import Batch, Positions, RandomKey
 
-Method = Literal["auto", "exact", "quadrature", "ais", "reverse_ais", "bar", "smc"]
+_log = logging.getLogger(__name__)
+
+Method = Literal["auto", "exact", "quadrature", "importance", "ais", "reverse_ais", "bar", "smc"]
 
 MAX_AUTO_ENUMERATED_HIDDEN = 16
 TEMPERATURES = (100, 400, 1600, 6400)
@@ -44,9 +48,6 @@ LADDERS_PER_START = 16
 MIN_ROUND_TRIPS = 1.0
 # Weights of fewer effective chains tell nothing about their own error.
 MIN_ANNEALED_ESS = 20.0
-# Standard errors, and nats, by which an estimate may fall short of a bound that holds for certain.
-SIGMAS = 5.0
-ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,18 @@ def estimate_log_partition(
     """Log Z of a model in nats, with an interval and a verdict.
 
     "exact" enumerates hidden states (affine f) or integrates (n <= 2); "quadrature" integrates. The
-    others follow the path from the exact base (theory, section 6): "ais" anneals upwards, in
+    others come from the exact base (theory, section 6). "importance" weighs its draws and bridges to chains of the model;
+    it costs least, and is trusted only where the model is near to its base. The rest follow a path: "ais" anneals upwards, in
     expectation from below; "reverse_ais" anneals downwards from draws of replica exchange, from above;
     "smc" anneals upwards with resampling; "bar" bridges neighboring levels of replica exchange, started
-    from below and from above, and is the most accurate. "auto" is exact where that is cheap and "bar" elsewhere.
+    from below and from above, and is the most accurate. "auto" is exact where that is cheap, then "importance" where that can be
+    trusted, and "bar" elsewhere.
 
     `kernel` moves the chains, or the replicas of a ladder (default: block Gibbs for affine f, `HMC` otherwise).
     `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the number of
     temperatures grows until the effective sample size is half of the chains or 6400 are reached (stopping by
     its own weights costs an estimate a little of its unbiasedness). `starts` (rows, visible) are
-    positions in model units from which ladders of "bar" and "reverse_ais" begin as well, such as
+    positions in model units from which ladders of "bar" and "reverse_ais", and chains of "importance", begin as well, such as
     rows of the data: they guard against modes that the base does not lead to.
 
     All Monte-Carlo methods also look for mass elsewhere, by chains from dispersed starts. Raises
@@ -104,18 +107,25 @@ def estimate_log_partition(
         return exact_result(exact_log_partition(model), "exact")
     if method == "quadrature":
         return exact_result(quadrature_log_partition(model), "quadrature")
-    if method == "auto":
-        if (known := _cheaply_exact(model)) is not None:
-            return known
-        method = "bar"
+    if method == "auto" and (known := _cheaply_exact(model)) is not None:
+        return known
     key_find, key_profile, key_method = jax.random.split(key, 3)
     kernel = default_kernel(model) if kernel is None else kernel
     found, kernel = find_modes(key_find, model, kernel)
     rows = found if starts is None else jnp.asarray(starts, found.dtype)
     path = centered_path(model, rows)
+    if method in ("auto", "importance"):
+        result = _judged(_importance(key_method, path, kernel, found, starts), kernel)
+        if method == "importance" or result.trusted:
+            return result
+        _log.info("replica exchange: %s", result.verdict)
     profile = profile_path(key_profile, path, kernel)
     task = _Task(path, kernel, profile, n_chains, n_temperatures, found, starts)
-    evidence = _METHODS[method](key_method, task)
+    estimator = _METHODS["bar" if method == "auto" else method]
+    return _judged(estimator(key_method, task), kernel)
+
+
+def _judged(evidence: Evidence, kernel: AbstractKernel) -> LogPartition:
     if not kernel.is_exact:
         concern = f"{type(kernel).__name__} does not leave the levels invariant"
         evidence = replace(evidence, concerns=(*evidence.concerns, concern))
@@ -171,6 +181,15 @@ def _cheaply_exact(model: Harmonium) -> LogPartition | None:
         return None
 
 
+def _importance(
+    key: RandomKey, path: Path, kernel: AbstractKernel, found: Positions, starts: Batch | None
+) -> Evidence:
+    key_estimate, key_compare = jax.random.split(key)
+    from_base = estimate_from_base(key_estimate, path, kernel, found, starts)
+    comparison = compare(key_compare, path.model, found, from_base.draws)
+    return with_comparison(from_base.evidence, comparison)
+
+
 def _upwards(key: RandomKey, task: _Task, resample_below: float) -> Evidence:
     key_anneal, key_resample, key_compare = jax.random.split(key, 3)
 
@@ -185,7 +204,7 @@ def _upwards(key: RandomKey, task: _Task, resample_below: float) -> Evidence:
     comparison = compare(key_compare, task.path.model, task.found, draws)
     name = "sequential Monte Carlo" if resample_below > 0 else "annealed importance sampling"
     method = "smc" if resample_below > 0 else "ais"
-    return _with_comparison(_annealed_evidence(method, name, estimate), comparison)
+    return with_comparison(_annealed_evidence(method, name, estimate), comparison)
 
 
 def _ais(key: RandomKey, task: _Task) -> Evidence:
@@ -214,7 +233,7 @@ def _reverse_ais(key: RandomKey, task: _Task) -> Evidence:
     evidence = replace(
         evidence, low=min(evidence.low, bracket[1]), high=max(evidence.high, bracket[0])
     )
-    return _with_comparison(_with_travel(evidence, exchanged.ladders), exchanged.comparison)
+    return with_comparison(_with_travel(evidence, exchanged.ladders), exchanged.comparison)
 
 
 def _bar(key: RandomKey, task: _Task) -> Evidence:
@@ -235,7 +254,7 @@ def _bar(key: RandomKey, task: _Task) -> Evidence:
             "ladder"
         ),
     )
-    return _with_comparison(_with_travel(evidence, ladders), exchanged.comparison)
+    return with_comparison(_with_travel(evidence, ladders), exchanged.comparison)
 
 
 def _bracket(exchanged: _Exchanged) -> tuple[float, float]:
@@ -319,23 +338,3 @@ def _with_travel(evidence: Evidence, ladders: LadderEstimate) -> Evidence:
         "per ladder)"
     )
     return replace(evidence, concerns=(*evidence.concerns, concern))
-
-
-def _with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
-    """The evidence in the light of what chains from dispersed starts have found."""
-    concerns = list(evidence.concerns)
-    bound = comparison.lower_bound
-    if bound > evidence.value + SIGMAS * evidence.standard_error + ROUNDING:
-        concerns.append(
-            f"the hidden states that were visited alone give log Z of at least {bound:.2f}, more "
-            f"than the estimate of {evidence.value:.2f}"
-        )
-    # Nothing below the bound is possible; how far log Z exceeds it is as uncertain as before.
-    shift = max(bound - evidence.value, 0.0)
-    evidence = replace(evidence, value=evidence.value + shift, high=evidence.high + shift)
-    if comparison.n_elsewhere:
-        concerns.append(
-            f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in modes "
-            "that the estimate has not seen"
-        )
-    return replace(evidence, concerns=tuple(concerns))

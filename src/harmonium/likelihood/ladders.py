@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from harmonium.likelihood.bridge import Bridge, bridge
+from harmonium.likelihood.bridge import LARGEST_WORK, Bridge, bridge
 from harmonium.model import Harmonium, Path, base_log_partition
 from harmonium.sampling import AbstractKernel
 from harmonium.sampling.chains import ADAPTATION_RATE, run_chains
@@ -22,7 +22,6 @@ BLOCK = 200
 MAX_BLOCKS = 6
 GOOD_ERROR = 0.02
 GOOD_ROUND_TRIPS = 4.0
-LARGEST_WORK = 1e6
 
 
 class _Trace(NamedTuple):

@@ -6,7 +6,7 @@ never met by either, and then nothing in their weights tells. So chains are also
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -15,9 +15,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
+from harmonium.likelihood.result import Evidence
 from harmonium.model import Harmonium
 from harmonium.model.oracles import in_double, log_masses_of
-from harmonium.typing import Batch, Hidden, Positions, RandomKey, Visible
+from harmonium.sampling.starts import SEARCH_CHAINS
+from harmonium.typing import Batch, Hidden, PerRow, Positions, RandomKey, Visible
 
 HIDDEN_DRAWS = 8
 # Hidden units of which the states drawn cover what has mass.
@@ -30,6 +32,9 @@ CHANCE = 1e-5
 NEGLIGIBLE = 1.0
 # Two chains could be on their way still.
 FEWEST_ELSEWHERE = 3
+# Standard errors, and nats, by which an estimate may fall short of a bound that holds for certain.
+SIGMAS = 5.0
+ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,41 @@ def _count_elsewhere(
     # The first neighbor of a chain is itself.
     distances, neighbors = KDTree(found).query(found, k=n_neighbors + 1)
     among_chains = distances[:, -1] < to_draws
-    energy = np.asarray(_free_energies(model, jnp.asarray(found)))
+    of_found, of_draws = free_energies(model, jnp.asarray(found), jnp.asarray(draws))
     # The mean over a neighborhood: F of one position varies by much within a mode.
-    low = energy[neighbors].mean(axis=1) < NEGLIGIBLE + np.median(
-        np.asarray(_free_energies(model, jnp.asarray(draws)))
-    )
+    low = of_found[neighbors].mean(axis=1) < NEGLIGIBLE + np.median(of_draws)
     n_elsewhere = int(np.sum(among_chains & low))
     return n_elsewhere if n_elsewhere >= FEWEST_ELSEWHERE else 0
 
 
+def free_energies(
+    model: Harmonium, found: Positions, draws: Batch
+) -> tuple[Float[np.ndarray, "chains"], Float[np.ndarray, "batch"]]:
+    """F of what was found and of draws, in nats, by one compiled function."""
+    energies = np.asarray(_free_energies(model, jnp.concatenate([found, draws])))
+    return energies[: len(found)], energies[len(found) :]
+
+
 @eqx.filter_jit
-def _free_energies(model: Harmonium, positions: Positions):
+def _free_energies(model: Harmonium, positions: Batch) -> PerRow:
     return jax.vmap(model.free_energy)(positions)
+
+
+def with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
+    """The evidence in the light of what chains from dispersed starts have found."""
+    concerns = list(evidence.concerns)
+    bound = comparison.lower_bound
+    if bound > evidence.value + SIGMAS * evidence.standard_error + ROUNDING:
+        concerns.append(
+            f"the hidden states that were visited alone give log Z of at least {bound:.2f}, more "
+            f"than the estimate of {evidence.value:.2f}"
+        )
+    # Nothing below the bound is possible; how far log Z exceeds it is as uncertain as before.
+    shift = max(bound - evidence.value, 0.0)
+    evidence = replace(evidence, value=evidence.value + shift, high=evidence.high + shift)
+    if comparison.n_elsewhere:
+        concerns.append(
+            f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in modes "
+            "that the estimate has not seen"
+        )
+    return replace(evidence, concerns=tuple(concerns))

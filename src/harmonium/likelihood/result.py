@@ -14,7 +14,8 @@ class LogPartition:
     """An estimate of log Z in nats: value, 95 % interval, standard error, effective sample size.
 
     `low` and `high` are wider than `standard_error` alone where two estimates part. `verdict` says in
-    words whether log-densities may be quoted; `trusted` says it to programs.
+    words whether log-densities may be quoted; `trusted` says it to programs. `pareto_k` is the shape of the tail of
+    importance weights, None for other methods: below 0.5 their variance is finite, from 0.7 on they are not relied on.
     """
 
     value: float
@@ -25,6 +26,7 @@ class LogPartition:
     method: str
     verdict: str
     trusted: bool
+    pareto_k: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Evidence:
     ess: float
     facts: str
     concerns: tuple[str, ...] = ()
+    pareto_k: float | None = None
 
 
 def interval(value: float, standard_error: float, n_draws: int | float) -> tuple[float, float]:
@@ -81,6 +84,7 @@ def judge(evidence: Evidence) -> LogPartition:
         method=evidence.method,
         verdict=verdict,
         trusted=not concerns,
+        pareto_k=evidence.pareto_k,
     )
 
 

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, check_shape, describe
 from harmonium.model.mixture import Mixture
@@ -25,6 +26,10 @@ class ConditionalVisible(NamedTuple):
         """Exact independent draws, (n, visible)."""
         noise = jax.random.normal(key, (n, self.mean.shape[0]), self.mean.dtype)
         return self.mean[None, :] + jnp.sqrt(self.variance)[None, :] * noise
+
+    def from_noise(self, noise: Float[Array, "_"]) -> Visible:
+        """The draw made of visible + 1 independent standard normal numbers; the last one is left over."""
+        return self.mean + jnp.sqrt(self.variance) * noise[:-1]
 
 
 class AbstractBase(eqx.Module):
@@ -47,7 +52,7 @@ class AbstractBase(eqx.Module):
 
     @abstractmethod
     def conditional(self, tilt: Visible) -> ConditionalVisible | Mixture:
-        """The same density in the form that costs least: both have `mean`, `variance` and `sample(key, n)`."""
+        """The same density in the form that costs least: both have `mean`, `variance`, `sample(key, n)` and `from_noise(noise)`."""
 
 
 class GaussianBase(AbstractBase):

@@ -122,12 +122,17 @@ class Mixture(eqx.Module):
         chunks = jax.lax.map(lambda key: self._sample_chunk(key, CHUNK), keys)
         return chunks.reshape(-1, self.n_visible)[:n]
 
-    @full_precision
     def _sample_chunk(self, key: RandomKey, n: int) -> Positions:
-        key_component, key_noise = jax.random.split(key)
-        chosen = jax.random.categorical(key_component, self.log_weights, shape=(n,))
-        noise = jax.random.normal(key_noise, (n, self.n_visible), self.means.dtype)
-        return self.means[chosen] + jnp.einsum("nij,nj->ni", self.factors[chosen], noise)
+        noise = jax.random.normal(key, (n, self.n_visible + 1), self.means.dtype)
+        return jax.vmap(self.from_noise)(noise)
+
+    @full_precision
+    def from_noise(self, noise: Float[Array, "_"]) -> Visible:
+        """The draw made of visible + 1 standard normal numbers, of which the last picks the component."""
+        cumulative = jnp.cumsum(jnp.exp(self.log_weights))
+        point = jax.scipy.special.ndtr(noise[-1]) * cumulative[-1]
+        chosen = jnp.sum(point > cumulative[:-1])
+        return self.means[chosen] + self.factors[chosen] @ noise[:-1]
 
     @full_precision
     def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:

@@ -132,10 +132,11 @@ def fit_mixture(
 ) -> MixtureFit:
     """Fit to rows, NaN where a cell is missing.
 
-    Passes end when one gains less than `tolerance` nats per row. The first starts from `start` (without a wide component), else from rows dealt to k-means++ centers, where
-    missing cells stand at their means given the others under one Gaussian. The likelihood is that
-    of the observed cells, so cells have to be missing at random. Where many rows miss many cells, a
-    part of the rows is taken. Raises `InvalidInputError` for rows that cannot be fitted.
+    Passes end when one gains less than `tolerance` nats per row. The first one starts from `start`
+    (without a wide component), or from rows dealt to k-means++ centers; there, missing cells stand
+    at their means given the others under one Gaussian. The likelihood is that of the observed
+    cells, so cells have to be missing at random. Where many rows miss many cells, only some rows
+    are taken, at random. Raises `InvalidInputError` for rows that cannot be fitted.
     """
     _check_rows(rows, start)
     n_components = len(start.weights) if start else min(settings.n_components, len(rows))
@@ -171,7 +172,7 @@ def _first_fit(
     is_complete = not np.isnan(rows).any()
     variances = np.nanvar(rows, axis=0)
     typical = variances.mean() or 1.0
-    # A constant column gets some variance, which the passes take away again.
+    # A constant column gets some variance, which the first pass takes away again.
     spherical = np.diag(np.maximum(variances, 1e-6 * typical))
     gaussian = MixtureFit(np.ones(1), np.zeros((1, rows.shape[1])), spherical[None])
     if n_components == 1:
@@ -195,27 +196,28 @@ def _maximize(moments: Moments, settings: MixtureSettings) -> MixtureFit:
     means = moments[:, 0, 1:] / counts[:, None]
     squares = counts[:, None, None] * means[:, :, None] * means[:, None, :]
     scatter = moments[:, 1:, 1:] - squares
-    pooled = _towards_identity(scatter.sum(axis=0) / counts.sum(), counts.sum() - len(counts))
-    if np.isinf(settings.shrinkage):
-        covariances = pooled[None]
+    if settings.shrinkage == 0:
+        covariances = scatter / counts[:, None, None]
     else:
-        weight = counts[:, None, None] + settings.shrinkage
-        covariances = (scatter + settings.shrinkage * pooled) / weight
+        pooled = scatter.sum(axis=0) / counts.sum()
+        pooled = _towards_identity(pooled, counts.sum() - len(counts))
+        own = 0.0 if np.isinf(settings.shrinkage) else counts / (counts + settings.shrinkage)
+        own = np.broadcast_to(own, counts.shape)[:, None, None]
+        covariances = own * scatter / counts[:, None, None] + (1 - own) * pooled
     if settings.rank is not None and settings.rank < n_visible:
         covariances = _leading(covariances, settings.rank)
-    covariances = covariances + settings.floor * np.eye(n_visible)
-    covariances = np.broadcast_to(covariances, scatter.shape)
-    return MixtureFit(counts / counts.sum(), means, covariances)
+    floor = settings.floor * np.eye(n_visible)
+    return MixtureFit(counts / counts.sum(), means, covariances + floor)
 
 
 def _towards_identity(
     covariance: Float[np.ndarray, "visible visible"], n_rows: float
 ) -> Float[np.ndarray, "visible visible"]:
-    """A covariance drawn to a multiple of the identity as far as rows that were left out like it.
+    """A covariance mixed with a multiple of the identity, by the share that left-out rows prefer.
 
-    Their likelihood is that of Theiler ("The incredible shrinking covariance estimator",
-    Proceedings of SPIE 8391, 2012), where all rows lie at the mean distance. Unlike the share of
-    Ledoit and Wolf, this one minds small variances. An inverse exists also with few rows.
+    Their likelihood is the approximation of Theiler ("The incredible shrinking covariance
+    estimator", Proceedings of SPIE 8391, 2012), where all rows lie at the mean distance. Unlike the
+    share of Ledoit and Wolf, this one minds small variances. An inverse exists also with few rows.
     """
     n_visible, n_rows = len(covariance), max(n_rows, 2.0)
     variances = np.maximum(np.linalg.eigvalsh(covariance), 0.0)
@@ -257,7 +259,11 @@ def _affordable(
     if n_components * work.sum() <= MOST_WORK:
         return rows
     most = max(int(MOST_WORK / (n_components * work.mean())), 2 * n_visible + 100)
-    return rows[rng.permutation(n_rows)[:most]]
+    taken = rng.permutation(n_rows)[:most]
+    # Every column keeps an observed cell.
+    empty = np.isnan(rows[taken]).all(axis=0)
+    first_seen = np.argmin(np.isnan(rows[:, empty]), axis=0)
+    return rows[np.union1d(taken, first_seen)]
 
 
 def _check_rows(rows: Rows, start: MixtureFit | None) -> None:

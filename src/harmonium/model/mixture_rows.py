@@ -227,7 +227,7 @@ class _PatternBlock:
         self.pairs = n_visible * own[:, None] + own[None, :]
 
     def given(self, components: Components) -> "_Completed":
-        """Of component k with precision P: the missing cells have the precision P_mm given the others.
+        """Of a component with precision P, missing cells have the precision P_mm given the others.
 
         With e = x - m, and 0 where a cell is missing, they lie P_mm⁻¹ (P e)_m below their means,
         and the observed cells have the squared distance eᵀ P e - (P e)_mᵀ P_mm⁻¹ (P e)_m.

@@ -52,6 +52,17 @@ class Path(eqx.Module):
         """The model at beta = 0."""
         return _base(self)
 
+    @full_precision
+    def log_weight(self, x: Visible) -> Scalar:
+        """log of exp(-F(x)) / exp(-F_base(x)) in nats, by which a draw x of the base is weighted for the model.
+
+        U(x) drops out and is not evaluated: what is left is what the hidden units add, and what a center takes.
+        """
+        base, units = self.base, self.model.hidden_units
+        added = jnp.sum(units.log_normalizer(self.model.hidden_logits(x)))
+        added -= jnp.sum(units.log_normalizer(base.hidden_bias))
+        return added + (self.model.visible_bias - base.visible_bias) @ x
+
 
 @eqx.filter_jit
 def _base(path: Path) -> Harmonium:

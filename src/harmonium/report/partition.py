@@ -146,6 +146,9 @@ def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
             acceptance >= LOWEST_ACCEPTANCE,
         ),
     ]  # fmt: skip
+    jumps = number(found, "jump_acceptance")
+    if math.isfinite(jumps):
+        checks.append(Check("acceptance of jumps between modes", fixed(jumps), "", None))
     gaps = found.get("start_gaps") or {}
     return checks + [
         Check(

@@ -118,6 +118,7 @@ def _cell(code: float, cell: Any) -> str:
 def method_name(method: str) -> str:
     """The name of an estimator of log Z in full."""
     names = {
+        "importance": "importance sampling from the base",
         "bar": "bridge sampling",
         "ais": "annealed importance sampling",
         "reverse_ais": "reverse annealed importance sampling",

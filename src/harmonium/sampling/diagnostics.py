@@ -17,7 +17,8 @@ from jaxtyping import Array, Float
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
 from harmonium.sampling.chains import init_chains, run_chains
-from harmonium.sampling.kernel import AbstractKernel
+from harmonium.sampling.independence import name_of
+from harmonium.sampling.kernel import AbstractKernel, jump_acceptance
 from harmonium.typing import PerChain, Positions, RandomKey, Scalar
 
 # Stan's rule for "have mixed"; Vehtari et al. (2021) ask for 1.01, which short chains cannot show.
@@ -78,11 +79,13 @@ class ChainDiagnostics:
     """
     agrees: bool
     """Whether both R-hats are below 1.05 and the bulk effective sample size is at least 400."""
+    jump_acceptance: float = math.nan
+    """Share of the jumps by draws of the base that were accepted: whether chains travel; NaN for kernels that do not jump."""
 
     def describe(self) -> str:
         """The verdict in one to three plain sentences."""
         chains = f"{self.kernel} chains from {_listed(self.starts)}"
-        steps = f"{self.n_steps} steps"
+        steps = f"{self.n_steps} steps{self._jumps()}"
         worst = f"the {self.worst}" if self.worst[:1].isalpha() else self.worst
         if math.isnan(self.r_hat):
             if not self.worst:
@@ -102,6 +105,11 @@ class ChainDiagnostics:
             f"{chains} show no disagreement after {steps} ({r_hat}), but their {ess} is below "
             f"{ESS_AT_LEAST:.0f}, too small to tell. Try more steps or more chains."
         )
+
+    def _jumps(self) -> str:
+        if math.isnan(self.jump_acceptance):
+            return ""
+        return f" with {self.jump_acceptance:.0%} of their jumps accepted"
 
     def _disagreement(self) -> str:
         farthest = max(self.start_gaps, key=lambda start: self.start_gaps[start])
@@ -141,7 +149,9 @@ def diagnose_chains(
     positions = jnp.concatenate([jnp.asarray(rows, dtype) for rows in starts.values()])
     n_draws = n_steps // (2 * thin)
     n_burn_in = n_steps - n_draws * thin
-    traces, acceptance = trace_chains(key, model, kernel, positions, n_burn_in, n_draws, thin)
+    traces, acceptance, jumps = trace_chains(
+        key, model, kernel, positions, n_burn_in, n_draws, thin
+    )
     measured = {name: np.asarray(trace, float).T for name, trace in traces.items()}
     names = tuple(starts)
     return ChainDiagnostics(
@@ -150,7 +160,8 @@ def diagnose_chains(
         n_chains=positions.shape[0],
         n_steps=n_steps,
         starts=names,
-        kernel=type(kernel).__name__,
+        kernel=name_of(kernel),
+        jump_acceptance=float(jumps),
     )
 
 
@@ -163,24 +174,32 @@ def trace_chains(
     n_burn_in: int,
     n_draws: int,
     thin: int,
-) -> tuple[Traces, Scalar]:
-    """The quantities by which chains are compared, and the mean acceptance, after a burn-in."""
+) -> tuple[Traces, Scalar, Scalar]:
+    """The quantities by which chains are compared, and the mean acceptance of moves and of jumps, after a burn-in."""
     key_init, key_burn_in, key_draws = jax.random.split(key, 3)
     states = init_chains(key_init, model, kernel, positions)
     states = run_chains(key_burn_in, model, kernel, states, n_steps=n_burn_in).states
 
     def draw(states: Any, key: RandomKey):
-        moved = run_chains(key, model, kernel, states, n_steps=thin)
+        moved = run_chains(
+            key,
+            model,
+            kernel,
+            states,
+            n_steps=thin,
+            record=lambda states, info: jnp.mean(jump_acceptance(info)),
+        )
         position = moved.states.position
         hidden = jax.vmap(model.hidden_mean)(position)
-        drawn = (moved.states.free_energy, position, hidden, jnp.mean(moved.acceptance))
-        return moved.states, drawn
+        accepted = jnp.mean(moved.acceptance), jnp.mean(moved.trace)
+        return moved.states, (moved.states.free_energy, position, hidden, accepted)
 
     keys = jax.random.split(key_draws, n_draws)
-    _, (free_energy, visible, hidden, acceptance) = jax.lax.scan(draw, states, keys)
+    _, (free_energy, visible, hidden, accepted) = jax.lax.scan(draw, states, keys)
     traces = {"free energy": free_energy, "|x|²": jnp.sum(visible**2, axis=-1)}
     traces |= project(visible, "visible units", 1) | project(hidden, "hidden means", N_DIRECTIONS)
-    return traces, jnp.mean(acceptance)
+    acceptance, jumps = accepted
+    return traces, jnp.mean(acceptance), jnp.mean(jumps)
 
 
 def project(values: Float[Array, "draws chains units"], name: str, n_directions: int) -> Traces:

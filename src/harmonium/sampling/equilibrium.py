@@ -7,6 +7,7 @@ import jax
 
 from harmonium.model import Harmonium, sample_base
 from harmonium.sampling.diagnostics import ChainDiagnostics, diagnose_chains
+from harmonium.sampling.independence import Alternate, alternating
 from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.starts import pick_evenly
 from harmonium.typing import Positions, RandomKey
@@ -14,6 +15,9 @@ from harmonium.typing import Positions, RandomKey
 CHAINS_PER_START = 32
 N_STEPS = 1200
 THIN = 4
+# Steps of a move and a jump each, which forget sooner.
+N_JUMPING_STEPS = 600
+JUMPING_THIN = 3
 
 
 def check_equilibrium(
@@ -21,11 +25,17 @@ def check_equilibrium(
 ) -> ChainDiagnostics:
     """Run chains from each of the named starts and from exact draws of the base, and compare them.
 
-    Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than once if there are fewer. The kernel moves as it is: its step size
-    must be tuned.
+    Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than once if there are fewer. The kernel's step size
+    must be tuned. Where the base has modes, a jump between them follows every move (`Alternate`), for half of the steps; `jump_acceptance`
+    of the result tells whether chains travel. Kernels of several replicas move as they are.
     """
     key_pick, key_base, key_run = jax.random.split(key, 3)
     picked = pick_evenly(key_pick, tuple(starts.values()), CHAINS_PER_START)
     base = eqx.filter_jit(sample_base)(key_base, model, CHAINS_PER_START)
     named = dict(zip([*starts, "the base"], [*picked, base], strict=True))
+    jumping = alternating(kernel, 1) if model.base.has_modes else kernel
+    if isinstance(jumping, Alternate):
+        return diagnose_chains(
+            key_run, model, jumping, named, n_steps=N_JUMPING_STEPS, thin=JUMPING_THIN
+        )
     return diagnose_chains(key_run, model, kernel, named, n_steps=N_STEPS, thin=THIN)

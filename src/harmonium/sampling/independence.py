@@ -12,6 +12,7 @@ from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
 from harmonium.sampling.kernel import AbstractKernel, Info, StepSize, stand
 from harmonium.sampling.metropolis import metropolis
+from harmonium.sampling.noise import draw_noise
 from harmonium.typing import RandomKey, Scalar, Visible
 
 
@@ -23,12 +24,12 @@ def jump(
     What is left of the ratio is what the hidden units add: with R(x) = F(x) - U(x) + b·x, the proposal x' is accepted with
     probability min(1, exp(R(x) - R(x'))). `stand` makes the state at a position.
     """
-    key_draw, key_stand, key_accept = jax.random.split(key, 3)
-    position = model.base.conditional(model.visible_bias).sample(key_draw, 1)[0]
-    proposal = stand(key_stand, position)
+    noise, uniform = draw_noise(key, model.n_visible + 1, 1, state.position.dtype)
+    position = model.base.conditional(model.visible_bias).from_noise(noise)
+    # A key that `stand` leaves unused costs nothing.
+    proposal = stand(jax.random.fold_in(key, 1), position)
     log_ratio = _of_hidden_units(model, state) - _of_hidden_units(model, proposal)
-    uniform = jax.random.uniform(key_accept, (), position.dtype)
-    return metropolis(uniform, log_ratio, proposal, state)
+    return metropolis(uniform[0], log_ratio, proposal, state)
 
 
 @full_precision
@@ -132,13 +133,25 @@ class Alternate(AbstractKernel):
 
     def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, AlternateInfo]:
         """Move, then jump."""
-        key_moves, key_jump = jax.random.split(key)
+        keys = jax.random.split(key, self.n_moves + 1)
 
         def one_move(state: Any, key: RandomKey) -> tuple[Any, StepSize]:
             state, info = self.kernel.step(key, model, state)
             return state, info.acceptance
 
-        keys = jax.random.split(key_moves, self.n_moves)
-        state, acceptance = jax.lax.scan(one_move, state, keys)
-        state, info = jump(key_jump, model, state, lambda key, x: self.kernel.init(key, model, x))
+        state, acceptance = jax.lax.scan(one_move, state, keys[:-1])
+        state, info = jump(keys[-1], model, state, lambda key, x: self.kernel.init(key, model, x))
         return state, AlternateInfo(jnp.mean(acceptance, axis=0), info.acceptance)
+
+
+def alternating(kernel: AbstractKernel, n_moves: int) -> AbstractKernel:
+    """The kernel with a jump after every `n_moves` moves; as it is where it moves several replicas."""
+    if jnp.ndim(kernel.step_size) > 0:
+        return kernel
+    return Alternate(kernel.kernel if isinstance(kernel, Alternate) else kernel, n_moves)
+
+
+def name_of(kernel: AbstractKernel) -> str:
+    """The name of a kernel, with that of the one between its jumps in brackets."""
+    name = type(kernel).__name__
+    return f"{name}({type(kernel.kernel).__name__})" if isinstance(kernel, Alternate) else name

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from harmonium.model import Harmonium
@@ -31,6 +32,11 @@ class Info(NamedTuple):
 
     acceptance: StepSize
     """Probability with which the proposal was accepted; 1 for exact and unadjusted kernels."""
+
+
+def jump_acceptance(info: Any) -> Float[Array, "..."]:
+    """The acceptance of the jumps that a step tells of; NaN for kernels that do not jump."""
+    return getattr(info, "jump_acceptance", jnp.full_like(info.acceptance, jnp.nan))
 
 
 class AbstractKernel(eqx.Module):

@@ -141,14 +141,16 @@ def is_uneven(population: Population, below: float = RESAMPLE_BELOW) -> Bool[Arr
     return population.ess() < below * population.n_chains
 
 
-def systematic_indices(key: RandomKey, log_weights: PerChain) -> Int[Array, "chains"]:
-    """Indices of surviving chains: one uniform offset, evenly spaced points (Kitagawa 1996)."""
-    n_chains = log_weights.shape[0]
+def systematic_indices(
+    key: RandomKey, log_weights: PerChain, n: int | None = None
+) -> Int[Array, "_"]:
+    """Indices (n,) of surviving chains: one uniform offset, n evenly spaced points (Kitagawa 1996); as many as there are."""
+    n = log_weights.shape[0] if n is None else n
     cumulative = jnp.cumsum(jax.nn.softmax(log_weights))
     offset = jax.random.uniform(key, dtype=cumulative.dtype)
-    points = (jnp.arange(n_chains, dtype=cumulative.dtype) + offset) / n_chains
+    points = (jnp.arange(n, dtype=cumulative.dtype) + offset) / n
     # Rounding may leave the last cumulative weight just below 1.
-    return jnp.minimum(jnp.searchsorted(cumulative, points), n_chains - 1)
+    return jnp.minimum(jnp.searchsorted(cumulative, points), log_weights.shape[0] - 1)
 
 
 def move(

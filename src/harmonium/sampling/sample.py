@@ -1,15 +1,24 @@
-"""Drawing from a model: annealed from the exact base, then moved by a kernel."""
+"""Drawing from a model: from its exact base, weighted or annealed, then moved by a kernel."""
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium, Path, check_finite
 from harmonium.sampling.chains import Moved, init_chains, run_chains
-from harmonium.sampling.kernel import AbstractKernel
+from harmonium.sampling.importance import (
+    LARGEST_PARETO_K,
+    draw_weighted,
+    pareto_k,
+    population_from_base,
+)
+from harmonium.sampling.independence import alternating, name_of
+from harmonium.sampling.kernel import AbstractKernel, jump_acceptance
 from harmonium.sampling.population import Population, anneal_population, default_kernel, resample
 from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.starts import find_modes
@@ -20,12 +29,25 @@ ANNEALING_STEPS = 2
 LOWEST_ACCEPTANCE = 0.1
 FEWEST_DISTINCT = 0.05
 HEALTHY = "Nothing speaks against the draws: the chains moved, and enough came through."
+FEWEST_CHAINS = 256
+# Draws of the base for every chain, and between which numbers.
+PROPOSALS = 16
+FEWEST_PROPOSALS, MOST_PROPOSALS = 16_384, 131_072
+# Effective draws of the base, and as a share of the chains, from which on chains start at them.
+FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 100.0, 0.1
+# Steps of chains that start where the model has its mass already: enough to tell copies apart.
+FINAL_STEPS = 12
+
+Way = Literal["importance", "annealing"]
 
 
 @dataclass(frozen=True)
 class SampleDiagnostics:
-    """How a sample came about: acceptance of the final moves, step size, weights, distinct ancestors.
+    """How a sample came about: the way, acceptance of the final moves, step size, weights, distinct ancestors.
 
+    `way` is "importance" where chains start at draws of the base that were resampled by their weights for the model, and
+    "annealing" where they followed a path from it; `n_proposals` is how many draws of the base were weighted (the chains themselves, if annealed) and `ess` how many of
+    them were effective. `jump_acceptance` is that of jumps by draws of the base between the final moves, None without jumps.
     `verdict` says in words whether the draws may be trusted, `trusted` says it to programs.
     `round_trips` is the mean number per chain of arrivals from the base during the final moves; None for kernels
     other than `ReplicaExchange`, whose acceptance and step size are those of the model's own level.
@@ -40,6 +62,9 @@ class SampleDiagnostics:
     round_trips: float | None
     trusted: bool
     verdict: str
+    way: Way
+    n_proposals: int
+    jump_acceptance: float | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,14 @@ class SampleResult:
 
     samples: Positions
     diagnostics: SampleDiagnostics
+
+
+class Origin(NamedTuple):
+    """Where chains come from."""
+
+    way: Way
+    n_proposals: int
+    ess: float
 
 
 def sample(
@@ -59,11 +92,13 @@ def sample(
     n_steps: int = 500,
     n_chains: int | None = None,
 ) -> SampleResult:
-    """Draw n rows x from p(x), approximately: chains annealed from the exact base, then moved.
+    """Draw n rows x from p(x), approximately: chains from the exact base, then moved.
 
-    Chains start at exact draws of the base of a path that is centered between the modes (`find_modes`), follow beta
-    to 1 with weights and resampling over half of the steps, and move with frozen step size for the other half. `kernel` is exact block Gibbs
-    for affine feature maps and HMC otherwise, unless given; its step size is adapted on the way. Of a
+    Without a kernel, draws of the base are weighted for the model and resampled, and chains from there make at most 12 steps with frozen
+    step size: exact block Gibbs for affine feature maps, HMC and jumps by draws of the base otherwise. Where too few of the
+    weights are effective, and for a kernel that is given, chains follow beta from 0 to 1 along a path from the base that is
+    centered between the modes (`find_modes`), with weights and resampling over half of `n_steps`, and move with frozen step size for the other half; the
+    step size is adapted on the way. Of a
     `ReplicaExchange` without a center the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256) chains run,
     because few chains weigh modes badly; n of them are returned. Raises `InvalidInputError` for n < 1.
     """
@@ -76,49 +111,94 @@ def sample(
             )
         )
     check_finite("sample(model, n)", model)
-    kernel = default_kernel(model) if kernel is None else kernel
-    key_tune, key_anneal, key_place, key_move = jax.random.split(key, 4)
+    n_chains = max(n, FEWEST_CHAINS if n_chains is None else n_chains)
+    key_tune, key_start, key_place, key_move = jax.random.split(key, 4)
     exchange = None
     if isinstance(kernel, ReplicaExchange):
         exchange = _tuned(key_tune, model, kernel)
         path, mover = Path(model, exchange.center), exchange.kernel
     else:
-        found, mover = find_modes(key_tune, model, kernel)
-        path = centered_path(model, found)
+        path, mover = _prepared(key_tune, model, kernel)
+    if kernel is None:
+        started = _from_base(key_place, path, mover, n_chains)
+        if started is not None:
+            n_steps = min(FINAL_STEPS, n_steps)
+            return continue_population(*started, model, n, key=key_move, n_steps=n_steps)
     population = anneal_population(
-        key_anneal,
+        key_start,
         path,
         mover,
-        max(n, 256) if n_chains is None else max(n, n_chains),
+        n_chains,
         n_temperatures=max(1, n_steps // (2 * ANNEALING_STEPS)),
         n_steps=ANNEALING_STEPS,
     )
     if exchange is not None:
         population = _exchanging(key_place, population, model, exchange)
-    return continue_population(population, model, n, key=key_move, n_steps=max(1, n_steps // 2))
+    origin = Origin("annealing", n_chains, float(population.ess()))
+    return continue_population(
+        population, origin, model, n, key=key_move, n_steps=max(1, n_steps // 2)
+    )
+
+
+def _prepared(
+    key: RandomKey, model: Harmonium, kernel: AbstractKernel | None
+) -> tuple[Path, AbstractKernel]:
+    """The path from the base, and the kernel with a step size; a search is left out where neither needs it."""
+    mover = default_kernel(model) if kernel is None else kernel
+    if model.base.has_modes and mover.target_acceptance is None:
+        return Path(model), mover
+    found, mover = find_modes(key, model, mover)
+    return centered_path(model, found), mover
+
+
+def _from_base(
+    key: RandomKey, path: Path, mover: AbstractKernel, n_chains: int
+) -> tuple[Population, Origin] | None:
+    """Chains at resampled draws of the base; None where too few of those are effective."""
+    key_draw, key_resample = jax.random.split(key)
+    wanted = min(max(PROPOSALS * n_chains, FEWEST_PROPOSALS), MOST_PROPOSALS)
+    draws = draw_weighted(key_draw, path, max(wanted, n_chains))
+    ess = draws.ess()
+    enough = ess >= max(FEWEST_EFFECTIVE, EFFECTIVE_SHARE * n_chains)
+    if not (enough and pareto_k(draws.log_weights) < LARGEST_PARETO_K):
+        return None
+    # Block Gibbs draws from all components of a base anyway.
+    kernel = mover if path.model.is_affine else alternating(mover, 1)
+    population = population_from_base(key_resample, path, kernel, draws, n_chains)
+    return population, Origin("importance", draws.n_draws, ess)
 
 
 def continue_population(
-    population: Population, model: Harmonium, n: int, *, key: RandomKey, n_steps: int
+    population: Population,
+    origin: Origin,
+    model: Harmonium,
+    n: int,
+    *,
+    key: RandomKey,
+    n_steps: int,
 ) -> SampleResult:
     """Draw n rows by moving a population that stands for `model` on for `n_steps` frozen steps."""
     ancestors, moved = _settle(key, population, model, n_steps)
     exchanging = isinstance(moved.kernel, ReplicaExchange)
-    round_trips = float(jnp.sum(moved.trace)) / population.n_chains if exchanging else None
+    round_trips, jumps = (np.asarray(trace) for trace in moved.trace)
     # Of a kernel with several levels, the last is that of the model.
     acceptance = float(jnp.ravel(moved.acceptance)[-1])
     n_ancestors = len(set(ancestors.tolist()))
-    concerns = _concerns(moved, acceptance, n_ancestors / population.n_chains, round_trips)
+    trips = float(np.sum(round_trips)) / population.n_chains if exchanging else None
+    concerns = _concerns(moved, acceptance, n_ancestors / population.n_chains, trips)
     diagnostics = SampleDiagnostics(
-        kernel=type(moved.kernel).__name__,
+        kernel=name_of(moved.kernel),
         acceptance=acceptance,
         step_size=float(jnp.ravel(moved.kernel.step_size)[-1]),
-        ess=float(population.ess()),
+        ess=origin.ess,
         n_chains=population.n_chains,
         n_ancestors=n_ancestors,
-        round_trips=round_trips,
+        round_trips=trips,
         trusted=not concerns,
         verdict=f"Draws are NOT to be trusted: {'; '.join(concerns)}." if concerns else HEALTHY,
+        way=origin.way,
+        n_proposals=origin.n_proposals,
+        jump_acceptance=None if np.isnan(jumps).any() else float(np.mean(jumps)),
     )
     return SampleResult(moved.states.position[:n], diagnostics)
 
@@ -169,10 +249,11 @@ def _settle(
     states, ancestors = jax.tree.map(
         lambda leaf: leaf[order], (population.states, population.ancestors)
     )
-    record = _round_trips if isinstance(population.kernel, ReplicaExchange) else None
-    moved = run_chains(key_move, model, population.kernel, states, n_steps=n_steps, record=record)
+    moved = run_chains(key_move, model, population.kernel, states, n_steps=n_steps, record=_travel)
     return ancestors, moved
 
 
-def _round_trips(states, info):
-    return info.round_trip
+def _travel(states: Any, info: Any) -> tuple[Any, Any]:
+    """Arrivals from the base, of kernels with replicas, and acceptance of jumps, of those that jump."""
+    arrivals = getattr(info, "round_trip", jnp.zeros(()))
+    return arrivals, jnp.mean(jump_acceptance(info))

@@ -1,6 +1,6 @@
 """Chains that start far apart, to find what annealing from the base may miss."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from harmonium.model import Harmonium, sample_base
+from harmonium.model import Harmonium
 from harmonium.sampling.chains import init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
-from harmonium.typing import Positions, RandomKey, Visible
+from harmonium.typing import Hidden, Positions, RandomKey, Scalar, Visible
 
 # Of any number, which may differ from start to start.
 Rows = Float[Array, "_ visible"]
@@ -31,15 +31,22 @@ class Found(NamedTuple):
 @eqx.filter_jit
 def find_modes(key: RandomKey, model: Harmonium, kernel: AbstractKernel) -> Found:
     """Start chains far apart and let them fall into whatever modes there are."""
-    key_start, key_init, key_tune, key_move = jax.random.split(key, 4)
+    key_start, key_init, key_move = jax.random.split(key, 3)
     starts = dispersed_starts(key_start, model, SEARCH_CHAINS)
     states = init_chains(key_init, model, kernel, starts)
-    n_steps = SEARCH_STEPS // 2
-    tuned = run_chains(
-        key_tune, model, kernel, states, n_steps=n_steps, adaptation_rate=SEARCH_ADAPTATION_RATE
-    )
-    moved = run_chains(key_move, model, tuned.kernel, tuned.states, n_steps=n_steps)
-    return Found(moved.states.position, tuned.kernel)
+
+    def half(carry: tuple[AbstractKernel, Any], inputs: tuple[RandomKey, Scalar]):
+        kernel, states = carry
+        key, rate = inputs
+        moved = run_chains(
+            key, model, kernel, states, n_steps=SEARCH_STEPS // 2, adaptation_rate=rate
+        )
+        return (moved.kernel, moved.states), None
+
+    # Tuned, then frozen: one scan over both compiles the kernel once.
+    halves = (jax.random.split(key_move), jnp.asarray([SEARCH_ADAPTATION_RATE, 0.0]))
+    (kernel, states), _ = jax.lax.scan(half, (kernel, states), halves)
+    return Found(states.position, kernel)
 
 
 def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positions:
@@ -49,17 +56,20 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
     conditional of theory, section 3, is the base tilted by b - Jᵀ Wᵀ h. For an affine f that is
     exactly p(x|h), under a uniform h.
     """
-    key_base, key_starts = jax.random.split(key)
-    base = sample_base(key_base, model, n_chains)
+    key_hidden, key_noise = jax.random.split(key)
+    # All numbers by two calls: each further one takes long to compile.
+    logits = jnp.zeros(n_chains * model.n_hidden, model.visible_bias.dtype)
+    hidden = model.hidden_units.sample(key_hidden, logits).reshape(n_chains, model.n_hidden)
+    shape = (2, n_chains, model.n_visible + 1)
+    noise, own_noise = jax.random.normal(key_noise, shape, model.visible_bias.dtype)
+    base = jax.vmap(model.base.conditional(model.visible_bias).from_noise)(noise)
 
-    def start_one(key: RandomKey, x: Visible) -> Visible:
-        key_hidden, key_noise = jax.random.split(key)
-        hidden = model.hidden_units.sample(key_hidden, jnp.zeros_like(model.hidden_bias))
+    def start_one(x: Visible, hidden: Hidden, noise: Float[Array, "_"]) -> Visible:
         _, pull_back = jax.vjp(model.feature_map, x)
         (slope,) = pull_back(model.weights.T @ hidden)
-        return model.base.conditional(model.visible_bias - slope).sample(key_noise, 1)[0]
+        return model.base.conditional(model.visible_bias - slope).from_noise(noise)
 
-    return jax.vmap(start_one)(jax.random.split(key_starts, n_chains), base)
+    return jax.vmap(start_one)(base, hidden, own_noise)
 
 
 @eqx.filter_jit

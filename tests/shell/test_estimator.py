@@ -237,3 +237,21 @@ def test_hidden_units_become_different():
     r = np.abs(np.corrcoef(means[:, means.std(axis=0) > 1e-4].T))
     assert len(r) > 6
     assert np.median(r[np.triu_indices(len(r), 1)]) < 0.9
+
+
+def test_draws_of_a_base_alone_are_exact(rows):
+    """Means and products of 20 000 draws, seed 4, within five standard errors of those of the mixture."""
+    estimator = DensityEstimator(effort="quick", base="mixture").fit(rows)
+    boxes = estimator.density_.boxes
+    points, ess = boxes.draw_rows(20_000, seed=4)
+    assert ess == 20_000
+    base = boxes.base
+    mean = np.asarray(base.mean, float)
+    second = np.einsum("k,kij->ij", np.exp(base.log_weights), base.covariances)
+    second += np.einsum("k,ki,kj->ij", np.exp(base.log_weights), base.means, base.means)
+    products = points[:, :, None] * points[:, None, :]
+    for found, truth in ((points, mean), (products.reshape(len(points), -1), second.ravel())):
+        error = found.std(axis=0) / len(points) ** 0.5
+        assert np.all(np.abs(found.mean(axis=0) - truth) < 5 * error)
+    estimator.sample(10)
+    assert estimator.draw_diagnostics_.way == "exact" and estimator.draw_diagnostics_.trusted

@@ -1,5 +1,6 @@
 """Feature maps, objectives and kernels that are given as objects: what is fitted, and what a file knows of them."""
 
+import copy
 from dataclasses import asdict
 
 import equinox as eqx
@@ -97,11 +98,17 @@ def test_what_a_file_does_not_hold_is_asked_for_before_another_fit(rows, tmp_pat
 
 @pytest.mark.slow
 def test_objects_are_trained(rows):
-    estimator = own_estimator(effort="normal", n_updates=20, learning_rate=0.05).fit(rows)
+    estimator = own_estimator(effort="normal", n_updates=20).fit(rows)
     assert estimator.history_[-1]["update"] > 0
     assert np.all(np.isfinite(estimator.score_samples(rows)))
+    assert isinstance(estimator.model_.feature_map, Bent)
+
+
+@pytest.mark.slow
+def test_a_kernel_draws(fitted):
+    estimator = copy.copy(fitted).set_params(kernel=hm.MALA())
     assert estimator.sample(3).shape == (3, 4)
-    assert estimator.draw_diagnostics_.kernel == "HMC"
+    assert estimator.draw_diagnostics_.kernel == "MALA"
 
 
 @pytest.mark.parametrize(

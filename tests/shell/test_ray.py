@@ -19,7 +19,7 @@ def fitted_run(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("runs")
     table = folder / "table.csv"
     np.savetxt(table, rows[:, :2], delimiter=",", header="a,b", comments="", fmt="%.6g")
-    options = [word for word in QUICK if word != "--no-detector"]
+    options = [*(word for word in QUICK if word != "--no-detector"), "--updates", "3"]
     assert call("fit", table, "-o", folder / "run", *options) == 0
     return folder / "run"
 

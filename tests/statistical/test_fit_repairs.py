@@ -12,7 +12,7 @@ import pytest
 import harmonium as hm
 from harmonium.errors import DivergedError, InvalidInputError
 from harmonium.learning.loop import LARGEST_FALL, find_fault
-from harmonium.learning.result import judge
+from harmonium.learning.result import BASE_KEPT, START_KEPT, judge
 from harmonium.learning.selection import MAX_DISAGREEMENT, reconcile
 from harmonium.learning.trainer import default_optimizer
 from harmonium.likelihood import LogPartition
@@ -116,19 +116,20 @@ KEPT = {"update": 10.0, "event": "", "dead_hidden": 0.0, "running_log_partition"
 def test_the_verdict_says_what_the_chains_say(record, diagnostics, words):
     history = ({**KEPT, **record},)
     found = dataclasses.replace(AGREED, **diagnostics)
-    verdict = judge(history, ESTIMATE, found, kept_update=10, is_gaussian=False)
+    verdict = judge(history, ESTIMATE, found, kept_update=10, is_base=False)
     assert words in verdict
-    assert (words in judge((KEPT,), ESTIMATE, AGREED, kept_update=10, is_gaussian=False)) == (
+    assert (words in judge((KEPT,), ESTIMATE, AGREED, kept_update=10, is_base=False)) == (
         words[:4] == "MALA"
     )
 
 
-def test_the_verdict_tells_the_start_from_the_gaussian_fit():
+def test_the_verdict_tells_the_start_from_the_base():
     history = ({**KEPT, "update": 0.0},)
-    start = judge(history, ESTIMATE, AGREED, kept_update=0, is_gaussian=False)
-    gaussian = judge(history, ESTIMATE, AGREED, kept_update=0, is_gaussian=True)
-    assert start.startswith("The model that training started from was kept")
-    assert gaussian.startswith("Nothing was learned: the Gaussian fit was kept")
+    start = judge(history, ESTIMATE, AGREED, kept_update=0, is_base=False)
+    base = judge(history, ESTIMATE, None, kept_update=0, is_base=True)
+    assert START_KEPT in start and BASE_KEPT not in start
+    assert BASE_KEPT in base and START_KEPT not in base
+    assert "chains" not in base
 
 
 def bent_rows(n=400):

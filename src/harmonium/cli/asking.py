@@ -16,6 +16,7 @@ from harmonium.cli.options import (
 from harmonium.cli.output import (
     decoded_rows,
     draw_figures,
+    draws_in_words,
     evaluation_figures,
     print_csv,
     print_json,
@@ -156,8 +157,12 @@ def sample(
         print_csv(rows, fields)
     else:
         print(f"{n} rows -> {output}")
+<<<<<<< HEAD
     chains = (
         f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains, {diagnostics.n_ancestors} of them of "
         f"different starts: acceptance {diagnostics.acceptance:.2f}. "
     )
     errors.print(("" if diagnostics.way == "exact" else chains) + diagnostics.verdict)
+=======
+    errors.print(draws_in_words(n, diagnostics))
+>>>>>>> shell

@@ -25,6 +25,19 @@ def draw_figures(diagnostics: Any) -> dict[str, Any]:
     return figures | own
 
 
+def draws_in_words(n: int, diagnostics: Any) -> str:
+    """How draws came about, and whether they may be trusted."""
+    if diagnostics.way == "exact":
+        return f"{n} draws of the base. {diagnostics.verdict}"
+    way = "annealed from the base"
+    if diagnostics.way == "importance":
+        way = f"from {diagnostics.n_proposals} weighted draws of the base, worth {diagnostics.ess:.0f}"
+    return (
+        f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains {way}, {diagnostics.n_ancestors} "
+        f"of different starts: acceptance {diagnostics.acceptance:.2f}. {diagnostics.verdict}"
+    )
+
+
 def evaluation_figures(found: Any) -> dict[str, Any]:
     """What `evaluate --json` says."""
     return {

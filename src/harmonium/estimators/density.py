@@ -254,7 +254,8 @@ class DensityEstimator(
 
         `given` fixes columns: {column: value} or {column: (low, high)}, None for an open end; the
         other columns are drawn given these, by importance resampling from the base. Without `given`
-        chains are annealed from the base. `random_state` defaults to that of the estimator. Warns
+        chains start at weighted draws of the base, or are annealed from it; of a base alone the
+        draws are exact. `random_state` defaults to that of the estimator. Warns
         where the draws are not to be trusted; `draw_diagnostics_` holds their figures.
         """
         fitted = self._fitted()

@@ -46,7 +46,7 @@ Way = Literal["exact", "importance", "annealing"]
 class SampleDiagnostics:
     """How a sample came about: the way, acceptance of the final moves, step size, weights, distinct ancestors.
 
-    `way` is "importance" where chains start at draws of the base that were resampled by their weights for the model, and
+    `way` is "exact" for independent draws of a base, "importance" where chains start at draws of the base that were resampled by their weights for the model, and
     "annealing" where they followed a path from it; `n_proposals` is how many draws of the base were weighted (the chains themselves, if annealed) and `ess` how many of
     them were effective. `jump_acceptance` is that of jumps by draws of the base between the final moves, None without jumps.
     `verdict` says in words whether the draws may be trusted, `trusted` says it to programs.
@@ -74,6 +74,24 @@ class SampleResult:
 
     samples: Positions
     diagnostics: SampleDiagnostics
+
+
+def exact_draws(n: int) -> SampleDiagnostics:
+    """The diagnostics of n independent draws that no chain had to make."""
+    return SampleDiagnostics(
+        kernel="none",
+        acceptance=1.0,
+        step_size=0.0,
+        ess=float(n),
+        n_chains=n,
+        n_ancestors=n,
+        round_trips=None,
+        trusted=True,
+        verdict="The draws are independent and exact.",
+        way="exact",
+        n_proposals=n,
+        jump_acceptance=None,
+    )
 
 
 class Origin(NamedTuple):

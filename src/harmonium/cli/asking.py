@@ -157,12 +157,4 @@ def sample(
         print_csv(rows, fields)
     else:
         print(f"{n} rows -> {output}")
-<<<<<<< HEAD
-    chains = (
-        f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains, {diagnostics.n_ancestors} of them of "
-        f"different starts: acceptance {diagnostics.acceptance:.2f}. "
-    )
-    errors.print(("" if diagnostics.way == "exact" else chains) + diagnostics.verdict)
-=======
     errors.print(draws_in_words(n, diagnostics))
->>>>>>> shell

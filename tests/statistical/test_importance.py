@@ -298,9 +298,12 @@ def test_chains_travel_between_modes_of_the_base():
     assert f"{found.jump_acceptance:.0%} of their jumps accepted" in found.describe()
 
 
-def test_a_kernel_that_jumps_already_is_kept_to_one_move_between_jumps():
+def test_the_step_size_is_found_over_the_burn_in():
+    # A kernel that jumps already makes one move between jumps here.
     model = far_pair(0.5)
-    kernel = Alternate(HMC(0.2), n_moves=3)
+    kernel = Alternate(HMC(5.0), n_moves=3)
     one = jnp.asarray(np.random.default_rng(0).normal(size=(64, 2)))
     found = check_equilibrium(jax.random.key(3), model, kernel, {"rows": one})
     assert found.kernel == "Alternate(HMC)" and found.n_steps == 600
+    assert found.acceptance == pytest.approx(0.8, abs=0.1)
+    assert found.agrees, found.describe()

@@ -136,11 +136,12 @@ def diagnose_chains(
     *,
     n_steps: int = 200,
     thin: int = 2,
+    adaptation_rate: float = 0.0,
 ) -> ChainDiagnostics:
-    """Run chains from every start, with the kernel as it is, and compare them over the second half.
+    """Run chains from every start and compare them over the second half, in which the kernel does not change.
 
     `starts` maps names, such as "data" or "base", to positions (chains, visible) in model units,
-    equally many for each. Every `thin`-th step is kept. Even of chains in equilibrium, R-hat exceeds 1
+    equally many for each. Every `thin`-th step is kept. In the first half the step size is adapted if a rate is given. Even of chains in equilibrium, R-hat exceeds 1
     by about twice the autocorrelation time over `n_steps`: a verdict of agreement needs some
     40 autocorrelation times. Raises `InvalidInputError` for starts or numbers that do not fit.
     """
@@ -150,7 +151,7 @@ def diagnose_chains(
     n_draws = n_steps // (2 * thin)
     n_burn_in = n_steps - n_draws * thin
     traces, acceptance, jumps = trace_chains(
-        key, model, kernel, positions, n_burn_in, n_draws, thin
+        key, model, kernel, positions, n_burn_in, n_draws, thin, adaptation_rate
     )
     measured = {name: np.asarray(trace, float).T for name, trace in traces.items()}
     names = tuple(starts)
@@ -174,17 +175,20 @@ def trace_chains(
     n_burn_in: int,
     n_draws: int,
     thin: int,
+    adaptation_rate: float = 0.0,
 ) -> tuple[Traces, Scalar, Scalar]:
     """The quantities by which chains are compared, and the mean acceptance of moves and of jumps, after a burn-in."""
     key_init, key_burn_in, key_draws = jax.random.split(key, 3)
     states = init_chains(key_init, model, kernel, positions)
-    states = run_chains(key_burn_in, model, kernel, states, n_steps=n_burn_in).states
+    settled = run_chains(
+        key_burn_in, model, kernel, states, n_steps=n_burn_in, adaptation_rate=adaptation_rate
+    )
 
     def draw(states: Any, key: RandomKey):
         moved = run_chains(
             key,
             model,
-            kernel,
+            settled.kernel,
             states,
             n_steps=thin,
             record=lambda states, info: jnp.mean(jump_acceptance(info)),
@@ -195,7 +199,7 @@ def trace_chains(
         return moved.states, (moved.states.free_energy, position, hidden, accepted)
 
     keys = jax.random.split(key_draws, n_draws)
-    _, (free_energy, visible, hidden, accepted) = jax.lax.scan(draw, states, keys)
+    _, (free_energy, visible, hidden, accepted) = jax.lax.scan(draw, settled.states, keys)
     traces = {"free energy": free_energy, "|x|²": jnp.sum(visible**2, axis=-1)}
     traces |= project(visible, "visible units", 1) | project(hidden, "hidden means", N_DIRECTIONS)
     acceptance, jumps = accepted

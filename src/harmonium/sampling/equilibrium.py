@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 
 from harmonium.model import Harmonium, sample_base
+from harmonium.sampling.chains import ADAPTATION_RATE
 from harmonium.sampling.diagnostics import ChainDiagnostics, diagnose_chains
 from harmonium.sampling.independence import Alternate, alternating
 from harmonium.sampling.kernel import AbstractKernel
@@ -25,8 +26,8 @@ def check_equilibrium(
 ) -> ChainDiagnostics:
     """Run chains from each of the named starts and from exact draws of the base, and compare them.
 
-    Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than once if there are fewer. The kernel's step size
-    must be tuned. Where the base has modes, a jump between them follows every move (`Alternate`), for half of the steps; `jump_acceptance`
+    Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than once if there are fewer. The step size of
+    the kernel is adapted over the first half of the steps. Where the base has modes, a jump between them follows every move (`Alternate`), for half of the steps; `jump_acceptance`
     of the result tells whether chains travel. Kernels of several replicas move as they are.
     """
     key_pick, key_base, key_run = jax.random.split(key, 3)
@@ -34,8 +35,13 @@ def check_equilibrium(
     base = eqx.filter_jit(sample_base)(key_base, model, CHAINS_PER_START)
     named = dict(zip([*starts, "the base"], [*picked, base], strict=True))
     jumping = alternating(kernel, 1) if model.base.has_modes else kernel
-    if isinstance(jumping, Alternate):
-        return diagnose_chains(
-            key_run, model, jumping, named, n_steps=N_JUMPING_STEPS, thin=JUMPING_THIN
-        )
-    return diagnose_chains(key_run, model, kernel, named, n_steps=N_STEPS, thin=THIN)
+    is_jumping = isinstance(jumping, Alternate)
+    return diagnose_chains(
+        key_run,
+        model,
+        jumping,
+        named,
+        n_steps=N_JUMPING_STEPS if is_jumping else N_STEPS,
+        thin=JUMPING_THIN if is_jumping else THIN,
+        adaptation_rate=ADAPTATION_RATE,
+    )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.model import Harmonium, Path, check_finite
+from harmonium.model import Harmonium, Path, check_finite, sample_base
 from harmonium.sampling.chains import Moved, init_chains, run_chains
 from harmonium.sampling.importance import (
     LARGEST_PARETO_K,
@@ -28,6 +28,7 @@ from harmonium.typing import Positions, RandomKey
 ANNEALING_STEPS = 2
 LOWEST_ACCEPTANCE = 0.1
 FEWEST_DISTINCT = 0.05
+EXACT = "The draws are exact and independent: the model is its own base."
 HEALTHY = "Nothing speaks against the draws: the chains moved, and enough came through."
 FEWEST_CHAINS = 256
 # Draws of the base for every chain, and between which numbers.
@@ -112,7 +113,7 @@ def sample(
 ) -> SampleResult:
     """Draw n rows x from p(x), approximately: chains from the exact base, then moved.
 
-    Without a kernel, draws of the base are weighted for the model and resampled, and chains from there make at most 12 steps with frozen
+    With W = 0 they are exact and independent draws of the base. Without a kernel, draws of the base are weighted for the model and resampled, and chains from there make at most 12 steps with frozen
     step size: exact block Gibbs for affine feature maps, HMC and jumps by draws of the base otherwise. Where too few of the
     weights are effective, and for a kernel that is given, chains follow beta from 0 to 1 along a path from the base that is
     centered between the modes (`find_modes`), with weights and resampling over half of `n_steps`, and move with frozen step size for the other half; the
@@ -129,6 +130,8 @@ def sample(
             )
         )
     check_finite("sample(model, n)", model)
+    if kernel is None and not np.any(np.asarray(model.weights)):
+        return _exactly(key, model, n)
     n_chains = max(n, FEWEST_CHAINS if n_chains is None else n_chains)
     key_tune, key_start, key_place, key_move = jax.random.split(key, 4)
     exchange = None
@@ -156,6 +159,25 @@ def sample(
     return continue_population(
         population, origin, model, n, key=key_move, n_steps=max(1, n_steps // 2)
     )
+
+
+def _exactly(key: RandomKey, model: Harmonium, n: int) -> SampleResult:
+    """Draws of a model that is its own base."""
+    diagnostics = SampleDiagnostics(
+        kernel="none",
+        acceptance=1.0,
+        step_size=0.0,
+        ess=float(n),
+        n_chains=n,
+        n_ancestors=n,
+        round_trips=None,
+        trusted=True,
+        verdict=EXACT,
+        way="exact",
+        n_proposals=n,
+        jump_acceptance=None,
+    )
+    return SampleResult(eqx.filter_jit(sample_base)(key, model, n), diagnostics)
 
 
 def _prepared(

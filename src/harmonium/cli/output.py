@@ -28,7 +28,7 @@ def draw_figures(diagnostics: Any) -> dict[str, Any]:
 def draws_in_words(n: int, diagnostics: Any) -> str:
     """How draws came about, and whether they may be trusted."""
     if diagnostics.way == "exact":
-        return f"{n} draws of the base. {diagnostics.verdict}"
+        return diagnostics.verdict
     way = "annealed from the base"
     if diagnostics.way == "importance":
         way = f"from {diagnostics.n_proposals} weighted draws of the base, worth {diagnostics.ess:.0f}"

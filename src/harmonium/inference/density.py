@@ -20,7 +20,6 @@ from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import GaussianBase, Harmonium, base_log_partition
 from harmonium.sampling import AbstractKernel, SampleDiagnostics, sample
-from harmonium.sampling.sample import exact_draws
 from harmonium.typing import Batch, HiddenBatch, PerRow
 
 # Draws of the missing cells of a row, over which its features are averaged.
@@ -152,11 +151,8 @@ class Density:
     ) -> tuple[np.ndarray, SampleDiagnostics]:
         """Draw n rows (n, columns) in data units, with the diagnostics of their chains.
 
-        Of a density that is its base alone the draws are exact, and need no chains.
+        Of a density that is its base alone the draws are exact, and no chains are needed.
         """
-        if not self.has_residual:
-            points, _ = self.boxes.draw_rows(n, seed=seed)
-            return self.coordinates.restore(points), exact_draws(n)
         key = jax.random.fold_in(jax.random.key(seed), 2)
         drawn = sample(self.model, n, key=key, kernel=kernel, n_steps=n_steps)
         points = self.coordinates.whitening.inverse(np.asarray(drawn.samples, np.float64))

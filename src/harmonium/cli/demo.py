@@ -96,5 +96,8 @@ def print_demo(metrics: Metrics, output: Path) -> None:
     console = Console(width=max(80, Console().width), highlight=False)
     console.print(table, markup=False)
     print(f"fitted {metrics['rows']} rows in {metrics['seconds']:.0f} s -> {output}")
+    chosen = metrics["chosen"]
+    residual = "with" if chosen["residual"] else "without"
+    print(f"chosen: {chosen['base']} of {chosen['n_components']}, {residual} a residual energy")
     print("pictures: samples.png, training.png; numbers: metrics.json")
     print(metrics["verdict"])

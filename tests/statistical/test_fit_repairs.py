@@ -169,6 +169,8 @@ def test_the_returned_model_is_no_worse_on_held_out_rows_than_its_start():
         optimizer=default_optimizer(1e-2),
         n_updates=200,
         validation=held_out,
+        # It goes on although no evaluation is better than the start.
+        settings=hm.FitSettings(patience=100),
     )
     start = -float(np.mean(np.sum(held_out**2, axis=1))) - 1.5 * math.log(math.pi)
     rows = jnp.asarray(held_out, jnp.float32)

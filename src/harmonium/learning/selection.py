@@ -60,11 +60,15 @@ def choose(
     """
     best, last = candidates.best, candidates.last
     base = _rate_base(trainer, candidates.start)
+    key_best, key_last = jax.random.split(key)
+    if int(best.update) == 0 and not best.averaged.base.has_modes:
+        # Nothing was learned: of the start and the Gaussian fit neither is the simpler model.
+        start = _rate(key_best, trainer, best)
+        return max(base, start, key=lambda own: (own.log_partition.trusted, own.log_likelihood))
     # No fresh estimate is needed where the running one, which leans low, sees no gain.
     hoped = _rate_by_running(trainer, best)
     if hoped is not None and not beats(hoped, base.log_likelihoods):
         return base
-    key_best, key_last = jax.random.split(key)
     rated = [_rate(key_best, trainer, best)]
     is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
     # Out of time: one estimate, for the state that the running log Z prefers.

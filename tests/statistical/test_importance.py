@@ -111,6 +111,17 @@ def test_auto_goes_on_to_bridges_where_the_base_is_far():
     assert right or not found.trusted, f"{found.value - exact:+.3f}; {found.verdict}"
 
 
+@pytest.mark.parametrize("method", ["ais", "smc", "reverse_ais", "bar"])
+@pytest.mark.slow
+def test_every_other_method_works_on_a_mixture_too(method):
+    model = based(3, 0.2)
+    exact = brute.Mixture(model).log_partition
+    found = hm.estimate_log_partition(hidden_affine(model), key=jax.random.key(2), method=method)
+    assert found.trusted, found.verdict
+    assert 1e-5 < found.standard_error < 0.1
+    assert abs(found.value - exact) < 5 * found.standard_error
+
+
 def with_mode_beyond(share, distance=8.0):
     """A base of one Gaussian, N(0, I/4), and a hidden unit that adds a mode with this share, so many of its standard deviations away.
 

@@ -14,12 +14,7 @@ from harmonium.model.oracles import enumerated_log_weights, hidden_states
 from harmonium.sampling import MALA, AbstractKernel, Alternate, BlockGibbs
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
 from harmonium.sampling.diagnostics import autocorrelation_time, lagged_correlation
-from harmonium.sampling.importance import (
-    LARGEST_PARETO_K,
-    draw_weighted,
-    pareto_k,
-    population_from_base,
-)
+from harmonium.sampling.importance import draw_weighted, population_from_base
 from harmonium.sampling.independence import alternating
 from harmonium.sampling.population import (
     Population,
@@ -166,10 +161,10 @@ def _first_populations(
 def _resampled(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population | None:
-    """Chains at resampled draws of the base of a path; None unless as many of those are effective, with a light tail."""
+    """Chains at resampled draws of the base of a path; None unless as many of those are effective."""
     key_draw, key_resample = jax.random.split(key)
     draws = draw_weighted(key_draw, path, PROPOSALS * n_chains)
-    if draws.ess() < n_chains or pareto_k(draws.log_weights) >= LARGEST_PARETO_K:
+    if draws.ess() < n_chains:
         return None
     return population_from_base(key_resample, path, kernel, draws, n_chains)
 

@@ -23,8 +23,9 @@ def log_z_facts(estimator: DensityEstimator) -> dict[str, Any]:
 
 
 def chosen(estimator: DensityEstimator) -> str:
-    """What the fit chose among simpler and richer models; empty where it does not say."""
-    return str(getattr(estimator, "chosen_", ""))
+    """The base that was chosen, its size, and whether the residual energy was kept."""
+    found = estimator.chosen_
+    return f"{found.base} {found.n_components}" + (" + residual" if found.residual else "")
 
 
 def chains_travel(estimator: DensityEstimator) -> bool:

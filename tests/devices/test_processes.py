@@ -40,7 +40,7 @@ def finish(*arguments):
 
 def curve(run):
     """How training went; what chains of a check say amplifies the order of sums."""
-    names = ["update", "train_log_likelihood", "validation_log_likelihood", "energy_gap"]
+    names = ["update", "train_log_likelihood", "validation_log_likelihood", "loss"]
     found = pq.read_table(run / "history.parquet", columns=names)
     return np.array([column.to_pylist()[1:] for column in found.columns], float)
 
@@ -75,7 +75,11 @@ def test_a_killed_process_ends_the_run_which_goes_on_alone(table, tmp_path):
     finish("fit", table, "--resume", run)
     finish("fit", table, "-o", tmp_path / "whole", *options)
     np.testing.assert_allclose(curve(run), curve(tmp_path / "whole"), rtol=TOLERANCE)
-    assert json.loads((run / "metrics.json").read_text())["updates"] == 400
+    updates = [
+        json.loads((path / "metrics.json").read_text())["updates"]
+        for path in (run, tmp_path / "whole")
+    ]
+    assert updates[0] == updates[1] > 10
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ EVALUATIONS_PER_CHECK = 10
 UPDATES_PER_CHECK = 500
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
+# Updates without a better evaluation before patience ends a training: evaluations of short ones lie too close together.
+LEAST_PATIENCE = 100
 # Nats by which the training log-likelihood may fall below its best before that is a fault.
 LARGEST_FALL = 2.0
 
@@ -88,7 +90,8 @@ class Loop:
             return True
         if course.history[-1]["event"]:
             return course.n_faults > settings.max_rollbacks
-        return course.since_best >= settings.patience
+        since_best = course.since_best * self.trainer.updates_per_evaluation
+        return course.since_best >= settings.patience and since_best >= LEAST_PATIENCE
 
     def _step(self, course: Course, supply: Supply, planned: int, started: float) -> Course:
         """The updates up to the next evaluation, judged."""

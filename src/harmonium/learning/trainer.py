@@ -28,9 +28,9 @@ class FitSettings:
 
     batch_size: data rows per update. trust_radius: largest standard deviation of the change of F
     over the chains, in nats. averaging: decay of the exponential average of the parameters that is
-    returned. n_evaluations: how often progress is judged, at least. patience: evaluations without a better
-    validation log-likelihood after which training stops. max_rollbacks: returns to
-    the best state after which training stops.
+    returned. n_evaluations: how often progress is judged, at least. patience: evaluations without a
+    better validation log-likelihood after which training stops, though not within 100 updates.
+    max_rollbacks: returns to the best state after which training stops.
     """
 
     batch_size: int = 512

@@ -161,8 +161,10 @@ def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> 
 
 
 def _check(key: RandomKey, trainer: Trainer, state: State) -> dict[str, float]:
-    """What chains of the averaged model say at this point, parameters frozen."""
+    """What chains of the averaged model say at this point, parameters frozen; nothing if training has none."""
     found = trainer.check(key, state)
+    if found is None:
+        return {}
     names = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess")
     return {name: float(getattr(found, name)) for name in names}
 

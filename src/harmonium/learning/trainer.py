@@ -174,13 +174,16 @@ class Trainer(eqx.Module):
             "finite": jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])),
         }
 
-    def check(self, key: RandomKey, state: State) -> ChainDiagnostics:
-        """Chains of the averaged model, from held-out rows, from the chains of training and from the base."""
+    def check(self, key: RandomKey, state: State) -> ChainDiagnostics | None:
+        """Chains of the averaged model, from held-out rows, from the chains of training and from the base.
+
+        None for an objective that keeps no chains: nothing in its updates depends on how they travel.
+        """
         key_draw, key_run = jax.random.split(key)
         kernel, drawn = self._drawn(key_draw, state)
-        starts = {"the data": self.held_out.completed}
-        if drawn is not None:
-            starts["the training chains"] = drawn
+        if drawn is None:
+            return None
+        starts = {"the data": self.held_out.completed, "the training chains": drawn}
         return check_equilibrium(key_run, self.combine(state.averaged), kernel, starts)
 
     @eqx.filter_jit

@@ -186,7 +186,7 @@ def _importance(
 ) -> Evidence:
     key_estimate, key_compare = jax.random.split(key)
     from_base = estimate_from_base(key_estimate, path, kernel, found, starts)
-    comparison = compare(key_compare, path.model, found, from_base.draws)
+    comparison = compare(key_compare, path.model, found, from_base.draws, from_base.resampled)
     return with_comparison(from_base.evidence, comparison)
 
 

@@ -51,10 +51,14 @@ MOST_BEYOND = 0.05
 
 @dataclass(frozen=True)
 class FromBase:
-    """What draws of the base say of log Z, before it is judged, and draws (draws, visible) of the model behind it."""
+    """What draws of the base say of log Z, before it is judged, and draws (draws, visible) of the model behind it.
+
+    `resampled` (more, visible) are draws of the base, taken again by their weights.
+    """
 
     evidence: Evidence
     draws: Batch
+    resampled: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def estimate_from_base(
     `kernel` is tuned to the model, `found` (chains, visible) is where chains from dispersed starts ended, `starts` (rows, visible)
     are given rows. Where the weights are bad already, no chains are run.
     """
-    keys = [jax.random.fold_in(key, number) for number in range(4)]
+    keys = [jax.random.fold_in(key, number) for number in range(5)]
     base = draw_weighted(keys[0], path, N_DRAWS)
     log_weights = np.asarray(base.log_weights, np.float64)
     with np.errstate(all="ignore"):
@@ -93,8 +97,9 @@ def estimate_from_base(
         direct = summarize(log_weights, log_base, np.arange(base.n_draws))
     shape = pareto_k(log_weights)
     evidence = _direct_evidence(direct, shape)
+    resampled = base.resampled(keys[4], base.n_draws)[0]
     if evidence.concerns:
-        return FromBase(evidence, base.resampled(keys[1], N_COMPARED)[0])
+        return FromBase(evidence, base.resampled(keys[1], N_COMPARED)[0], resampled)
     positions, ancestors = base.resampled(keys[1], N_CHAINS)
     if starts is not None:
         (rows,) = pick_evenly(keys[2], (jnp.asarray(starts, positions.dtype),), N_CHAINS)
@@ -108,7 +113,7 @@ def estimate_from_base(
     spaced = max(1, own.positions.shape[0] * N_CHAINS // N_COMPARED)
     draws = jnp.asarray(own.positions[spaced - 1 :: spaced].reshape(-1, path.model.n_visible))
     beyond = _beyond(path, base, end, found, draws)
-    return FromBase(replace(evidence, concerns=(*evidence.concerns, *beyond)), draws)
+    return FromBase(replace(evidence, concerns=(*evidence.concerns, *beyond)), draws, resampled)
 
 
 def _direct_evidence(direct: AnnealedEstimate, shape: float) -> Evidence:

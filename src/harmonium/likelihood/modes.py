@@ -28,6 +28,10 @@ MAX_COVERED_HIDDEN = 16
 # this would happen to a chain with this probability. A small one: there are hundreds of chains, and they fall into modes
 # by other shares than the draws.
 CHANCE = 1e-5
+# And never fewer: where draws are many, a mode may hold few of them and many chains.
+FEWEST_NEIGHBORS = 8
+# Draws whose median F is compared with.
+N_MEDIAN = 1024
 # Nats above the median F of the draws up to which a neighborhood elsewhere matters.
 NEGLIGIBLE = 1.0
 # Two chains could be on their way still.
@@ -50,14 +54,21 @@ class Comparison:
     n_elsewhere: int
 
 
-def compare(key: RandomKey, model: Harmonium, found: Positions, draws: Batch) -> Comparison:
-    """Hold what was found beside `draws` (draws, visible) of the model."""
+def compare(
+    key: RandomKey,
+    model: Harmonium,
+    found: Positions,
+    draws: Batch,
+    more: Float[np.ndarray, "more visible"] | None = None,
+) -> Comparison:
+    """Hold what was found beside `draws` (draws, visible) of the model, and `more` of them if there are."""
     bound = -np.inf
     if model.is_affine:
         bound = _visited_log_partition(key, model, jnp.concatenate([found, draws]))
         if model.n_hidden <= MAX_COVERED_HIDDEN:
             return Comparison(bound, 0)
-    return Comparison(bound, _count_elsewhere(model, np.asarray(found), np.asarray(draws)))
+    places = np.asarray(draws) if more is None else np.concatenate([np.asarray(draws), more])
+    return Comparison(bound, _count_elsewhere(model, np.asarray(found), places))
 
 
 def _visited_log_partition(key: RandomKey, model: Harmonium, positions: Positions) -> float:
@@ -91,13 +102,14 @@ def _count_elsewhere(
     # Resampling repeats draws; a repeated one is still one place.
     n_places = len(np.unique(draws, axis=0))
     n_neighbors = math.ceil(math.log(CHANCE) / math.log(len(found) / (len(found) + n_places)))
+    n_neighbors = max(n_neighbors, FEWEST_NEIGHBORS)
     if n_neighbors >= len(found):
         return 0
     to_draws = KDTree(draws).query(found)[0]
     # The first neighbor of a chain is itself.
     distances, neighbors = KDTree(found).query(found, k=n_neighbors + 1)
     among_chains = distances[:, -1] < to_draws
-    of_found, of_draws = free_energies(model, jnp.asarray(found), jnp.asarray(draws))
+    of_found, of_draws = free_energies(model, jnp.asarray(found), jnp.asarray(draws[:N_MEDIAN]))
     # The mean over a neighborhood: F of one position varies by much within a mode.
     low = of_found[neighbors].mean(axis=1) < NEGLIGIBLE + np.median(of_draws)
     n_elsewhere = int(np.sum(among_chains & low))

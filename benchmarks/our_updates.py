@@ -52,7 +52,7 @@ class Unlimited(AbstractObjective):
 
     def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: Any) -> Ascent:
         """As of the objective inside, without witnesses."""
-        return self.inner.ascend(key, model, batch, carry)._replace(witnesses=None)
+        return self.inner.ascend(key, model, batch, carry)._replace(trust_region_chains=None)
 
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """As of the objective inside."""

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 import harmonium as hm
 from benchmarks.report import Row, publish
-from harmonium.learning.devices import on_devices, place, use_devices
+from harmonium.learning.devices import on_devices, replicate, use_devices
 from harmonium.learning.rows import CompleteRows
 from harmonium.learning.trainer import Control, FitSettings, State, Trainer, default_optimizer
 
@@ -60,7 +60,7 @@ def make_trainer(n_chains: int, batch_size: int) -> tuple[Trainer, State]:
 def measure(n_devices: int, n_chains: int, batch_size: int, updates: int) -> dict[str, float]:
     """Seconds per update after compilation, and bytes that one device sends or receives in an update."""
     with use_devices(n_devices), on_devices():
-        trainer, state = place(make_trainer(n_chains, batch_size))
+        trainer, state = replicate(make_trainer(n_chains, batch_size))
         control = Control(jnp.asarray(1e4), jnp.asarray(1.0))
         arrays, static = eqx.partition((trainer, state), eqx.is_array)
 

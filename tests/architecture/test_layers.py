@@ -107,7 +107,7 @@ def test_packages_of_one_layer_do_not_meet():
 
 
 # docs/decisions.md: two plain models of scikit-learn serve the inference layer; its interface stays in the shell.
-MAY_USE_SKLEARN = {"harmonium.inference.suspects", "harmonium.inference.yardsticks"}
+MAY_USE_SKLEARN = {"harmonium.inference.contamination", "harmonium.inference.baselines"}
 
 
 BELOW_THE_SHELL = [name for name in sorted(MODULES) if RANK[layer(name)] < RANK["estimators"]]

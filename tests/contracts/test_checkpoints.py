@@ -26,7 +26,7 @@ from harmonium.learning import (
     fit,
 )
 from harmonium.learning.checkpoints import Checkpoints
-from harmonium.learning.course import Course
+from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.rows import CompleteRows, IncompleteRows
 from harmonium.model import Harmonium
 
@@ -207,14 +207,20 @@ def test_all_that_the_loop_remembers_is_saved(tmp_path):
         train(resume=tmp_path, report=ending_after(1))
     start, course = kept[0]
     record = {**course.history[-1], "event": "a fault", "energy_gap": float("nan")}
-    odd = Course(course.state, start, float("-inf"), 7, 0.125, (*course.history, record))
+    odd = FitProgress(course.state, start, float("-inf"), 7, 0.125, (*course.history, record))
     shutil.rmtree(tmp_path)
     store = Checkpoints(tmp_path, {"data": "a"})
     store.save(odd)
     found = store.restore(start)
     np.testing.assert_equal(
-        (found.best_value, found.since_best, found.caution, found.history, found.n_faults),
-        (odd.best_value, odd.since_best, odd.caution, odd.history, 1),
+        (
+            found.best_value,
+            found.since_best,
+            found.trust_region_scale,
+            found.history,
+            found.n_faults,
+        ),
+        (odd.best_value, odd.since_best, odd.trust_region_scale, odd.history, 1),
     )
     for name in ("state", "best"):
         pairs = zip(
@@ -227,7 +233,7 @@ def test_all_that_the_loop_remembers_is_saved(tmp_path):
 
 @pytest.mark.parametrize("kind", ["complete", "incomplete"])
 def test_further_rows_take_their_turns_and_are_the_same_after_a_stop(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("harmonium.learning.supply.INCOMPLETE_VISITS", 2)
+    monkeypatch.setattr("harmonium.learning.row_schedule.INCOMPLETE_VISITS", 2)
     asked = []
 
     def rows(number):

@@ -27,7 +27,7 @@ from harmonium.sampling import (
 )
 from harmonium.sampling.chains import adapt, init_chains, run_chains
 from harmonium.sampling.hamiltonian import leapfrog
-from harmonium.sampling.kernel import PlainState, settle
+from harmonium.sampling.kernel import PositionState, refresh_free_energy
 
 AFFINE = brute.affine_model("bernoulli", n_visible=3)
 DEEP = brute.deep_model("spin", n_visible=3)
@@ -114,7 +114,7 @@ def test_follow_keeps_positions_and_evaluates_them_anew(name):
     state = kernel.init(jax.random.key(0), model, POSITION)
     for seed in range(3):
         state, _ = one_step(jax.random.key(seed), model, kernel, state)
-    followed = kernel.follow(jax.random.key(1), other, state)
+    followed = kernel.retarget(jax.random.key(1), other, state)
     assert jax.tree.structure(followed) == jax.tree.structure(state)
     assert dtypes(followed) == dtypes(state)
     np.testing.assert_array_equal(np.asarray(followed.position), np.asarray(state.position))
@@ -125,7 +125,7 @@ def test_follow_keeps_positions_and_evaluates_them_anew(name):
         expected = -np.asarray(other.score(state.position))
         np.testing.assert_allclose(np.asarray(followed.gradient), expected, rtol=1e-9)
     # Back under the first model nothing is lost: where replicas are and have been too.
-    same(kernel.follow(jax.random.key(1), model, followed), state)
+    same(kernel.retarget(jax.random.key(1), model, followed), state)
 
 
 @each_kernel
@@ -133,11 +133,11 @@ def test_settled_states_stand_where_they_stood(name):
     kernel, model = KERNELS[name]
     state = kernel.init(jax.random.key(0), model, POSITION)
     state, _ = one_step(jax.random.key(1), model, kernel, state)
-    same(settle(model, state), state)
-    if isinstance(state, PlainState):
+    same(refresh_free_energy(model, state), state)
+    if isinstance(state, PositionState):
         # F of another place, as after steps that nobody asked for it.
         stale = state._replace(free_energy=state.free_energy + 1)
-        same(settle(model, stale), state)
+        same(refresh_free_energy(model, stale), state)
 
 
 def test_replicas_follow_each_under_its_own_level():
@@ -146,7 +146,7 @@ def test_replicas_follow_each_under_its_own_level():
     positions = jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)))
     for target in (model, other):
         placed = kernel.place(jax.random.key(0), model, positions)
-        followed = kernel.follow(jax.random.key(0), target, placed)
+        followed = kernel.retarget(jax.random.key(0), target, placed)
         np.testing.assert_array_equal(np.asarray(followed.replicas.position), np.asarray(positions))
         path = Path(target, kernel.center)
         for level, beta in enumerate(LEVELS):

@@ -76,9 +76,9 @@ def test_every_source_has_a_row():
 
 @each_source
 def test_draws_have_one_shape_and_are_finite(name):
-    carry, (negatives, witnesses, next_carry, metrics) = drawn_once(name)
-    assert witnesses.positions.shape[1] == 2
-    assert witnesses.positions.shape[0] == witnesses.log_weights.shape[0] >= 64
+    carry, (negatives, trust_region_chains, next_carry, metrics) = drawn_once(name)
+    assert trust_region_chains.positions.shape[1] == 2
+    assert trust_region_chains.positions.shape[0] == trust_region_chains.log_weights.shape[0] >= 64
     assert negatives.positions.shape == (64, 2) and negatives.log_weights.shape == (64,)
     assert np.all(np.isfinite(np.asarray(negatives.positions)))
     assert np.all(np.isfinite(np.asarray(negatives.log_weights)))

@@ -96,8 +96,8 @@ class Stuck(AbstractKernel):
     def init(self, key, model, position):
         return MALA().init(key, model, position)
 
-    def follow(self, key, model, state):
-        return MALA().follow(key, model, state)
+    def retarget(self, key, model, state):
+        return MALA().retarget(key, model, state)
 
     def step(self, key, model, state):
         return state, Info(jnp.zeros(()))

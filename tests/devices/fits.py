@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import harmonium as hm
-from harmonium.learning.devices import collect, joined, on_devices, place, use_devices
+from harmonium.learning.devices import gather, joined, on_devices, replicate, use_devices
 from harmonium.learning.rows import CompleteRows, IncompleteRows
 from harmonium.learning.trainer import Control, FitSettings, Trainer, default_optimizer
 
@@ -68,12 +68,12 @@ def updated(objective, n_devices, rows=None):
     with use_devices(n_devices):
         with on_devices():
             state = trainer.start(jax.random.key(0), jax.random.key(2), model)
-            trainer, state = place((trainer, state))
+            trainer, state = replicate((trainer, state))
             control = Control(jnp.asarray(4.0 * UPDATES), jnp.asarray(1.0))
             state, _ = trainer.advance(state, trainer.training, control)
             state, metrics = trainer.advance(state, trainer.training, control)
             measured = {**metrics, **trainer.evaluate(state)}
-        return state, numbers(collect((state, measured)))
+        return state, numbers(gather((state, measured)))
 
 
 def numbers(tree):

@@ -20,7 +20,7 @@ from devices.programs import free_port, start_fits
 
 import harmonium as hm
 from harmonium.errors import InvalidInputError
-from harmonium.learning.devices import agreed, collect, place, split, use_devices
+from harmonium.learning.devices import broadcast, gather, replicate, shard, use_devices
 
 # Optax itself relies on standard dtype promotion.
 pytestmark = pytest.mark.usefixtures("usual_promotion")
@@ -138,7 +138,7 @@ def test_devices_that_are_not_there_are_refused(n):
 
 def test_without_several_devices_nothing_moves():
     tree = {"rows": make_rows(), "name": "x"}
-    for function in (split, place, collect, agreed):
+    for function in (shard, replicate, gather, broadcast):
         assert function(tree) is tree
     with use_devices(1):
-        assert place(tree) is tree
+        assert replicate(tree) is tree

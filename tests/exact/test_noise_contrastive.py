@@ -65,7 +65,7 @@ def test_the_ascent_is_the_slope_of_the_objective(alphabet, has_modes):
     assert np.abs(expected).max() > 1e-2
     value = naive_objective(model, ROWS, NOISE, log_z)
     np.testing.assert_allclose(float(ascent.metrics["loss"]), -value, rtol=1e-10)
-    assert ascent.witnesses is None
+    assert ascent.trust_region_chains is None
 
 
 @pytest.mark.parametrize("off", [0.0, 0.7, -12.0, 12.0])

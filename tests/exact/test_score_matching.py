@@ -123,7 +123,7 @@ def test_the_ascent_is_minus_the_slope_of_the_loss(name, alphabet):
     np.testing.assert_allclose(flatten(ascent.gradient), expected, rtol=1e-5, atol=1e-6)
     assert np.abs(expected).max() > 1e-2
     np.testing.assert_allclose(float(ascent.metrics["loss"]), float(loss(model)), rtol=1e-12)
-    assert ascent.witnesses is None
+    assert ascent.trust_region_chains is None
 
 
 def per_row_losses(objective, model, rows, key, n):

@@ -235,7 +235,7 @@ class Mismatched(AbstractKernel):
         """As every Langevin kernel."""
         return evaluate(model.free_energy, position)
 
-    def follow(self, key, model, state):
+    def retarget(self, key, model, state):
         """As every Langevin kernel."""
         return self.init(key, model, state.position)
 

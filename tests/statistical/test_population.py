@@ -20,11 +20,11 @@ from harmonium.sampling import MALA, BlockGibbs
 from harmonium.sampling.population import (
     anneal_population,
     effective_sample_size,
-    follow,
-    jump,
+    importance_start,
     log_mean_exp,
     resample,
     reweight,
+    smc_step,
     start_population,
     systematic_indices,
 )
@@ -75,7 +75,7 @@ def test_running_log_partition_follows_a_fixed_path(name):
         def update(population, inputs):
             share, key = inputs
             model = between(start, target, share)
-            population = follow(key, population, model, n_steps=2, adaptation_rate=0.0)
+            population = smc_step(key, population, model, n_steps=2, adaptation_rate=0.0)
             return population, population.log_partition
 
         keys = jax.random.split(key_path, n_updates)
@@ -123,7 +123,7 @@ def test_a_population_starts_at_exact_draws_of_the_base_of_its_path():
 def test_a_jump_weights_draws_of_the_base_for_the_model(alphabet):
     target = brute.balanced_model(alphabet)
     path = Path(target, center_at(target, jnp.asarray([[0.2, -0.1], [0.3, 0.4]])))
-    population = jump(jax.random.key(0), path, BlockGibbs(), 20_000)
+    population = importance_start(jax.random.key(0), path, BlockGibbs(), 20_000)
     rows = np.asarray(population.states.position)
     brute.assert_within(rows, path.center.visible, label="mean")
     free_energies = brute.free_energies(target, rows)

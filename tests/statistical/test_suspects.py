@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harmonium.inference.suspects import with_least_spread, without_suspects
+from harmonium.inference.contamination import with_least_spread, without_suspects
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(450, 4))

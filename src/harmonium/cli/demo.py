@@ -1,4 +1,4 @@
-"""The demo: handwritten digits, a model, two yardsticks, two pictures."""
+"""The demo: handwritten digits, a model, two baselines, two pictures."""
 
 import logging
 from pathlib import Path
@@ -12,7 +12,7 @@ from harmonium.cli.progress import Display
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.estimators import DensityEstimator
-from harmonium.inference.yardsticks import yardsticks
+from harmonium.inference.baselines import compare_baselines
 from harmonium.report import draw_image_grids, draw_training_curve
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ NAMES = {
 def run_demo(
     output: Path, display: Display, *, seed: int, time_budget: float | None, hint: str
 ) -> Metrics:
-    """Fit the digits, compare on rows that neither model nor yardstick has seen, draw, and print."""
+    """Fit the digits, compare on rows that neither model nor baseline has seen, draw, and print."""
     pixels = np.asarray(load_digits(return_X_y=True)[0], float)
     pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]
     training, test = pixels[N_TEST:], pixels[:N_TEST]
@@ -39,7 +39,7 @@ def run_demo(
     estimator = DensityEstimator(time_budget=time_budget, random_state=seed)
 
     def finish(folder: Path, metrics: Metrics) -> None:
-        _log.info("fitting the yardsticks")
+        _log.info("fitting the baselines")
         metrics["test"] = _compare(estimator, training, test, seed)
         _draw(estimator, test, folder)
 
@@ -51,9 +51,9 @@ def run_demo(
 def _compare(
     estimator: DensityEstimator, training: np.ndarray, test: np.ndarray, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Mean held-out log-density with a 95 % interval, for the model and each yardstick."""
+    """Mean held-out log-density with a 95 % interval, for the model and each baseline."""
     ours = {"harmonium": estimator.score_samples(test)}
-    others = yardsticks(estimator.density_.columns, training, test, seed=seed)
+    others = compare_baselines(estimator.density_.columns, training, test, seed=seed)
     log_partition = estimator.log_partition_
     rows = {name: _interval(values, 0.0) for name, values in (ours | others).items()}
     rows["harmonium"] = _interval(ours["harmonium"], log_partition.standard_error)

@@ -197,7 +197,7 @@ def demo(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the handwritten digits that scikit-learn ships, with pictures and two yardsticks.
+    """Fit the handwritten digits that scikit-learn ships, with pictures and two baselines.
 
     Example: harmonium demo -o demo-run
     """

@@ -9,7 +9,7 @@ from typing import IO
 from harmonium.data.problems import problem, reason
 
 
-class PartialFile:
+class AtomicFile:
     """A file beside `path` that takes its place if it is kept: a reader never sees half a file."""
 
     def __init__(self, path: Path, call: str):
@@ -18,7 +18,7 @@ class PartialFile:
         with self.refusals():
             self.file: IO[bytes] = self._own.open("wb")
 
-    def __enter__(self) -> "PartialFile":
+    def __enter__(self) -> "AtomicFile":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from harmonium.data.fields import Field
 from harmonium.data.frames import decode_columns
-from harmonium.data.partial import PartialFile
+from harmonium.data.partial import AtomicFile
 from harmonium.data.problems import problem, quote
 
 
@@ -41,13 +41,13 @@ class TableWriter:
         self._types = dict(types or {})
         self._schema: Any = None
         self._sink: Any = None
-        self._partial: PartialFile | None = None
+        self._partial: AtomicFile | None = None
         if self._path.suffix.lower() not in (".csv", ".parquet"):
             got = f"{self._path.name!r}"
             raise problem(self._call, "a file ending in .csv or .parquet", got)
 
     def __enter__(self) -> "TableWriter":
-        self._partial = PartialFile(self._path, self._call)
+        self._partial = AtomicFile(self._path, self._call)
         return self
 
     def __exit__(
@@ -122,11 +122,11 @@ class ArrayWriter:
     def __init__(self, path: str | os.PathLike[str], *, call: str | None = None):
         self._path = Path(path)
         self._call = call or f"ArrayWriter({str(self._path)!r})"
-        self._partial: PartialFile | None = None
+        self._partial: AtomicFile | None = None
         self._shape: tuple[int, int] | None = None
 
     def __enter__(self) -> "ArrayWriter":
-        self._partial = PartialFile(self._path, self._call)
+        self._partial = AtomicFile(self._path, self._call)
         return self
 
     def __exit__(
@@ -237,7 +237,7 @@ def _write_npy(path: Path, columns: Mapping[str, Any], call: str) -> None:
         )
         for column in columns.values()
     ]
-    with PartialFile(path, call) as partial:
+    with AtomicFile(path, call) as partial:
         with partial.refusals():
             np.save(partial.file, np.column_stack(arrays), allow_pickle=False)
         partial.keep()

@@ -1,13 +1,13 @@
 """Layer 5: what people ask of a fitted model."""
 
 from harmonium.inference.chosen import Chosen
+from harmonium.inference.conditional_sampling import ConditionalDiagnostics, sample_given
 from harmonium.inference.density import Density
 from harmonium.inference.detection import Detector, fit_detector
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.evaluation import Evaluation, evaluate_density
 from harmonium.inference.explanation import Explanation, explain
 from harmonium.inference.fit_density import DensityFit, fit_density
-from harmonium.inference.given import ConditionalDiagnostics, sample_given
 from harmonium.inference.imputation import Completed, draw_completions, summarize
 from harmonium.inference.judging import HeldOut
 from harmonium.inference.own_parts import OwnParts, split_parts

@@ -14,7 +14,7 @@ from harmonium.inference.batches import map_blocks, map_rows
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.conditional import BoxDensity
 from harmonium.inference.coordinates import Coordinates, bounded
-from harmonium.inference.finite import told_if_not_finite
+from harmonium.inference.finite import warn_if_not_finite
 from harmonium.inference.verdict import Verdict
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
@@ -98,7 +98,7 @@ class Density:
         does not depend on the others (`BoxDensity.log_masses`). Warns if some are not finite.
         """
         density = map_blocks(self._log_density_of_block, values, longest=BOX_ROWS)
-        return told_if_not_finite("log-densities", density)
+        return warn_if_not_finite("log-densities", density)
 
     def _log_density_of_block(self, values: np.ndarray) -> np.ndarray:
         coordinates = self.coordinates

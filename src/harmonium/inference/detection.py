@@ -13,10 +13,10 @@ from harmonium.data import Columns, Marginals, Table, Whitening
 from harmonium.inference.batches import map_rows
 from harmonium.inference.completion import Completion
 from harmonium.inference.conformal import p_values
+from harmonium.inference.contamination import with_least_spread, without_suspects
 from harmonium.inference.detection_settings import MEMBERS, DetectorSettings, Member
-from harmonium.inference.finite import told_if_not_finite
+from harmonium.inference.finite import warn_if_not_finite
 from harmonium.inference.hold_out import hold_out
-from harmonium.inference.suspects import with_least_spread, without_suspects
 from harmonium.learning.ensemble import fit_ensemble, stack_members, take_member
 from harmonium.learning.score_matching import N_LEVELS, DenoisingScoreMatching
 from harmonium.model import Harmonium, feature_maps
@@ -97,7 +97,7 @@ class Detector:
             found = np.stack([self.abnormality(d) for d in drawn])
             # Where the Gaussian fit does not hold, most of its draws are abnormal with any row.
             abnormality[incomplete] = np.sum(softmax(-found, axis=0) * found, axis=0)
-        return told_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
+        return warn_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
 
     def points(self, values: np.ndarray) -> np.ndarray:
         """Points of the modeled columns of rows (rows, columns), NaN for missing cells.

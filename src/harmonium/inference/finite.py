@@ -7,7 +7,7 @@ import numpy as np
 from harmonium.errors import HarmoniumWarning
 
 
-def told_if_not_finite(what: str, values: np.ndarray) -> np.ndarray:
+def warn_if_not_finite(what: str, values: np.ndarray) -> np.ndarray:
     """The values (rows,) themselves, after a warning if some of them are NaN or infinite."""
     odd = ~np.isfinite(values)
     if odd.any():

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.errors import CheckpointError, HarmoniumError
-from harmonium.learning.course import Course
-from harmonium.learning.devices import agreed
+from harmonium.learning.devices import broadcast
+from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.trainer import State, Trainer
 from harmonium.typing import RandomKey
 
@@ -40,12 +40,12 @@ class Checkpoints:
     identity: Identity
     _due: float = 0.0
 
-    def save_if_due(self, course: Course) -> None:
+    def save_if_due(self, course: FitProgress) -> None:
         """Save unless so little time has passed that saving would take a large share of it."""
-        if agreed(time.monotonic() >= self._due):
+        if broadcast(time.monotonic() >= self._due):
             self.save(course)
 
-    def save(self, course: Course) -> None:
+    def save(self, course: FitProgress) -> None:
         """Write the course; raises `CheckpointError` if that fails, and leaves what was there."""
         import orbax.checkpoint as ocp
 
@@ -54,7 +54,7 @@ class Checkpoints:
         loop = {
             "best_value": course.best_value,
             "since_best": course.since_best,
-            "caution": course.caution,
+            "caution": course.trust_region_scale,
             "history": list(course.history),
             "identity": self.identity,
         }
@@ -68,7 +68,7 @@ class Checkpoints:
         finished = time.monotonic()
         self._due = finished + (finished - started) / MAX_SHARE
 
-    def restore(self, start: State) -> Course | None:
+    def restore(self, start: State) -> FitProgress | None:
         """The last course that can be read, or None if there is none; `start` has the structure of its states.
 
         Raises `CheckpointError` for checkpoints of another fit, and where there are some of which none can be read.
@@ -159,13 +159,13 @@ def _arrays_like(start: State) -> Any:
     )
 
 
-def _build_course(start: State, arrays: dict[str, Any], loop: dict[str, Any]) -> Course:
-    return Course(
+def _build_course(start: State, arrays: dict[str, Any], loop: dict[str, Any]) -> FitProgress:
+    return FitProgress(
         state=_from_arrays(start, arrays["state"]),
         best=_from_arrays(start, arrays["best"]),
         best_value=float(loop["best_value"]),
         since_best=int(loop["since_best"]),
-        caution=float(loop["caution"]),
+        trust_region_scale=float(loop["caution"]),
         history=tuple(loop["history"]),
     )
 

@@ -98,7 +98,7 @@ def check_even(name: str, size: int) -> None:
         )
 
 
-def split(tree: T, axis: int = 0) -> T:
+def shard(tree: T, axis: int = 0) -> T:
     """The same arrays, split along an axis where code runs on several devices."""
     if get_abstract_mesh().empty:
         return tree
@@ -107,7 +107,7 @@ def split(tree: T, axis: int = 0) -> T:
     return eqx.combine(jax.lax.with_sharding_constraint(dynamic, layout), static)
 
 
-def place(tree: T) -> T:
+def replicate(tree: T) -> T:
     """The same arrays on the devices in use: those that are not split are whole on each."""
     mesh = _wanted.get()
     if mesh is None:
@@ -120,7 +120,7 @@ def place(tree: T) -> T:
     return eqx.combine(_whole(mesh, elsewhere), rest)
 
 
-def collect(tree: T) -> T:
+def gather(tree: T) -> T:
     """The same arrays, each whole on one device of this process, for what is not computed on many."""
     mesh = _wanted.get()
     if mesh is None:
@@ -130,7 +130,7 @@ def collect(tree: T) -> T:
     return eqx.combine(jax.tree.map(lambda leaf: leaf.addressable_data(0), whole), static)
 
 
-def agreed(value: T) -> T:
+def broadcast(value: T) -> T:
     """What the first process says of numbers that may differ between processes, such as times."""
     if _is_alone():
         return value
@@ -145,7 +145,7 @@ def check_agreed(tell: Callable[[], dict[str, str]]) -> None:
     if _is_alone():
         return
     own = {name: zlib.crc32(text.encode()) >> 1 for name, text in tell().items()}
-    odd = [name for name, value in agreed(own).items() if value != own[name]]
+    odd = [name for name, value in broadcast(own).items() if value != own[name]]
     if odd:
         raise InvalidInputError(
             describe(

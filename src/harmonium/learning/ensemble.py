@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from harmonium.errors import DivergedError, InvalidInputError, describe
-from harmonium.learning.devices import agreed
+from harmonium.learning.devices import broadcast
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import draw_indices
 from harmonium.learning.trainer import cosine_decay
@@ -99,7 +99,7 @@ def fit_ensemble(
         losses.append(tuple(float(value) for value in loss))
         _check_finite(losses[-1], members.averaged, done + length)
         is_late = time_budget is not None and time.monotonic() - started > time_budget
-        if agreed(is_late):
+        if broadcast(is_late):
             break
     return EnsembleFit(eqx.combine(members.averaged, run.static), tuple(losses))
 

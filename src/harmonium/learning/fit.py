@@ -15,20 +15,20 @@ from jaxtyping import Array
 
 from harmonium.errors import CheckpointError, HarmoniumWarning, InvalidInputError, describe
 from harmonium.learning.checkpoints import Checkpoints, Identity, identify
-from harmonium.learning.course import Course
 from harmonium.learning.devices import (
     check_agreed,
     check_even,
-    collect,
+    gather,
     on_devices,
-    place,
+    replicate,
 )
+from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.loop import Loop, Report
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, judge
+from harmonium.learning.row_schedule import Pools
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.selection import Candidates, choose
-from harmonium.learning.supply import Pools
 from harmonium.learning.trainer import FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium, split_trainable
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
@@ -99,7 +99,7 @@ class Trained(NamedTuple):
 
     trainer: Trainer
     start: State
-    course: Course
+    course: FitProgress
     n_updates: int
     was_stopped: bool
     is_late: bool
@@ -109,7 +109,7 @@ class Trained(NamedTuple):
     @property
     def model(self) -> Harmonium:
         """The averaged model of the best evaluation by the running log Z."""
-        return self.trainer.combine(collect(self.course.best).averaged)
+        return self.trainer.combine(gather(self.course.best).averaged)
 
 
 def train(
@@ -147,7 +147,7 @@ def train(
     _log.info("compiling")
     with on_devices():
         start = trainer.start(key_init, key_loop, model)
-    start = place(start)
+    start = replicate(start)
     store = course = None
 
     @cache
@@ -157,7 +157,9 @@ def train(
     check_agreed(identity)
     if checkpoints is not None or resume is not None:
         store, course = _open(checkpoints, resume, identity(), start)
-    loop = Loop(place(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools)
+    loop = Loop(
+        replicate(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools
+    )
     course, was_stopped = loop.run(start, course, started)
     late = time_budget is not None and course.seconds > time_budget
     return Trained(trainer, start, course, n_updates, was_stopped, late, key_final, key_check)
@@ -168,7 +170,7 @@ def conclude(trained: Trained) -> FitResult:
     trainer, course = trained.trainer, trained.course
     history = course.history
     _log.info("estimating log Z")
-    candidates = collect(Candidates(trained.start, course.best, course.state))
+    candidates = gather(Candidates(trained.start, course.best, course.state))
     chosen = choose(trained.key_final, trainer, candidates, late=trained.is_late)
     fitted, log_partition = trainer.combine(chosen.state.averaged), chosen.log_partition
     kept = int(chosen.state.update)
@@ -198,7 +200,7 @@ def _updates_per_evaluation(n_updates: int, settings: FitSettings) -> int:
 
 def _open(
     checkpoints: str | Path | None, resume: str | Path | None, identity: Identity, start: State
-) -> tuple[Checkpoints, Course | None]:
+) -> tuple[Checkpoints, FitProgress | None]:
     """Where to save, and the course to go on with, if there is any."""
     if checkpoints is not None and resume is not None:
         raise InvalidInputError(

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 
 from harmonium.errors import DivergedError
 from harmonium.learning.checkpoints import Checkpoints
-from harmonium.learning.course import Course
-from harmonium.learning.devices import agreed, collect, on_devices
+from harmonium.learning.devices import broadcast, gather, on_devices
+from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
-from harmonium.learning.supply import Pools, Supply
+from harmonium.learning.row_schedule import Pools, RowSchedule
 from harmonium.learning.trainer import Control, State, Trainer
 from harmonium.typing import RandomKey
 
@@ -51,7 +51,9 @@ class Loop:
     checkpoints: Checkpoints | None = None
     pools: Pools | None = None
 
-    def run(self, start: State, course: Course | None, started: float) -> tuple[Course, bool]:
+    def run(
+        self, start: State, course: FitProgress | None, started: float
+    ) -> tuple[FitProgress, bool]:
         """Train from `course`, or from the start, until the updates, the time or the patience run out.
 
         Also returns whether it was `report` that ended it.
@@ -60,30 +62,30 @@ class Loop:
         course = self._first(start, started) if course is None else course
         per_evaluation = self.trainer.updates_per_evaluation
         clock = _Clock(self.n_updates, self._deadline(started), per_evaluation)
-        planned = agreed(course.update if clock.is_late else self.n_updates)
-        supply, asked_to_stop = Supply(self.trainer, self.pools), False
+        planned = broadcast(course.update if clock.is_late else self.n_updates)
+        supply, asked_to_stop = RowSchedule(self.trainer, self.pools), False
         while not asked_to_stop and not self._is_over(course, planned):
             course = self._step(course, supply, planned, started)
             if self.checkpoints is not None:
                 self.checkpoints.save_if_due(course)
             # Times and interrupts differ between processes, which must do the same.
-            asked_to_stop, planned = agreed(
+            asked_to_stop, planned = broadcast(
                 (self._tell(course.history[-1]), clock.plan(course.update, len(course.history)))
             )
         if self.checkpoints is not None:
             self.checkpoints.save(course)
         return course, asked_to_stop
 
-    def _first(self, start: State, started: float) -> Course:
+    def _first(self, start: State, started: float) -> FitProgress:
         """The course before any update, with the evaluation of the start."""
         with on_devices():
             measured = _floats(self.trainer.evaluate(start))
         record = _record(measured, start, started)
         self._tell(record)
         value = float(record["validation_log_likelihood"])
-        return Course(start, start, value, 0, 1.0, (record,))
+        return FitProgress(start, start, value, 0, 1.0, (record,))
 
-    def _is_over(self, course: Course, planned: int) -> bool:
+    def _is_over(self, course: FitProgress, planned: int) -> bool:
         """Whether there is nothing left to do, from the course alone, so that a resumed run decides alike."""
         settings = self.trainer.settings
         if course.update + self.trainer.updates_per_evaluation > planned:
@@ -93,17 +95,19 @@ class Loop:
         since_best = course.since_best * self.trainer.updates_per_evaluation
         return course.since_best >= settings.patience and since_best >= LEAST_PATIENCE
 
-    def _step(self, course: Course, supply: Supply, planned: int, started: float) -> Course:
+    def _step(
+        self, course: FitProgress, supply: RowSchedule, planned: int, started: float
+    ) -> FitProgress:
         """The updates up to the next evaluation, judged."""
         trainer, number = self.trainer, len(course.history)
-        control = Control(jnp.asarray(float(planned)), jnp.asarray(course.caution))
+        control = Control(jnp.asarray(float(planned)), jnp.asarray(course.trust_region_scale))
         state, rows = supply.prepare(course)
         with on_devices():
             state, metrics = trainer.advance(state, rows, control)
-            measured = agreed(_floats({**metrics, **trainer.evaluate(state)}))
+            measured = broadcast(_floats({**metrics, **trainer.evaluate(state)}))
         if number % self._evaluations_per_check == 0:
             key = jax.random.fold_in(self.key_check, number)
-            measured |= _check(key, *collect((trainer, state)))
+            measured |= _check(key, *gather((trainer, state)))
         highest = course.highest("train_log_likelihood")
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)

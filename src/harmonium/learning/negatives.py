@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from harmonium.learning.devices import check_even, split
+from harmonium.learning.devices import check_even, shard
 from harmonium.model import Harmonium, Path, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
 from harmonium.sampling import MALA, AbstractKernel, Alternate, BlockGibbs
@@ -21,7 +21,7 @@ from harmonium.sampling.population import (
     anneal_population,
     effective_sample_size,
     follow_all,
-    jump,
+    importance_start,
     log_mean_exp,
 )
 from harmonium.sampling.tuning import centered_path
@@ -54,12 +54,12 @@ class Chains(NamedTuple):
 class Draw(NamedTuple):
     """What a source gives at an update.
 
-    `negatives` enter the gradient; `witnesses` are all draws there are, by which the trust region
+    `negatives` enter the gradient; `trust_region_chains` are all draws there are, by which the trust region
     measures how far an update goes; `carry` is the next state and `metrics` what to record.
     """
 
     negatives: Negatives
-    witnesses: Negatives
+    trust_region_chains: Negatives
     carry: Any
     metrics: Metrics
 
@@ -122,11 +122,11 @@ class WeightedPopulation(AbstractNegatives):
         negatives = Negatives(learners.states.position, learners.log_weights)
         # An update may raise F at the learners and lower it unseen elsewhere: the monitors see it. Chain by chain, because
         # chains of one device must lie side by side.
-        witnesses = Negatives(
+        trust_region_chains = Negatives(
             jnp.swapaxes(populations.states.position, 0, 1).reshape(-1, model.n_visible),
             jax.nn.log_softmax(populations.log_weights, axis=1).T.reshape(-1),
         )
-        return Draw(negatives, witnesses, populations, metrics)
+        return Draw(negatives, trust_region_chains, populations, metrics)
 
     def log_partition(self, model: Harmonium, carry: Population) -> tuple[Scalar, Scalar]:
         """Free-energy perturbation from the monitors to `model`."""
@@ -176,7 +176,7 @@ def _jump(
     """Two populations of draws of the base of a path, weighted for its model, and their effective sample sizes."""
 
     def one(key: RandomKey) -> tuple[Population, Scalar]:
-        population = jump(key, path, kernel, n_chains)
+        population = importance_start(key, path, kernel, n_chains)
         return population, population.ess()
 
     return eqx.filter_vmap(one)(jax.random.split(key))
@@ -205,7 +205,7 @@ def _split(populations: Population) -> Population:
     return eqx.tree_at(
         lambda p: (p.states, p.log_weights, p.ancestors),
         populations,
-        replace_fn=partial(split, axis=1),
+        replace_fn=partial(shard, axis=1),
     )
 
 
@@ -225,7 +225,7 @@ class PersistentChains(AbstractNegatives):
         """Chains at exact draws of the base."""
         check_even("n_chains", self.n_chains)
         kernel = training_kernel(model) if self.kernel is None else self.kernel
-        return _Chains(kernel, split(sample_base(key, model, self.n_chains)))
+        return _Chains(kernel, shard(sample_base(key, model, self.n_chains)))
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: _Chains) -> Draw:
         """Move the chains on with the current model."""
@@ -285,7 +285,7 @@ class ExactSamples(AbstractNegatives):
 
     def draw(self, key: RandomKey, model: Harmonium, batch: Batch, carry: tuple[()]) -> Draw:
         """Draw h from p(h), then x from p(x|h)."""
-        positions = split(exact_samples(key, model, self.n_chains))
+        positions = shard(exact_samples(key, model, self.n_chains))
         negatives = Negatives(positions, jnp.zeros(self.n_chains, positions.dtype))
         return Draw(negatives, negatives, carry, {})
 
@@ -308,7 +308,7 @@ def _move_unweighted(
     moved = run_chains(
         key_move, model, chains.kernel, states, n_steps=n_steps, adaptation_rate=ADAPTATION_RATE
     )
-    positions = split(moved.states.position)
+    positions = shard(moved.states.position)
     correlation = lagged_correlation(states.free_energy, moved.states.free_energy)
     metrics = {
         "acceptance": jnp.ravel(moved.acceptance)[-1],

@@ -22,7 +22,7 @@ class Ascent(NamedTuple):
     """One evaluation of an objective: where to go, what limits the step, what to remember and to record."""
 
     gradient: Harmonium
-    witnesses: Negatives | None
+    trust_region_chains: Negatives | None
     carry: Any
     metrics: Metrics
 
@@ -71,7 +71,7 @@ class MaximumLikelihood(AbstractObjective):
             log_weights=draw.negatives.log_weights,
         )
         metrics = {**draw.metrics, "energy_gap": -value}
-        return Ascent(gradient, draw.witnesses, draw.carry, metrics)
+        return Ascent(gradient, draw.trust_region_chains, draw.carry, metrics)
 
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """As the source of negatives knows it."""

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from harmonium.learning.devices import split
+from harmonium.learning.devices import shard
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
+from harmonium.sampling.conditioned_row import ConditionedRow, Matrix, open_log_masses, open_rows
 from harmonium.sampling.hamiltonian import move_free
-from harmonium.sampling.opened import Matrix, Opened, open_log_masses, open_rows
 from harmonium.typing import Batch, PerRow, RandomKey, Scalar, Training, Visible
 
 MAX_EVALUATION_ROWS = 4096
@@ -64,7 +64,7 @@ class CompleteRows(AbstractRows):
 
     def free_energies(self, model: Harmonium) -> PerRow:
         """F of the first rows."""
-        return jax.vmap(model.free_energy)(split(self.values[:MAX_EVALUATION_ROWS]))
+        return jax.vmap(model.free_energy)(shard(self.values[:MAX_EVALUATION_ROWS]))
 
 
 def draw_indices(key: RandomKey, size: int, n: int) -> Int[Array, "_"]:
@@ -95,7 +95,7 @@ class IncompleteRows(AbstractRows):
     missing: Bool[Array, "training visible"]
     matrix: Matrix
     key: RandomKey
-    opened: Opened
+    opened: ConditionedRow
 
     def __init__(
         self,
@@ -155,4 +155,4 @@ class IncompleteRows(AbstractRows):
 
     def free_energies(self, model: Harmonium) -> PerRow:
         """By importance sampling from the reference, with the same draws every time: a little high."""
-        return -open_log_masses(self.key, model, self.matrix, split(self.opened), N_DRAWS)
+        return -open_log_masses(self.key, model, self.matrix, shard(self.opened), N_DRAWS)

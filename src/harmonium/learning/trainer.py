@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.learning.devices import split
+from harmonium.learning.devices import shard
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.rows import AbstractRows
@@ -68,7 +68,7 @@ class Control(NamedTuple):
     """What may change between evaluations without compiling again."""
 
     n_updates: Scalar
-    caution: Scalar
+    trust_region_scale: Scalar
 
 
 @lru_cache
@@ -125,18 +125,18 @@ class Trainer(eqx.Module):
         key, key_batch, key_ascend = jax.random.split(state.key, 3)
         model = self.combine(state.parameters)
         batch, rows = source.draw(key_batch, model, state.rows, self.settings.batch_size)
-        batch = split(batch)
+        batch = shard(batch)
         ascent = self.objective.ascend(key_ascend, model, batch, state.carry)
         descent = jax.tree.map(jnp.negative, ascent.gradient)
         update, optimizer_state = self.optimizer.update(
             descent, state.optimizer_state, cast(optax.Params, state.parameters)
         )
-        scale = control.caution * cosine_decay(state.update / control.n_updates)
+        scale = control.trust_region_scale * cosine_decay(state.update / control.n_updates)
         update = jax.tree.map(lambda leaf: scale.astype(leaf.dtype) * leaf, update)
         metrics = dict(ascent.metrics)
-        if ascent.witnesses is not None:
-            radius = self.settings.trust_radius * control.caution
-            limited = limit_update(model, update, ascent.witnesses, radius)
+        if ascent.trust_region_chains is not None:
+            radius = self.settings.trust_radius * control.trust_region_scale
+            limited = limit_update(model, update, ascent.trust_region_chains, radius)
             update = limited.update
             metrics["trust_factor"] = limited.factor
         parameters = eqx.apply_updates(state.parameters, update)
@@ -163,7 +163,7 @@ class Trainer(eqx.Module):
         model = self.combine(state.averaged)
         log_partition, ess = self.objective.log_partition(model, state.carry)
         held_out = jnp.mean(self.held_out.free_energies(model))
-        hidden_mean = jax.vmap(model.hidden_mean)(split(self.held_out.completed))
+        hidden_mean = jax.vmap(model.hidden_mean)(shard(self.held_out.completed))
         leaves = jax.tree.leaves(state.parameters)
         return {
             "train_log_likelihood": -jnp.mean(self.training.free_energies(model)) - log_partition,

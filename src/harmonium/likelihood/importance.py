@@ -58,7 +58,7 @@ class FromBase:
 
     evidence: Evidence
     draws: Batch
-    resampled: np.ndarray
+    resampled: Float[Array | np.ndarray, "more visible"]
 
 
 @dataclass(frozen=True)

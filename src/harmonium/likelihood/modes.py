@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.spatial import KDTree
 
 from harmonium.likelihood.result import Evidence
@@ -59,7 +59,7 @@ def compare(
     model: Harmonium,
     found: Positions,
     draws: Batch,
-    more: Float[np.ndarray, "more visible"] | None = None,
+    more: Float[Array | np.ndarray, "more visible"] | None = None,
 ) -> Comparison:
     """Hold what was found beside `draws` (draws, visible) of the model, and `more` of them if there are."""
     bound = -np.inf
@@ -67,7 +67,7 @@ def compare(
         bound = _visited_log_partition(key, model, jnp.concatenate([found, draws]))
         if model.n_hidden <= MAX_COVERED_HIDDEN:
             return Comparison(bound, 0)
-    places = np.asarray(draws) if more is None else np.concatenate([np.asarray(draws), more])
+    places = np.asarray(draws) if more is None else np.concatenate([draws, more])
     return Comparison(bound, _count_elsewhere(model, np.asarray(found), places))
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from harmonium.model import Harmonium
-from harmonium.sampling.kernel import AbstractKernel, settle
+from harmonium.sampling.kernel import AbstractKernel, refresh_free_energy
 from harmonium.typing import Positions, RandomKey, Scalar
 
 ADAPTATION_RATE = 0.05
@@ -65,7 +65,7 @@ def run_chains(
 
     keys = jax.random.split(key, n_steps)
     (kernel, states), (acceptance, trace) = jax.lax.scan(one_step, (kernel, states), keys)
-    states = jax.vmap(settle, in_axes=(None, 0))(model, states)
+    states = jax.vmap(refresh_free_energy, in_axes=(None, 0))(model, states)
     return Moved(kernel, states, jnp.mean(acceptance, axis=0), trace)
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from harmonium.model import Harmonium
-from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
+from harmonium.sampling.kernel import AbstractKernel, Info, PositionState, evaluate_state
 from harmonium.typing import RandomKey, Scalar, Visible
 
 
@@ -23,19 +23,21 @@ class BlockGibbs(AbstractKernel):
     def __init__(self):
         self.step_size = jnp.asarray(1.0)
 
-    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PlainState:
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PositionState:
         """Evaluate F at the position; fails early on a map that is not affine."""
         model.affine_form()
-        return stand(model, position)
+        return evaluate_state(model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: PlainState) -> PlainState:
+    def retarget(self, key: RandomKey, model: Harmonium, state: PositionState) -> PositionState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
-    def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
+    def step(
+        self, key: RandomKey, model: Harmonium, state: PositionState
+    ) -> tuple[PositionState, Info]:
         """One sweep over both blocks."""
         key_hidden, key_visible = jax.random.split(key)
         hidden = model.hidden_units.sample(key_hidden, model.hidden_logits(state.position))
         position = model.conditional_visible(hidden).sample(key_visible, 1)[0]
-        moved = stand(model, position)
+        moved = evaluate_state(model, position)
         return moved, Info(jnp.ones_like(moved.free_energy))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
-from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
+from harmonium.sampling.kernel import AbstractKernel, Info, PositionState, evaluate_state
 from harmonium.sampling.langevin import LangevinState, adjusted_step, euler, evaluate
 from harmonium.typing import RandomKey, Scalar, Visible
 
@@ -41,15 +41,17 @@ class GibbsLangevin(AbstractKernel):
         self.step_size = jnp.asarray(step_size, float)
         self.n_langevin = n_langevin
 
-    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PlainState:
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PositionState:
         """Evaluate F at the position."""
-        return stand(model, position)
+        return evaluate_state(model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: PlainState) -> PlainState:
+    def retarget(self, key: RandomKey, model: Harmonium, state: PositionState) -> PositionState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
-    def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
+    def step(
+        self, key: RandomKey, model: Harmonium, state: PositionState
+    ) -> tuple[PositionState, Info]:
         """Draw h, then move x with h fixed."""
         key_hidden, key_visible = jax.random.split(key)
         hidden = model.hidden_units.sample(key_hidden, model.hidden_logits(state.position))
@@ -65,5 +67,5 @@ class GibbsLangevin(AbstractKernel):
         keys = jax.random.split(key_visible, self.n_langevin)
         start = evaluate(conditional, state.position)
         end, acceptance = jax.lax.scan(one_move, start, keys)
-        moved = stand(model, end.position)
+        moved = evaluate_state(model, end.position)
         return moved, Info(jnp.mean(acceptance))

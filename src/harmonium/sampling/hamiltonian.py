@@ -111,7 +111,7 @@ class HMC(AbstractKernel):
         """Evaluate F and its gradient at the position."""
         return evaluate(model.free_energy, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
+    def retarget(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 

@@ -10,24 +10,27 @@ import jax.numpy as jnp
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.sampling.kernel import AbstractKernel, Info, StepSize, stand
+from harmonium.sampling.kernel import AbstractKernel, Info, StepSize, evaluate_state
 from harmonium.sampling.metropolis import metropolis
 from harmonium.sampling.noise import draw_noise
 from harmonium.typing import RandomKey, Scalar, Visible
 
 
 def jump(
-    key: RandomKey, model: Harmonium, state: Any, stand: Callable[[RandomKey, Visible], Any]
+    key: RandomKey,
+    model: Harmonium,
+    state: Any,
+    evaluate_state: Callable[[RandomKey, Visible], Any],
 ) -> tuple[Any, Info]:
     """Propose a draw of the base tilted by b, then accept or stay: the independence sampler of Tierney (1994).
 
     What is left of the ratio is what the hidden units add: with R(x) = F(x) - U(x) + b·x, the proposal x' is accepted with
-    probability min(1, exp(R(x) - R(x'))). `stand` makes the state at a position.
+    probability min(1, exp(R(x) - R(x'))). `evaluate_state` makes the state at a position.
     """
     noise, uniform = draw_noise(key, model.n_visible + 1, 1, state.position.dtype)
     position = model.base.conditional(model.visible_bias).from_noise(noise)
-    # A key that `stand` leaves unused costs nothing.
-    proposal = stand(jax.random.fold_in(key, 1), position)
+    # A key that `evaluate_state` leaves unused costs nothing.
+    proposal = evaluate_state(jax.random.fold_in(key, 1), position)
     log_ratio = _of_hidden_units(model, state) - _of_hidden_units(model, proposal)
     return metropolis(uniform[0], log_ratio, proposal, state)
 
@@ -54,9 +57,9 @@ class Independence(AbstractKernel):
 
     def init(self, key: RandomKey, model: Harmonium, position: Visible) -> "IndependenceState":
         """Evaluate F at the position."""
-        return IndependenceState(*stand(model, position))
+        return IndependenceState(*evaluate_state(model, position))
 
-    def follow(
+    def retarget(
         self, key: RandomKey, model: Harmonium, state: "IndependenceState"
     ) -> "IndependenceState":
         """Evaluate the position under another model."""
@@ -127,9 +130,9 @@ class Alternate(AbstractKernel):
         """The state of the kernel between jumps."""
         return self.kernel.init(key, model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: Any) -> Any:
+    def retarget(self, key: RandomKey, model: Harmonium, state: Any) -> Any:
         """Evaluate the position under another model."""
-        return self.kernel.follow(key, model, state)
+        return self.kernel.retarget(key, model, state)
 
     def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, AlternateInfo]:
         """Move, then jump."""

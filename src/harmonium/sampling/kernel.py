@@ -58,7 +58,7 @@ class AbstractKernel(eqx.Module):
         """The state of a chain that stands at `position`."""
 
     @abstractmethod
-    def follow(self, key: RandomKey, model: Harmonium, state: Any) -> Any:
+    def retarget(self, key: RandomKey, model: Harmonium, state: Any) -> Any:
         """The same chain for another model: positions stay, what is remembered of them is computed anew."""
 
     @abstractmethod
@@ -66,22 +66,22 @@ class AbstractKernel(eqx.Module):
         """One transition."""
 
 
-class PlainState(NamedTuple):
+class PositionState(NamedTuple):
     """The state of a kernel that needs no more than a position to move; F is there for others."""
 
     position: Visible
     free_energy: Scalar
 
 
-def stand(model: Harmonium, position: Visible) -> PlainState:
+def evaluate_state(model: Harmonium, position: Visible) -> PositionState:
     """The state at a position."""
-    return PlainState(position, model.free_energy(position))
+    return PositionState(position, model.free_energy(position))
 
 
-def settle(model: Harmonium, state: Any) -> Any:
+def refresh_free_energy(model: Harmonium, state: Any) -> Any:
     """The same state after the last of several steps.
 
     Of a kernel that moves without F it is evaluated here once more: nothing then reads the F of earlier steps, and
     compiled code leaves them out.
     """
-    return stand(model, state.position) if isinstance(state, PlainState) else state
+    return evaluate_state(model, state.position) if isinstance(state, PositionState) else state

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from harmonium.model import Harmonium
 from harmonium.model.precision import full_precision
-from harmonium.sampling.kernel import AbstractKernel, Info, PlainState, stand
+from harmonium.sampling.kernel import AbstractKernel, Info, PositionState, evaluate_state
 from harmonium.sampling.metropolis import metropolis
 from harmonium.sampling.noise import draw_noise
 from harmonium.typing import RandomKey, Scalar, Visible
@@ -89,19 +89,21 @@ class Langevin(AbstractKernel):
     def __init__(self, step_size: float | Scalar = 0.01):
         self.step_size = jnp.asarray(step_size, float)
 
-    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PlainState:
+    def init(self, key: RandomKey, model: Harmonium, position: Visible) -> PositionState:
         """Evaluate F at the position."""
-        return stand(model, position)
+        return evaluate_state(model, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: PlainState) -> PlainState:
+    def retarget(self, key: RandomKey, model: Harmonium, state: PositionState) -> PositionState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 
-    def step(self, key: RandomKey, model: Harmonium, state: PlainState) -> tuple[PlainState, Info]:
+    def step(
+        self, key: RandomKey, model: Harmonium, state: PositionState
+    ) -> tuple[PositionState, Info]:
         """Move without an accept test."""
         start = evaluate(model.free_energy, state.position)
         noise = jax.random.normal(key, start.position.shape, start.position.dtype)
-        moved = stand(model, propose(noise, start, euler(self.step_size, start)))
+        moved = evaluate_state(model, propose(noise, start, euler(self.step_size, start)))
         return moved, Info(jnp.ones_like(moved.free_energy))
 
 
@@ -122,7 +124,7 @@ class MALA(AbstractKernel):
         """Evaluate F and its gradient at the position."""
         return evaluate(model.free_energy, position)
 
-    def follow(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
+    def retarget(self, key: RandomKey, model: Harmonium, state: LangevinState) -> LangevinState:
         """Evaluate the position under another model."""
         return self.init(key, model, state.position)
 

@@ -76,7 +76,9 @@ def start_population(
     return _first(base, kernel, states, jnp.zeros(n_chains, positions.dtype))
 
 
-def jump(key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int) -> Population:
+def importance_start(
+    key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
+) -> Population:
     """A population of exact draws from the base of a path, weighted for its model: A = F_base(x) - F(x)."""
     key_sample, key_init = jax.random.split(key)
     base = path.base
@@ -105,7 +107,7 @@ def reweight(key: RandomKey, population: Population, model: Harmonium) -> Popula
     """Let the population stand for `model`: A += F_old(x) - F_new(x), positions unchanged."""
     old = population.states
     keys = jax.random.split(key, population.n_chains)
-    states = jax.vmap(population.kernel.follow, in_axes=(0, None, 0))(keys, model, old)
+    states = jax.vmap(population.kernel.retarget, in_axes=(0, None, 0))(keys, model, old)
     log_weights = population.log_weights + old.free_energy - states.free_energy
     return eqx.tree_at(lambda p: (p.states, p.log_weights), population, (states, log_weights))
 
@@ -132,11 +134,11 @@ def resample(key: RandomKey, population: Population, below: float = RESAMPLE_BEL
             ),
         )
 
-    needed = is_uneven(population, below)
+    needed = needs_resampling(population, below)
     return jax.lax.cond(needed, do, lambda population: population, population)
 
 
-def is_uneven(population: Population, below: float = RESAMPLE_BELOW) -> Bool[Array, ""]:
+def needs_resampling(population: Population, below: float = RESAMPLE_BELOW) -> Bool[Array, ""]:
     """Whether the effective sample size has fallen below a share of the chains."""
     return population.ess() < below * population.n_chains
 
@@ -178,7 +180,7 @@ def move(
     )
 
 
-def follow(
+def smc_step(
     key: RandomKey,
     population: Population,
     model: Harmonium,
@@ -196,7 +198,7 @@ def follow(
 def follow_all(
     key: RandomKey, populations: Population, model: Harmonium, *, n_steps: int
 ) -> Population:
-    """`follow` for populations side by side, stacked on the first axis.
+    """`smc_step` for populations side by side, stacked on the first axis.
 
     Resampling moves chains between all places, on several devices from one to another: where no population
     needs it, it is left out, which `vmap` of a condition would not do.
@@ -206,7 +208,7 @@ def follow_all(
     )
     populations = jax.vmap(reweight, in_axes=(0, 0, None))(keys_weight, populations, model)
     populations = jax.lax.cond(
-        jnp.any(jax.vmap(is_uneven)(populations)),
+        jnp.any(jax.vmap(needs_resampling)(populations)),
         lambda these: jax.vmap(resample)(keys_resample, these),
         lambda these: these,
         populations,
@@ -244,7 +246,7 @@ def _anneal(
 ) -> Population:
     def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
         inverse_temperature, key = inputs
-        return follow(key, population, path.at(inverse_temperature), n_steps=n_steps), None
+        return smc_step(key, population, path.at(inverse_temperature), n_steps=n_steps), None
 
     inverse_temperatures = jnp.linspace(0, 1, n_temperatures + 1)[1:]
     keys = jax.random.split(key, n_temperatures)

@@ -119,7 +119,7 @@ class ReplicaExchange(AbstractKernel):
         replicas = self._evaluate(key, model, positions)
         return _state(replicas, jnp.zeros(self.n_levels, bool), jnp.zeros((), bool))
 
-    def follow(self, key: RandomKey, model: Harmonium, state: ExchangeState) -> ExchangeState:
+    def retarget(self, key: RandomKey, model: Harmonium, state: ExchangeState) -> ExchangeState:
         """Evaluate every replica under another model, or on another schedule."""
         replicas = self._evaluate(key, model, state.replicas.position)
         return _state(replicas, state.from_base, state.odd)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from harmonium.model import Path
 from harmonium.sampling.kernel import AbstractKernel
-from harmonium.sampling.population import Population, follow, start_population
+from harmonium.sampling.population import Population, smc_step, start_population
 from harmonium.typing import RandomKey, Scalar
 
 PILOT_CHAINS = 64
@@ -96,7 +96,7 @@ def _run_pilot(
         tempered = path.at(inverse_temperature)
         free_energy = jax.vmap(tempered.free_energy)(population.states.position)
         spread = jnp.std(free_energy - population.states.free_energy)
-        population = follow(
+        population = smc_step(
             key,
             population,
             tempered,

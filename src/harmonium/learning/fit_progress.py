@@ -8,18 +8,18 @@ from harmonium.learning.trainer import State
 
 
 @dataclass(frozen=True)
-class Course:
+class FitProgress:
     """The latest healthy state, the best one so far, and what the loop remembers.
 
     `best_value` is the validation log-likelihood of `best`, nats per row; `since_best` counts evaluations since it;
-    `caution` scales the trust region and was halved by every fault; `history` holds one record per evaluation.
+    `trust_region_scale` scales the trust region and was halved by every fault; `history` holds one record per evaluation.
     """
 
     state: State
     best: State
     best_value: float
     since_best: int
-    caution: float
+    trust_region_scale: float
     history: tuple[Record, ...]
 
     @property
@@ -42,7 +42,7 @@ class Course:
         values = (float(record[name]) for record in self.history)
         return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
-    def advanced(self, state: State, record: Record) -> "Course":
+    def advanced(self, state: State, record: Record) -> "FitProgress":
         """After a healthy evaluation of `state`."""
         value = float(record["validation_log_likelihood"])
         history = (*self.history, record)
@@ -53,7 +53,9 @@ class Course:
             self, state=state, best=state, best_value=value, since_best=0, history=history
         )
 
-    def returned(self, state: State, record: Record) -> "Course":
-        """After a fault: back to `state`, with half the caution left."""
+    def returned(self, state: State, record: Record) -> "FitProgress":
+        """After a fault: back to `state`, with half the trust region."""
         history = (*self.history, record)
-        return replace(self, state=state, caution=self.caution / 2, history=history)
+        return replace(
+            self, state=state, trust_region_scale=self.trust_region_scale / 2, history=history
+        )

@@ -5,8 +5,8 @@ from typing import Any
 
 import equinox as eqx
 
-from harmonium.learning.course import Course
-from harmonium.learning.devices import place
+from harmonium.learning.devices import replicate
+from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.learning.trainer import State, Trainer
 
@@ -16,7 +16,7 @@ Pools = Callable[[int], AbstractRows]
 INCOMPLETE_VISITS = 8
 
 
-class Supply:
+class RowSchedule:
     """The rows of the updates after each evaluation; a function of its number, so that a resumed fit gets the same."""
 
     def __init__(self, trainer: Trainer, pools: Pools | None):
@@ -28,14 +28,14 @@ class Supply:
         # Evaluations for which a pool serves.
         self._period = max(1, round(visits * self._first.completed.shape[0] / drawn))
 
-    def prepare(self, course: Course) -> tuple[State, AbstractRows]:
+    def prepare(self, course: FitProgress) -> tuple[State, AbstractRows]:
         """The state to go on from, and the rows to go on with."""
         if self._pools is None:
             return course.state, self._first
         number = len(course.history) - 1
         index = number // self._period
         if index != self._index:
-            self._index, self._rows = index, place(self._pools(index)) if index else self._first
+            self._index, self._rows = index, replicate(self._pools(index)) if index else self._first
         # Filled cells belong to the rows that they were filled for; a state that was returned to may be of others.
         if number % self._period == 0 or course.history[-1]["event"]:
             return _with_rows(course.state, self._rows.start()), self._rows

@@ -11,7 +11,7 @@ from harmonium.data import Columns
 N_COPIES = 16
 
 
-def yardsticks(
+def compare_baselines(
     columns: Columns, training: np.ndarray, held_out: np.ndarray, *, seed: int
 ) -> dict[str, np.ndarray]:
     """Log-densities of `held_out` rows (rows, columns) of numbers under simple densities, nats, data units.

@@ -16,7 +16,7 @@ IsOpen = Bool[Array, "rows visible"]
 Matrix = Float[Array, "visible visible"]
 
 
-class Opened(eqx.Module):
+class ConditionedRow(eqx.Module):
     """One row in coordinates t in which the reference of its open coordinates is standard normal.
 
     The row is `mean` + `factor` t: a known coordinate is no function of t, and the others are the
@@ -44,7 +44,7 @@ class Opened(eqx.Module):
         return jnp.where(self.is_open, normal, 0)
 
 
-def open_rows(rows: Rows, is_open: IsOpen, matrix: Matrix) -> Opened:
+def open_rows(rows: Rows, is_open: IsOpen, matrix: Matrix) -> ConditionedRow:
     """The coordinates t of every row y (rows, visible), stacked; open cells of `rows` are not read.
 
     The reference is the Gaussian of y for which x = `matrix` y has the distribution N(0, I/2).
@@ -64,25 +64,25 @@ def open_rows(rows: Rows, is_open: IsOpen, matrix: Matrix) -> Opened:
     mean, factor, log_volume = (
         jnp.asarray(part, rows.dtype) for part in (mean, factor, log_volume)
     )
-    return jax.vmap(Opened)(mean, factor, is_open, log_volume)
+    return jax.vmap(ConditionedRow)(mean, factor, is_open, log_volume)
 
 
 @full_precision
 @eqx.filter_jit
 def open_log_masses(
-    key: RandomKey, model: Harmonium, matrix: Matrix, opened: Opened, n_draws: int
+    key: RandomKey, model: Harmonium, matrix: Matrix, opened: ConditionedRow, n_draws: int
 ) -> PerRow:
     """log ∫ exp(-F) over the open coordinates of rows `matrix` y, (rows,), in nats.
 
     By importance sampling from the reference: low by about half of the variance of the estimate.
     """
 
-    def log_weight(key: RandomKey, opened: Opened) -> Scalar:
+    def log_weight(key: RandomKey, opened: ConditionedRow) -> Scalar:
         t = opened.draw_reference(key)
         free_energy = model.free_energy(matrix @ opened.position(t))
         return opened.reference_energy(t) + opened.log_volume - free_energy
 
-    def of_row(keys: Array, opened: Opened) -> Scalar:
+    def of_row(keys: Array, opened: ConditionedRow) -> Scalar:
         return log_mean_exp(jax.vmap(lambda key: log_weight(key, opened))(keys))
 
     keys = jax.random.split(key, (opened.mean.shape[0], n_draws))

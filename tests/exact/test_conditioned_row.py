@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from exact import brute
 
-from harmonium.sampling.opened import Opened, open_log_masses, open_rows
+from harmonium.sampling.conditioned_row import ConditionedRow, open_log_masses, open_rows
 
 NAN = np.nan
 MATRIX = np.array([[1.1, 0.3, -0.2], [-0.4, 0.8, 0.1], [0.2, 0.5, 1.3]])
@@ -113,14 +113,18 @@ def test_faults_are_caught(monkeypatch, fault):
     model, known = small_model(), np.array(KNOWN["two open"])
     expected = brute.Mixture(model).conditional(known, MATRIX).log_mass
     if fault == "volume":
-        energy = Opened.reference_energy
-        monkeypatch.setattr(Opened, "reference_energy", lambda self, t: energy(self, t) + 0.05)
+        energy = ConditionedRow.reference_energy
+        monkeypatch.setattr(
+            ConditionedRow, "reference_energy", lambda self, t: energy(self, t) + 0.05
+        )
     elif fault == "reference":
-        energy = Opened.reference_energy
-        monkeypatch.setattr(Opened, "reference_energy", lambda self, t: energy(self, 1.1 * t))
+        energy = ConditionedRow.reference_energy
+        monkeypatch.setattr(
+            ConditionedRow, "reference_energy", lambda self, t: energy(self, 1.1 * t)
+        )
     else:
-        position = Opened.position
-        monkeypatch.setattr(Opened, "position", lambda self, t: position(self, 1.1 * t))
+        position = ConditionedRow.position
+        monkeypatch.setattr(ConditionedRow, "position", lambda self, t: position(self, 1.1 * t))
     jax.clear_caches()
     ratios = np.exp(np.asarray(log_masses(3, model, known)) - expected)
     jax.clear_caches()

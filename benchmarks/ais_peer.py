@@ -1,13 +1,15 @@
 """log Z beside ebmkit's annealed importance sampling: the same models, in one run, turn by turn.
 
-Both sides get the same weights in float32; their free energies are compared first. ebmkit runs with its
-defaults, and tuned: the base, the kernel and the schedule that serve it best per second, with 100, 300 and
-1000 temperatures; always with torch's own number of threads or with one, whichever is faster. We run with our defaults and with the same numbers of temperatures. Repetitions
-of theirs and of ours alternate; the first call of each is shown but not counted. "ESS/s" is the median
-effective sample size over the median of the seconds; "x best" divides by the best of ebmkit with as many chains.
+Both sides get the same weights in float32; their free energies are compared first. ebmkit runs with
+its defaults, and tuned: the base, the kernel and the schedule that serve it best per second, with
+100, 300 and 1000 temperatures; always with torch's own number of threads or with one, whichever is
+faster. We run with our defaults and with the same numbers of temperatures. Repetitions of theirs
+and of ours alternate; the first call of each is shown but not counted. "ESS/s" is the median
+effective sample size over the median of the seconds; "x best" divides by the best of ebmkit with as
+many chains.
 
-Beside other busy processes torch's threads wait for each other, which costs a factor of ten and more: run
-this alone.
+Beside other busy processes torch's threads wait for each other, which costs a factor of ten and
+more: run this alone.
 
 `python -m benchmarks.ais_peer [--repetitions 5] [--only affine deep]`
 """
@@ -91,7 +93,9 @@ def ours(model: Harmonium, request: Request) -> Estimate:
 
 
 def base_ess(model: Harmonium, n: int = 4096) -> float:
-    """How far the model is from its Gaussian base: ESS of plain importance sampling with n draws."""
+    """How far the model is from its Gaussian base: ESS of plain importance sampling with n
+    draws.
+    """
     rows = sample_base(jax.random.key(5), model, n)
     base = temper(model, 0.0)
     log_weights = np.asarray(
@@ -121,7 +125,9 @@ def speed(estimate: Estimate) -> float:
 
 
 def screen(peer: PeerProcess, n_chains: int) -> Request:
-    """What serves ebmkit best at this number of chains: threads first, then base, kernel, schedule."""
+    """What serves ebmkit best at this number of chains: threads first, then base, kernel,
+    schedule.
+    """
     trial = DEFAULTS | {"n_chains": n_chains, "n_temps": TRIAL_TEMPERATURES, "seed": 0}
     peer.ask(trial)  # A first call pays for what is loaded late.
     threads = min((None, 1), key=lambda n: _screened(peer, trial | {"threads": n})["seconds"])

@@ -1,9 +1,11 @@
-"""Two modes 8 standard deviations apart: which kernel gives them their shares, and does a fit say so?
+"""Two modes 8 standard deviations apart: which kernel gives them their shares, and does a fit say
+so?
 
 `python -m benchmarks.bimodal`
 
-Chains start at draws of the base N(b/2, I/2), where one of the modes is, and run without weights or annealing. Then a
-model is fitted to rows of such a density with plain MALA chains, and its verdict is printed.
+Chains start at draws of the base N(b/2, I/2), where one of the modes is, and run without weights or
+annealing. Then a model is fitted to rows of such a density with plain MALA chains, and its verdict
+is printed.
 """
 
 import equinox as eqx
@@ -36,7 +38,9 @@ def two_modes() -> hm.Harmonium:
 
 @eqx.filter_jit
 def visits(key: jax.Array, model: hm.Harmonium, kernel: AbstractKernel):
-    """Share of the second half of its steps that each chain spends in the mode of h = 1, (chains,)."""
+    """Share of the second half of its steps that each chain spends in the mode of h = 1,
+    (chains,).
+    """
     key_start, key_init, key_settle, key_run = jax.random.split(key, 4)
     states = init_chains(key_init, model, kernel, sample_base(key_start, model, N_CHAINS))
     half = N_STEPS // 2

@@ -4,8 +4,9 @@
 validation.npy and test.npy), "seed" and "seconds" (a time budget, or null), prints a JSON object:
 the mean log-density of the test rows, its standard error, the seconds of the fit and of scoring,
 compilation included, log Z with its interval, whether it is trusted, and what was chosen. Training
-and validation rows go to one call of `fit`. The columns are stated to be continuous, as the protocol
-has it: where a value repeats (pendigits), all methods then score a density, and none a probability.
+and validation rows go to one call of `fit`. The columns are stated to be continuous, as the
+protocol has it: where a value repeats (pendigits), all methods then score a density, and none a
+probability.
 """
 
 import json

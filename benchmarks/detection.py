@@ -10,11 +10,12 @@
     speed         rows fitted, scored and explained per second, after compilation
     dagmm         the table of the DAGMM paper (KDD Cup only with `--only kddcup`)
 
-Needs the ADBench files in ../shared/data/adbench (dagmm: also ../shared/data/dagmm; pvalues and speed:
-neither). Every result is one line of results/detection_runs.jsonl as soon as it is there, and is
-not computed again: remove the lines of a protocol after a change of the detector. `--summary` publishes the tables from that file alone. A run that ended in an
-exception stays in the table, counted as constant scores, and is tried again by the next call with
-the same seed. Peak memory is the high-water mark of the process up to the end of that run.
+Needs the ADBench files in ../shared/data/adbench (dagmm: also ../shared/data/dagmm; pvalues and
+speed: neither). Every result is one line of results/detection_runs.jsonl as soon as it is there,
+and is not computed again: remove the lines of a protocol after a change of the detector.
+`--summary` publishes the tables from that file alone. A run that ended in an exception stays in the
+table, counted as constant scores, and is tried again by the next call with the same seed. Peak
+memory is the high-water mark of the process up to the end of that run.
 """
 
 import argparse
@@ -456,7 +457,9 @@ SPEED_ROWS = 100_000
 
 
 def measure_speed(method: str, name: str, seed: int) -> Row:
-    """Seconds of a fit with compilation; scoring and explaining after it; columns as the name says."""
+    """Seconds of a fit with compilation; scoring and explaining after it; columns as the name
+    says.
+    """
     rng = np.random.default_rng(seed)
     n_columns = int(name.split()[0])
     mixing = rng.standard_normal((n_columns, n_columns))
@@ -588,7 +591,9 @@ def soundness(runs: list[Row]) -> Row:
 
 
 def _is_pyod(method: str) -> bool:
-    """Whether it runs in a process of its own, whose start and memory say nothing of it (see benchmarks.scoring)."""
+    """Whether it runs in a process of its own, whose start and memory say nothing of it (see
+    benchmarks.scoring).
+    """
     return isinstance(METHODS[method], PyOD)
 
 

@@ -1,10 +1,10 @@
 """ebmkit's annealed importance sampling, on a model exported as .npz; run by the peers' python.
 
-`python ebmkit_ais.py MODEL.npz` answers requests, one JSON object per line of its standard input, by
-one JSON object per line of its standard output. A request with "rows" asks for F of those rows;
-any other holds the settings of one run: base_scale (or "base": "model" for N(b/2, I/2)), n_temps, n_chains, sampler
-("hmc", the library's default, or "mala"), schedule, seed, threads (or null for torch's choice), and whether to run
-"reverse" as well.
+`python ebmkit_ais.py MODEL.npz` answers requests, one JSON object per line of its standard input,
+by one JSON object per line of its standard output. A request with "rows" asks for F of those rows;
+any other holds the settings of one run: base_scale (or "base": "model" for N(b/2, I/2)), n_temps,
+n_chains, sampler ("hmc", the library's default, or "mala"), schedule, seed, threads (or null for
+torch's choice), and whether to run "reverse" as well.
 """
 
 import sys

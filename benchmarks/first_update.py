@@ -1,7 +1,8 @@
-"""What a user does first, ended by the first update: `python -m benchmarks.first_update`, timed from outside.
+"""What a user does first, ended by the first update: `python -m benchmarks.first_update`, timed
+from outside.
 
-The digits of the demo with its default model. One update between evaluations makes the same program as many: what is compiled
-does not depend on their number.
+The digits of the demo with its default model. One update between evaluations makes the same program
+as many: what is compiled does not depend on their number.
 """
 
 import os

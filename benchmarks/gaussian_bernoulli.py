@@ -1,7 +1,8 @@
-"""Updates per second of restricted Boltzmann machines beside rbms, learnergy and scikit-learn at equal shapes.
+"""Updates per second of restricted Boltzmann machines beside rbms, learnergy and scikit-learn at
+equal shapes.
 
-Ours is the Gaussian-Bernoulli machine (f the identity) under block Gibbs. An update is 512 chains, a batch of 512 rows, and 1 or 10
-steps of the chains; float32.
+Ours is the Gaussian-Bernoulli machine (f the identity) under block Gibbs. An update is 512 chains,
+a batch of 512 rows, and 1 or 10 steps of the chains; float32.
 
     harmonium equal     persistent chains, without trust region; plain gradient descent, as the peers have
     harmonium shipped   two weighted populations of 256 chains, trust region, AdamW
@@ -10,8 +11,9 @@ steps of the chains; float32.
     learnergy steps     the same without loader and metrics
     scikit-learn        BINARY visible units, persistent chains, one step only
 
-Peers run with torch's number of threads or with one, whichever is faster. Turns alternate. "x ours" is the rate of our equal
-algorithm over that of the line, at the same shape and the same number of steps.
+Peers run with torch's number of threads or with one, whichever is faster. Turns alternate. "x ours"
+is the rate of our equal algorithm over that of the line, at the same shape and the same number of
+steps.
 
 Run this alone: beside other busy processes torch's threads wait for each other.
 

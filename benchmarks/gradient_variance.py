@@ -1,9 +1,10 @@
 """How much variance summing the hidden units out saves: both gradient estimators, exact negatives.
 
-Models with an affine feature map and few hidden units can be sampled exactly, so the noise of Markov
-chains plays no part. The variance of a group of parameters is the trace of the covariance of its
-gradient over keys: with all rows fixed (only the hidden draws change), with fresh negatives at every
-key, and with both fresh negatives and a fresh batch of data. `ratio` is sampled over marginal.
+Models with an affine feature map and few hidden units can be sampled exactly, so the noise of
+Markov chains plays no part. The variance of a group of parameters is the trace of the covariance of
+its gradient over keys: with all rows fixed (only the hidden draws change), with fresh negatives at
+every key, and with both fresh negatives and a fresh batch of data. `ratio` is sampled over
+marginal.
 
 `python -m benchmarks.gradient_variance [--keys 2000]`
 """
@@ -64,7 +65,9 @@ class Rows(NamedTuple):
 
 
 def build_model(key: RandomKey, feature_map: str, hidden_units: str, n_hidden: int) -> Harmonium:
-    """A model with random parameters: W f(x) has a variance of about 1/2 per unit under the base."""
+    """A model with random parameters: W f(x) has a variance of about 1/2 per unit under the
+    base.
+    """
     key_map, key_model, key_weights, key_visible, key_hidden = jax.random.split(key, 5)
     chosen: Identity | Affine = Identity(N_VISIBLE)
     if feature_map == "affine":
@@ -113,7 +116,9 @@ def fresh_rows(key: RandomKey, setting: Setting) -> Rows:
 def gradients(
     keys: Any, setting: Setting, draw_rows: Callable[[RandomKey, Setting], Rows]
 ) -> dict[str, Groups]:
-    """Both estimators on the same rows for every key, by group of parameters, (keys, entries) each."""
+    """Both estimators on the same rows for every key, by group of parameters, (keys, entries)
+    each.
+    """
 
     def one(key: RandomKey) -> dict[str, Groups]:
         key_rows, key_hidden = jax.random.split(key)

@@ -1,12 +1,14 @@
-"""How time and memory grow with rows, columns, hidden units, chains and MCMC steps, each over two decades.
+"""How time and memory grow with rows, columns, hidden units, chains and MCMC steps, each over two
+decades.
 
-One quantity grows, the others stay at 4096 rows, 16 columns, 64 hidden units, 256 chains (two populations of 128) and 10 steps;
-f has two layers of 64. Rows are those of a fit of 40 updates whose programs are compiled, with everything around the updates;
-all others are judged by one update as shipped. Every point is a process of its own.
+One quantity grows, the others stay at 4096 rows, 16 columns, 64 hidden units, 256 chains (two
+populations of 128) and 10 steps; f has two layers of 64. Rows are those of a fit of 40 updates
+whose programs are compiled, with everything around the updates; all others are judged by one update
+as shipped. Every point is a process of its own.
 
-"time ^" and "memory ^" are the exponents of a power law fitted to all points of a quantity, and, "at the end", to the
-last two. Memory is the peak of the process over that of the smallest process of all, which is the cost of the
-libraries.
+"time ^" and "memory ^" are the exponents of a power law fitted to all points of a quantity, and,
+"at the end", to the last two. Memory is the peak of the process over that of the smallest process
+of all, which is the cost of the libraries.
 
 `python -m benchmarks.growth [--only rows columns hidden chains steps] [--points 4]`
 """

@@ -1,8 +1,8 @@
 """One point of `benchmarks.growth`, in a process of its own so that its peak of memory is its own.
 
-`python -m benchmarks.growth_point SETTINGS`, a JSON object of rows, columns, hidden, chains, steps and "what" ("update" or
-"fit"), prints a JSON object: seconds of an update, or of a fit of 40 updates whose programs are compiled, and the peak of
-the resident set in MB.
+`python -m benchmarks.growth_point SETTINGS`, a JSON object of rows, columns, hidden, chains, steps
+and "what" ("update" or "fit"), prints a JSON object: seconds of an update, or of a fit of 40
+updates whose programs are compiled, and the peak of the resident set in MB.
 """
 
 import json

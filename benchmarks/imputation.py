@@ -1,13 +1,15 @@
-"""Imputation on ten real tables, numeric and mixed: ours beside what scikit-learn offers and random forests.
+"""Imputation on ten real tables, numeric and mixed: ours beside what scikit-learn offers and random
+forests.
 
 `python -m benchmarks.imputation [--seeds 1] [--only cardio ...] [--methods ...] [--summary]`
 
-Of at most 3000 rows, a fifth of the observed cells is hidden, completely at random (mcar) or, at random, where the
-first complete numeric column is high (mar). Every method sees the holed table and fills it. Continuous cells: root
-mean squared error in standard deviations of their column. Categories, and whatever has two values: share that is
-wrong. A method's rank in a table is the mean of its ranks by these two. Intervals: share of hidden continuous cells
-inside the central 90 % of 64 draws.
-Every result is one line of results/imputation_runs.jsonl as soon as it is there, and is not computed again.
+Of at most 3000 rows, a fifth of the observed cells is hidden, completely at random (mcar) or, at
+random, where the first complete numeric column is high (mar). Every method sees the holed table and
+fills it. Continuous cells: root mean squared error in standard deviations of their column.
+Categories, and whatever has two values: share that is wrong. A method's rank in a table is the mean
+of its ranks by these two. Intervals: share of hidden continuous cells inside the central 90 % of 64
+draws. Every result is one line of results/imputation_runs.jsonl as soon as it is there, and is not
+computed again.
 """
 
 import argparse
@@ -56,7 +58,9 @@ def is_text(table: pd.DataFrame) -> list[bool]:
 
 
 class Coded:
-    """The table as standardized numbers and indicators, for methods that know nothing else, and the way back."""
+    """The table as standardized numbers and indicators, for methods that know nothing else, and the
+    way back.
+    """
 
     def __init__(self, table: pd.DataFrame):
         self.table = table
@@ -115,7 +119,9 @@ def by_chained_regressions(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame
 
 
 def by_forests(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, None]:
-    """MissForest: random forests for every column in turn, categories by votes (Stekhoven and Buehlmann 2012)."""
+    """MissForest: random forests for every column in turn, categories by votes (Stekhoven and
+    Buehlmann 2012).
+    """
     filled, _ = by_mean(table, seed)
     missing: Any = table.isna()
     text = dict(zip(table, is_text(table), strict=True))
@@ -133,7 +139,9 @@ def by_forests(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, None]:
 
 
 def by_harmonium(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """Ours, with two thirds of the default updates; text columns are said to be categorical, for some hold digits."""
+    """Ours, with two thirds of the default updates; text columns are said to be categorical, for
+    some hold digits.
+    """
     kinds = {n: "categorical" for n, text in zip(table, is_text(table), strict=True) if text}
     estimator = DensityEstimator(kinds=kinds or None, n_updates=N_UPDATES, random_state=seed)
     imputer = Imputer(n_draws=N_DRAWS, estimator=estimator, random_state=seed).fit(table)

@@ -1,11 +1,13 @@
-"""Fits that are killed at random moments: does every one go on, and end like the one that was left alone?
+"""Fits that are killed at random moments: does every one go on, and end like the one that was left
+alone?
 
 `python -m benchmarks.kills [--kills 50] [--seed 0]`
 
-One run is fitted whole. Others are begun and killed (SIGKILL) at a moment drawn at random in the first half of the time that
-the whole one took, resumed, killed again, and so on, until each comes to its end (what comes late in a fit is met after
-resuming, when less is left to do); model file and history
-must equal those of the whole run, byte by byte, but for the seconds in the history. Two runs go side by side.
+One run is fitted whole. Others are begun and killed (SIGKILL) at a moment drawn at random in the
+first half of the time that the whole one took, resumed, killed again, and so on, until each comes
+to its end (what comes late in a fit is met after resuming, when less is left to do); model file and
+history must equal those of the whole run, byte by byte, but for the seconds in the history. Two
+runs go side by side.
 """
 
 import argparse

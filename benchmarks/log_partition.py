@@ -1,11 +1,12 @@
 """Do the intervals of log Z cover the truth, and do the verdicts say so where they do not?
 
-`python -m benchmarks.log_partition [--methods bar ais ...] [--only affine deep mixture] [--models N]`
+`python -m benchmarks.log_partition [--methods bar ais ...] [--only affine deep mixture] [--models
+N]`
 
-Affine: Gaussian-Bernoulli models (n, k <= 16) against enumeration; the first half weak, the second from
-clearly to strongly multimodal, every other one of those with hidden biases that give its modes equal mass.
-Deep: 2-D models with MLPs and Fourier features against quadrature.
-Mixture: affine models over a mixture of Gaussians, against enumeration of both.
+Affine: Gaussian-Bernoulli models (n, k <= 16) against enumeration; the first half weak, the second
+from clearly to strongly multimodal, every other one of those with hidden biases that give its modes
+equal mass. Deep: 2-D models with MLPs and Fourier features against quadrature. Mixture: affine
+models over a mixture of Gaussians, against enumeration of both.
 """
 
 import argparse

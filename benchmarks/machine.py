@@ -1,4 +1,6 @@
-"""What this machine can do at best: the rate of float32 matrix products, and the products that an update needs."""
+"""What this machine can do at best: the rate of float32 matrix products, and the products that an
+update needs.
+"""
 
 import time
 from collections.abc import Callable
@@ -34,7 +36,9 @@ def product_rate(shape: Shape) -> float:
 
 
 def forward_flops(n_visible: int, width: int, n_hidden: int) -> float:
-    """Of the products behind F of one row: two layers of f, then W. Elementwise work is not counted."""
+    """Of the products behind F of one row: two layers of f, then W. Elementwise work is not
+    counted.
+    """
     return 2.0 * (n_visible * width + width * width + width * n_hidden)
 
 
@@ -44,5 +48,7 @@ def input_gradient_flops(n_visible: int, width: int, n_hidden: int) -> float:
 
 
 def parameter_gradient_flops(n_visible: int, width: int, n_hidden: int) -> float:
-    """Of F and its gradient by the parameters, for one row: forward, backward but into x, outer products."""
+    """Of F and its gradient by the parameters, for one row: forward, backward but into x, outer
+    products.
+    """
     return 3 * forward_flops(n_visible, width, n_hidden) - 2.0 * n_visible * width

@@ -1,10 +1,12 @@
-"""Our default fit to two moons, ended after some updates, in a process of its own so that nothing is compiled before.
+"""Our default fit to two moons, ended after some updates, in a process of its own so that nothing
+is compiled before.
 
-`python -m benchmarks.moons_fit FOLDER N_UPDATES SEED` reads train.npy and test.npy of the folder and prints a JSON object: the seconds
-after which the training stood at that update, and those after which the estimator was ready (log Z is estimated and
-chains are compared in between); both again for a second fit in the same process, whose programs are compiled; and the mean
-log-density of the test rows, normalized anew by quadrature over a box, so that our own log Z does not enter. The fit is
-the one of 3000 updates, up to that update: nothing but the moment of its end is chosen.
+`python -m benchmarks.moons_fit FOLDER N_UPDATES SEED` reads train.npy and test.npy of the folder
+and prints a JSON object: the seconds after which the training stood at that update, and those after
+which the estimator was ready (log Z is estimated and chains are compared in between); both again
+for a second fit in the same process, whose programs are compiled; and the mean log-density of the
+test rows, normalized anew by quadrature over a box, so that our own log Z does not enter. The fit
+is the one of 3000 updates, up to that update: nothing but the moment of its end is chosen.
 """
 
 import json

@@ -3,9 +3,9 @@
 `python -m benchmarks.objectives [--seeds 1] [--only fault ...] [--updates 2000]`
 
 Clean splits of ADBench sets (half of the normal rows train). "gain" is the mean log-density of the
-normal test rows over that of the untrained model, the base alone, in nats; "log Z error" its standard
-error. "trusted" is what the fit itself says of its log-densities. AUROC ranks all test rows by -F,
-which needs no log Z. Needs ../shared/data/adbench.
+normal test rows over that of the untrained model, the base alone, in nats; "log Z error" its
+standard error. "trusted" is what the fit itself says of its log-densities. AUROC ranks all test
+rows by -F, which needs no log Z. Needs ../shared/data/adbench.
 """
 
 import argparse

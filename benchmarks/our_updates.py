@@ -1,4 +1,6 @@
-"""Turns of our trainer at equal work, compiled and warm: what the benchmarks of speed and of growth measure."""
+"""Turns of our trainer at equal work, compiled and warm: what the benchmarks of speed and of growth
+measure.
+"""
 
 import time
 from collections.abc import Callable
@@ -32,7 +34,9 @@ Turn = Callable[[], float]
 
 @dataclass(frozen=True)
 class Work:
-    """Chains, and rows of a batch, in an update; steps of every chain; updates in one compiled run."""
+    """Chains, and rows of a batch, in an update; steps of every chain; updates in one compiled
+    run.
+    """
 
     chains: int = 512
     batch: int = 512
@@ -64,14 +68,18 @@ class Unlimited(AbstractObjective):
 
 
 def equal(work: Work, kernel: AbstractKernel | None = None) -> tuple[AbstractObjective, Any]:
-    """Persistent contrastive divergence, by default with Langevin steps, without trust region; Adam."""
+    """Persistent contrastive divergence, by default with Langevin steps, without trust region;
+    Adam.
+    """
     kernel = Langevin(work.step_size) if kernel is None else kernel
     chains = PersistentChains(kernel, n_chains=work.chains, steps_per_update=work.steps)
     return Unlimited(MaximumLikelihood(chains)), optax.adam(LEARNING_RATE)
 
 
 def shipped(work: Work, kernel: AbstractKernel | None = None) -> tuple[AbstractObjective, Any]:
-    """Two weighted populations, of half of the chains each, by default under MALA; trust region and AdamW."""
+    """Two weighted populations, of half of the chains each, by default under MALA; trust region and
+    AdamW.
+    """
     kernel = MALA(work.step_size) if kernel is None else kernel
     chains = WeightedPopulation(kernel, n_chains=work.chains // 2, steps_per_update=work.steps)
     return MaximumLikelihood(chains), default_optimizer(LEARNING_RATE)

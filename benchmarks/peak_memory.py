@@ -1,4 +1,6 @@
-"""How much a call adds to the memory of its process; Linux, and no other package, so that peers' scripts can use it."""
+"""How much a call adds to the memory of its process; Linux, and no other package, so that peers'
+scripts can use it.
+"""
 
 import os
 import threading

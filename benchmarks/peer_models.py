@@ -1,4 +1,6 @@
-"""The same model on both sides: written for the peers as plain arrays, and compared before anything is timed."""
+"""The same model on both sides: written for the peers as plain arrays, and compared before anything
+is timed.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,8 @@
-"""A peer at work: a process that holds another library, is told what to do in lines of JSON, and is idle meanwhile.
+"""A peer at work: a process that holds another library, is told what to do in lines of JSON, and is
+idle meanwhile.
 
-The script of a peer runs under the peers' python and answers every line of its standard input, a request, by one
-line of its standard output.
+The script of a peer runs under the peers' python and answers every line of its standard input, a
+request, by one line of its standard output.
 """
 
 import json

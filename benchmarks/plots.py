@@ -33,7 +33,9 @@ def bars(name: str, unit: str, panels: Mapping[str, Mapping[str, float]]) -> Non
 
 
 def curves(name: str, panels: Mapping[str, Curves], *, x: str, **scales: str) -> None:
-    """One panel per quantity, one line per contender; `scales` go to the axes, for example xscale="log"."""
+    """One panel per quantity, one line per contender; `scales` go to the axes, for example
+    xscale="log".
+    """
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
     for axis, (case, lines) in zip(axes[0], panels.items(), strict=True):
         for label, (positions, values) in lines.items():

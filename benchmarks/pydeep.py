@@ -3,12 +3,13 @@
 `python -m benchmarks.pydeep [--updates 3000]`
 
 The published rows are drawn again, number for number: seed 42 of NumPy's legacy generator, 100 000
-rows, zero-phase whitening of all of them, the first half to train and the second to test. Every setting is
-chosen on 10 % of the training half; test rows are used once, for the table. Log-likelihoods are in nats per
-row of whitened data.
+rows, zero-phase whitening of all of them, the first half to train and the second to test. Every
+setting is chosen on 10 % of the training half; test rows are used once, for the table.
+Log-likelihoods are in nats per row of whitened data.
 
-Our energy fixes the variance of every Gaussian component at 1/2 of a model unit, where PyDeep learns
-a variance. So rows enter as s·x, log p(x) = log p_model(s x) + 2 log s, and s is chosen with the rest.
+Our energy fixes the variance of every Gaussian component at 1/2 of a model unit, where PyDeep
+learns a variance. So rows enter as s·x, log p(x) = log p_model(s x) + 2 log s, and s is chosen with
+the rest.
 """
 
 import argparse
@@ -81,7 +82,8 @@ def zero_phase_whitening(rows: np.ndarray) -> np.ndarray:
 
 
 def start_model(seed: int) -> Harmonium:
-    """A Gaussian-Bernoulli model whose components with one unit on have a tenth of the weight of none.
+    """A Gaussian-Bernoulli model whose components with one unit on have a tenth of the weight of
+    none.
 
     W = 0 would be a saddle: data without skew cannot tell in which direction to leave it.
     """
@@ -117,7 +119,9 @@ def fit_gaussian_bernoulli(data: Data, scale: float, seed: int, n_updates: int) 
 
 
 def fit_deep(data: Data, feature_map: str) -> Candidate:
-    """The estimator with its defaults but for the map; it holds rows out of the training half itself."""
+    """The estimator with its defaults but for the map; it holds rows out of the training half
+    itself.
+    """
     rows = np.concatenate([data.training, data.validation])
     estimator = DensityEstimator(feature_map=feature_map, validation_fraction=VALIDATION_SHARE).fit(
         rows

@@ -1,7 +1,8 @@
 """Time and memory of one PyOD detector with its defaults; run by the peers' python.
 
-`python pyod_rates.py DETECTOR TRAIN.npy` fits, then answers requests, one JSON object {"table": path} per line of its
-standard input, by one JSON object per line of its standard output: seconds and MB of scoring that table.
+`python pyod_rates.py DETECTOR TRAIN.npy` fits, then answers requests, one JSON object {"table":
+path} per line of its standard input, by one JSON object per line of its standard output: seconds
+and MB of scoring that table.
 """
 
 import importlib

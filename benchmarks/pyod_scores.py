@@ -1,7 +1,7 @@
 """One PyOD detector on one split, run by the peers' python.
 
-`python pyod_scores.py DETECTOR SEED SPLIT.npz SCORES.npz` fits to `train` and writes the `scores` of `test`, in PyOD's
-sign: higher is more abnormal.
+`python pyod_scores.py DETECTOR SEED SPLIT.npz SCORES.npz` fits to `train` and writes the `scores`
+of `test`, in PyOD's sign: higher is more abnormal.
 """
 
 import importlib

@@ -30,7 +30,9 @@ def environment() -> dict[str, Any]:
 def publish(
     name: str, title: str, rows: list[Row], others: Mapping[str, Any] | None = None
 ) -> None:
-    """Print the rows as a table and store them under benchmarks/results; `others` are further versions and facts."""
+    """Print the rows as a table and store them under benchmarks/results; `others` are further
+    versions and facts.
+    """
     table = Table(title=title)
     headings = _headings(rows)
     for heading in headings:

@@ -2,10 +2,12 @@
 
 `python -m benchmarks.scaling [--devices 1 2 4 8] [--updates 50] [--repeats 5]`
 
-Each number of devices runs in a process of its own, in which XLA divides the CPU into so many devices; rounds over the numbers alternate, and
-the median counts. Strong: the same chains and rows for all. Weak: chains and rows grow with the devices. Simulated devices
-share the cores of the machine, so that time per update cannot fall with more devices than cores: what the table shows is what the
-layout adds (exchange, smaller pieces), and that the work of a device does shrink. The bytes are those of the compiled program.
+Each number of devices runs in a process of its own, in which XLA divides the CPU into so many
+devices; rounds over the numbers alternate, and the median counts. Strong: the same chains and rows
+for all. Weak: chains and rows grow with the devices. Simulated devices share the cores of the
+machine, so that time per update cannot fall with more devices than cores: what the table shows is
+what the layout adds (exchange, smaller pieces), and that the work of a device does shrink. The
+bytes are those of the compiled program.
 """
 
 import argparse
@@ -58,7 +60,9 @@ def make_trainer(n_chains: int, batch_size: int) -> tuple[Trainer, State]:
 
 
 def measure(n_devices: int, n_chains: int, batch_size: int, updates: int) -> dict[str, float]:
-    """Seconds per update after compilation, and bytes that one device sends or receives in an update."""
+    """Seconds per update after compilation, and bytes that one device sends or receives in an
+    update.
+    """
     with use_devices(n_devices), on_devices():
         trainer, state = replicate(make_trainer(n_chains, batch_size))
         control = Control(jnp.asarray(1e4), jnp.asarray(1.0))
@@ -83,7 +87,9 @@ def measure(n_devices: int, n_chains: int, batch_size: int, updates: int) -> dic
 
 
 def exchanged_bytes(program: str) -> tuple[int, int]:
-    """Sizes of the results of all exchanges of a compiled program: at every update, and where chains are resampled."""
+    """Sizes of the results of all exchanges of a compiled program: at every update, and where
+    chains are resampled.
+    """
     always = resampling = 0
     for line in program.splitlines():
         found = re.search(rf"= (.*?) (?:{EXCHANGES})(?:-start)?\(", line)

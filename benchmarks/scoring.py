@@ -1,9 +1,11 @@
-"""Rows per second and memory of scoring and of detection beside PyOD's detectors, from 1e3 to 1e6 rows of 20 columns.
+"""Rows per second and memory of scoring and of detection beside PyOD's detectors, from 1e3 to 1e6
+rows of 20 columns.
 
-All are fitted to the same 2000 rows, with their defaults but for the number of our updates, which scoring does not feel;
-then they score tables of growing length. Turns alternate, each contender in a process of its own but for ours, which share
-one. "peak MB" is what a call adds to the memory of its process, the table itself not counted. A contender that would take longer
-than a minute for the next length, by its rate so far, leaves the race ("seconds" of its last length say how far it came).
+All are fitted to the same 2000 rows, with their defaults but for the number of our updates, which
+scoring does not feel; then they score tables of growing length. Turns alternate, each contender in
+a process of its own but for ours, which share one. "peak MB" is what a call adds to the memory of
+its process, the table itself not counted. A contender that would take longer than a minute for the
+next length, by its rate so far, leaves the race ("seconds" of its last length say how far it came).
 
     log-density           score_samples of a DensityEstimator: data units in, nats out
     free energy           F in model units, without log-determinants

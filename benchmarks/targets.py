@@ -135,7 +135,9 @@ def checkerboard() -> Target:
 
 
 def arc_log_densities(rows: np.ndarray) -> np.ndarray:
-    """Of rows under either noisy arc of the moons, (n, 2): half the mass each; by Gauss-Legendre."""
+    """Of rows under either noisy arc of the moons, (n, 2): half the mass each; by
+    Gauss-Legendre.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(ARC_NODES)
     t = np.pi * (nodes + 1) / 2
     found = []

@@ -1,14 +1,18 @@
-"""Seconds until the exact test log-likelihood on two moons passes what each method of ebmkit ends with.
+"""Seconds until the exact test log-likelihood on two moons passes what each method of ebmkit ends
+with.
 
-Data, units and protocol are ebmkit's (its README); log Z is by quadrature on both sides. Ours is `hm.DensityEstimator()` with nothing
-chosen, ended after some updates: one fit per number of them, each in a process of its own. "seconds" are those of
-training, from the rows to that update, compilation included; "whole" has also our estimate of log Z and the comparison of chains,
-which a fit ends with and theirs does not; "cached" are those of training in a new process with JAX's compilation cache filled;
-"compiled" and "compiled, whole" are the same fit again in the same process.
-Fits of both sides alternate; medians over seeds. For every method of theirs, "passed after" are the seconds of our shortest fit
-that does as well or better, and "x" is the time of the method over it.
+Data, units and protocol are ebmkit's (its README); log Z is by quadrature on both sides. Ours is
+`hm.DensityEstimator()` with nothing chosen, ended after some updates: one fit per number of them,
+each in a process of its own. "seconds" are those of training, from the rows to that update,
+compilation included; "whole" has also our estimate of log Z and the comparison of chains, which a
+fit ends with and theirs does not; "cached" are those of training in a new process with JAX's
+compilation cache filled; "compiled" and "compiled, whole" are the same fit again in the same
+process. Fits of both sides alternate; medians over seeds. For every method of theirs, "passed
+after" are the seconds of our shortest fit that does as well or better, and "x" is the time of the
+method over it.
 
-`python -m benchmarks.time_to_likelihood [--repetitions 1] [--updates 75 150 600 3000] [--steps 3000]`
+`python -m benchmarks.time_to_likelihood [--repetitions 1] [--updates 75 150 600 3000] [--steps
+3000]`
 """
 
 import argparse

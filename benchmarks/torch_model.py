@@ -1,4 +1,6 @@
-"""The model as a torch module, for scripts that the peers' python runs; imported by them, never by us."""
+"""The model as a torch module, for scripts that the peers' python runs; imported by them, never by
+us.
+"""
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]

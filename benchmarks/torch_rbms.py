@@ -1,7 +1,7 @@
 """Updates of rbms, learnergy and scikit-learn's machines; run by the peers' python.
 
-`python torch_rbms.py DATA.npy` answers requests, one JSON object per line of its standard input, by one JSON object per
-line of its standard output:
+`python torch_rbms.py DATA.npy` answers requests, one JSON object per line of its standard input, by
+one JSON object per line of its standard output:
 
     {"start": name, "peer": ..., "n_hidden", "steps", "chains"}   a training run, with the faster number of threads
     {"continue": name, "seconds": s}                              updates per second of a turn of about so long
@@ -20,7 +20,9 @@ LEARNING_RATE = 1e-3
 
 
 def rbms(data: torch.Tensor, request: Answer) -> Update:
-    """Binary units: the body of its training loop, centered and normalized gradients as by default."""
+    """Binary units: the body of its training loop, centered and normalized gradients as by
+    default.
+    """
     from rbms.bernoulli_bernoulli.classes import BBRBM  # pyright: ignore[reportMissingImports]
     from rbms.training.pcd import fit_batch_pcd  # pyright: ignore[reportMissingImports]
 
@@ -57,14 +59,18 @@ def learnergy_model(data: torch.Tensor, request: Answer):
 
 
 def learnergy_fit(data: torch.Tensor, request: Answer) -> Update:
-    """Its own loop over as many rows as a batch has: one update, with its loader and its metrics."""
+    """Its own loop over as many rows as a batch has: one update, with its loader and its
+    metrics.
+    """
     model, chains = learnergy_model(data, request), request["chains"]
     rows = torch.utils.data.TensorDataset(data[:chains], torch.zeros(chains))
     return repeat(lambda: model.fit(rows, batch_size=chains, epochs=1))
 
 
 def learnergy_steps(data: torch.Tensor, request: Answer) -> Update:
-    """Its chains, its energy and its optimizer without its loader and its metrics: the bare work."""
+    """Its chains, its energy and its optimizer without its loader and its metrics: the bare
+    work.
+    """
     model = learnergy_model(data, request)
 
     def one() -> None:

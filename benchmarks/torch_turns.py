@@ -1,4 +1,6 @@
-"""What the scripts of the peers share: batches, turns of updates, numbers of threads. Imported by them, never by us."""
+"""What the scripts of the peers share: batches, turns of updates, numbers of threads. Imported by
+them, never by us.
+"""
 
 import time
 from collections.abc import Callable
@@ -30,7 +32,9 @@ def batch_of(data: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def faster_threads(update: Update) -> int:
-    """One thread or torch's own number, whichever is faster; the first update, which compiles, is over then."""
+    """One thread or torch's own number, whichever is faster; the first update, which compiles, is
+    over then.
+    """
     update(1)
     trials = [(rate(update, 0.0, n), n) for n in N_TRIALS * [1, DEFAULT_THREADS]]
     return max(trials)[1]

@@ -1,7 +1,7 @@
 """Parameter updates of ebmkit and torchebm, on a model exported as .npz; run by the peers' python.
 
-`python torch_updates.py LIBRARY MODEL.npz DATA.npy` answers requests, one JSON object per line of its standard
-input, by one JSON object per line of its standard output:
+`python torch_updates.py LIBRARY MODEL.npz DATA.npy` answers requests, one JSON object per line of
+its standard input, by one JSON object per line of its standard output:
 
     {"rows": [...]}                       F of these rows
     {"matmul": [[m, k, n], ...]}          torch's best rate of float32 products of these shapes, FLOP/s
@@ -10,9 +10,9 @@ input, by one JSON object per line of its standard output:
                                           an answer with "error" says why there is none
     {"continue": name, "seconds": s}      updates per second of a turn of about so long
 
-"equal" is persistent contrastive divergence with unadjusted Langevin steps, as many stored chains as move at an update,
-no re-initialization and no penalty. "shipped" leaves these to the library's defaults. "mala" has ebmkit's Metropolis-adjusted
-kernel in place of Langevin.
+"equal" is persistent contrastive divergence with unadjusted Langevin steps, as many stored chains
+as move at an update, no re-initialization and no penalty. "shipped" leaves these to the library's
+defaults. "mala" has ebmkit's Metropolis-adjusted kernel in place of Langevin.
 """
 
 import sys

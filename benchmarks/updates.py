@@ -1,25 +1,31 @@
-"""Parameter updates per second beside ebmkit and torchebm at equal work, and how near ours come to the machine's limit.
+"""Parameter updates per second beside ebmkit and torchebm at equal work, and how near ours come to
+the machine's limit.
 
-The model is the same on both sides: F(x) = x·x - b·x - sum softplus(c - W f(x)) with f a silu network of two layers and
-as many hidden units as the layers are wide; both sides start from the same weights, and their free energies are compared
-first. An update is the same work: 512 chains make 20 Langevin steps each (an input gradient per step and chain), the
-gradient of the contrast with a batch of 512 rows, one step of Adam; float32.
+The model is the same on both sides: F(x) = x·x - b·x - sum softplus(c - W f(x)) with f a silu
+network of two layers and as many hidden units as the layers are wide; both sides start from the
+same weights, and their free energies are compared first. An update is the same work: 512 chains
+make 20 Langevin steps each (an input gradient per step and chain), the gradient of the contrast
+with a batch of 512 rows, one step of Adam; float32.
 
     equal     the same algorithm: persistent contrastive divergence with unadjusted Langevin chains, without trust region,
-              penalty or re-initialization. Ours also averages the parameters and records its metrics, as always.
+              penalty or re-initialization. Ours also averages the parameters and records its
+              metrics, as always.
     shipped   what each gives by default: ours two weighted populations of 256 chains under MALA, the trust region and
-              AdamW; theirs Langevin chains from their replay buffer of 10 000, torchebm's with its penalty of the energy.
-              "mala" is ebmkit's own Metropolis-adjusted kernel at the same steps, for comparison.
+              AdamW; theirs Langevin chains from their replay buffer of 10 000, torchebm's with its
+              penalty of the energy. "mala" is ebmkit's own Metropolis-adjusted kernel at the same
+              steps, for comparison.
 
-Ours runs with a thread per core and with one (`harmonium --threads 1`). Peers run eagerly, as shipped, and with the energy under
-torch.compile, each with torch's number of threads or one, whichever is faster. Turns of all contenders alternate; compilation is over before. A ratio is our rate over that of the faster
-peer of the same kind, eager or compiled.
+Ours runs with a thread per core and with one (`harmonium --threads 1`). Peers run eagerly, as
+shipped, and with the energy under torch.compile, each with torch's number of threads or one,
+whichever is faster. Turns of all contenders alternate; compilation is over before. A ratio is our
+rate over that of the faster peer of the same kind, eager or compiled.
 
-"of limit" is the rate at which the matrix products of an update are done (counted from the shapes of the layers; elementwise
-work and noise are not counted) over the best product rate measured in the same process: of the shapes of the update, and of
-a large square product.
+"of limit" is the rate at which the matrix products of an update are done (counted from the shapes
+of the layers; elementwise work and noise are not counted) over the best product rate measured in
+the same process: of the shapes of the update, and of a large square product.
 
-Run this alone: beside other busy processes torch's threads wait for each other, which costs a factor of ten and more.
+Run this alone: beside other busy processes torch's threads wait for each other, which costs a
+factor of ten and more.
 
 `python -m benchmarks.updates [--repetitions 5] [--only small medium large] [--no-compile]`
 """
@@ -93,7 +99,8 @@ class Case:
         learn = parameter_gradient_flops(*shape)
         if variant == "equal":
             return work.steps * moves + (work.batch + work.chains) * learn
-        # Another evaluation reweights the chains, a derivative along the update limits it; half of the chains learn.
+        # Another evaluation reweights the chains, a derivative along the update limits it; half of
+        # the chains learn.
         limit = work.chains * 2 * forward_flops(*shape)
         return (work.steps + 1) * moves + limit + (work.batch + work.chains // 2) * learn
 

@@ -48,7 +48,9 @@ class Parameter(typing.NamedTuple):
         return f"{', '.join(names)} {VALUES[self.kind.__name__]}"
 
     def stated_names(self) -> list[str]:
-        """The names that the declaration gives; Typer takes the first of them for a default until it looks closer."""
+        """The names that the declaration gives; Typer takes the first of them for a default until
+        it looks closer.
+        """
         given = (self.info.default, *(self.info.param_decls or ()))
         return [name for name in given if isinstance(name, str) and name.startswith("-")]
 

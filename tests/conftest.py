@@ -18,9 +18,10 @@ os.environ["XLA_FLAGS"] = (
 # Shared reference implementations are imported as `exact.brute`, whatever the import mode.
 sys.path.insert(0, str(Path(__file__).parent))
 
-# Modules compile the same code anew after `compiled_code_is_dropped`, and so do every run and every process that a test
-# starts: most of the time of the suite. Entries are keyed by program, flags and versions; `make clean` drops them.
-# Every process that runs tests has a folder of its own, because JAX does not write entries in one go.
+# Modules compile the same code anew after `compiled_code_is_dropped`, and so do every run and every
+# process that a test starts: most of the time of the suite. Entries are keyed by program, flags and
+# versions; `make clean` drops them. Every process that runs tests has a folder of its own, because
+# JAX does not write entries in one go.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
     Path(__file__).parents[1] / ".cache" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 )
@@ -60,7 +61,8 @@ def usual_promotion():
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_code_is_dropped():
-    """Every executable keeps memory mappings; a thousand tests would use up what a process may have."""
+    """Every executable keeps memory mappings; a thousand tests would use up what a process may
+    have."""
     yield
     jax.clear_caches()
     gc.collect()

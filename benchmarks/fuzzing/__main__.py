@@ -1,7 +1,7 @@
 """Damage many files and read them, in a process of bounded memory, with a time limit per case.
 
-Run with `python -m benchmarks.fuzzing --artifacts 10000 --tables 2000`; the exit code is 1 if any case ends in
-anything but a result or the library's own words.
+Run with `python -m benchmarks.fuzzing --artifacts 10000 --tables 2000`; the exit code is 1 if any
+case ends in anything but a result or the library's own words.
 """
 
 import argparse
@@ -50,7 +50,9 @@ def main() -> int:
 def _watch(
     what: str, seed: int, done: int, n: int, counts: Counter[Outcome]
 ) -> tuple[int, tuple[float, str], int]:
-    """Let a process work until it is through, dies, or takes too long; returns the next case to do."""
+    """Let a process work until it is through, dies, or takes too long; returns the next case to
+    do.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(what, seed, done, n, theirs))

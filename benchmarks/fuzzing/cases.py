@@ -1,4 +1,6 @@
-"""What is done with a damaged file, and how it may end: in a result, or in the library's own words."""
+"""What is done with a damaged file, and how it may end: in a result, or in the library's own
+words.
+"""
 
 import contextlib
 import io
@@ -22,7 +24,9 @@ KINDS = {"code": "categorical", "note": "identifier"}
 
 
 def artifact_case(seed: int, number: int, sources: list[bytes], folder: Path) -> tuple[str, str]:
-    """Damage one artifact, load it, and score rows if that works: how it was damaged, how it ended."""
+    """Damage one artifact, load it, and score rows if that works: how it was damaged, how it
+    ended.
+    """
     rng = np.random.default_rng((seed, 1, number))
     kind, content = damage(sources[rng.integers(len(sources))], rng)
     path = folder / "case.safetensors"

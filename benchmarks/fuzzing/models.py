@@ -1,4 +1,6 @@
-"""Small models of every kind to damage, made without training: what a file holds matters, not what it knows."""
+"""Small models of every kind to damage, made without training: what a file holds matters, not what
+it knows.
+"""
 
 from dataclasses import replace
 from pathlib import Path

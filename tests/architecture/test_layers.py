@@ -106,7 +106,8 @@ def test_packages_of_one_layer_do_not_meet():
                     assert not met, f"{module} imports {met}"
 
 
-# docs/decisions.md: two plain models of scikit-learn serve the inference layer; its interface stays in the shell.
+# docs/decisions.md: two plain models of scikit-learn serve the inference layer; its interface stays
+# in the shell.
 MAY_USE_SKLEARN = {"harmonium.inference.contamination", "harmonium.inference.baselines"}
 
 
@@ -121,7 +122,8 @@ def test_scikit_learn_stays_in_the_shell(module):
     assert uses_sklearn == (module in MAY_USE_SKLEARN)
 
 
-# Nothing else may know how many devices there are, or where an array lies; `doctor` lists them for people.
+# Nothing else may know how many devices there are, or where an array lies; `doctor` lists them for
+# people.
 NAMES_DEVICES = {"harmonium.learning.devices", "harmonium.cli.checkup"}
 OF_DEVICES = {
     *("devices", "local_devices", "device_count", "local_device_count", "device_put"),

@@ -1,4 +1,5 @@
-"""A fit that was ended goes on bit by bit as if it had not been. Kind of truth: the uninterrupted fit.
+"""A fit that was ended goes on bit by bit as if it had not been. Kind of truth: the uninterrupted
+fit.
 
 Seeds: keys and NumPy as written.
 """

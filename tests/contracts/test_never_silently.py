@@ -1,7 +1,9 @@
-"""Whatever goes wrong in a fit is detected, named and recorded. Kind of truth: failures that are provoked.
+"""Whatever goes wrong in a fit is detected, named and recorded. Kind of truth: failures that are
+provoked.
 
-What `docs/decisions.md` calls faults and concerns, one by one, from training that really goes wrong; their words and
-thresholds are tested in `statistical/test_fit_repairs.py`. Seeds: keys and NumPy as written.
+What `docs/decisions.md` calls faults and concerns, one by one, from training that really goes
+wrong; their words and thresholds are tested in `statistical/test_fit_repairs.py`. Seeds: keys and
+NumPy as written.
 """
 
 import dataclasses
@@ -21,7 +23,8 @@ from harmonium.model import Harmonium
 from harmonium.sampling import MALA, AbstractKernel
 from harmonium.sampling.kernel import Info
 
-# Two groups, and a model of few hidden units that learns them in a few updates; log Z is enumerated.
+# Two groups, and a model of few hidden units that learns them in a few updates; log Z is
+# enumerated.
 SIGNS = np.random.default_rng(0).choice([-1.0, 1.0], size=(400, 1))
 ROWS = jnp.asarray(0.65 * SIGNS + 0.25 * np.random.default_rng(1).normal(size=(400, 2)))
 MODEL = eqx.tree_at(

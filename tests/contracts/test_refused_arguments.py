@@ -1,6 +1,7 @@
 """Kind of truth: contract. What cannot work is refused in words: what was given, what was needed.
 
-Anything else ends in an estimate that is wrong and trusted, or in an error of NumPy's. Seeds: key 0.
+Anything else ends in an estimate that is wrong and trusted, or in an error of NumPy's. Seeds: key
+0.
 """
 
 import importlib

@@ -282,7 +282,8 @@ def test_missing_cells_do_not_change_the_kind(column, kind):
 
 
 def with_holes():
-    """Fitted columns: continuous, grid, binary, constant, duplicate of the first, empty; and their table."""
+    """Fitted columns: continuous, grid, binary, constant, duplicate of the first, empty; and their
+    table."""
     numbers = holes(normal())
     values = table(
         numbers,
@@ -323,7 +324,8 @@ def test_missing_cells_break_no_rule_and_add_nothing():
             [0.5, 1, 2, nan, nan, nan],
         ]
     )
-    # Binary, constant, duplicate; a twin is checked where both cells are there, and kept where one is missing.
+    # Binary, constant, duplicate; a twin is checked where both cells are there, and kept where one
+    # is missing.
     expected = [3 * kept, 0.0, broken + kept, broken]
     np.testing.assert_allclose(columns.log_rule(rows), expected, rtol=1e-12)
     np.testing.assert_array_equal(columns.breaks_rule(rows).sum(axis=1), [0, 0, 1, 1])

@@ -1,6 +1,8 @@
-"""The Gaussian of a table with missing cells. Kind of truth: closed forms, a likelihood written out here, 5 sigma.
+"""The Gaussian of a table with missing cells. Kind of truth: closed forms, a likelihood written out
+here, 5 sigma.
 
-Every seed is NumPy's, as written in the test. Where the fixed point is meant, expectation-maximization runs on to it.
+Every seed is NumPy's, as written in the test. Where the fixed point is meant,
+expectation-maximization runs on to it.
 """
 
 import numpy as np
@@ -20,7 +22,8 @@ def draws(n, seed):
 
 
 def with_holes(rows, share, seed):
-    """Rows of which cells are missing at random, one of them at least observed in every row but the first."""
+    """Rows of which cells are missing at random, one of them at least observed in every row but the
+    first."""
     rng = np.random.default_rng(seed)
     missing = rng.uniform(size=rows.shape) < share
     missing[np.arange(len(rows)), rng.integers(0, rows.shape[1], len(rows))] = False
@@ -57,7 +60,8 @@ def test_without_missing_cells_these_are_the_plain_moments():
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_second_of_two_columns_missing_has_a_closed_form(to_the_end, seed):
-    """Regression of the second on the first where both are seen; the first from all rows (Anderson 1957)."""
+    """Regression of the second on the first where both are seen; the first from all rows (Anderson
+    1957)."""
     rows = draws(60, seed)[:, :2]
     rows[35:, 1] = np.nan
     x, seen = rows[:, 0], rows[:35]
@@ -92,7 +96,8 @@ def test_the_fit_is_a_stationary_point_of_the_observed_likelihood(to_the_end):
 
 
 def test_as_it_stops_the_fit_is_close_to_the_maximum():
-    """Nats per row below what running on gives: nothing that one could see in a table of this size."""
+    """Nats per row below what running on gives: nothing that one could see in a table of this
+    size."""
     values = with_holes(draws(500, seed=5), 0.3, seed=6)
     stopped = log_likelihood(values, *fit_moments(values)) / 500
     with pytest.MonkeyPatch.context() as patch:
@@ -109,7 +114,8 @@ def test_cells_missing_at_random_bias_the_mean_but_not_the_fit():
     seen = rng.uniform(size=n) < 1 / (1 + np.exp(3 * (rows[:, 0] - MEAN[0])))
     values = rows.copy()
     values[~seen, 1] = np.nan
-    # The closed form above has, for large n, the error of a regression: its intercept at the mean of the first column.
+    # The closed form above has, for large n, the error of a regression: its intercept at the mean
+    # of the first column.
     residual = COVARIANCE[1, 1] - COVARIANCE[0, 1] ** 2 / COVARIANCE[0, 0]
     x = rows[seen, 0]
     leverage = 1 / seen.sum() + (MEAN[0] - x.mean()) ** 2 / np.sum((x - x.mean()) ** 2)
@@ -165,7 +171,8 @@ def test_drawn_cells_have_the_conditional_moments():
 
 
 def test_batches_do_not_matter(monkeypatch):
-    """Rows come in batches whose order is that of their patterns; each has its own mean and covariance."""
+    """Rows come in batches whose order is that of their patterns; each has its own mean and
+    covariance."""
     values = with_holes(draws(50, seed=10), 0.4, seed=11)
     whole = fit_moments(values)
     monkeypatch.setattr(gaussian, "MAX_NUMBERS", 3 * 9)
@@ -181,5 +188,6 @@ def test_columns_that_determine_each_other_are_filled_by_each_other():
     values[::3, 1] = np.nan
     filled = draw_missing(values, fit_moments(values), rng)
     error = filled[::3, 1] - (2 * first + 1)[::3]
-    # What is left of the residual when the covariance changes no more, in the units of the largest variance.
+    # What is left of the residual when the covariance changes no more, in the units of the largest
+    # variance.
     assert error.std() < np.sqrt(gaussian.TOLERANCE) * 2 * first.std()

@@ -61,7 +61,8 @@ def test_counts_follow_their_codes():
 
 
 def mixed():
-    """Fitted columns of one number, one of three categories, and one of 0 and 1; with their values."""
+    """Fitted columns of one number, one of three categories, and one of 0 and 1; with their
+    values."""
     rng = np.random.default_rng(3)
     color = rng.integers(0, 3, 300).astype(float)
     values = np.column_stack([rng.normal(size=300) + color, color, rng.integers(0, 2, 300)])

@@ -1,4 +1,5 @@
-"""Parts of a long file. Kind of truth: every row is in one part of a round, and those that are held out in none."""
+"""Parts of a long file. Kind of truth: every row is in one part of a round, and those that are held
+out in none."""
 
 from dataclasses import replace
 

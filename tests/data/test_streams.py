@@ -53,7 +53,8 @@ CSV = {
 
 
 def assert_same(batches, whole, size, files=None):
-    """The batches are the whole table in parts of `size` rows, file by file where `files` has the rows of each."""
+    """The batches are the whole table in parts of `size` rows, file by file where `files` has the
+    rows of each."""
     batches = list(batches)
     values = np.concatenate([batch.values for batch in batches])
     np.testing.assert_array_equal(values, whole.values)

@@ -1,7 +1,7 @@
 """Small fits for the tests of many devices, in this process or, as a program, in one of its own.
 
-`python fits.py N …` makes the updates on N devices, for each N, and prints what came of them as JSON; with
-`--join HOST:PORT PROCESSES PROCESS` on all devices of several processes.
+`python fits.py N …` makes the updates on N devices, for each N, and prints what came of them as
+JSON; with `--join HOST:PORT PROCESSES PROCESS` on all devices of several processes.
 """
 
 import json
@@ -53,7 +53,8 @@ def with_holes(rows):
 
 
 def updated(objective, n_devices, rows=None):
-    """The state after updates on so many devices; its numbers, and what the updates and the last evaluation measured."""
+    """The state after updates on so many devices; its numbers, and what the updates and the last
+    evaluation measured."""
     model = make_model()
     source = CompleteRows(make_rows()) if rows is None else rows
     trainer = Trainer(

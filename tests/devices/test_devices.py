@@ -1,4 +1,5 @@
-"""Kind of truth: contract. Several devices compute what one does, up to the order of sums, and do share the work."""
+"""Kind of truth: contract. Several devices compute what one does, up to the order of sums, and do
+share the work."""
 
 import json
 
@@ -25,7 +26,8 @@ from harmonium.learning.devices import broadcast, gather, replicate, shard, use_
 # Optax itself relies on standard dtype promotion.
 pytestmark = pytest.mark.usefixtures("usual_promotion")
 
-# Of sums in another order in double precision, after some updates with accept tests that amplify them.
+# Of sums in another order in double precision, after some updates with accept tests that amplify
+# them.
 TOLERANCE = 1e-9
 
 

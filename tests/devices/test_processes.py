@@ -1,4 +1,5 @@
-"""Kind of truth: shell. Fits by several processes as users run them: alike, ended by a killed process, and resumed."""
+"""Kind of truth: shell. Fits by several processes as users run them: alike, ended by a killed
+process, and resumed."""
 
 import json
 import time

@@ -1,7 +1,8 @@
 """Independent NumPy references: every quantity is the definition of theory.md, summed term by term.
 
 Nothing here calls an energy, a free energy or an oracle of harmonium; a model is only a container
-of W, b, c, an alphabet, a base and a feature map f (which test_feature_maps.py compares with NumPy).
+of W, b, c, an alphabet, a base and a feature map f (which test_feature_maps.py compares with
+NumPy).
 """
 
 import itertools
@@ -99,7 +100,8 @@ def mixture_log_density(mixture, rows):
 
 
 def base_parts(model):
-    """The base as log of its mass, weights, means and covariances: exp(-x·x) is pi^(n/2) N(0, I/2)."""
+    """The base as log of its mass, weights, means and covariances: exp(-x·x) is pi^(n/2) N(0,
+    I/2)."""
     if isinstance(model.base, hm.MixtureBase):
         return 0.0, *mixture_parts(model.base.mixture)
     n = model.base.n_visible
@@ -182,10 +184,11 @@ def grid_log_partition(model, **settings):
 
 
 class Mixture:
-    """p(x) of an affine model as what it is: Gaussians, one per hidden state and component of the base (theory, section 3).
+    """p(x) of an affine model as what it is: Gaussians, one per hidden state and component of the
+    base (theory, section 3).
 
-    A component N(m, S) tilted by t = b - AᵀWᵀh has the mean m + S t and the integral exp(t·m + t·S t/2); exp(-x·x) is
-    pi^(n/2) N(0, I/2).
+    A component N(m, S) tilted by t = b - AᵀWᵀh has the mean m + S t and the integral exp(t·m + t·S
+    t/2); exp(-x·x) is pi^(n/2) N(0, I/2).
     """
 
     def __init__(self, model):
@@ -234,7 +237,8 @@ class Mixture:
         across, within = covariances[:, gap][:, :, seen], covariances[:, seen][:, :, seen]
         gain = across @ np.linalg.inv(within)
         off = known[seen] - means[:, seen]
-        # Logarithm of the density of what is known, state by state; that of y is that of x times |det M|.
+        # Logarithm of the density of what is known, state by state; that of y is that of x times
+        # |det M|.
         distance = np.einsum("si,sij,sj->s", off, np.linalg.inv(within), off)
         log_terms = -0.5 * (distance + np.linalg.slogdet(2 * np.pi * within)[1])
         log_terms += np.log(self.probabilities)

@@ -1,6 +1,7 @@
 """Kind of truth: exact (weights worked out by hand, W = 0) and statistical at 5 standard errors.
 
-Annealing upwards and downwards, and the numbers in which weights are summed up. Seeds: keys 0 to 2, rows 0.
+Annealing upwards and downwards, and the numbers in which weights are summed up. Seeds: keys 0 to 2,
+rows 0.
 """
 
 import equinox as eqx

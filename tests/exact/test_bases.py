@@ -1,4 +1,5 @@
-"""Kind of truth: exact. Models on a mixture base: the identity with one more hidden unit, and what is (not) trained.
+"""Kind of truth: exact. Models on a mixture base: the identity with one more hidden unit, and what
+is (not) trained.
 
 Theory, section 6. Seeds: models 0 and 1, mixtures 0, rows 2.
 """
@@ -237,7 +238,8 @@ def test_members_train_on_bases_of_their_own(name, usual_promotion):
 
 
 def test_a_fit_leaves_the_base_alone(usual_promotion):
-    """Rows of the mixture itself: nothing is to be learned, and the base without a tilt is a candidate."""
+    """Rows of the mixture itself: nothing is to be learned, and the base without a tilt is a
+    candidate."""
     mixture = brute.random_mixture(2)
     model = hm.Harmonium(2, 3, base=hm.MixtureBase(mixture), key=jax.random.key(0))
     rows = mixture.sample(jax.random.key(1), 400)

@@ -1,9 +1,10 @@
-"""Densities of table rows as masses of boxes. Kind of truth: sums over cells, quadrature, closed forms.
+"""Densities of table rows as masses of boxes. Kind of truth: sums over cells, quadrature, closed
+forms.
 
-Densities are built by hand: fitted marginals and whitening, a base of three components, and W of a few
-hidden units on the identity, for which p(u) is a mixture of Gaussians with a log Z in closed form.
-Masses of one interval are exact then; others have the error of 128 quasi-random draws. Seeds: tables
-0 to 5, models 7, as written.
+Densities are built by hand: fitted marginals and whitening, a base of three components, and W of a
+few hidden units on the identity, for which p(u) is a mixture of Gaussians with a log Z in closed
+form. Masses of one interval are exact then; others have the error of 128 quasi-random draws. Seeds:
+tables 0 to 5, models 7, as written.
 """
 
 import itertools
@@ -69,7 +70,8 @@ class Gaussians:
         return Gaussians(exact.probabilities, means, back.T @ exact.covariances @ back)
 
     def log_density(self, known, interval=None):
-        """Of known coordinates {column: u}, and of one that lies in an interval (column, low, high)."""
+        """Of known coordinates {column: u}, and of one that lies in an interval (column, low,
+        high)."""
         index = sorted(known)
         u = np.array([known[j] for j in index])
         means, within = (
@@ -215,7 +217,8 @@ def test_cells_of_a_fine_lattice_are_points():
 @pytest.mark.parametrize("share", [0.15, 0.5])
 @each_model
 def test_an_atom_has_its_share_and_the_rest_the_rest(share, has_residual):
-    """Of zeros beside amounts; given the other column too. Seed 3; 5 standard errors of 4000 rows."""
+    """Of zeros beside amounts; given the other column too. Seed 3; 5 standard errors of 4000
+    rows."""
     rng, n = np.random.default_rng(3), 4000
     latent = grouped(n, 2, seed=3)
     order = np.argsort(np.argsort(latent[:, 0] + rng.normal(size=n)))
@@ -274,7 +277,8 @@ def test_of_the_base_one_interval_is_exact():
 
 
 def test_the_residual_enters_with_the_error_of_its_weights():
-    """Points of all columns are exact; others within 5 standard errors and without a common lean."""
+    """Points of all columns are exact; others within 5 standard errors and without a common
+    lean."""
     values, fields = one_category()
     density = density_of(values, fields, has_residual=True)
     rows = np.concatenate([holed_rows(values), values[:20]])
@@ -301,7 +305,8 @@ def test_points_are_exact_with_a_residual():
 
 @each_model
 def test_draws_given_a_category_follow_the_enumeration(of_mixed, has_residual):
-    """`sample_given`: shares, means and spreads of the other columns; seed 11, 5 standard errors."""
+    """`sample_given`: shares, means and spreads of the other columns; seed 11, 5 standard
+    errors."""
     density = of_mixed[has_residual]
     n, color = 4000, 1.0
     drawn, diagnostics = sample_given(density, n, {"color": "b"}, seed=11)

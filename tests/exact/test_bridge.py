@@ -1,9 +1,10 @@
 """Kind of truth: exact (closed forms, an independent root finder) and statistical at 5 sigma.
 
-Gaussian works obey Crooks' relation. Let w = F_upper - F_lower and r = log Z_upper - log Z_lower. The upper
-density is the lower one times exp(-w - r), so the law of w above is that below times
+Gaussian works obey Crooks' relation. Let w = F_upper - F_lower and r = log Z_upper - log Z_lower.
+The upper density is the lower one times exp(-w - r), so the law of w above is that below times
 exp(-w - r). If w ~ N(mu, s²) below, normalization gives -r = mu - s²/2, that is mu = d + s²/2 with
-d = -r, and completing the square makes w ~ N(mu - s², s²) = N(d - s²/2, s²) above. The bridge must find r = -d.
+d = -r, and completing the square makes w ~ N(mu - s², s²) = N(d - s²/2, s²) above. The bridge must
+find r = -d.
 
 Seeds: works 0 to 199, other works 1000 to 1009.
 """
@@ -25,7 +26,8 @@ def gaussian_works(rng, shape, differences, spreads):
 
 
 def bennett(up, down):
-    """The root of Bennett's equation of one pair, by another solver and with equal numbers of draws."""
+    """The root of Bennett's equation of one pair, by another solver and with equal numbers of
+    draws."""
 
     def excess(ratio):
         return np.sum(expit(-(up + ratio))) - np.sum(expit(down + ratio))
@@ -54,7 +56,8 @@ def test_gaussian_works_give_the_known_ratio(differences, spreads):
 
 @pytest.mark.parametrize(("n_up", "n_down"), [(400, 20), (20, 400)])
 def test_numbers_of_draws_may_differ(n_up, n_down):
-    # Bennett's general equation: sum_up s(-(w + r + M)) = sum_down s(w + r + M) with M = log(n_up / n_down).
+    # Bennett's general equation: sum_up s(-(w + r + M)) = sum_down s(w + r + M) with M = log(n_up /
+    # n_down).
     rng = np.random.default_rng(1008)
     up, _ = gaussian_works(rng, (32, n_up, 2), [1.0, -2.0], [1.0, 1.5])
     _, down = gaussian_works(rng, (32, n_down, 2), [1.0, -2.0], [1.0, 1.5])

@@ -1,4 +1,5 @@
-"""What summarizes draws of missing cells, and what fills them for a detector. Kind of truth: closed forms.
+"""What summarizes draws of missing cells, and what fills them for a detector. Kind of truth: closed
+forms.
 
 Seeds: NumPy 3 and 4.
 """

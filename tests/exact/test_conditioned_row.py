@@ -1,4 +1,5 @@
-"""Rows with known coordinates. Kind of truth: block formulas, closed forms, then 5 sigma for weights.
+"""Rows with known coordinates. Kind of truth: block formulas, closed forms, then 5 sigma for
+weights.
 
 Models are enumerable and affine, coordinates those of x = M y with a matrix that is not symmetric.
 Seeds: models 5, keys as written.

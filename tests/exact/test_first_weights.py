@@ -1,4 +1,5 @@
-"""Kind of truth: closed form. The weights that a fit begins with leave the model beside its base."""
+"""Kind of truth: closed form. The weights that a fit begins with leave the model beside its
+base."""
 
 import equinox as eqx
 import jax

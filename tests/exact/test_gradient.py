@@ -21,7 +21,8 @@ DATA = np.random.default_rng(0).normal(size=(7, 2)) + np.array([0.4, -0.6])
 
 
 def differences(model, log_likelihood, step=1e-5):
-    """Central finite differences of `log_likelihood(model)` in every parameter, the base left as it is."""
+    """Central finite differences of `log_likelihood(model)` in every parameter, the base left as it
+    is."""
     parameters, static = split_trainable(model)
     flat, unravel = jax.flatten_util.ravel_pytree(parameters)
     flat = np.asarray(flat)

@@ -1,4 +1,5 @@
-"""Kind of truth: closed form. Mixtures against scipy.stats, rectangle rules and the block formulas of Gaussians.
+"""Kind of truth: closed form. Mixtures against scipy.stats, rectangle rules and the block formulas
+of Gaussians.
 
 In float64 to 1e-8; draws and float32 as told. Seeds: mixtures 0 to 3, rows 5, draws key(6).
 """
@@ -188,7 +189,8 @@ def test_conditionals_are_the_block_formulas(pattern):
 
 
 def test_a_conditional_of_nearly_dependent_coordinates_is_no_less_exact():
-    # The open variance is 1e-10 of the whole: as a difference of covariances it would keep six digits.
+    # The open variance is 1e-10 of the whole: as a difference of covariances it would keep six
+    # digits.
     root = np.array([[1.0, 0.0], [1.0, 1e-5]])
     mixture = Mixture.from_roots(np.zeros(1), np.zeros((1, 2)), root[None])
     _, conditional = mixture.conditional(np.array([0.3, NAN]))
@@ -252,7 +254,8 @@ def test_what_is_no_mixture_is_refused(name, unannotated):
 
 
 def test_single_precision_is_enough_for_narrow_components():
-    """Coordinates of order 1 and standard deviations from 0.01 on, to 0.01 nats in twelve columns."""
+    """Coordinates of order 1 and standard deviations from 0.01 on, to 0.01 nats in twelve
+    columns."""
     rng = np.random.default_rng(2)
     n, k = 12, 8
     sds = 10 ** rng.uniform(-2, 0, size=(k, n))

@@ -180,7 +180,8 @@ def test_rows_without_any_cell_change_nothing():
 
 
 def test_the_second_of_two_columns_missing_has_a_closed_form():
-    """Regression of the second on the first where both are seen; the first of all (Anderson 1957)."""
+    """Regression of the second on the first where both are seen; the first of all (Anderson
+    1957)."""
     rows = clusters(60, 2, seed=5, n_clusters=1)
     rows[35:, 1] = NAN
     x, seen = rows[:, 0], rows[:35]

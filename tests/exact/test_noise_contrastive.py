@@ -1,7 +1,8 @@
 """Kind of truth: exact, and 5 standard errors. Noise-contrastive estimation against its definition.
 
-The objective is written out with SciPy and F by summation over h; the noise is the base. At the true
-density with its true log Z nothing pulls (Gutmann & Hyvärinen 2010). Seeds: rows 0, noise 1, keys 0 to 6.
+The objective is written out with SciPy and F by summation over h; the noise is the base. At the
+true density with its true log Z nothing pulls (Gutmann & Hyvärinen 2010). Seeds: rows 0, noise 1,
+keys 0 to 6.
 """
 
 import equinox as eqx
@@ -139,7 +140,8 @@ def untrained(has_modes):
 
 
 def paths(off, has_modes, n_updates=200, n_runs=32):
-    """log Z minus its exact value along independent runs of the base as a model, (runs, updates)."""
+    """log Z minus its exact value along independent runs of the base as a model, (runs,
+    updates)."""
     model, objective = untrained(has_modes), NoiseContrastive(pool_size=4096, held_size=1)
     _, base = model.base.tilted(jnp.zeros(2))
 
@@ -162,7 +164,8 @@ def paths(off, has_modes, n_updates=200, n_runs=32):
 
 @each_base
 def test_for_the_base_log_z_never_moves(has_modes):
-    """Rows and noise have the same logits, so that the slope of every batch is 0: no variance at all."""
+    """Rows and noise have the same logits, so that the slope of every batch is 0: no variance at
+    all."""
     np.testing.assert_allclose(paths(0.0, has_modes, n_updates=20), 0.0, atol=1e-12)
 
 

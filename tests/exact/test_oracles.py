@@ -96,7 +96,8 @@ def test_quadrature_follows_mass_far_from_the_origin(bias):
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("n_visible", [1, 2])
 def test_quadrature_finds_narrow_and_far_components(n_visible, deep):
-    # Widths of 0.01 and 3, a thousand widths apart; the reference is a sum of integrals of their own.
+    # Widths of 0.01 and 3, a thousand widths apart; the reference is a sum of integrals of their
+    # own.
     sds, places = np.array([0.01, 3.0, 0.02]), np.array([-70.0, 0.0, 50.0])
     mixture = hm.Mixture.from_moments(
         np.array([0.3, 0.5, 0.2]),

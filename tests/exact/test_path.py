@@ -163,7 +163,8 @@ def test_modes_of_equal_mass_keep_it_along_a_path_centered_between_them(alphabet
     features = brute.features(model, mixture.mean[None, :])[0]
     centered = Path(model, Center(jnp.asarray(mixture.mean), jnp.asarray(features))).at(beta)
     np.testing.assert_allclose(brute.Mixture(centered).probabilities, 0.5, atol=1e-10)
-    # Without a center it is lost; with {-1, +1} only by what f(0) does, as b/2 is between the modes.
+    # Without a center it is lost; with {-1, +1} only by what f(0) does, as b/2 is between the
+    # modes.
     aside = brute.Mixture(Path(model).at(beta)).probabilities
     assert abs(aside[0] - 0.5) > {"bernoulli": 0.05, "spin": 1e-3}[alphabet]
 

@@ -1,4 +1,5 @@
-"""Kind of truth: structure. Every product that enters F or its derivatives is in full precision on any device."""
+"""Kind of truth: structure. Every product that enters F or its derivatives is in full precision on
+any device."""
 
 import equinox as eqx
 import jax

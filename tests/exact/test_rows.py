@@ -1,7 +1,8 @@
-"""Training rows with missing cells. Kind of truth: sums over h, differences of them, and 5 sigma for moves.
+"""Training rows with missing cells. Kind of truth: sums over h, differences of them, and 5 sigma
+for moves.
 
-Rows are x = M y with M not symmetric; models are enumerable and affine. Seeds: models 5 and 93, NumPy
-and keys as written.
+Rows are x = M y with M not symmetric; models are enumerable and affine. Seeds: models 5 and 93,
+NumPy and keys as written.
 """
 
 import equinox as eqx
@@ -72,7 +73,8 @@ def wrong_filling(seed):
 
 @eqx.filter_jit
 def advance(key, rows, model, n_draws):
-    """As many batches as there are keys, each as large as the table; the last of them, and what is carried."""
+    """As many batches as there are keys, each as large as the table; the last of them, and what is
+    carried."""
 
     def step(carry, key):
         batch, carry = rows.draw(key, model, carry, rows.standard.shape[0])
@@ -83,7 +85,8 @@ def advance(key, rows, model, n_draws):
 
 
 def assert_conditional(model, standard):
-    """Mean and second moments of the missing cells of every pattern, over copies, to 5 standard errors."""
+    """Mean and second moments of the missing cells of every pattern, over copies, to 5 standard
+    errors."""
     standard = np.asarray(standard).reshape(N_COPIES, len(PATTERNS), 2)
     for pattern, row in enumerate(PATTERNS):
         gap = np.isnan(row)
@@ -132,7 +135,8 @@ def observed_log_likelihood(model):
 
 
 def test_batches_give_the_gradient_of_the_observed_likelihood():
-    """Seed 7, key 8. The model term is exact, by a grid; the data term has the chance of the moves alone."""
+    """Seed 7, key 8. The model term is exact, by a grid; the data term has the chance of the moves
+    alone."""
     model = brute.balanced_model("bernoulli")
     expected = differences(model, observed_log_likelihood)
     nodes, log_weights = weighted_nodes(model, 121)

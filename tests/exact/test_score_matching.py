@@ -137,7 +137,8 @@ def per_row_losses(objective, model, rows, key, n):
 
 @pytest.mark.parametrize("factor", [1.0, 0.4])
 def test_losses_differ_as_fisher_divergences_to_the_noised_rows(factor):
-    # Vincent (2011): E|score - score of the kernel|² = E|score - score of the noised rows|² + const.
+    # Vincent (2011): E|score - score of the kernel|² = E|score - score of the noised rows|² +
+    # const.
     sd, rows = 0.6, jnp.asarray([[-1.1], [0.2], [0.9]])
     objective = DenoisingScoreMatching(jnp.asarray([sd]), jnp.asarray([factor]))
     nodes = jnp.linspace(-7, 7, 2001)

@@ -18,7 +18,8 @@ def test_value_to_a_few_roundings(dtype):
     exact = np.log1p(np.exp(-np.abs(logits).astype(np.longdouble))) + np.maximum(logits, 0)
     found = np.asarray(softplus(jnp.asarray(logits)))
     assert found.dtype == dtype
-    # exp of XLA is good to 2 roundings of its own, which is all that is left for very negative logits.
+    # exp of XLA is good to 2 roundings of its own, which is all that is left for very negative
+    # logits.
     assert np.max(np.abs(found - exact) / exact) <= ROUNDINGS * np.finfo(dtype).eps
 
 

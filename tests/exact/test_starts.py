@@ -39,7 +39,8 @@ def test_few_rows_are_all_picked_and_starts_may_differ_in_number():
 @pytest.mark.parametrize("uneven", [(384.0, np.nan), (np.nan, 384.0), (384.0, 1.0)])
 @pytest.mark.parametrize("far", [False, True])
 def test_one_uneven_first_population_is_enough_to_start_both_anew(monkeypatch, uneven, far):
-    """At resampled draws of the base; annealed, both again, where too few of those are effective for one."""
+    """At resampled draws of the base; annealed, both again, where too few of those are effective
+    for one."""
     jump, resample, anneal = negatives._jump, negatives._resampled, negatives.anneal_population
     resampled, annealed = [], []
 

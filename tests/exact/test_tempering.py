@@ -63,7 +63,8 @@ def test_sample_base_has_the_moments_of_the_tilted_base(model):
     brute.assert_within(draws, truth.mean, label="mean")
     products = np.einsum("ri,rj->rij", draws, draws)
     brute.assert_within(products, truth.second_moments, label="second moments")
-    # A wrong shape of the same width would show in E[(x - m)^4] = 3 v² + 6 v d² + d⁴ of a part at the distance d.
+    # A wrong shape of the same width would show in E[(x - m)^4] = 3 v² + 6 v d² + d⁴ of a part at
+    # the distance d.
     distances = (truth.means - truth.mean) ** 2
     variances = np.diagonal(truth.covariances, axis1=1, axis2=2)
     fourth = truth.probabilities @ (3 * variances**2 + 6 * variances * distances + distances**2)

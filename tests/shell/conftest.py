@@ -25,7 +25,8 @@ def make_rows(n: int = 200, seed: int = 0) -> np.ndarray:
 
 
 def with_residual(density: Density, scale: float = 0.5) -> Density:
-    """The density with hidden units that respond, made up instead of trained; f has to be affine."""
+    """The density with hidden units that respond, made up instead of trained; f has to be
+    affine."""
     weights = scale * np.random.default_rng(0).normal(size=density.model.weights.shape)
     weights = jnp.asarray(weights, density.model.weights.dtype)
     model = eqx.tree_at(lambda m: m.weights, density.model, weights)
@@ -41,7 +42,8 @@ def as_users_run_it() -> Iterator[None]:
         yield
 
 
-# Module scope: set before the module's own fixtures are made, and undone before another folder runs.
+# Module scope: set before the module's own fixtures are made, and undone before another folder
+# runs.
 @pytest.fixture(scope="module", autouse=True)
 def single_precision():
     with as_users_run_it():

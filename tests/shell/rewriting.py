@@ -9,7 +9,8 @@ from harmonium.artifact.container import open_seal, seal
 
 
 def rewrite(path, *, header=None, arrays=None):
-    """The same file, well sealed, with some header entries or arrays replaced; a value of None drops an entry."""
+    """The same file, well sealed, with some header entries or arrays replaced; a value of None
+    drops an entry."""
     with safe_open(path, framework="numpy") as file:
         stored = json.loads(open_seal(file.metadata())[1])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

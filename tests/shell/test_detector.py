@@ -1,4 +1,5 @@
-"""The anomaly detector as users meet it: scikit-learn's contract, PyOD's signs, files and decisions."""
+"""The anomaly detector as users meet it: scikit-learn's contract, PyOD's signs, files and
+decisions."""
 
 import json
 import warnings

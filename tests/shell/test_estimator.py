@@ -52,7 +52,8 @@ def test_sklearn_contract(estimator, check):
 
 @pytest.mark.slow
 def test_a_model_without_weights_is_the_gaussian_fit():
-    """W = 0 is the Gaussian of the training rows, but for the shrinkage of its correlations (theory, section 9)."""
+    """W = 0 is the Gaussian of the training rows, but for the shrinkage of its correlations
+    (theory, section 9)."""
     rows = np.random.default_rng(1).normal(size=(300, 3)) @ np.array(
         [[2.0, 0.0, 0.0], [0.5, 1.0, 0.0], [-1.0, 0.3, 0.1]]
     )
@@ -183,7 +184,8 @@ def test_wrong_tables_are_explained(table, words):
 
 
 def or_slow(usual, others):
-    """Parameters of which only the usual one runs in the default suite: each compiles for seconds."""
+    """Parameters of which only the usual one runs in the default suite: each compiles for
+    seconds."""
     return [usual, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
 
 
@@ -240,7 +242,8 @@ def test_hidden_units_become_different():
 
 
 def test_draws_of_a_base_alone_are_exact(rows):
-    """Means and products of 20 000 draws, seed 4, within five standard errors of those of the mixture."""
+    """Means and products of 20 000 draws, seed 4, within five standard errors of those of the
+    mixture."""
     estimator = DensityEstimator(effort="quick", base="mixture").fit(rows)
     boxes = estimator.density_.boxes
     points, ess = boxes.draw_rows(20_000, seed=4)

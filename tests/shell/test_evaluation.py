@@ -1,4 +1,5 @@
-"""Evaluation as users ask for it: intervals, diagnostics, verdicts, and warnings where log Z is not to be trusted."""
+"""Evaluation as users ask for it: intervals, diagnostics, verdicts, and warnings where log Z is not
+to be trusted."""
 
 import dataclasses
 import json

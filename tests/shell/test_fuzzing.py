@@ -1,4 +1,5 @@
-"""A few hundred of the damaged files of `python -m benchmarks.fuzzing`: results or words, and nothing else."""
+"""A few hundred of the damaged files of `python -m benchmarks.fuzzing`: results or words, and
+nothing else."""
 
 import warnings
 from collections import Counter

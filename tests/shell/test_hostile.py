@@ -1,4 +1,5 @@
-"""Files that were damaged, or made, to do harm: each ends in an `ArtifactError` that says what was wrong."""
+"""Files that were damaged, or made, to do harm: each ends in an `ArtifactError` that says what was
+wrong."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What may be trusted of a density: comparisons with simpler ones, and draws beside training rows."""
+"""What may be trusted of a density: comparisons with simpler ones, and draws beside training
+rows."""
 
 import math
 import warnings
@@ -89,7 +90,8 @@ def test_columns_of_another_law_are_found_and_those_of_the_same_are_not():
 
 @pytest.fixture(scope="module")
 def related():
-    """Rows with two correlated numbers and two categories of which some combinations never occur."""
+    """Rows with two correlated numbers and two categories of which some combinations never
+    occur."""
     rng = np.random.default_rng(2)
     first = rng.normal(size=600)
     codes = rng.integers(0, 3, 600)

@@ -1,7 +1,9 @@
-"""Numbers, whole numbers, categories, truth values, dates and identifiers, with holes: fitted, scored, drawn, filled.
+"""Numbers, whole numbers, categories, truth values, dates and identifiers, with holes: fitted,
+scored, drawn, filled.
 
-One small fit without training serves most tests; where sums of probabilities are checked, it gets made-up hidden
-units as well, of an affine map, so that log Z is exact. Seeds: frame 0, the default of the estimator, draws as written.
+One small fit without training serves most tests; where sums of probabilities are checked, it gets
+made-up hidden units as well, of an affine map, so that log Z is exact. Seeds: frame 0, the default
+of the estimator, draws as written.
 """
 
 import copy
@@ -110,7 +112,8 @@ def log_sum(scores):
 
 @pytest.mark.parametrize(("column", "values"), [("color", COLORS), ("married", [False, True])])
 def test_categories_are_integrated_out_by_adding_them_up(normalized, complete, column, values):
-    """p(rest) = sum over k of p(rest, k), but for the rule that k was seen, (n + 1)/(n + 2) of it."""
+    """p(rest) = sum over k of p(rest, k), but for the rule that k was seen, (n + 1)/(n + 2) of
+    it."""
     fitted = normalized
     scores = [fitted.score_samples(complete.assign(**{column: [v] * 4})) for v in values]
     rule = np.log((fitted.density_.columns.n_rows + 1) / (fitted.density_.columns.n_rows + 2))
@@ -294,7 +297,8 @@ def test_polars_come_back_as_polars(imputer, frame):
 
 
 def test_without_interaction_draws_have_the_moments_of_the_gaussian():
-    """Statistical, NumPy seed 5, draws 6: 256 rows with the same cells missing, 16 draws each, 5 standard errors."""
+    """Statistical, NumPy seed 5, draws 6: 256 rows with the same cells missing, 16 draws each, 5
+    standard errors."""
     rng = np.random.default_rng(5)
     mixing = np.array([[1.0, 0.5, -0.3], [0.0, 1.2, 0.4], [0.0, 0.0, 0.7]])
     values = (rng.normal(size=(2000, 3)) @ mixing) * [1.0, 10.0, 0.1] + [0.0, 5.0, -1.0]

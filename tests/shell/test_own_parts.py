@@ -1,4 +1,5 @@
-"""Feature maps, objectives and kernels that are given as objects: what is fitted, and what a file knows of them."""
+"""Feature maps, objectives and kernels that are given as objects: what is fitted, and what a file
+knows of them."""
 
 import copy
 from dataclasses import asdict

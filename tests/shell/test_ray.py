@@ -1,4 +1,5 @@
-"""`--ray`: a folder of Parquet scored by processes of Ray on this machine, which must not differ from the command without it."""
+"""`--ray`: a folder of Parquet scored by processes of Ray on this machine, which must not differ
+from the command without it."""
 
 import importlib.util
 

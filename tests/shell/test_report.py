@@ -1,4 +1,5 @@
-"""The report of a run: what stands in it, what must not, and that it needs nothing beside itself."""
+"""The report of a run: what stands in it, what must not, and that it needs nothing beside
+itself."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""The report as a browser shows it: everything drawn, no error, no request, no overflow, in light and in dark."""
+"""The report as a browser shows it: everything drawn, no error, no request, no overflow, in light
+and in dark."""
 
 import json
 import shutil

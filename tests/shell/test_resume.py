@@ -1,4 +1,5 @@
-"""Runs that are ended, by Ctrl-C, by the system or by an error, and go on: as a user does it, in processes of their own."""
+"""Runs that are ended, by Ctrl-C, by the system or by an error, and go on: as a user does it, in
+processes of their own."""
 
 import io
 import json

@@ -1,4 +1,5 @@
-"""Kind of truth: contract. The number of threads reaches XLA before it starts, and changes no result but by rounding."""
+"""Kind of truth: contract. The number of threads reaches XLA before it starts, and changes no
+result but by rounding."""
 
 import subprocess
 import sys

@@ -267,7 +267,8 @@ def energies(model, x):
 
 
 def test_directions_are_the_leading_ones():
-    # 4 dimensions, of which the last is a multiple of the first and nearly nothing is left for a third.
+    # 4 dimensions, of which the last is a multiple of the first and nearly nothing is left for a
+    # third.
     rng = np.random.default_rng(0)
     values = 5 + rng.normal(size=(20, 30, 4)) * np.array([1.0, 3.0, 0.1, 0.0])
     values[..., 3] = 2 * values[..., 0]
@@ -355,7 +356,8 @@ def test_autocorrelation_time_of_a_known_chain(thin):
     assert result.worst == "visible units, direction 1"
     kept = rho**thin
     expected = thin * (1 + kept) / (1 - kept)
-    # Relative error of a windowed estimate, window of some 5 times (Sokal 1997): sqrt(4 * 5 tau / N).
+    # Relative error of a windowed estimate, window of some 5 times (Sokal 1997): sqrt(4 * 5 tau /
+    # N).
     error = math.sqrt(20 * expected / (96 * 2000))
     assert result.autocorrelation_time == pytest.approx(expected, rel=SIGMAS * error)
 

@@ -1,4 +1,5 @@
-"""Kind of truth: statistical. Members trained side by side: repeatable, separate, learning, trimming.
+"""Kind of truth: statistical. Members trained side by side: repeatable, separate, learning,
+trimming.
 
 Seeds: rows 0 and 1, models key(0), training keys key(1) and key(2).
 """

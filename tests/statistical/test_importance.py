@@ -1,4 +1,5 @@
-"""Kind of truth: statistical, log Z and draws by importance from a base, against enumeration and grids; refusals.
+"""Kind of truth: statistical, log Z and draws by importance from a base, against enumeration and
+grids; refusals.
 
 Seeds: models 0 to 19 and those named beside each test, keys 0 to 3.
 """
@@ -25,7 +26,8 @@ SLACK = 0.02
 
 
 class Hidden(eqx.Module):
-    """Affine, but not known to be: no hidden states are summed, and no bound comes to the rescue."""
+    """Affine, but not known to be: no hidden states are summed, and no bound comes to the
+    rescue."""
 
     matrix: jax.Array
     offset: jax.Array
@@ -41,7 +43,8 @@ def hidden_affine(model):
 
 
 def based(seed, scale, n_visible=5, n_hidden=6):
-    """A random affine model on a mixture of three components and a wide one, with its weights scaled."""
+    """A random affine model on a mixture of three components and a wide one, with its weights
+    scaled."""
     model = brute.affine_model("bernoulli", n_visible, n_hidden, seed=seed, scale=1.0)
     model = eqx.tree_at(lambda m: m.weights, model, scale * model.weights)
     return brute.on_mixture(model, with_wide_component(brute.random_mixture(n_visible, seed=seed)))
@@ -123,7 +126,8 @@ def test_every_other_method_works_on_a_mixture_too(method):
 
 
 def with_mode_beyond(share, distance=8.0):
-    """A base of one Gaussian, N(0, I/4), and a hidden unit that adds a mode with this share, so many of its standard deviations away.
+    """A base of one Gaussian, N(0, I/4), and a hidden unit that adds a mode with this share, so
+    many of its standard deviations away.
 
     Tilted by t the base has mean t/4 and mass exp(|t|²/8).
     """
@@ -179,7 +183,8 @@ def test_given_rows_in_a_mode_of_their_own_are_a_concern():
 
 
 def far_pair(scale, seed=0):
-    """Two modes 8 standard deviations apart with shares 0.3 and 0.7 in the base, and a random residual."""
+    """Two modes 8 standard deviations apart with shares 0.3 and 0.7 in the base, and a random
+    residual."""
     sd, apart = 0.4, np.array([4 * 0.4, 0.0])
     mixture = Mixture.from_moments(
         np.array([0.3, 0.7]), np.stack([-apart, apart]), sd**2 * np.stack([np.eye(2)] * 2)

@@ -1,4 +1,5 @@
-"""Kind of truth: statistical, estimates of log Z against enumeration and quadrature; and verdicts that refuse.
+"""Kind of truth: statistical, estimates of log Z against enumeration and quadrature; and verdicts
+that refuse.
 
 Seeds: models 11 and 12, keys 0 to 3.
 """
@@ -57,7 +58,8 @@ def test_every_method_agrees_with_the_exact_value(name, method, estimates):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_methods_are_different_estimates(name, estimates):
-    # Values may be one: those below the bound of all hidden states seen, which is exact, are raised to it.
+    # Values may be one: those below the bound of all hidden states seen, which is exact, are raised
+    # to it.
     errors = {estimates[name, method].standard_error for method in ("ais", "reverse_ais", "bar")}
     assert len(errors) == 3
 

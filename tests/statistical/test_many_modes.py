@@ -1,7 +1,8 @@
-"""Kind of truth: statistical at 5 standard errors, on eight modes that one kernel alone does not travel between.
+"""Kind of truth: statistical at 5 standard errors, on eight modes that one kernel alone does not
+travel between.
 
-`test_log_partition.py` has models with one dominant mode; here every method has to weigh eight of them. An
-estimate that is wrong must not be trusted. Seeds: model 5, keys 0 to 3.
+`test_log_partition.py` has models with one dominant mode; here every method has to weigh eight of
+them. An estimate that is wrong must not be trusted. Seeds: model 5, keys 0 to 3.
 """
 
 import equinox as eqx
@@ -21,7 +22,8 @@ SD = np.sqrt(0.5)
 
 
 class Rotation(eqx.Module):
-    """Affine, but not known to be: no hidden states are summed, and no bound comes to the rescue."""
+    """Affine, but not known to be: no hidden states are summed, and no bound comes to the
+    rescue."""
 
     matrix: jax.Array
     offset: jax.Array
@@ -32,7 +34,8 @@ class Rotation(eqx.Module):
 
 
 def many_modes(width=8.0):
-    """Three nearly orthogonal hidden units in rotated axes: the corners of a cube, of unequal mass."""
+    """Three nearly orthogonal hidden units in rotated axes: the corners of a cube, of unequal
+    mass."""
     rng = np.random.default_rng(5)
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     feature_map = Rotation(jnp.asarray(rotation), jnp.asarray(rng.normal(size=3)))
@@ -139,7 +142,8 @@ def test_no_interval_ends_at_a_bound_that_log_z_exceeds_for_certain(surplus, mon
     found = estimate()
     assert found.low <= found.value <= found.high and found.value >= min(bound, found.high)
     assert found.high >= bound
-    # log Z is above the bound, nobody knows by how little: an interval that ends there is no 95 % interval.
+    # log Z is above the bound, nobody knows by how little: an interval that ends there is no 95 %
+    # interval.
     assert not found.trusted or found.high > bound + 1e-3
     if surplus > 10:
         assert not found.trusted and "at least" in found.verdict

@@ -31,7 +31,8 @@ def test_noise_is_normal_then_uniform_and_independent(dtype):
 
 
 def test_noise_is_finite_and_uniform_numbers_lie_between_0_and_1():
-    # Single precision has 2^23 uniform numbers: -1, whose normal number is infinite, would be among so many draws.
+    # Single precision has 2^23 uniform numbers: -1, whose normal number is infinite, would be among
+    # so many draws.
     @jax.jit
     def ends(key):
         normal, uniform = draw_noise(key, 5_000_000, 100_000, jnp.float32)

@@ -1,7 +1,7 @@
 """Kind of truth: statistical, 5 standard errors against exact draws of every level.
 
-Replicas start at NumPy's exact draws of their own levels: a kernel that leaves the levels invariant leaves them
-exact draws. Swaps that are wrong on purpose must fail the same check.
+Replicas start at NumPy's exact draws of their own levels: a kernel that leaves the levels invariant
+leaves them exact draws. Swaps that are wrong on purpose must fail the same check.
 
 Seeds: starts 0, placing key(0), moves key(1), tuning key(2).
 """
@@ -126,7 +126,8 @@ def test_replica_exchange_leaves_all_levels_invariant(name, inner, settings):
 
 
 class Swapping(ReplicaExchange):
-    """After each step, one more swap of the two uppermost levels, always accepted: wrong on purpose."""
+    """After each step, one more swap of the two uppermost levels, always accepted: wrong on
+    purpose."""
 
     def step(self, key, model, state):
         """Move and swap as usual, then once more without asking."""
@@ -139,7 +140,8 @@ class Asking(ReplicaExchange):
     """The same additional swap, accepted by the rule: nothing but the acceptance is wrong above."""
 
     def step(self, key, model, state):
-        """Move and swap as usual, then once more by min(1, exp(F2(x2) + F3(x3) - F2(x3) - F3(x2)))."""
+        """Move and swap as usual, then once more by min(1, exp(F2(x2) + F3(x3) - F2(x3) -
+        F3(x2)))."""
         state, info = ReplicaExchange.step(self, key, model, state)
         order = jnp.asarray([0, 1, 3, 2])
         swapped = self.place(key, model, state.replicas.position[order])
@@ -196,7 +198,8 @@ def test_infos_tell_what_happened():
 
 
 def far_modes(shift=0.0):
-    """Two modes 8 standard deviations apart along the first axis, h = 0 with mass 0.7, h = 1 with 0.3."""
+    """Two modes 8 standard deviations apart along the first axis, h = 0 with mass 0.7, h = 1 with
+    0.3."""
     model = hm.Harmonium(2, 1, key=jax.random.key(0))
     weights = jnp.asarray([[16 * SD, 0.0]])
     bias = jnp.asarray([shift, 0.0])

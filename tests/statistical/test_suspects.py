@@ -1,4 +1,5 @@
-"""Kind of truth: statistical. Rows left out where abnormal ones are among the training rows. Seeds: NumPy 0."""
+"""Kind of truth: statistical. Rows left out where abnormal ones are among the training rows. Seeds:
+NumPy 0."""
 
 import numpy as np
 import pytest

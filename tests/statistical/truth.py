@@ -1,4 +1,5 @@
-"""Exact expectations and exact draws of models with two visible units, for tests of what moves chains."""
+"""Exact expectations and exact draws of models with two visible units, for tests of what moves
+chains."""
 
 import numpy as np
 from exact import brute
@@ -6,9 +7,11 @@ from scipy.special import logsumexp
 
 
 class Truth:
-    """Exact expectations on a grid, and exact draws: of the mixture if affine, by rejection otherwise.
+    """Exact expectations on a grid, and exact draws: of the mixture if affine, by rejection
+    otherwise.
 
-    E[h|x] is that of `observer`, the model itself unless given (where W = 0 it would not depend on x).
+    E[h|x] is that of `observer`, the model itself unless given (where W = 0 it would not depend on
+    x).
     """
 
     def __init__(self, model, observer=None):

@@ -1,9 +1,10 @@
-"""The container of an artifact: a `.safetensors` file that is checked whole before anything of it is used.
+"""The container of an artifact: a `.safetensors` file that is checked whole before anything of it
+is used.
 
-The header is read and checked here instead of by the library that writes it, so that sizes are compared with the
-file before a byte of a tensor is read, and nothing passes that was not looked at. A digest of everything finds
-accidental damage; it is no signature, so whoever makes a file on purpose is met by the checks of every value.
-Nothing is ever unpickled.
+The header is read and checked here instead of by the library that writes it, so that sizes are
+compared with the file before a byte of a tensor is read, and nothing passes that was not looked at.
+A digest of everything finds accidental damage; it is no signature, so whoever makes a file on
+purpose is met by the checks of every value. Nothing is ever unpickled.
 """
 
 import hashlib
@@ -26,7 +27,8 @@ Arrays = dict[str, np.ndarray]
 
 FORMAT = "harmonium"
 FORMAT_VERSION = 5
-# Limits that no fitted model comes near; they bound the time and memory that a hostile file can take.
+# Limits that no fitted model comes near; they bound the time and memory that a hostile file can
+# take.
 MAX_FILE_BYTES = 1 << 31
 MAX_HEADER_BYTES = 1 << 24
 MAX_DIGITS = 18
@@ -91,7 +93,9 @@ def read_container(path: str | Path) -> tuple[Config, Arrays]:
 
 
 def seal(text: str, arrays: Arrays) -> dict[str, str]:
-    """The metadata of a file: one entry, digest and header, since several would be stored in a random order."""
+    """The metadata of a file: one entry, digest and header, since several would be stored in a
+    random order.
+    """
     return {FORMAT: f"{digest(text, arrays)}\n{text}"}
 
 
@@ -115,7 +119,9 @@ def digest(text: str, arrays: Arrays) -> str:
 
 
 def parse(text: str) -> Config:
-    """One JSON object without what two readers could take for different things; else `ValueError`."""
+    """One JSON object without what two readers could take for different things; else
+    `ValueError`.
+    """
     if not isinstance(text, str) or len(text) > MAX_HEADER_BYTES:
         raise ValueError(f"expected a header of at most {MAX_HEADER_BYTES} bytes")
     value = json.loads(
@@ -133,7 +139,9 @@ def parse(text: str) -> Config:
 
 
 def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it; nothing is left on failure."""
+    """Let `write` fill a temporary file beside `path`, then rename it; nothing is left on
+    failure.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise ArtifactError(
@@ -151,7 +159,9 @@ def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Tensors as described, metadata, and where the tensors start, once all sizes are those of the file."""
+    """Tensors as described, metadata, and where the tensors start, once all sizes are those of the
+    file.
+    """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_FILE_BYTES:

@@ -29,7 +29,9 @@ _LOG_PARTITION = tuple(field.name for field in fields(LogPartition))
 
 
 class StoredDensity(NamedTuple):
-    """A density, the settings it was made by, the kind of table it returns, and where it comes from."""
+    """A density, the settings it was made by, the kind of table it returns, and where it comes
+    from.
+    """
 
     density: Density
     settings: DensitySettings
@@ -71,7 +73,9 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
 
 
 def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDensity:
-    """A density from what `describe_density` made, with a feature map of the user's own if one is given."""
+    """A density from what `describe_density` made, with a feature map of the user's own if one is
+    given.
+    """
     parts = taken(arrays, _PARTS)
     density = Density(
         coordinates=_build_coordinates(header, parts),

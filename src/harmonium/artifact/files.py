@@ -1,4 +1,6 @@
-"""One fitted density or detector as one `.safetensors` file: arrays as tensors, everything else as JSON in its header."""
+"""One fitted density or detector as one `.safetensors` file: arrays as tensors, everything else as
+JSON in its header.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ def load_artifact(
 ) -> StoredDensity | StoredDetector:
     """Read what `save_artifact` wrote.
 
-    A density with a feature map of your own is loaded by giving a `feature_map` of the same structure; its
-    arrays are replaced. Raises `ArtifactError` for a damaged, foreign or hostile file, and nothing else.
+    A density with a feature map of your own is loaded by giving a `feature_map` of the same
+    structure; its arrays are replaced. Raises `ArtifactError` for a damaged, foreign or hostile
+    file, and nothing else.
     """
     header, arrays = read_container(path)
     try:

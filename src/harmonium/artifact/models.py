@@ -1,4 +1,6 @@
-"""Models as plain values and arrays: what a file holds of a model, and how it is checked when it comes back."""
+"""Models as plain values and arrays: what a file holds of a model, and how it is checked when it
+comes back.
+"""
 
 from typing import Any
 
@@ -133,7 +135,9 @@ def _build_base(config: Config, n_visible: int, largest: int) -> AbstractBase:
 
 
 def _check_mixture(mixture: Mixture) -> None:
-    """Normalized weights, and lower triangular factors with positive diagonals beside their inverses."""
+    """Normalized weights, and lower triangular factors with positive diagonals beside their
+    inverses.
+    """
     log_weights, factors, inverses = (
         np.asarray(part, np.float64)
         for part in (mixture.log_weights, mixture.factors, mixture.inverses)

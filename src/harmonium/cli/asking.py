@@ -130,7 +130,8 @@ def sample(
 ) -> None:
     """Draw rows from a fitted density.
 
-    Numbers have the decimals of the training rows and may lie beyond their range. Columns that name rows are left out.
+    Numbers have the decimals of the training rows and may lie beyond their range. Columns that name
+    rows are left out.
 
     Example: harmonium sample run -n 1000 -o new.csv
     """

@@ -1,4 +1,6 @@
-"""The checks of `harmonium doctor`: a small model against its own enumeration, written out in NumPy."""
+"""The checks of `harmonium doctor`: a small model against its own enumeration, written out in
+NumPy.
+"""
 
 import importlib.metadata
 import platform
@@ -41,7 +43,9 @@ class Check:
 
 
 class _Truth(NamedTuple):
-    """By enumeration: log Z, all hidden states (states, hidden), their probabilities, and means of x given each."""
+    """By enumeration: log Z, all hidden states (states, hidden), their probabilities, and means of
+    x given each.
+    """
 
     log_partition: float
     states: np.ndarray
@@ -97,7 +101,9 @@ def _small_model() -> hm.Harmonium:
 
 
 def _enumerate(model: hm.Harmonium) -> _Truth:
-    """Given h, x is Gaussian with mean (b - W'h)/2 and variance 1/2; summing over h is all there is (theory, section 3)."""
+    """Given h, x is Gaussian with mean (b - W'h)/2 and variance 1/2; summing over h is all there is
+    (theory, section 3).
+    """
     weights, b, c = (
         np.asarray(part, np.float64)
         for part in (model.weights, model.visible_bias, model.hidden_bias)
@@ -187,7 +193,9 @@ def _extras() -> dict[str, bool]:
 
 
 def _is_installed(package: str, extra: str) -> bool:
-    """Whether the packages that an extra of a package adds are there, and the extras that they add."""
+    """Whether the packages that an extra of a package adds are there, and the extras that they
+    add.
+    """
     for requirement in importlib.metadata.requires(package) or []:
         wanted, _, marker = requirement.partition(";")
         if not re.search(rf"""extra == ['"]{re.escape(extra)}['"]""", marker):

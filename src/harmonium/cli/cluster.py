@@ -30,7 +30,8 @@ def require_ray() -> None:
 
 
 def start_ray() -> None:
-    """Start Ray unless it runs, until this process ends; it forks, which JAX bears only before it is imported.
+    """Start Ray unless it runs, until this process ends; it forks, which JAX bears only before it
+    is imported.
 
     Ray is silent: its own lines would mix with those of the command.
     """
@@ -45,8 +46,8 @@ def work_on_files(
 ) -> list[Found]:
     """What the work finds of each file, in the order of `files`.
 
-    `make(**arguments)` is called once in each of the processes, of which there is one per processor at most, and what
-    it returns, with one file after the other.
+    `make(**arguments)` is called once in each of the processes, of which there is one per processor
+    at most, and what it returns, with one file after the other.
     """
     ray, data = importlib.import_module("ray"), importlib.import_module("ray.data")
     context = data.DataContext.get_current()
@@ -77,7 +78,8 @@ class _Worker:
 
     def __call__(self, row: dict[str, Any]) -> Found:
         try:
-            # Here and not before: an error of a constructor would reach the user as a traceback of Ray.
+            # Here and not before: an error of a constructor would reach the user as a traceback of
+            # Ray.
             self._work = self._work or self._make(**self._arguments)
             return {"file": row["file"], **self._work(Path(row["file"]))}
         except HarmoniumError as error:

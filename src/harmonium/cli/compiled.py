@@ -1,4 +1,6 @@
-"""Compiled code is kept between calls, so that only the first of its kind waits for the compiler."""
+"""Compiled code is kept between calls, so that only the first of its kind waits for the
+compiler.
+"""
 
 import hashlib
 import os
@@ -12,11 +14,12 @@ LARGEST = 2**30
 
 
 def keep_compiled_code() -> None:
-    """Tell JAX, before it is imported, where to keep what it compiles; what the user says goes before.
+    """Tell JAX, before it is imported, where to keep what it compiles; what the user says goes
+    before.
 
-    The folder is `harmonium` in the user's cache, one part for every kind of processor, since code of one may not run
-    on another; JAX makes it with the first program that it keeps. Beyond 1 GiB a part starts anew. Where nothing can be
-    written, code is compiled at every call.
+    The folder is `harmonium` in the user's cache, one part for every kind of processor, since code
+    of one may not run on another; JAX makes it with the first program that it keeps. Beyond 1 GiB a
+    part starts anew. Where nothing can be written, code is compiled at every call.
     """
     if FOLDER_VARIABLE in os.environ:
         return

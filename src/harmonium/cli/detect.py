@@ -1,4 +1,6 @@
-"""Scoring a table of any length with the detector of a run: the columns that `harmonium detect` writes."""
+"""Scoring a table of any length with the detector of a run: the columns that `harmonium detect`
+writes.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -36,7 +38,9 @@ class Opened:
     density: DensityEstimator | None
 
     def columns(self, table: Table, scores: np.ndarray, n_reasons: int) -> Columns:
-        """Named columns of rows with these scores, but their flags; `n_reasons` worst cells are told per row."""
+        """Named columns of rows with these scores, but their flags; `n_reasons` worst cells are
+        told per row.
+        """
         columns: Columns = {"score": scores}
         if self.density is not None:
             columns["log_density"] = self.density.density_.log_density(table.values)
@@ -67,7 +71,9 @@ class Opened:
 
 
 def open_detector(model: Path, calibration: Path | None = None) -> Opened:
-    """The detector of a run; `calibration` is a table of normal rows for its p-values, read into memory."""
+    """The detector of a run; `calibration` is a table of normal rows for its p-values, read into
+    memory.
+    """
     detector = load(find_detector(model))
     if not isinstance(detector, AnomalyDetector):
         raise ArtifactError(
@@ -83,7 +89,9 @@ def open_detector(model: Path, calibration: Path | None = None) -> Opened:
 
 
 def score_rows(opened: Opened, data: Path) -> np.ndarray:
-    """The scores of all rows of a table: a first pass, after which it is known which are flagged."""
+    """The scores of all rows of a table: a first pass, after which it is known which are
+    flagged.
+    """
     fitted = opened.detector.detector_
     rows = read_rows(data, fitted.columns.fields, "scoring")
     return np.concatenate([fitted.scores(table.values) for table, _ in rows])
@@ -122,8 +130,8 @@ def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator 
 def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns:
     """Per reason: the column, its value, what would be likely, and how much the score rises.
 
-    Empty where no change of a further cell makes the row more likely. Values are numbers where all columns hold
-    numbers, and text otherwise.
+    Empty where no change of a further cell makes the row more likely. Values are numbers where all
+    columns hold numbers, and text otherwise.
     """
     found = detector.explain(table)
     top = found.top(min(n_reasons, table.n_columns))
@@ -153,7 +161,9 @@ def _cells(values: np.ndarray, table: Table) -> np.ndarray:
 
 
 def _text(code: float, cell: Any) -> str:
-    """A cell in words; that a category is one the fitted table did not have is told apart from a missing cell."""
+    """A cell in words; that a category is one the fitted table did not have is told apart from a
+    missing cell.
+    """
     if cell is None:
         return "" if np.isnan(code) else "unseen category"
     return str(cell)

@@ -11,7 +11,8 @@ from harmonium.cli.shell import app
 
 @app.command()
 def doctor(as_json: JsonOption = False) -> None:
-    """Versions, devices and a self-check of a few seconds: does this installation compute what it should?
+    """Versions, devices and a self-check of a few seconds: does this installation compute what it
+    should?
 
     A small model is compared with its own enumeration; the exit code is 1 if a check fails.
 

@@ -132,13 +132,15 @@ def fit(
 ) -> None:
     """Fit a density to a table and write a run folder.
 
-    Held-out rows choose marginals of the columns, a base, and whether a residual energy with hidden units pays; what was
-    chosen is printed, and stands in metrics.json and in the report. --effort quick is an answer in seconds.
+    Held-out rows choose marginals of the columns, a base, and whether a residual energy with hidden
+    units pays; what was chosen is printed, and stands in metrics.json and in the report. --effort
+    quick is an answer in seconds.
 
-    Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with --resume RUN.
+    Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with
+    --resume RUN.
 
-    Several processes of one fit are called alike, read the same table and share a file system; process 0 writes the run
-    and speaks. --resume may change the number of devices and processes.
+    Several processes of one fit are called alike, read the same table and share a file system;
+    process 0 writes the run and speaks. --resume may change the number of devices and processes.
 
     Example: harmonium fit table.csv -o run --time-budget 60s
     """

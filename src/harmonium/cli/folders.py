@@ -1,4 +1,6 @@
-"""Scores of a folder of Parquet files by Ray: a file of results for each, with the rows that the command gives without Ray."""
+"""Scores of a folder of Parquet files by Ray: a file of results for each, with the rows that the
+command gives without Ray.
+"""
 
 import logging
 import shutil
@@ -35,7 +37,9 @@ class ScoreFile:
 
 
 class DetectFile:
-    """Writes all columns of `detect` but the flags, which depend on all files, into the folder `output`."""
+    """Writes all columns of `detect` but the flags, which depend on all files, into the folder
+    `output`.
+    """
 
     def __init__(self, model: Path, calibration: Path | None, n_reasons: int, output: Path):
         self._opened = open_detector(model, calibration)
@@ -75,7 +79,9 @@ def detect_folder(
     n_reasons: int,
     calibration: Path | None,
 ) -> Flags:
-    """Detect in every file of a folder, into another one, with flags at the rate `fdr` over all rows."""
+    """Detect in every file of a folder, into another one, with flags at the rate `fdr` over all
+    rows.
+    """
     files = _begin(data, output)
     with tempfile.TemporaryDirectory(prefix=SCORED, dir=output.resolve()) as scored:
         arguments = {

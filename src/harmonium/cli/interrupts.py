@@ -1,4 +1,6 @@
-"""Ctrl-C during a fit: the first ends training with the model so far, the second ends the process."""
+"""Ctrl-C during a fit: the first ends training with the model so far, the second ends the
+process.
+"""
 
 import os
 import signal
@@ -13,7 +15,9 @@ from harmonium.learning.result import Record
 
 
 class Interrupt:
-    """Whether a user has asked for the end, and what is done about it; `hint` says what to do then."""
+    """Whether a user has asked for the end, and what is done about it; `hint` says what to do
+    then.
+    """
 
     def __init__(self, console: Console, folder: RunFolder, hint: str):
         self.requested = False

@@ -69,7 +69,9 @@ def check_log_to(name: str | None) -> bool:
 
 
 def parse_kinds(texts: list[str]) -> dict[str, str]:
-    """Kinds by column name, of texts such as "zip=categorical"; the name may hold further signs of equality."""
+    """Kinds by column name, of texts such as "zip=categorical"; the name may hold further signs of
+    equality.
+    """
     kinds = {}
     for text in texts:
         name, sign, kind = text.rpartition("=")

@@ -120,7 +120,9 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_fit(metrics: dict[str, Any], chosen: Any) -> None:
-    """What a fit came to: what was chosen, its held-out rows, its verdict and that of the detector."""
+    """What a fit came to: what was chosen, its held-out rows, its verdict and that of the
+    detector.
+    """
     from harmonium.report.chosen import chosen_in_short, stages_in_short
 
     held_out = metrics["held_out"]

@@ -22,7 +22,9 @@ FEWEST_ROWS = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings by name, as config.toml holds them, and where the run goes; `begun` tells the table it was begun with."""
+    """Settings by name, as config.toml holds them, and where the run goes; `begun` tells the table
+    it was begun with.
+    """
 
     output: Path
     settings: dict[str, Any]
@@ -92,7 +94,9 @@ def begin(
 
 
 def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None) -> Plan:
-    """A run that was ended early, with its own settings and no others but whether there is a report."""
+    """A run that was ended early, with its own settings and no others but whether there is a
+    report.
+    """
     if refused or not detector:
         named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
@@ -107,7 +111,9 @@ def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None
 
 
 def _report(settings: dict[str, Any], given: bool | None) -> bool:
-    """Whether to write a report: as given, or else as the settings have it, out of which it is taken."""
+    """Whether to write a report: as given, or else as the settings have it, out of which it is
+    taken.
+    """
     found = settings.pop("report", True)
     if not isinstance(found, bool):
         raise InvalidInputError(f"--config, report: expected true or false; got {found!r}.")

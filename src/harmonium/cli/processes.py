@@ -1,4 +1,6 @@
-"""A fit on several devices or by several processes: reading the options, joining, and ending together."""
+"""A fit on several devices or by several processes: reading the options, joining, and ending
+together.
+"""
 
 import os
 import re
@@ -70,7 +72,9 @@ class Machines:
 
     @contextmanager
     def used(self) -> Iterator[bool]:
-        """A block that runs on them; gives whether this process is the one that writes and speaks."""
+        """A block that runs on them; gives whether this process is the one that writes and
+        speaks.
+        """
         from harmonium.learning.devices import joined, use_devices
 
         if not self.joins:

@@ -1,6 +1,7 @@
 """What a command shows while it works: a live line on a terminal, plain lines otherwise.
 
-The library logs, to the logger "harmonium", the phases of its work (INFO), and how far each has come (DEBUG).
+The library logs, to the logger "harmonium", the phases of its work (INFO), and how far each has
+come (DEBUG).
 """
 
 import logging

@@ -40,7 +40,8 @@ def report_run(
     *,
     name: str | None = None,
 ) -> ReportSummary:
-    """Write report.html into a run folder that is being made; `metrics` and `settings` are what is stored there.
+    """Write report.html into a run folder that is being made; `metrics` and `settings` are what is
+    stored there.
 
     `name` heads the page: that of the folder if left out.
     """

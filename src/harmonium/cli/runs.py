@@ -1,4 +1,6 @@
-"""Run folders: begun with the settings, filled as the fit goes on, complete when the figures are there."""
+"""Run folders: begun with the settings, filled as the fit goes on, complete when the figures are
+there.
+"""
 
 import json
 import math
@@ -43,7 +45,9 @@ MIXED_SUFFIXES = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run on disk. The settings are written first and the figures last: with them it is complete."""
+    """A run on disk. The settings are written first and the figures last: with them it is
+    complete.
+    """
 
     path: Path
 
@@ -63,7 +67,9 @@ class RunFolder:
         return self.path.with_name(self.path.name + ".replaced")
 
     def begin(self) -> None:
-        """Make the folder; a run that stands there is moved aside if it is complete, and deleted if not."""
+        """Make the folder; a run that stands there is moved aside if it is complete, and deleted if
+        not.
+        """
         if self.path.exists():
             if self.is_complete and not self._replaced.exists():
                 self.path.rename(self._replaced)
@@ -82,7 +88,9 @@ class RunFolder:
         shutil.rmtree(self._replaced, ignore_errors=True)
 
     def abandon(self) -> None:
-        """Remove the folder unless a fit can go on from it; the run that stood here before comes back."""
+        """Remove the folder unless a fit can go on from it; the run that stood here before comes
+        back.
+        """
         if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
             return
         shutil.rmtree(self.path, ignore_errors=True)
@@ -92,7 +100,9 @@ class RunFolder:
 
 @contextmanager
 def filling(folder: RunFolder, *, resume: bool) -> Iterator[None]:
-    """A block that fills a folder; where it fails, nothing is left but what a fit can go on from."""
+    """A block that fills a folder; where it fails, nothing is left but what a fit can go on
+    from.
+    """
     if resume:
         folder.reopen()
     else:
@@ -161,7 +171,9 @@ def check_table_output(
 
 
 def check_folder_output(data: Path, path: Path | None, *, overwrite: bool) -> Path:
-    """The folder for results of the files in `data`; raises before any work is done if they cannot or must not be written."""
+    """The folder for results of the files in `data`; raises before any work is done if they cannot
+    or must not be written.
+    """
     require_ray()
     if path is None or not data.is_dir():
         got = f"{data}" if path is not None else "no -o"

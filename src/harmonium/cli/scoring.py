@@ -93,9 +93,10 @@ def detect(
 ) -> None:
     """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
 
-    Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column with its value, a likely
-    value, and how much lower the score is for it (drop, in nats). A p-value is never below 1 / (calibration rows + 1), so
-    that a detector of few training rows may flag nothing: go by p_value or score then.
+    Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column
+    with its value, a likely value, and how much lower the score is for it (drop, in nats). A
+    p-value is never below 1 / (calibration rows + 1), so that a detector of few training rows may
+    flag nothing: go by p_value or score then.
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """

@@ -48,7 +48,9 @@ def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
 
 
 def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
-    """P(h = 1|x) of every hidden unit for successive rows; given the observed cells where some are missing."""
+    """P(h = 1|x) of every hidden unit for successive rows; given the observed cells where some are
+    missing.
+    """
     density = estimator.density_
     is_spin = isinstance(density.model.hidden_units, Spin)
     for table, _ in read_rows(data, density.columns.fields, "finding the features of"):
@@ -59,7 +61,8 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
 
 
 def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
-    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the draw in front.
+    """Successive rows with missing cells filled: once, or `n_tables` times with the number of the
+    draw in front.
 
     Identifiers are as they stand in the file.
     """

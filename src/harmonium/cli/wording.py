@@ -1,7 +1,7 @@
 """Messages of the library in the words of the command line.
 
-The library advises what to type in Python. What a command can meet of that is turned here into options, at the one
-place where errors and warnings are printed.
+The library advises what to type in Python. What a command can meet of that is turned here into
+options, at the one place where errors and warnings are printed.
 """
 
 import re

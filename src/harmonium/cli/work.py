@@ -49,8 +49,9 @@ def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
 class Run:
     """What to fit, to which rows, into which folder.
 
-    `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one; `resume` says that the
-    folder holds a fit to go on with, and `hint` what a user can do after Ctrl-C.
+    `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one;
+    `resume` says that the folder holds a fit to go on with, and `hint` what a user can do after
+    Ctrl-C.
     """
 
     estimator: DensityEstimator
@@ -102,8 +103,9 @@ def fit_run(
 ) -> Metrics:
     """Fit, then write models, history and metrics into the folder; `finish` may add to it.
 
-    A detector is fitted first, and its time comes off the budget of the density. Ctrl-C during the training of the density
-    ends it with the model so far; the metrics then say so, and the run can go on later.
+    A detector is fitted first, and its time comes off the budget of the density. Ctrl-C during the
+    training of the density ends it with the model so far; the metrics then say so, and the run can
+    go on later.
     """
     folder, estimator, started = run.folder, run.estimator, time.monotonic()
     config = run.config()
@@ -144,7 +146,8 @@ def fit_run(
 
 
 def follow_run(run: Run) -> None:
-    """The part of the other processes in `fit_run`: the same computations, of which only checkpoints are written.
+    """The part of the other processes in `fit_run`: the same computations, of which only
+    checkpoints are written.
 
     The detector is not needed here, but no process may be long in waiting for another.
     """
@@ -170,7 +173,9 @@ def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: A
 
 
 def _fit_detector(run: Run, detector: AnomalyDetector) -> bool:
-    """Fit it, or take over the one that an earlier fit into this folder has left; whether it was fitted."""
+    """Fit it, or take over the one that an earlier fit into this folder has left; whether it was
+    fitted.
+    """
     path = run.output / DETECTOR_FILE
     if run.resume and path.is_file():
         stored = load(path)
@@ -184,7 +189,9 @@ def _fit_detector(run: Run, detector: AnomalyDetector) -> bool:
 def make_detector(
     estimator: DensityEstimator, settings: dict[str, Any] | None = None
 ) -> AnomalyDetector:
-    """The detector that goes with a density, with these settings or with its seed and no more updates or time than it has."""
+    """The detector that goes with a density, with these settings or with its seed and no more
+    updates or time than it has.
+    """
     if settings:
         known = {field.name for field in fields(DetectorSettings)}
         if unknown := sorted(set(settings) - known):

@@ -32,12 +32,13 @@ _MODELED = ("continuous", "grid", "binary", "categorical")
 class Columns:
     """Fitted column rules of a table.
 
-    All fields but `n_rows` have one entry per column of the table: `fields`, what the columns are outside; `kinds`, of
-    "continuous", "grid", "binary", "categorical", "constant", "duplicate", "ignored"; `constant`, the value of a
-    constant column; `source`, the index of the column that a duplicate repeats; `offset` and `step`, the lattice
-    offset + step·Z of a grid column (in data units); `decimals`, those of the cells of a continuous or grid column, -1
-    where they have many; `levels`, the categories of a binary or categorical column, else None. Other numbers that do
-    not apply are 0. `n_rows` counts the training rows.
+    All fields but `n_rows` have one entry per column of the table: `fields`, what the columns are
+    outside; `kinds`, of "continuous", "grid", "binary", "categorical", "constant", "duplicate",
+    "ignored"; `constant`, the value of a constant column; `source`, the index of the column that a
+    duplicate repeats; `offset` and `step`, the lattice offset + step·Z of a grid column (in data
+    units); `decimals`, those of the cells of a continuous or grid column, -1 where they have many;
+    `levels`, the categories of a binary or categorical column, else None. Other numbers that do not
+    apply are 0. `n_rows` counts the training rows.
     """
 
     fields: tuple[Field, ...]
@@ -138,9 +139,10 @@ class Columns:
     def log_rule(self, values: np.ndarray) -> np.ndarray:
         """What the rules add to the log-density of each row, in nats, shape (rows,).
 
-        Each constant or duplicate column adds log((n + 1)/(n + 2)) to a row that keeps its rule
-        (to a relative 1e-9) and log(1/(n + 2)) to one that breaks it, n training rows; so does each column of
-        categories, which a category that was not seen in training breaks. A missing cell adds nothing.
+        Each constant or duplicate column adds log((n + 1)/(n + 2)) to a row that keeps its rule (to
+        a relative 1e-9) and log(1/(n + 2)) to one that breaks it, n training rows; so does each
+        column of categories, which a category that was not seen in training breaks. A missing cell
+        adds nothing.
         """
         self._check_width(values, len(self.names), "log_rule")
         is_rule = [kind in ("constant", "duplicate", *CODED) for kind in self.kinds]
@@ -151,7 +153,9 @@ class Columns:
         return np.where(broken, -np.log(n + 2), kept).sum(axis=1)
 
     def breaks_rule(self, values: np.ndarray) -> np.ndarray:
-        """Which cells break a rule, boolean (rows, columns): constants, duplicates, unseen categories."""
+        """Which cells break a rule, boolean (rows, columns): constants, duplicates, unseen
+        categories.
+        """
         self._check_width(values, len(self.names), "breaks_rule")
         constants, twins = self._indices("constant"), self._indices("duplicate")
         broken = np.zeros(values.shape, dtype=bool)
@@ -204,7 +208,9 @@ def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _find_twin(table: Table, column: int, candidates: list[int]) -> int | None:
-    """The first of the candidate columns that equals this one in every row, missing cells included."""
+    """The first of the candidate columns that equals this one in every row, missing cells
+    included.
+    """
     values = table.values
     # A look at some rows spares most of the full comparisons.
     probe = values[:: max(1, len(values) // 256)]

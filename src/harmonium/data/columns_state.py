@@ -19,7 +19,9 @@ _PER_COLUMN = ("constant", "source", "offset", "step", "decimals", "n_levels")
 def build_state(
     config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], call: str
 ) -> dict[str, Any]:
-    """The fields of `Columns`, of the right types and shapes; `InvalidInputError` on anything else."""
+    """The fields of `Columns`, of the right types and shapes; `InvalidInputError` on anything
+    else.
+    """
     check_keys(config, ("fields", "kinds", "n_rows"), "config", call)
     fields = fields_from_config(config["fields"], call=call)
     kinds, n_rows = config["kinds"], config["n_rows"]
@@ -44,7 +46,9 @@ def build_state(
 
 
 def check_state(columns: Any, call: str) -> None:
-    """Raise unless every grid has a step, every duplicate an earlier, modeled source, every category a code."""
+    """Raise unless every grid has a step, every duplicate an earlier, modeled source, every
+    category a code.
+    """
     for i, kind in enumerate(columns.kinds):
         step, source = columns.step[i], columns.source[i]
         if (step > 0) != (kind == "grid") or step < 0:

@@ -1,4 +1,6 @@
-"""`Field`: what a column is outside, so that its cells can be coded as numbers and decoded again."""
+"""`Field`: what a column is outside, so that its cells can be coded as numbers and decoded
+again.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

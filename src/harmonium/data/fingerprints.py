@@ -9,7 +9,9 @@ from harmonium.data.table import Table
 
 
 def fingerprint(table: Table) -> str:
-    """The SHA-256 digest, in hexadecimal, of names, categories and values of a table: the same on every machine."""
+    """The SHA-256 digest, in hexadecimal, of names, categories and values of a table: the same on
+    every machine.
+    """
     names = [[field.name, list(field.categories)] for field in table.fields]
     found = hashlib.sha256(json.dumps([table.values.shape, names]).encode())
     # One NaN for all missing cells, and one zero; little-endian, by rows.

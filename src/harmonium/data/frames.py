@@ -1,4 +1,6 @@
-"""float64 values -> the cells that a table had outside: Arrow columns, and frames of any library."""
+"""float64 values -> the cells that a table had outside: Arrow columns, and frames of any
+library.
+"""
 
 import importlib
 import re

@@ -14,7 +14,8 @@ MAX_PASSES = 30
 TOLERANCE = 1e-3
 # Of the arrays of one batch.
 MAX_NUMBERS = 2_000_000
-# Added to the variances, so that columns that determine each other leave a matrix that can be inverted.
+# Added to the variances, so that columns that determine each other leave a matrix that can be
+# inverted.
 RIDGE = 1e-6
 
 Rows = Float[np.ndarray, "rows columns"]
@@ -29,11 +30,12 @@ class Moments(NamedTuple):
 
 
 def fit_moments(values: Rows) -> Moments:
-    """Maximum-likelihood mean and covariance of rows with missing cells (NaN), by expectation-maximization.
+    """Maximum-likelihood mean and covariance of rows with missing cells (NaN), by
+    expectation-maximization.
 
-    Valid where cells are missing at random, which is more than dropping rows or filling means can say (Little and
-    Rubin, "Statistical Analysis with Missing Data", section 11.2). Every column needs an observed cell. Complete
-    rows need no iteration.
+    Valid where cells are missing at random, which is more than dropping rows or filling means can
+    say (Little and Rubin, "Statistical Analysis with Missing Data", section 11.2). Every column
+    needs an observed cell. Complete rows need no iteration.
     """
     mean = np.nanmean(values, axis=0)
     if not np.isnan(values).any():
@@ -55,7 +57,9 @@ def fit_moments(values: Rows) -> Moments:
 
 
 def draw_missing(values: Rows, moments: Moments, rng: np.random.Generator) -> Rows:
-    """The rows with every missing cell (NaN) drawn from the Gaussian given the observed cells of its row."""
+    """The rows with every missing cell (NaN) drawn from the Gaussian given the observed cells of
+    its row.
+    """
     filled = np.array(values)
     for rows, means, covariances in _given_observed(values, moments):
         missing = np.isnan(values[rows])
@@ -88,9 +92,11 @@ def _one_pass(values: Rows, moments: Moments) -> Moments:
 def _given_observed(
     values: Rows, moments: Moments
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of batches of the rows with missing cells: their indices, and means and covariances given the observed cells.
+    """Of batches of the rows with missing cells: their indices, and means and covariances given the
+    observed cells.
 
-    Means are (batch, columns) and covariances (batch, columns, columns), both 0 where nothing is missing.
+    Means are (batch, columns) and covariances (batch, columns, columns), both 0 where nothing is
+    missing.
     """
     missing = np.isnan(values)
     precision = np.linalg.inv(_with_ridge(moments.covariance))

@@ -21,8 +21,9 @@ _SAME = 1e-9
 def find_grid(column: np.ndarray, *, sparse: bool = False) -> tuple[float, float] | None:
     """Offset and step of the lattice of a column that is not constant, or None.
 
-    Integers are always a grid, of step 1 unless many repeats show a larger one, or the column is `sparse`:
-    then repeats are not asked for. Others need fewer distinct values than half the number of rows.
+    Integers are always a grid, of step 1 unless many repeats show a larger one, or the column is
+    `sparse`: then repeats are not asked for. Others need fewer distinct values than half the number
+    of rows.
     """
     distinct = np.unique(column)
     has_repeats = len(distinct) < len(column) / 2

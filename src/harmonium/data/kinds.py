@@ -20,7 +20,9 @@ def classify(field: Field, seen: np.ndarray) -> tuple[str, float, float]:
 
 
 def decimals_of(kind: str, seen: np.ndarray) -> int:
-    """Decimals of the observed cells of a column that holds numbers; -1 for other kinds, and where there are many."""
+    """Decimals of the observed cells of a column that holds numbers; -1 for other kinds, and where
+    there are many.
+    """
     found = find_decimals(seen) if kind in ("continuous", "grid") else None
     return -1 if found is None else found
 

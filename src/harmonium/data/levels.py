@@ -70,10 +70,12 @@ def levels_of(
 
 
 def fit_levels(cells: Column, others: Float[np.ndarray, "rows other"]) -> Levels:
-    """The levels of a column of codes (NaN for missing), ordered by what goes with them in the other columns.
+    """The levels of a column of codes (NaN for missing), ordered by what goes with them in the
+    other columns.
 
-    `others` holds standardized columns, 0 where missing. The order is that of the first principal axis of the
-    categories' means, so that neighbors on the line resemble each other; without other columns, that of the codes.
+    `others` holds standardized columns, 0 where missing. The order is that of the first principal
+    axis of the categories' means, so that neighbors on the line resemble each other; without other
+    columns, that of the codes.
     """
     seen = ~np.isnan(cells)
     codes, index, counts = np.unique(cells[seen], return_inverse=True, return_counts=True)
@@ -84,7 +86,8 @@ def fit_levels(cells: Column, others: Float[np.ndarray, "rows other"]) -> Levels
         np.add.at(means, index, rows)
         means /= np.maximum(np.bincount(index, minlength=len(codes)), 1)[:, None]
         axis = np.linalg.svd(np.sqrt(counts)[:, None] * means, full_matrices=False)[2][0]
-        # Of the two directions the one that keeps the codes rising, so that the order is no matter of rounding.
+        # Of the two directions the one that keeps the codes rising, so that the order is no matter
+        # of rounding.
         place = means @ axis
         falls = np.sum(counts * place * (codes - np.average(codes, weights=counts))) < 0
         order = np.argsort(-place if falls else place, kind="stable")
@@ -95,7 +98,9 @@ def fit_levels(cells: Column, others: Float[np.ndarray, "rows other"]) -> Levels
 def standardized(
     columns: Sequence[Column], is_coded: Sequence[bool]
 ) -> list[Float[np.ndarray, "rows parts"]]:
-    """Each column as standardized parts, 0 where missing: one of a number, one per frequent category of codes."""
+    """Each column as standardized parts, 0 where missing: one of a number, one per frequent
+    category of codes.
+    """
     return [
         _indicators(column) if coded else _standard(column)
         for column, coded in zip(columns, is_coded, strict=True)

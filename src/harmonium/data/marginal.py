@@ -46,7 +46,9 @@ class Marginal:
 
     @property
     def has_long_tails(self) -> bool:
-        """Whether the tails of the body are compressed, so that a mean of draws hangs on few of them."""
+        """Whether the tails of the body are compressed, so that a mean of draws hangs on few of
+        them.
+        """
         return self.body is not None and self.body.tail > 0
 
     @property
@@ -85,7 +87,8 @@ class Marginal:
         return low, high
 
     def interval(self, low: float, high: float) -> tuple[float, float] | None:
-        """The ends in u of the values from `low` to `high`, which may be infinite; None if there are none.
+        """The ends in u of the values from `low` to `high`, which may be infinite; None if there
+        are none.
 
         A cell of a lattice belongs to it where its center does, an atom where it lies inside.
         """

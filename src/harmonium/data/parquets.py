@@ -29,7 +29,8 @@ def read_parquet(path: Path, call: str) -> Any:
 def parquet_tables(
     path: Path, call: str, size: int, *, fields: tuple[Field, ...] | None = None
 ) -> Iterator[Any]:
-    """The rows of `read_parquet`, in Arrow tables of `size` rows; the last of each file may have fewer.
+    """The rows of `read_parquet`, in Arrow tables of `size` rows; the last of each file may have
+    fewer.
 
     The first table has no rows: it tells the columns, which are those of `fields` where these are
     given.
@@ -53,7 +54,9 @@ def parquet_tables(
 
 
 def parquet_files(path: Path, call: str) -> list[Path]:
-    """The Parquet files at `path` that hold rows, by name, once they are known to fit together; one if none does."""
+    """The Parquet files at `path` that hold rows, by name, once they are known to fit together; one
+    if none does.
+    """
     files, _ = _files(path, call)
     filled = []
     for file in files:

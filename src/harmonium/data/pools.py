@@ -1,4 +1,6 @@
-"""Rows of a file that is longer than memory, dealt out in random parts: a shuffle in bounded memory."""
+"""Rows of a file that is longer than memory, dealt out in random parts: a shuffle in bounded
+memory.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from harmonium.data.streams import BATCH_ROWS, read_batches
 
 @dataclass(frozen=True)
 class LongTable:
-    """A file of `n_rows` rows, of which some were drawn: their numbers in the file, from 1, in `drawn`."""
+    """A file of `n_rows` rows, of which some were drawn: their numbers in the file, from 1, in
+    `drawn`.
+    """
 
     path: Path
     n_rows: int
@@ -21,16 +25,20 @@ class LongTable:
     def deal(
         self, fields: tuple[Field, ...], *, left_out: np.ndarray, size: int, seed: int
     ) -> "Pools":
-        """The rows in parts of `size`, without those drawn rows that `left_out` (their positions in `drawn`) names."""
+        """The rows in parts of `size`, without those drawn rows that `left_out` (their positions in
+        `drawn`) names.
+        """
         return Pools(self.path, fields, self.n_rows, np.sort(self.drawn[left_out]), size, seed)
 
 
 @dataclass(frozen=True)
 class Pools:
-    """Random parts of a file, as long as one likes: each round deals all rows anew, every row to one part.
+    """Random parts of a file, as long as one likes: each round deals all rows anew, every row to
+    one part.
 
-    To read a part is to read the file once and to keep its rows, so that nothing is remembered between parts and the
-    same number always gives the same rows. `left_out` are sorted numbers of rows that are in none.
+    To read a part is to read the file once and to keep its rows, so that nothing is remembered
+    between parts and the same number always gives the same rows. `left_out` are sorted numbers of
+    rows that are in none.
     """
 
     path: Path
@@ -48,7 +56,8 @@ class Pools:
     def values(self, number: int) -> np.ndarray:
         """Coded rows of the part of this number (0, 1, …), (size, columns), in random order.
 
-        Parts come out a little larger or smaller: rows too many are dropped at random, missing ones repeated.
+        Parts come out a little larger or smaller: rows too many are dropped at random, missing ones
+        repeated.
         """
         turn, part = divmod(number, self.n_parts)
         dealer = np.random.default_rng([self.seed, turn])

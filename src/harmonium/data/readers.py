@@ -44,8 +44,8 @@ def read_table(
     numbers, truth values and ISO dates are recognized; columns of text, and those that `kinds`
     calls categorical, keep their cells to the letter. With `fields` every cell of a CSV file is
     read on its own; without, as what all cells of its column are. Data rows are counted from 1,
-    after the header and without blank lines. Raises `InvalidInputError` if the file is missing, empty,
-    damaged or of another kind, and for what `as_table` refuses.
+    after the header and without blank lines. Raises `InvalidInputError` if the file is missing,
+    empty, damaged or of another kind, and for what `as_table` refuses.
     """
     path = Path(path)
     call = call or f"read_table({str(path)!r})"

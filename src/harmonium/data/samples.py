@@ -20,7 +20,9 @@ from harmonium.data.table import Table, as_table, check_names
 
 
 class Sampled(NamedTuple):
-    """Rows drawn from a file, in its order, how many rows the file has, and the numbers of those drawn, from 1."""
+    """Rows drawn from a file, in its order, how many rows the file has, and the numbers of those
+    drawn, from 1.
+    """
 
     table: Table
     n_rows: int

@@ -26,12 +26,14 @@ def read_batches(
     call: str | None = None,
     size: int = BATCH_ROWS,
 ) -> Iterator[Table]:
-    """Read a table for scoring, `size` rows at a time; the last batch of a file may have fewer, but not none.
+    """Read a table for scoring, `size` rows at a time; the last batch of a file may have fewer, but
+    not none.
 
     A folder is read as its files are, one after the other. Together the batches are what
     `read_table` makes of the same `path`, `fields` and `call`, and errors call the rows by their
-    numbers in the whole table. Memory holds a few batches, and for an NPZ archive its array. Raises `InvalidInputError` for a file or columns that cannot be used at
-    once, and for a cell when its batch is due.
+    numbers in the whole table. Memory holds a few batches, and for an NPZ archive its array. Raises
+    `InvalidInputError` for a file or columns that cannot be used at once, and for a cell when its
+    batch is due.
     """
     return (table for table, _ in read_named_batches(path, fields=fields, call=call, size=size))
 
@@ -43,7 +45,8 @@ def read_named_batches(
     call: str | None = None,
     size: int = BATCH_ROWS,
 ) -> Iterator[tuple[Table, dict[str, Any]]]:
-    """The batches of `read_batches`, each with the cells of its identifiers, by name, as Arrow arrays.
+    """The batches of `read_batches`, each with the cells of its identifiers, by name, as Arrow
+    arrays.
 
     These cells are as they stand in the file; an identifier that is not there is left out.
     """
@@ -70,7 +73,9 @@ def read_named_batches(
 def _coded(
     parts: Iterator[Any], fields: tuple[Field, ...], call: str
 ) -> Iterator[tuple[Table, dict[str, Any]]]:
-    """The parts of a table, coded, and their identifiers; the only part of a table without rows is refused."""
+    """The parts of a table, coded, and their identifiers; the only part of a table without rows is
+    refused.
+    """
     n_before = 0
     with read_errors(call):
         for part in parts:
@@ -101,7 +106,9 @@ def _array_parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def _filled(tables: Iterator[Any]) -> Iterator[Any]:
-    """The tables that have rows, once the first, which has none, has been read; that one if there are no others."""
+    """The tables that have rows, once the first, which has none, has been read; that one if there
+    are no others.
+    """
     head = next(tables)
 
     def parts() -> Iterator[Any]:

@@ -273,7 +273,9 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
 
 
 def check_names(names: Sequence[str], call: str) -> None:
-    """Raise if a name occurs more than once, or is as long as a cell that lost its closing quote."""
+    """Raise if a name occurs more than once, or is as long as a cell that lost its closing
+    quote.
+    """
     if len(set(names)) < len(names):
         raise _duplicate_error(names, call)
     longest = max(names, key=len, default="")

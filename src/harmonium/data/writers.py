@@ -115,8 +115,9 @@ class TableWriter:
 class ArrayWriter:
     """Writes rows of numbers of any length as NPY, batch by batch, whole or not at all.
 
-    A context manager like `TableWriter`; the first batch, of shape (rows, columns), fixes the number of columns.
-    Raises `InvalidInputError` for a folder that cannot be written to, other shapes, and if there is no batch.
+    A context manager like `TableWriter`; the first batch, of shape (rows, columns), fixes the
+    number of columns. Raises `InvalidInputError` for a folder that cannot be written to, other
+    shapes, and if there is no batch.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, call: str | None = None):

@@ -21,7 +21,8 @@ def as_container(values: np.ndarray, columns: Columns, container: str) -> Any:
 
 
 def fill_container(X: Any, values: np.ndarray, columns: Columns) -> Any:
-    """The table X with the cells that are missing in it taken from values (rows, columns); nothing else changes.
+    """The table X with the cells that are missing in it taken from values (rows, columns); nothing
+    else changes.
 
     Columns that are complete, identifiers and an index stay as they are.
     """

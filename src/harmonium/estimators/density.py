@@ -70,7 +70,8 @@ class DensityEstimator(
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}
         Alphabet {0, 1} or {-1, +1}.
-    objective : {"auto", "likelihood", "warm-started-likelihood", "persistent", "contrastive-divergence", "score-matching", "noise-contrastive"}, or an objective
+    objective : {"auto", "likelihood", "warm-started-likelihood", "persistent",
+    "contrastive-divergence", "score-matching", "noise-contrastive"}, or an objective
         What training climbs. "auto" is noise-contrastive estimation against the base. The others:
         maximum likelihood with a weighted population, the same after score matching, with plain
         persistent chains, or with data-started chains; denoising score matching. An object is one
@@ -190,9 +191,10 @@ class DensityEstimator(
     ) -> "DensityEstimator":
         """Fit to a table that is already read, sending each record of the history to `report`.
 
-        `container` is what `sample` returns: "array", "pandas", "polars" or "pyarrow". Where `report` returns True
-        training ends early. `checkpoints` is a folder to save the state of training in, `resume` one to go on from. `source` is
-        the longer table that the rows were drawn from, for further rows to train on.
+        `container` is what `sample` returns: "array", "pandas", "polars" or "pyarrow". Where
+        `report` returns True training ends early. `checkpoints` is a folder to save the state of
+        training in, `resume` one to go on from. `source` is the longer table that the rows were
+        drawn from, for further rows to train on.
         """
         self.settings_ = self.check_settings()
         fitted = fit_density(
@@ -222,9 +224,9 @@ class DensityEstimator(
     def score_samples(self, X: Any) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.
 
-        Columns of categories count with their probability. Of a row with missing cells it is the log-density of the
-        observed ones. Warns where log Z is not to be trusted (`log_partition_` has its interval), and where some
-        are not finite.
+        Columns of categories count with their probability. Of a row with missing cells it is the
+        log-density of the observed ones. Warns where log Z is not to be trusted (`log_partition_`
+        has its interval), and where some are not finite.
         """
         if not self._fitted().trusted:
             warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)
@@ -250,7 +252,8 @@ class DensityEstimator(
         *,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
-        """Draw n rows in data units: an array (n, columns), or a frame like the one that `fit` was given.
+        """Draw n rows in data units: an array (n, columns), or a frame like the one that `fit` was
+        given.
 
         `given` fixes columns: {column: value} or {column: (low, high)}, None for an open end; the
         other columns are drawn given these, by importance resampling from the base. Without `given`
@@ -282,7 +285,9 @@ class DensityEstimator(
 
     @property
     def chosen_(self) -> Chosen:
-        """What held-out rows chose: marginals, base and its size, whether the residual pays, with all scores."""
+        """What held-out rows chose: marginals, base and its size, whether the residual pays, with
+        all scores.
+        """
         return self._fitted().chosen
 
     @property

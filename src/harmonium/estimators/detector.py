@@ -25,21 +25,21 @@ AUTO_LEVEL = 0.05
 class AnomalyDetector(OutlierMixin, BaseEstimator):
     """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
 
-    An ensemble of deep harmoniums, three kinds twice over, is trained by denoising score matching, with different noise and
-    whitening, in one compiled loop; their free energies vote, and so does one gradient. Rows set aside calibrate
-    the p-values.
+    An ensemble of deep harmoniums, three kinds twice over, is trained by denoising score matching,
+    with different noise and whitening, in one compiled loop; their free energies vote, and so does
+    one gradient. Rows set aside calibrate the p-values.
 
     Parameters
     ----------
     contamination : "auto" or float
-        "auto" flags rows with a p-value of at most 0.05 (those below all calibration rows, where fewer than 19
-        allow no such p-value) and trains on all rows. A share (0, 0.5] says how many
-        training rows are abnormal: twice as many, those that an isolation forest separates first, shape nothing
-        (half of the rows at most), that share of every batch is left out of the gradient besides, and that share
-        of the training rows is flagged.
+        "auto" flags rows with a p-value of at most 0.05 (those below all calibration rows, where
+        fewer than 19 allow no such p-value) and trains on all rows. A share (0, 0.5] says how many
+        training rows are abnormal: twice as many, those that an isolation forest separates first,
+        shape nothing (half of the rows at most), that share of every batch is left out of the
+        gradient besides, and that share of the training rows is flagged.
     score_kind : {"combined", "energy", "gradient", "typicality"}
-        Mean of the free energies and the length of one gradient (default); the free energies alone; the gradient
-        alone; or the distance of the energy from that of a typical training row.
+        Mean of the free energies and the length of one gradient (default); the free energies alone;
+        the gradient alone; or the distance of the energy from that of a typical training row.
     n_repeats : int
         How often the ensemble is repeated with other seeds; more is steadier and slower.
     n_hidden, width, n_updates, batch_size, learning_rate
@@ -47,7 +47,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     calibration_fraction : float
         Share of the rows set aside for p-values; they shape nothing else.
     kinds : dict or None
-        What columns are, by name, where the cells do not tell: "continuous", "integer", "categorical" or "identifier".
+        What columns are, by name, where the cells do not tell: "continuous", "integer",
+        "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random.
 
@@ -56,11 +57,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     offset_ : float
         decision_function = score_samples - offset_.
     verdict_ : str
-        What the scores and p-values are good for; a detector with collapsed scores warns when it is fitted.
+        What the scores and p-values are good for; a detector with collapsed scores warns when it is
+        fitted.
     detector_ : Detector
         The fitted ensemble.
     provenance_ : dict
-        Where the fit comes from: time, versions, seed, digest of the training table, figures, verdict.
+        Where the fit comes from: time, versions, seed, digest of the training table, figures,
+        verdict.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -115,10 +118,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return DetectorSettings(**parameters, seed=seed)
 
     def calibrate(self, X: Any) -> "AnomalyDetector":
-        """Take X (rows, columns), normal rows that training has not seen, for the p-values from now on.
+        """Take X (rows, columns), normal rows that training has not seen, for the p-values from now
+        on.
 
-        For training tables with abnormal rows, whose calibration rows are contaminated too, or where normal
-        rows have changed. With `contamination="auto"` decisions follow.
+        For training tables with abnormal rows, whose calibration rows are contaminated too, or
+        where normal rows have changed. With `contamination="auto"` decisions follow.
         """
         values = self._values("calibrate", X)
         self.detector_ = self._fitted().calibrated_on(values, training_remarks(self.settings_))

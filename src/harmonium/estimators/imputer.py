@@ -15,7 +15,8 @@ from harmonium.inference import Density, draw_completions, summarize
 
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Fill missing cells with what a fitted density says of them given the other cells of their row.
+    """Fill missing cells with what a fitted density says of them given the other cells of their
+    row.
 
     The density is fitted to the incomplete table itself. What is known only roughly stays so:
     `draws` gives completed tables that differ in the filled cells as much as is not known of them,
@@ -54,7 +55,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "Imputer":
-        """Fit a density to X (rows, columns), an array or a frame, with or without missing cells."""
+        """Fit a density to X (rows, columns), an array or a frame, with or without missing
+        cells.
+        """
         self._check_n_draws()
         estimator = self._new_estimator()
         table = as_table(X, call="Imputer.fit(X)", kinds=estimator.kinds)
@@ -63,7 +66,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """X with missing cells filled: the conditional mean of numbers, the most probable category; a table like X.
+        """X with missing cells filled: the conditional mean of numbers, the most probable category;
+        a table like X.
 
         Columns whose marginal compresses the tails get the conditional median, for their mean hangs
         on few draws. In a frame, whole numbers and dates are rounded to the lattice of their
@@ -74,7 +78,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return fill_container(X, filled, self._fitted().columns)
 
     def draws(self, X: Any) -> Any:
-        """`n_draws` completed tables: an array (draws, rows, columns), or a list of tables like X unless all are numbers.
+        """`n_draws` completed tables: an array (draws, rows, columns), or a list of tables like X
+        unless all are numbers.
 
         Missing cells are draws given the known ones; analyze each table and pool the results.
         """
@@ -89,7 +94,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._fill(table, self.n_draws, whole=True)
 
     def draw_tables(self, table: Table, n_draws: int) -> np.ndarray:
-        """The values of a table that is already read, completed by draws, (draws, rows, columns)."""
+        """The values of a table that is already read, completed by draws, (draws, rows,
+        columns).
+        """
         completed = np.tile(table.values, (n_draws, 1, 1))
         for batch in self._completions(table, n_draws):
             completed[:, batch.rows] = batch.draws

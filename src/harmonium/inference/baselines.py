@@ -14,11 +14,13 @@ N_COPIES = 16
 def compare_baselines(
     columns: Columns, training: np.ndarray, held_out: np.ndarray, *, seed: int
 ) -> dict[str, np.ndarray]:
-    """Log-densities of `held_out` rows (rows, columns) of numbers under simple densities, nats, data units.
+    """Log-densities of `held_out` rows (rows, columns) of numbers under simple densities, nats,
+    data units.
 
-    A full-covariance Gaussian and a Gaussian mixture of 10 full-covariance components, both by maximum
-    likelihood on the modeled columns of `training`. Cells of a lattice are filled with uniform noise in
-    training and averaged over 16 places in scoring, and rules are added, exactly as for the model.
+    A full-covariance Gaussian and a Gaussian mixture of 10 full-covariance components, both by
+    maximum likelihood on the modeled columns of `training`. Cells of a lattice are filled with
+    uniform noise in training and averaged over 16 places in scoring, and rules are added, exactly
+    as for the model.
     """
     rng = np.random.default_rng(seed)
     step = columns.step[columns.modeled_index]

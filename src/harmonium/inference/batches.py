@@ -1,4 +1,6 @@
-"""Applying functions to the rows of tables of any length: part by part, and without compiling for every length."""
+"""Applying functions to the rows of tables of any length: part by part, and without compiling for
+every length.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +11,8 @@ import numpy as np
 # Compiled code sees batches of these lengths only, padded to the shortest that holds the rows.
 BATCHES = (256, 1024, 4096)
 LONGEST = BATCHES[-1]
-# Batches that are prepared before compiled code takes them up: NumPy's threads go on spinning for a while after a
-# matrix product, in the way of XLA's.
+# Batches that are prepared before compiled code takes them up: NumPy's threads go on spinning for a
+# while after a matrix product, in the way of XLA's.
 RUN = 16
 
 RowFunction = Callable[[np.ndarray], np.ndarray]
@@ -23,7 +25,8 @@ def map_rows(
     *,
     longest: int = LONGEST,
 ) -> np.ndarray:
-    """function(rows) for a compiled `function` over the first axis, in padded batches of at most `longest` rows.
+    """function(rows) for a compiled `function` over the first axis, in padded batches of at most
+    `longest` rows.
 
     `prepare` maps each batch first, where its result would be too large for all rows at once.
     """
@@ -40,13 +43,16 @@ def map_rows(
 def map_blocks(function: RowFunction, rows: np.ndarray, *, longest: int = LONGEST) -> np.ndarray:
     """function(rows) over the first axis, in blocks of at most `longest` rows; of no rows, too.
 
-    At the length that is the default, what a function makes on the way stays in the processor's cache.
+    At the length that is the default, what a function makes on the way stays in the processor's
+    cache.
     """
     return np.concatenate([function(block) for block in _parts(rows, longest)])
 
 
 def _parts(rows: np.ndarray, longest: int) -> list[np.ndarray]:
-    """As few parts as possible, all about alike: with those of a long table one length of `BATCHES` is compiled."""
+    """As few parts as possible, all about alike: with those of a long table one length of `BATCHES`
+    is compiled.
+    """
     return np.array_split(rows, max(1, -(-len(rows) // longest)))
 
 

@@ -42,7 +42,8 @@ def choose_family(columns: Columns, values: Values, *, shape: str, rng: np.rando
 
 
 def point_log_weights(coordinates: Coordinates, values: Values) -> Float[np.ndarray, "rows"]:
-    """What turns the density at a random point of each row's box into that of the row, on average over points.
+    """What turns the density at a random point of each row's box into that of the row, on average
+    over points.
 
     In nats, rules included. An interval counts with its mass over the density of the point in it.
     """

@@ -10,7 +10,9 @@ from harmonium.errors import InvalidInputError, describe
 
 
 def plain_numbers(settings: Any) -> None:
-    """Turn NumPy's scalars among the fields of frozen settings into Python's, which JSON and compiled code take."""
+    """Turn NumPy's scalars among the fields of frozen settings into Python's, which JSON and
+    compiled code take.
+    """
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, np.generic):

@@ -34,7 +34,9 @@ Points = Float[np.ndarray, "points modeled"]
 
 @dataclass(frozen=True, eq=False)
 class ConditionalDraws:
-    """Draws of u for rows (rows, draws, modeled), the log-mass of each row, and the ess of its weights."""
+    """Draws of u for rows (rows, draws, modeled), the log-mass of each row, and the ess of its
+    weights.
+    """
 
     points: Float[np.ndarray, "rows draws modeled"]
     log_mass: Float[np.ndarray, "rows"]
@@ -62,8 +64,8 @@ class BoxDensity:
     def log_masses(self, bounds: Bounds) -> Float[np.ndarray, "rows"]:
         """log ∫ exp(-F) over the boxes of rows, as a density of u in their known cells; nats.
 
-        Exact for the base where at most one cell is an interval; otherwise a mean over 128 draws, or
-        512 where the weights of these are worth fewer than 8 draws.
+        Exact for the base where at most one cell is an interval; otherwise a mean over 128 draws,
+        or 512 where the weights of these are worth fewer than 8 draws.
         """
         found = self._masses(bounds, N_DRAWS)
         log_mass = found.log_mass

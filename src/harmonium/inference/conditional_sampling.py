@@ -1,4 +1,6 @@
-"""Rows drawn from a density given some of their cells: `sample(n, given={column: value or interval})`."""
+"""Rows drawn from a density given some of their cells: `sample(n, given={column: value or
+interval})`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -35,7 +37,9 @@ class ConditionalDiagnostics:
 
 @dataclass(frozen=True)
 class Condition:
-    """What is given: bounds in u (1, modeled), the row with its values (1, columns), NaN elsewhere, and these by column."""
+    """What is given: bounds in u (1, modeled), the row with its values (1, columns), NaN elsewhere,
+    and these by column.
+    """
 
     bounds: Bounds
     row: np.ndarray

@@ -69,7 +69,8 @@ def p_values(
 
 
 def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
-    """Which rows to list (m,), bool, so that at most a share `level` of the list is false on average.
+    """Which rows to list (m,), bool, so that at most a share `level` of the list is false on
+    average.
 
     Rejects the k smallest of `p_values` (m,), for the largest k whose k-th smallest is at most
     level k / m (Benjamini & Hochberg 1995). Conformal p-values share their calibration rows and so
@@ -121,7 +122,8 @@ def lack_of_calibration(
 ) -> str:
     """In words, if nothing is listed though some rows score below all calibration rows; else empty.
 
-    `p_values` (m,) of `p_values`, unweighted, from `n_calibration` scores, and `listed` (m,) of `benjamini_hochberg`.
+    `p_values` (m,) of `p_values`, unweighted, from `n_calibration` scores, and `listed` (m,) of
+    `benjamini_hochberg`.
     """
     n_below = int(np.sum(p_values <= SLACK / (n_calibration + 1)))
     if not n_below or listed.any():

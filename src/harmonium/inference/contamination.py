@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Float
 
 N_TREES = 300
-# Some abnormal rows look more normal than some normal ones: so many times the stated share is left out.
+# Some abnormal rows look more normal than some normal ones: so many times the stated share is left
+# out.
 CAUTION = 2.0
 # Never more than this share of the rows.
 MOST = 0.5
@@ -17,9 +18,9 @@ Rows = Float[np.ndarray, "rows modeled"]
 def without_suspects(modeled: Rows, share: float, seed: int) -> Float[np.ndarray, "kept modeled"]:
     """The rows less those that an isolation forest separates first; their order is kept.
 
-    A flexible model learns abnormal rows that resemble each other as one more group of normal ones, and then
-    calls them likely (docs/decisions.md). Trees on a few hundred rows, cut at random, cannot: Liu, Ting and
-    Zhou, "Isolation forest", ICDM 2008.
+    A flexible model learns abnormal rows that resemble each other as one more group of normal ones,
+    and then calls them likely (docs/decisions.md). Trees on a few hundred rows, cut at random,
+    cannot: Liu, Ting and Zhou, "Isolation forest", ICDM 2008.
     """
     # A third of a second that a command which fits no detector need not wait for.
     from sklearn.ensemble import IsolationForest
@@ -35,7 +36,8 @@ def with_least_spread(
 ) -> Float[np.ndarray, "kept modeled"]:
     """The kept rows with a little noise, so that every column varies.
 
-    A column with rare values may be constant where they are left out. Units from such rows would make every
-    new row that has one look absurd, and units from all rows would be those of the abnormal ones.
+    A column with rare values may be constant where they are left out. Units from such rows would
+    make every new row that has one look absurd, and units from all rows would be those of the
+    abnormal ones.
     """
     return kept + LEAST_SPREAD * modeled.std(axis=0) * rng.standard_normal(kept.shape)

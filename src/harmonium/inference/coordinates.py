@@ -71,7 +71,9 @@ class Coordinates:
         return Bounds(*(np.where(np.isinf(end), end, bounded(end)) for end in (low, high)))
 
     def log_measure(self, values: Values) -> Float[np.ndarray, "rows"]:
-        """What turns the mass of a row's cells in u into that of the row, in nats, but for rules."""
+        """What turns the mass of a row's cells in u into that of the row, in nats, but for
+        rules.
+        """
         return self.marginals.log_measure(values, fine=self.fine).sum(axis=1)
 
     def log_rule(self, values: Values) -> Float[np.ndarray, "rows"]:
@@ -96,7 +98,9 @@ class Coordinates:
         return self.columns.complete(self.marginals.restore(points))
 
     def restore_within(self, points: Points) -> Values:
-        """The same, moved into the range of the training cells: beside an outlier, a long tail may be unrolled to any length."""
+        """The same, moved into the range of the training cells: beside an outlier, a long tail may
+        be unrolled to any length.
+        """
         cells = np.clip(self.marginals.restore(points), self.lowest, self.highest)
         return self.columns.complete(cells)
 
@@ -112,7 +116,9 @@ class Coordinates:
 
 
 def conditional_spread(base: AbstractBase, whitening: Whitening) -> Float[np.ndarray, "modeled"]:
-    """Standard deviation of u of each column given all others, in the narrowest components of a base."""
+    """Standard deviation of u of each column given all others, in the narrowest components of a
+    base.
+    """
     _, mixture = base.tilted(jnp.zeros(base.n_visible))
     inverses = np.asarray(mixture.inverses, np.float64) @ whitening.matrix.T
     spreads = 1 / np.sqrt(np.sum(inverses**2, axis=1))

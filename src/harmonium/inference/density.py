@@ -124,7 +124,9 @@ class Density:
         return whitening.log_det - free_energy
 
     def hidden_mean(self, values: np.ndarray) -> np.ndarray:
-        """E[h|x] of rows (rows, columns), shape (rows, hidden); given the observed cells where some are missing."""
+        """E[h|x] of rows (rows, columns), shape (rows, hidden); given the observed cells where some
+        are missing.
+        """
         incomplete = self.coordinates.is_incomplete(values)
         means = np.zeros((len(values), self.model.n_hidden))
         if not incomplete.all():
@@ -159,7 +161,9 @@ class Density:
         return self.coordinates.restore(points), drawn.diagnostics
 
     def in_model_units(self, values: np.ndarray) -> np.ndarray:
-        """Rows (rows, columns) as the model sees them, (rows, visible), at the middle of their cells."""
+        """Rows (rows, columns) as the model sees them, (rows, visible), at the middle of their
+        cells.
+        """
         return self.coordinates.forward(values)
 
 

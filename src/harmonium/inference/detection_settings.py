@@ -11,7 +11,8 @@ SCORES = ("combined", "energy", "gradient", "typicality")
 
 
 class Member(NamedTuple):
-    """How one member sees the rows: its whitening and its noise, in standard deviations of a column.
+    """How one member sees the rows: its whitening and its noise, in standard deviations of a
+    column.
 
     Its free energy votes; with `slope`, the length of its gradient is one more vote.
     """

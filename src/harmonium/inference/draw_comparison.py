@@ -1,4 +1,6 @@
-"""Draws of a density beside its training rows: columns, correlations, and combinations that never occur."""
+"""Draws of a density beside its training rows: columns, correlations, and combinations that never
+occur.
+"""
 
 from itertools import combinations
 
@@ -99,7 +101,8 @@ def _correlations(points: Points) -> tuple[Matrix, Matrix]:
 def _compare_combinations(
     density: Density, values: Values, drawn: Points, worth: float
 ) -> Difference | None:
-    """The share of draws in combinations of two columns of levels that no row has, for the worst pair.
+    """The share of draws in combinations of two columns of levels that no row has, for the worst
+    pair.
 
     As much is allowed as such combinations may have by the rule of three, all together.
     """

@@ -26,11 +26,11 @@ MAX_STARTS = 4096
 class Evaluation:
     """The held-out log-likelihood of rows, in nats per row and data units, with a 95 % interval.
 
-    The interval [`low`, `high`] joins the sampling error of the mean (`sampling_error`, one standard error) with
-    the interval of log Z. `gaussian` and `base` are the means of the same rows under the Gaussian
-    fit and under the base alone. `diagnostics` tells of chains from these rows; None for a density
-    that is its base alone, which needs no chains.
-    `log_density` is that of every row, (rows,); `row_low` and `row_high` are its interval, which log Z alone makes.
+    The interval [`low`, `high`] joins the sampling error of the mean (`sampling_error`, one
+    standard error) with the interval of log Z. `gaussian` and `base` are the means of the same rows
+    under the Gaussian fit and under the base alone. `diagnostics` tells of chains from these rows;
+    None for a density that is its base alone, which needs no chains. `log_density` is that of every
+    row, (rows,); `row_low` and `row_high` are its interval, which log Z alone makes.
     """
 
     log_density: np.ndarray
@@ -54,7 +54,9 @@ class Evaluation:
 
 
 def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Evaluation:
-    """Score rows (rows, columns) in data units, and let chains from them and from the base tell of equilibrium."""
+    """Score rows (rows, columns) in data units, and let chains from them and from the base tell of
+    equilibrium.
+    """
     _log.info("scoring %d rows", len(values))
     log_density = density.log_density(values)
     found = density.log_partition

@@ -98,10 +98,10 @@ def fit_density(
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are those
-    of `learning.fit`. `source` is the longer table that `table` was drawn from: kinds and scales of
-    the columns come from `table`, training goes on with further rows of the source, of which those
-    held out are none. Warns where the table is small.
+    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are
+    those of `learning.fit`. `source` is the longer table that `table` was drawn from: kinds and
+    scales of the columns come from `table`, training goes on with further rows of the source, of
+    which those held out are none. Warns where the table is small.
 
     The training curve scores single points of the cells; `held_out` scores rows as `log_density`
     does.
@@ -195,7 +195,7 @@ def _fit_base(
     else:
         budget = settings.time_budget
         seconds = None if budget is None else BASE_SHARE * budget
-        choice = choose_base(rows, rng, seconds=seconds)
+        choice = choose_base(rows, rng, shrinkage=coordinates.whitening.shrinkage, seconds=seconds)
         if settings.base == "mixture":
             choice = replace(choice, settings=choice.best)
     n_copies = max(1, min(n_copies, MOST_BASE_POINTS // len(values)))

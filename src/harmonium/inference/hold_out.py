@@ -11,7 +11,9 @@ MIN_ROWS = 8
 
 
 class Rows(NamedTuple):
-    """The two parts of a table, (rows, columns) each, and the positions of the held-out rows in it."""
+    """The two parts of a table, (rows, columns) each, and the positions of the held-out rows in
+    it.
+    """
 
     training: np.ndarray
     held_out: np.ndarray

@@ -1,4 +1,6 @@
-"""Filling missing cells: draws from the density given the other cells of a row, and what summarizes them."""
+"""Filling missing cells: draws from the density given the other cells of a row, and what summarizes
+them.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -30,7 +32,8 @@ class Completed(NamedTuple):
 def draw_completions(
     density: Density, values: np.ndarray, n_draws: int, *, seed: int
 ) -> Iterator[Completed]:
-    """Rows with missing cells, completed `n_draws` times, batch by batch; known cells stay as they are.
+    """Rows with missing cells, completed `n_draws` times, batch by batch; known cells stay as they
+    are.
 
     Missing cells are draws of the model given the known ones, so that their spread is what is not
     known; numbers beyond the range of the training rows are moved to its ends. Columns that follow
@@ -48,10 +51,12 @@ def draw_completions(
 
 
 def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
-    """The mean of draws (draws, rows, columns) in numeric columns, the most frequent category in others: (rows, columns).
+    """The mean of draws (draws, rows, columns) in numeric columns, the most frequent category in
+    others: (rows, columns).
 
-    In columns with compressed tails it is the median: a draw far out, of which few draws have too many or too few, must
-    not decide. Numbers have two decimals more than the training cells of their column; more would be noise of the draws.
+    In columns with compressed tails it is the median: a draw far out, of which few draws have too
+    many or too few, must not decide. Numbers have two decimals more than the training cells of
+    their column; more would be noise of the draws.
     """
     columns = density.columns
     filled = draws.mean(axis=0)
@@ -70,7 +75,9 @@ def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
 
 
 def _restored(density: Density, points: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Rows in data units, filled cells in the range of the training rows; known cells exactly as they came."""
+    """Rows in data units, filled cells in the range of the training rows; known cells exactly as
+    they came.
+    """
     return np.where(np.isnan(known), density.coordinates.restore_within(points), known)
 
 

@@ -1,4 +1,6 @@
-"""What is found of a density once it is fitted: the scores of held-out rows, and what may be trusted."""
+"""What is found of a density once it is fitted: the scores of held-out rows, and what may be
+trusted.
+"""
 
 import math
 import warnings

@@ -31,7 +31,9 @@ class OwnParts(eqx.Module):
     kernel: AbstractKernel | None = None
 
     def check(self, settings: Any) -> None:
-        """Raise `InvalidInputError` if settings tell of an object that is not here, as those of a file do."""
+        """Raise `InvalidInputError` if settings tell of an object that is not here, as those of a
+        file do.
+        """
         for name in PARTS:
             stored = getattr(settings, name)
             if is_own(stored) and getattr(self, name) is None:

@@ -1,4 +1,6 @@
-"""Where a fitted density or detector comes from: what its file tells of the fit, beside what scoring needs."""
+"""Where a fitted density or detector comes from: what its file tells of the fit, beside what
+scoring needs.
+"""
 
 import math
 import platform
@@ -16,7 +18,8 @@ Provenance = dict[str, Any]
 def describe_origin(
     table: Table, seed: int, metrics: Mapping[str, float], verdict: str
 ) -> Provenance:
-    """Versions, seed, fingerprint of the training table, figures of the fit, and verdict, as plain values.
+    """Versions, seed, fingerprint of the training table, figures of the fit, and verdict, as plain
+    values.
 
     No time: the same fit gives the same file.
     """

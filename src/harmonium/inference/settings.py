@@ -44,8 +44,9 @@ OBJECTIVES = (
 )
 CONTRASTIVE = ("auto", "noise-contrastive", OWN + NoiseContrastive.__name__)
 KERNELS = ("auto",)
-# Of score matching: the noise, in model units, where a column has variance 1/2. Less of it leaves the energy far
-# from the rows undetermined, and then log Z cannot be trusted, nor does the likelihood repair it (docs/decisions.md).
+# Of score matching: the noise, in model units, where a column has variance 1/2. Less of it leaves
+# the energy far from the rows undetermined, and then log Z cannot be trusted, nor does the
+# likelihood repair it (docs/decisions.md).
 NOISE = (0.2, 0.7)
 # Of a warm start: its share of the updates, and the learning rate after it over that before.
 WARM_SHARE = 0.3
@@ -58,8 +59,8 @@ LIKELIHOOD_RATE = 1e-3
 MAX_FOURIER_COLUMNS = 3
 # The spread of a random phase is the same for any number of columns.
 FREQUENCY_SCALE = 3.0
-# Spread of the first logits over that of a feature: enough that hidden units become different, so little that the
-# start is a Gaussian for all that matters (docs/decisions.md).
+# Spread of the first logits over that of a feature: enough that hidden units become different, so
+# little that the start is a Gaussian for all that matters (docs/decisions.md).
 FIRST_WEIGHTS = 0.1
 # A gain above 1 lets the first layer bend within the data instead of staying linear.
 INPUT_SCALE = 3.0
@@ -231,10 +232,12 @@ class DensitySettings:
 
 
 def paired_weights(key: RandomKey, model: Harmonium) -> Weights:
-    """Random weights in which each hidden unit but a last odd one has a partner with the opposite signs.
+    """Random weights in which each hidden unit but a last odd one has a partner with the opposite
+    signs.
 
-    From W = 0 all hidden units get nearly the same gradient and stay alike. The effects of two partners on F cancel to first order, so that
-    the model stays close to its base, and log Z and chains are known well from the first update on.
+    From W = 0 all hidden units get nearly the same gradient and stay alike. The effects of two
+    partners on F cancel to first order, so that the model stays close to its base, and log Z and
+    chains are known well from the first update on.
     """
     n_hidden, n_features = model.weights.shape
     scale = FIRST_WEIGHTS / n_features**0.5

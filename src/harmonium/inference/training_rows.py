@@ -43,7 +43,8 @@ def as_model_rows(
     *,
     incomplete: bool | None = None,
 ) -> AbstractRows:
-    """Points u as rows of the model; missing cells start as draws of the Gaussian of the coordinates.
+    """Points u as rows of the model; missing cells start as draws of the Gaussian of the
+    coordinates.
 
     `incomplete` says whether cells are missing, where these points may not show it.
     """
@@ -63,9 +64,11 @@ def as_model_rows(
 def more_rows(
     coordinates: Coordinates, values: Values, *, like: AbstractRows, n_copies: int, seed: list[int]
 ) -> AbstractRows:
-    """Further rows to train on (rows, columns), as rows of the model of the same kind and number as `like`.
+    """Further rows to train on (rows, columns), as rows of the model of the same kind and number as
+    `like`.
 
-    Where those have no missing cells, rows with some, or with unseen categories, give way to others.
+    Where those have no missing cells, rows with some, or with unseen categories, give way to
+    others.
     """
     rng = np.random.default_rng(seed)
     incomplete = isinstance(like, IncompleteRows)

@@ -40,7 +40,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest difference of draws from training rows, the columns that show it, and its limit."""
+    """The largest difference of draws from training rows, the columns that show it, and its
+    limit.
+    """
 
     value: float
     allowed: float
@@ -81,8 +83,9 @@ class Verdict:
     """What of a fitted density may be trusted.
 
     `log_partition` tells whether log Z is known well enough for log-densities to be quoted.
-    `comparisons` are those with simpler densities on `n_held_out` rows that were held out from a fit to
-    `n_rows` rows; `draw_comparison` sets draws beside the training rows, None where none were made.
+    `comparisons` are those with simpler densities on `n_held_out` rows that were held out from a
+    fit to `n_rows` rows; `draw_comparison` sets draws beside the training rows, None where none
+    were made.
     """
 
     log_partition: bool
@@ -115,7 +118,9 @@ class Verdict:
         return self.n_rows + self.n_held_out <= FEW_ROWS
 
     def describe(self) -> str:
-        """What held-out rows and draws say, in sentences; `LogPartition.verdict` has those of log Z."""
+        """What held-out rows and draws say, in sentences; `LogPartition.verdict` has those of log
+        Z.
+        """
         return " ".join([*_of_comparisons(self), *_of_draws(self)])
 
 

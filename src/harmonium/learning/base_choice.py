@@ -15,7 +15,8 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 96)
 # Rows of every column that a component needs for a covariance of its own, also where it is shrunk.
 LEAST_ROWS_PER_COMPONENT = 8
 # Covariances are tied by so many rows per column. The search begins with the second of these, or
-# with the last where there are fewer rows per column than this: loose covariances lose the clusters.
+# with the last where there are fewer rows per column than this: loose covariances lose the
+# clusters.
 SHRINKAGES, LOOSE_ROWS_PER_COLUMN = (0.0, 1.0, 4.0, 16.0, np.inf), 40
 FLOORS = (1e-3, 1e-2, 3e-2)
 # With more columns, covariances of these parts of the full rank are tried, too.
@@ -29,12 +30,15 @@ N_FOLDS = 5
 MOST_WORK = 2e10
 # More rows tell the sizes apart no better than the time they take.
 MOST_ROWS = 10_000
+# What the other rows leave of the variance towards a row, at least: floors of the whitening do.
+LEAST_REST = 1e-3
 # Sizes in turn without a gain after which no larger one is tried.
 PATIENCE = 2
 # Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996,
 # "Bagging predictors").
 N_BAGGED = 6
-# Fits of the bag by which sizes are judged: the mean of a bag wants looser covariances than one fit.
+# Fits of the bag by which sizes are judged: the mean of a bag wants looser covariances than one
+# fit.
 N_TRIED = 3
 
 Rows = Float[np.ndarray, "rows visible"]
@@ -67,20 +71,22 @@ def choose_base(
     rows: Rows,
     rng: np.random.Generator,
     *,
+    shrinkage: float = 0.0,
     largest: int = SIZES[-1],
     seconds: float | None = None,
 ) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
-    `rows` are in model units, NaN where a cell is missing. Sizes grow while held-out rows gain, and
-    while they have rows and time enough; each is tried with covariances that are more or less tied.
-    The mixture has to beat the Gaussian by two standard errors of the paired differences. A table
-    too small to hold rows out gets the Gaussian. After so many `seconds`, if given, nothing further
-    is fitted: the choice then depends on the machine.
+    `rows` are in model units, NaN where a cell is missing; `shrinkage` is the weight that the
+    identity got in the correlations by which they were whitened. Sizes grow while held-out rows
+    gain, and while they have rows and time enough; each is tried with covariances that are more or
+    less tied. The mixture has to beat the Gaussian by two standard errors of the paired
+    differences. A table too small to hold rows out gets the Gaussian. After so many `seconds`, if
+    given, nothing further is fitted: the choice then depends on the machine.
     """
     deadline = np.inf if seconds is None else time.monotonic() + seconds
     search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng, deadline)
-    gaussian = _gaussian_log_density(search.rows)[search.held_out]
+    gaussian = _left_out_log_density(search.rows, len(rows), shrinkage)[search.held_out]
     candidates = [_candidate("gaussian", gaussian)]
     if not search.is_possible:
         return BaseChoice(None, tuple(candidates))
@@ -266,10 +272,23 @@ def _work(rows: Rows, n_components: int, n_folds: int) -> float:
     return N_TRIED * n_folds * n_components * (products + 20 * completion_work(rows).sum())
 
 
-def _gaussian_log_density(rows: Rows) -> Scores:
-    n_visible = rows.shape[1]
-    unit = MixtureFit(np.ones(1), np.zeros((1, n_visible)), np.eye(n_visible)[None] / 2)
-    return unit.log_density(rows)
+def _left_out_log_density(rows: Rows, n_rows: int, shrinkage: float) -> Scores:
+    """The log-density of every row under the Gaussian of all `n_rows` rows but itself.
+
+    Rows have been whitened by the moments of all, among which each has its own share: with many
+    columns, N(0, I/2) would be scored by the rows that it was fitted to. The moments without one
+    row differ by its own outer product, so that the Sherman-Morrison formula gives the inverse; the
+    shrinkage and the means of missing cells are those of all rows.
+    """
+    n_rows = max(n_rows, 3)
+    seen = ~np.isnan(rows)
+    n_seen = seen.sum(axis=1)
+    grown = n_rows / (n_rows - 1)
+    distance = 2 / grown * np.where(seen, rows, 0.0) ** 2 @ np.ones(rows.shape[1])
+    own = (1 - shrinkage) * n_rows / (n_rows - 1) ** 2
+    rest = np.maximum(1 - own * distance, LEAST_REST)
+    log_det = n_seen * np.log(grown / 2) + np.log(rest)
+    return -0.5 * (n_seen * np.log(2 * np.pi) + log_det + grown**2 * distance / rest)
 
 
 def _candidate(name: str, scores: Scores) -> Candidate:

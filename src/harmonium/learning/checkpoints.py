@@ -1,8 +1,9 @@
-"""The course of a fit on disk, so that a run can end at any moment and go on later, bit by bit the same.
+"""The course of a fit on disk, so that a run can end at any moment and go on later, bit by bit the
+same.
 
-A folder of checkpoints is written by Orbax: each is complete or absent, the last two are kept, and every one holds the
-best state as well as the latest. Of arrays on many devices every process writes and reads its own parts, so that a fit may
-go on with another number of devices or processes.
+A folder of checkpoints is written by Orbax: each is complete or absent, the last two are kept, and
+every one holds the best state as well as the latest. Of arrays on many devices every process writes
+and reads its own parts, so that a fit may go on with another number of devices or processes.
 """
 
 import hashlib
@@ -69,9 +70,11 @@ class Checkpoints:
         self._due = finished + (finished - started) / MAX_SHARE
 
     def restore(self, start: State) -> FitProgress | None:
-        """The last course that can be read, or None if there is none; `start` has the structure of its states.
+        """The last course that can be read, or None if there is none; `start` has the structure of
+        its states.
 
-        Raises `CheckpointError` for checkpoints of another fit, and where there are some of which none can be read.
+        Raises `CheckpointError` for checkpoints of another fit, and where there are some of which
+        none can be read.
         """
         with self._manager() as manager:
             steps = sorted(manager.all_steps(), reverse=True)
@@ -131,7 +134,9 @@ class Checkpoints:
 
 
 def identify(trainer: Trainer, start: State, key: RandomKey, n_updates: int) -> Identity:
-    """What a fit depends on, in words or digests; the optimizer, of which nothing can be told, is not in it."""
+    """What a fit depends on, in words or digests; the optimizer, of which nothing can be told, is
+    not in it.
+    """
     return {
         "data": _digest((trainer.training, trainer.held_out)),
         "model": _digest((start.parameters, trainer.static)) + eqx.tree_pformat(trainer.static),

@@ -1,8 +1,8 @@
 """Many devices, of one process or of several: the only module that names them.
 
-Chains and batches are split over a row of devices; parameters, optimizer and table are whole on each. The compiler
-derives from that which sums go between devices (docs/scaling.md). It is a matter of layout alone: every function
-computes what it computes on one device, up to the order of sums.
+Chains and batches are split over a row of devices; parameters, optimizer and table are whole on
+each. The compiler derives from that which sums go between devices (docs/scaling.md). It is a matter
+of layout alone: every function computes what it computes on one device, up to the order of sums.
 
     with use_devices(8):
         fit(model, data, key=key)
@@ -38,11 +38,12 @@ _wanted: ContextVar[Mesh | None] = ContextVar("wanted", default=None)
 
 @contextmanager
 def use_devices(n: int | None = None) -> Iterator[None]:
-    """A block in which `fit` trains on `n` devices, or on all there are, those of other processes too.
+    """A block in which `fit` trains on `n` devices, or on all there are, those of other processes
+    too.
 
-    Batch size and number of chains must be multiples of their number. The result is that of one device up to the
-    order of sums. Every process of a run must enter the block and call the same in it. Raises `InvalidInputError` if
-    there are fewer devices.
+    Batch size and number of chains must be multiples of their number. The result is that of one
+    device up to the order of sums. Every process of a run must enter the block and call the same in
+    it. Raises `InvalidInputError` if there are fewer devices.
     """
     present, n_processes = jax.devices(), jax.process_count()
     n = len(present) if n is None else n
@@ -75,7 +76,9 @@ def use_devices(n: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def on_devices() -> Iterator[None]:
-    """A block whose compiled code runs on the devices in use; outside of it, JAX computes on one."""
+    """A block whose compiled code runs on the devices in use; outside of it, JAX computes on
+    one.
+    """
     mesh = _wanted.get()
     if mesh is None:
         yield
@@ -85,7 +88,9 @@ def on_devices() -> Iterator[None]:
 
 
 def check_even(name: str, size: int) -> None:
-    """Raise `InvalidInputError` if the devices in use cannot share so many rows or chains evenly."""
+    """Raise `InvalidInputError` if the devices in use cannot share so many rows or chains
+    evenly.
+    """
     mesh = _wanted.get()
     if mesh is not None and size % mesh.size:
         raise InvalidInputError(
@@ -121,7 +126,9 @@ def replicate(tree: T) -> T:
 
 
 def gather(tree: T) -> T:
-    """The same arrays, each whole on one device of this process, for what is not computed on many."""
+    """The same arrays, each whole on one device of this process, for what is not computed on
+    many.
+    """
     mesh = _wanted.get()
     if mesh is None:
         return tree
@@ -160,12 +167,13 @@ def check_agreed(tell: Callable[[], dict[str, str]]) -> None:
 def joined(
     coordinator: str | None = None, n_processes: int | None = None, process: int | None = None
 ) -> Iterator[bool]:
-    """A block that runs in every process of a run, with all their devices; gives whether this is the first.
+    """A block that runs in every process of a run, with all their devices; gives whether this is
+    the first.
 
-    To be entered before JAX computes anything. Without arguments the cluster is asked (Slurm, Open MPI, Kubernetes, TPU).
-    `coordinator` is HOST:PORT, an address of process 0 that the others reach. Raises `LostProcessError` where another
-    process ends early. After an exception the process should end at once (`os._exit`): an orderly exit of Python would wait
-    for the others.
+    To be entered before JAX computes anything. Without arguments the cluster is asked (Slurm, Open
+    MPI, Kubernetes, TPU). `coordinator` is HOST:PORT, an address of process 0 that the others
+    reach. Raises `LostProcessError` where another process ends early. After an exception the
+    process should end at once (`os._exit`): an orderly exit of Python would wait for the others.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
@@ -212,7 +220,9 @@ def tells_of_loss(error: BaseException | None) -> bool:
 
 
 def _meet() -> None:
-    """The first exchange between the processes. Gloo tells of it on standard output, which is for results."""
+    """The first exchange between the processes. Gloo tells of it on standard output, which is for
+    results.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -228,7 +238,9 @@ def _is_alone() -> bool:
 
 
 def _whole(mesh: Mesh, arrays: T) -> T:
-    """Arrays whole on every device; compiled, because across processes nothing else puts them there."""
+    """Arrays whole on every device; compiled, because across processes nothing else puts them
+    there.
+    """
     return jax.jit(_itself, out_shardings=NamedSharding(mesh, PartitionSpec()))(arrays)
 
 

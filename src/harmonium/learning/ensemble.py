@@ -1,4 +1,6 @@
-"""Training several models side by side with an objective that needs no chains: one compiled `vmap`."""
+"""Training several models side by side with an objective that needs no chains: one compiled
+`vmap`.
+"""
 
 import math
 import time

@@ -57,23 +57,28 @@ def fit(
 ) -> FitResult:
     """Train a model on rows in model units, shape (rows, visible), and estimate its log Z.
 
-    `data` may be `IncompleteRows`, with `validation` rows of their own. `validation` is a table of rows held out from the gradient, or the share of `data` to hold
-    out. The state with the best validation log-likelihood is kept. `time_budget` (seconds) is
-    the time to aim for, training and final estimate together; compilation cannot be cut short. With it, results depend on the machine's speed.
-    `report` receives each record of the history as it is made; training ends early where it returns True.
+    `data` may be `IncompleteRows`, with `validation` rows of their own. `validation` is a table of
+    rows held out from the gradient, or the share of `data` to hold out. The state with the best
+    validation log-likelihood is kept. `time_budget` (seconds) is the time to aim for, training and
+    final estimate together; compilation cannot be cut short. With it, results depend on the
+    machine's speed. `report` receives each record of the history as it is made; training ends early
+    where it returns True.
 
-    `checkpoints` is a folder to save the state of training in, every few evaluations and at the end. `resume` is such a
-    folder to go on from, and to go on saving in: the interrupted and the uninterrupted fit end with the same parameters
-    and history, bit by bit but for the seconds, if data, settings, key, machine and versions are the same and no time
-    budget cuts them. Without a checkpoint in it training starts at the beginning, with a warning.
+    `checkpoints` is a folder to save the state of training in, every few evaluations and at the
+    end. `resume` is such a folder to go on from, and to go on saving in: the interrupted and the
+    uninterrupted fit end with the same parameters and history, bit by bit but for the seconds, if
+    data, settings, key, machine and versions are the same and no time budget cuts them. Without a
+    checkpoint in it training starts at the beginning, with a warning.
 
-    `pools(k)`, k = 1, 2, …, gives other rows, as many and of the same kind as `data`, to train on after some visits to
-    those before, for tables larger than memory; progress is judged by `data` and `validation`.
+    `pools(k)`, k = 1, 2, …, gives other rows, as many and of the same kind as `data`, to train on
+    after some visits to those before, for tables larger than memory; progress is judged by `data`
+    and `validation`.
 
     In a block of `use_devices` the updates are made on several devices.
 
-    Raises `InvalidInputError` for unusable data, `DivergedError` if training stays unstable after repeated repair, and
-    `CheckpointError` where a state cannot be written or is that of another fit.
+    Raises `InvalidInputError` for unusable data, `DivergedError` if training stays unstable after
+    repeated repair, and `CheckpointError` where a state cannot be written or is that of another
+    fit.
     """
     return conclude(
         train(

@@ -11,8 +11,9 @@ from harmonium.learning.trainer import State
 class FitProgress:
     """The latest healthy state, the best one so far, and what the loop remembers.
 
-    `best_value` is the validation log-likelihood of `best`, nats per row; `since_best` counts evaluations since it;
-    `trust_region_scale` scales the trust region and was halved by every fault; `history` holds one record per evaluation.
+    `best_value` is the validation log-likelihood of `best`, nats per row; `since_best` counts
+    evaluations since it; `trust_region_scale` scales the trust region and was halved by every
+    fault; `history` holds one record per evaluation.
     """
 
     state: State

@@ -1,4 +1,6 @@
-"""The gradient of the log-likelihood (theory, section 7), with the hidden units summed out or sampled."""
+"""The gradient of the log-likelihood (theory, section 7), with the hidden units summed out or
+sampled.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -42,8 +44,8 @@ def log_likelihood_gradient(
     model, weighted by exp(`log_weights`) (chains,) where given. With hidden="marginal" the hidden
     units are summed out exactly, which needs no key; hidden="sampled" draws h from p(h|x) once per
     row instead: also unbiased, with a larger variance. Parts of the model that are not
-    floating-point arrays, and its base, come back as None. Raises `InvalidInputError` for a wrong shape or a
-    missing key.
+    floating-point arrays, and its base, come back as None. Raises `InvalidInputError` for a wrong
+    shape or a missing key.
     """
     return contrast(model, data, negatives, hidden, key=key, log_weights=log_weights)[1]
 
@@ -57,7 +59,8 @@ def contrast(
     key: RandomKey | None = None,
     log_weights: PerChain | None = None,
 ) -> tuple[Scalar, Harmonium]:
-    """Mean F (with sampled hidden units: E) over negatives minus that over data, in nats, and its gradient.
+    """Mean F (with sampled hidden units: E) over negatives minus that over data, in nats, and its
+    gradient.
 
     Arguments as of `log_likelihood_gradient`. The value is round 0 at equilibrium.
     """

@@ -21,13 +21,14 @@ from harmonium.typing import RandomKey
 
 Report = Callable[[Record], bool | None]
 
-# How often chains from several starts are compared during training: so seldom, in updates, that it takes a small part
-# of the time, also where a training is short.
+# How often chains from several starts are compared during training: so seldom, in updates, that it
+# takes a small part of the time, also where a training is short.
 EVALUATIONS_PER_CHECK = 10
 UPDATES_PER_CHECK = 500
 # Share of a time budget that is kept for the final estimate of log Z.
 BUDGET_FOR_TRAINING = 0.85
-# Updates without a better evaluation before patience ends a training: evaluations of short ones lie too close together.
+# Updates without a better evaluation before patience ends a training: evaluations of short ones lie
+# too close together.
 LEAST_PATIENCE = 100
 # Nats by which the training log-likelihood may fall below its best before that is a fault.
 LARGEST_FALL = 2.0
@@ -35,11 +36,13 @@ LARGEST_FALL = 2.0
 
 @dataclass(frozen=True)
 class Loop:
-    """What a run of the loop is given beside the trainer: how far to go, whom to tell, where to save.
+    """What a run of the loop is given beside the trainer: how far to go, whom to tell, where to
+    save.
 
-    `time_budget` and the seconds of the history count from the start of the fit, also over interruptions. Training
-    ends early where `report` returns True. `pools(k)`, k = 1, 2, …, are rows to train on in place of those of the
-    trainer, which stay the ones that progress is judged by; each serves for some visits per row.
+    `time_budget` and the seconds of the history count from the start of the fit, also over
+    interruptions. Training ends early where `report` returns True. `pools(k)`, k = 1, 2, …, are
+    rows to train on in place of those of the trainer, which stay the ones that progress is judged
+    by; each serves for some visits per row.
     """
 
     trainer: Trainer
@@ -54,7 +57,8 @@ class Loop:
     def run(
         self, start: State, course: FitProgress | None, started: float
     ) -> tuple[FitProgress, bool]:
-        """Train from `course`, or from the start, until the updates, the time or the patience run out.
+        """Train from `course`, or from the start, until the updates, the time or the patience run
+        out.
 
         Also returns whether it was `report` that ended it.
         """
@@ -86,7 +90,9 @@ class Loop:
         return FitProgress(start, start, value, 0, 1.0, (record,))
 
     def _is_over(self, course: FitProgress, planned: int) -> bool:
-        """Whether there is nothing left to do, from the course alone, so that a resumed run decides alike."""
+        """Whether there is nothing left to do, from the course alone, so that a resumed run decides
+        alike.
+        """
         settings = self.trainer.settings
         if course.update + self.trainer.updates_per_evaluation > planned:
             return True
@@ -165,7 +171,9 @@ def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> 
 
 
 def _check(key: RandomKey, trainer: Trainer, state: State) -> dict[str, float]:
-    """What chains of the averaged model say at this point, parameters frozen; nothing if training has none."""
+    """What chains of the averaged model say at this point, parameters frozen; nothing if training
+    has none.
+    """
     found = trainer.check(key, state)
     if found is None:
         return {}

@@ -45,7 +45,9 @@ class Negatives(NamedTuple):
 
 
 class Chains(NamedTuple):
-    """A kernel as tuned by training, and draws that it moved; None where a source keeps no draws."""
+    """A kernel as tuned by training, and draws that it moved; None where a source keeps no
+    draws.
+    """
 
     kernel: AbstractKernel
     negatives: Negatives | None
@@ -54,8 +56,9 @@ class Chains(NamedTuple):
 class Draw(NamedTuple):
     """What a source gives at an update.
 
-    `negatives` enter the gradient; `trust_region_chains` are all draws there are, by which the trust region
-    measures how far an update goes; `carry` is the next state and `metrics` what to record.
+    `negatives` enter the gradient; `trust_region_chains` are all draws there are, by which the
+    trust region measures how far an update goes; `carry` is the next state and `metrics` what to
+    record.
     """
 
     negatives: Negatives
@@ -65,7 +68,9 @@ class Draw(NamedTuple):
 
 
 class AbstractNegatives(eqx.Module):
-    """A source of negatives: `init` once, `draw` at every update, carrying its own state between."""
+    """A source of negatives: `init` once, `draw` at every update, carrying its own state
+    between.
+    """
 
     @abstractmethod
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
@@ -93,7 +98,8 @@ class WeightedPopulation(AbstractNegatives):
     Two populations of `n_chains` each follow the model (theory, section 8). The learners supply the
     gradient; the monitors never enter it, and the running log Z is theirs alone: an update raises F
     exactly at the chains that made its gradient, which pulls the learners' own estimate low.
-    `steps_per_update` of the kernel are made at every update; unless given, so many that they cost about as much as five moves.
+    `steps_per_update` of the kernel are made at every update; unless given, so many that they cost
+    about as much as five moves.
     """
 
     kernel: AbstractKernel | None = None
@@ -101,7 +107,9 @@ class WeightedPopulation(AbstractNegatives):
     steps_per_update: int | None = eqx.field(static=True, default=None)
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Population:
-        """Exact draws of the base, weighted for a model close to it, resampled for one less close, annealed to any other."""
+        """Exact draws of the base, weighted for a model close to it, resampled for one less close,
+        annealed to any other.
+        """
         check_even("n_chains", self.n_chains)
         kernel = training_kernel(model) if self.kernel is None else self.kernel
         return _split(_first_populations(key, centered_path(model, data), kernel, self.n_chains))
@@ -120,8 +128,8 @@ class WeightedPopulation(AbstractNegatives):
             "log_partition": monitors.estimated_log_partition(),
         }
         negatives = Negatives(learners.states.position, learners.log_weights)
-        # An update may raise F at the learners and lower it unseen elsewhere: the monitors see it. Chain by chain, because
-        # chains of one device must lie side by side.
+        # An update may raise F at the learners and lower it unseen elsewhere: the monitors see it.
+        # Chain by chain, because chains of one device must lie side by side.
         trust_region_chains = Negatives(
             jnp.swapaxes(populations.states.position, 0, 1).reshape(-1, model.n_visible),
             jax.nn.log_softmax(populations.log_weights, axis=1).T.reshape(-1),
@@ -146,7 +154,9 @@ class WeightedPopulation(AbstractNegatives):
 def _first_populations(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population:
-    """Two of them, of draws of the model that a path leads to; as a rule it is new, and nearly its own base."""
+    """Two of them, of draws of the model that a path leads to; as a rule it is new, and nearly its
+    own base.
+    """
     key_jump, key_anneal = jax.random.split(key)
     jumped, ess = _jump(key_jump, path, kernel, n_chains)
     if bool(jnp.all(ess >= EVEN * n_chains)):
@@ -161,7 +171,9 @@ def _first_populations(
 def _resampled(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population | None:
-    """Chains at resampled draws of the base of a path; None unless as many of those are effective."""
+    """Chains at resampled draws of the base of a path; None unless as many of those are
+    effective.
+    """
     key_draw, key_resample = jax.random.split(key)
     draws = draw_weighted(key_draw, path, PROPOSALS * n_chains)
     if draws.ess() < n_chains:
@@ -173,7 +185,9 @@ def _resampled(
 def _jump(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> tuple[Population, PerChain]:
-    """Two populations of draws of the base of a path, weighted for its model, and their effective sample sizes."""
+    """Two populations of draws of the base of a path, weighted for its model, and their effective
+    sample sizes.
+    """
 
     def one(key: RandomKey) -> tuple[Population, Scalar]:
         population = importance_start(key, path, kernel, n_chains)
@@ -183,14 +197,18 @@ def _jump(
 
 
 def training_kernel(model: Harmonium) -> AbstractKernel:
-    """Exact block Gibbs where the feature map is affine, MALA otherwise, with jumps where the base has modes."""
+    """Exact block Gibbs where the feature map is affine, MALA otherwise, with jumps where the base
+    has modes.
+    """
     if model.is_affine:
         return BlockGibbs()
     return alternating(MALA(), MOVES_BETWEEN_JUMPS) if model.base.has_modes else MALA()
 
 
 def training_steps(kernel: AbstractKernel) -> int:
-    """Steps of a kernel per update that cost about as much as five moves: one, where each holds three and a jump."""
+    """Steps of a kernel per update that cost about as much as five moves: one, where each holds
+    three and a jump.
+    """
     moves = kernel.n_moves + 1 if isinstance(kernel, Alternate) else 1
     return max(1, round(MOVES_PER_UPDATE / moves))
 
@@ -215,7 +233,9 @@ class _Chains(NamedTuple):
 
 
 class PersistentChains(AbstractNegatives):
-    """Chains kept from update to update, unweighted (Tieleman 2008, persistent contrastive divergence)."""
+    """Chains kept from update to update, unweighted (Tieleman 2008, persistent contrastive
+    divergence).
+    """
 
     kernel: AbstractKernel | None = None
     n_chains: int = eqx.field(static=True, default=512)
@@ -244,7 +264,8 @@ class PersistentChains(AbstractNegatives):
 
 
 class DataStartedChains(AbstractNegatives):
-    """Chains that start at the data batch of each update: contrastive divergence, CD-k (Hinton 2002).
+    """Chains that start at the data batch of each update: contrastive divergence, CD-k (Hinton
+    2002).
 
     Biased for any finite number of steps, and blind to modes without data.
     """
@@ -273,7 +294,9 @@ class DataStartedChains(AbstractNegatives):
 
 
 class ExactSamples(AbstractNegatives):
-    """Independent exact draws by enumeration: affine feature maps with few hidden units (k <= 16)."""
+    """Independent exact draws by enumeration: affine feature maps with few hidden units (k <=
+    16).
+    """
 
     n_chains: int = eqx.field(static=True, default=512)
 

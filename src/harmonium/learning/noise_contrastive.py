@@ -19,7 +19,9 @@ LOG_PARTITION_RATE = 0.05
 
 
 class NoiseState(NamedTuple):
-    """Draws of the base to train on (noise, visible) and to judge by (held, visible), and log(Z / Z_base)."""
+    """Draws of the base to train on (noise, visible) and to judge by (held, visible), and log(Z /
+    Z_base).
+    """
 
     noise: Positions
     held: Positions
@@ -33,8 +35,8 @@ class NoiseContrastive(AbstractObjective):
     already the best answer and training learns what the base lacks. What tells a row from noise is
     R(x) = b·x + sum_k log_normalizer(logit_k(x)) - log Z + log Z_base alone: U cancels.
     `noise_ratio` is the number of draws per row of a batch. Batches take their noise from a pool of
-    `pool_size` draws; log Z is judged by importance weights of `held_size` others. The noise starves
-    where the model is far from its base: the effective sample size of the weights says so.
+    `pool_size` draws; log Z is judged by importance weights of `held_size` others. The noise
+    starves where the model is far from its base: the effective sample size of the weights says so.
     """
 
     noise_ratio: int = eqx.field(static=True, default=2)

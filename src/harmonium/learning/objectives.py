@@ -1,4 +1,6 @@
-"""What an update climbs. An objective turns a batch into an ascent direction and carries its own state."""
+"""What an update climbs. An objective turns a batch into an ascent direction and carries its own
+state.
+"""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple
@@ -19,7 +21,9 @@ from harmonium.typing import Batch, RandomKey, Scalar
 
 
 class Ascent(NamedTuple):
-    """One evaluation of an objective: where to go, what limits the step, what to remember and to record."""
+    """One evaluation of an objective: where to go, what limits the step, what to remember and to
+    record.
+    """
 
     gradient: Harmonium
     trust_region_chains: Negatives | None
@@ -40,7 +44,9 @@ class AbstractObjective(eqx.Module):
 
     @abstractmethod
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
-        """A running estimate of log Z of a model near the current one, and its ess; NaN if unknown."""
+        """A running estimate of log Z of a model near the current one, and its ess; NaN if
+        unknown.
+        """
 
     @abstractmethod
     def chains(self, model: Harmonium, carry: Any) -> Chains:
@@ -48,7 +54,9 @@ class AbstractObjective(eqx.Module):
 
 
 class MaximumLikelihood(AbstractObjective):
-    """Maximum likelihood: mean F over negatives minus mean F over data (theory, section 7), the negative energy gap."""
+    """Maximum likelihood: mean F over negatives minus mean F over data (theory, section 7), the
+    negative energy gap.
+    """
 
     negatives: AbstractNegatives = WeightedPopulation()
     hidden: HiddenEstimator = eqx.field(static=True, default="marginal")

@@ -42,7 +42,8 @@ class FitResult:
     verdict: str
     trusted: bool
     diagnostics: ChainDiagnostics | None
-    """Chains of the returned model, parameters frozen: do starts from data, population and base agree?
+    """Chains of the returned model, parameters frozen: do starts from data, population and base
+    agree?
 
     None where the base is returned, which needs no chains.
     """
@@ -60,7 +61,8 @@ def judge(
     kept_update: int,
     is_base: bool,
 ) -> str:
-    """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the way.
+    """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the
+    way.
 
     `kept_update` tells which state is returned, 0 being the start, and `is_base` that
     the model without interaction is. Without `diagnostics` nothing is said of chains.

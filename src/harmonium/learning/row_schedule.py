@@ -17,7 +17,9 @@ INCOMPLETE_VISITS = 8
 
 
 class RowSchedule:
-    """The rows of the updates after each evaluation; a function of its number, so that a resumed fit gets the same."""
+    """The rows of the updates after each evaluation; a function of its number, so that a resumed
+    fit gets the same.
+    """
 
     def __init__(self, trainer: Trainer, pools: Pools | None):
         self._first = trainer.training
@@ -36,7 +38,8 @@ class RowSchedule:
         index = number // self._period
         if index != self._index:
             self._index, self._rows = index, replicate(self._pools(index)) if index else self._first
-        # Filled cells belong to the rows that they were filled for; a state that was returned to may be of others.
+        # Filled cells belong to the rows that they were filled for; a state that was returned to
+        # may be of others.
         if number % self._period == 0 or course.history[-1]["event"]:
             return _with_rows(course.state, self._rows.start()), self._rows
         return course.state, self._rows

@@ -1,4 +1,6 @@
-"""Training rows, complete or with missing cells: where batches of data come from, and how a model scores them."""
+"""Training rows, complete or with missing cells: where batches of data come from, and how a model
+scores them.
+"""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple
@@ -38,7 +40,9 @@ class AbstractRows(eqx.Module):
 
     @abstractmethod
     def draw(self, key: RandomKey, model: Harmonium, carry: Any, size: int) -> tuple[Batch, Any]:
-        """Rows at random, with replacement; missing cells follow the model given the observed ones."""
+        """Rows at random, with replacement; missing cells follow the model given the observed
+        ones.
+        """
 
     @abstractmethod
     def free_energies(self, model: Harmonium) -> PerRow:
@@ -70,8 +74,9 @@ class CompleteRows(AbstractRows):
 def draw_indices(key: RandomKey, size: int, n: int) -> Int[Array, "_"]:
     """Whole numbers (size,) from 0 to n - 1 at random, with replacement.
 
-    Remainders of 32 random bits, whose probabilities differ by n / 2^32 of their size at most. `jax.random.randint`
-    comes closer to evenness than anyone can see in a training, by three calls of the generator instead of one.
+    Remainders of 32 random bits, whose probabilities differ by n / 2^32 of their size at most.
+    `jax.random.randint` comes closer to evenness than anyone can see in a training, by three calls
+    of the generator instead of one.
     """
     return (jax.random.bits(key, (size,), jnp.uint32) % n).astype(jnp.int32)
 
@@ -84,11 +89,12 @@ class _Completed(NamedTuple):
 class IncompleteRows(AbstractRows):
     """Rows x = `matrix` y, some cells of y missing: these are latent variables.
 
-    `standard` (training, visible) holds y, with draws of the Gaussian reference given the observed cells where
-    `missing` says so. For every batch they make one Hamiltonian move that leaves p(missing | observed) of the
-    current model invariant, so that the gradient is that of the likelihood of the observed cells (Fisher's identity;
-    Little and Rubin, "Statistical Analysis with Missing Data", chapter 8). `key` makes the draws of `free_energies`,
-    for which `opened` holds the first rows with the reference given their observed cells.
+    `standard` (training, visible) holds y, with draws of the Gaussian reference given the observed
+    cells where `missing` says so. For every batch they make one Hamiltonian move that leaves
+    p(missing | observed) of the current model invariant, so that the gradient is that of the
+    likelihood of the observed cells (Fisher's identity; Little and Rubin, "Statistical Analysis
+    with Missing Data", chapter 8). `key` makes the draws of `free_energies`, for which `opened`
+    holds the first rows with the reference given their observed cells.
     """
 
     standard: Training
@@ -154,5 +160,7 @@ class IncompleteRows(AbstractRows):
         return moved @ self.matrix.T, carry
 
     def free_energies(self, model: Harmonium) -> PerRow:
-        """By importance sampling from the reference, with the same draws every time: a little high."""
+        """By importance sampling from the reference, with the same draws every time: a little
+        high.
+        """
         return -open_log_masses(self.key, model, self.matrix, shard(self.opened), N_DRAWS)

@@ -20,13 +20,13 @@ class DenoisingScoreMatching(AbstractObjective):
     """Denoising score matching with Gaussian noise of one scale or a mixture of scales.
 
     The score of the model at a noised row is drawn to that of the noise kernel given the row
-    (Vincent 2011, "A connection between score matching and denoising autoencoders", eq. 12). What is
-    learned is the density of the data convolved with the kernel. `levels` (levels,) are
-    standard deviations in model units, where a column has variance 1/2; with several of them the
-    kernel is their equal mixture. The small ones would then drown the others, so a noised row weighs
-    1 / (|score|²/n + 1/largest²), a constant to the gradient: a weight that depends on the noised row
-    alone leaves the minimizer where it is, which a weight by level would not.
-    `per_column` (visible,) multiplies the noise of each column, for a noise rule of your own.
+    (Vincent 2011, "A connection between score matching and denoising autoencoders", eq. 12). What
+    is learned is the density of the data convolved with the kernel. `levels` (levels,) are standard
+    deviations in model units, where a column has variance 1/2; with several of them the kernel is
+    their equal mixture. The small ones would then drown the others, so a noised row weighs 1 /
+    (|score|²/n + 1/largest²), a constant to the gradient: a weight that depends on the noised row
+    alone leaves the minimizer where it is, which a weight by level would not. `per_column`
+    (visible,) multiplies the noise of each column, for a noise rule of your own.
     """
 
     levels: Float[Array, "levels"]
@@ -50,7 +50,8 @@ class DenoisingScoreMatching(AbstractObjective):
     def loss(self, key: RandomKey, model: Harmonium, batch: Batch) -> Scalar:
         """Mean over rows of weight · |score(x + noise) - score of the kernel|², with fresh noise.
 
-        The weight is sd² with one level. Its own dependence on the model is no part of the gradient.
+        The weight is sd² with one level. Its own dependence on the model is no part of the
+        gradient.
         """
         keys = jax.random.split(key, batch.shape[0])
         return jnp.mean(jax.vmap(lambda key, x: self._row_loss(key, model, x))(keys, batch))
@@ -71,7 +72,9 @@ class DenoisingScoreMatching(AbstractObjective):
         return 1 / (score @ score / score.shape[0] + 1 / jnp.max(self.levels) ** 2)
 
     def _precision(self, noise: Visible) -> Scalar:
-        """E[1/sd²] over the levels that may have made this noise: the kernel's score is minus it times noise."""
+        """E[1/sd²] over the levels that may have made this noise: the kernel's score is minus it
+        times noise.
+        """
         logits = -(noise @ noise) / (2 * self.levels**2) - noise.shape[0] * jnp.log(self.levels)
         return jnp.sum(jax.nn.softmax(logits) / self.levels**2)
 

@@ -80,7 +80,8 @@ def choose(
 
 
 def beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"]) -> bool:
-    """Whether scores of held-out rows exceed those of a simpler model, on the same rows, beyond chance.
+    """Whether scores of held-out rows exceed those of a simpler model, on the same rows, beyond
+    chance.
 
     Beyond chance means by two standard errors of the paired differences.
     """
@@ -98,7 +99,9 @@ def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
 
 
 def _rate_by_running(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"] | None:
-    """Log-likelihoods of the validation rows by the running log Z, (rows,); None if there is none."""
+    """Log-likelihoods of the validation rows by the running log Z, (rows,); None if there is
+    none.
+    """
     running = float(trainer.evaluate(state)["running_log_partition"])
     return -_free_energies(trainer, state) - running if math.isfinite(running) else None
 
@@ -106,7 +109,8 @@ def _rate_by_running(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"
 def _rate_base(trainer: Trainer, state: State) -> Chosen:
     """The model without interaction: its log Z is known, and no returned model may be worse.
 
-    W = 0, and b is twice the mean: the Gaussian fit. A base that has modes is taken as it is, with b = 0.
+    W = 0, and b is twice the mean: the Gaussian fit. A base that has modes is taken as it is, with
+    b = 0.
     """
     plain = _without_interaction(state.averaged, trainer.training.completed)
     state = eqx.tree_at(lambda s: s.averaged, state, plain)
@@ -141,8 +145,8 @@ def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
 
     An unbiased estimate of Z exceeds log Z + a with probability at most exp(-a) (Markov's
     inequality), while it may be far too low when it misses a mode. The running estimate is nearly
-    unbiased (what is chosen by it leans low), and bridge sampling too is low where it misses a mode. Where
-    they disagree, the larger one is the better guess, and neither is trusted.
+    unbiased (what is chosen by it leans low), and bridge sampling too is low where it misses a
+    mode. Where they disagree, the larger one is the better guess, and neither is trusted.
     """
     difference = running - log_partition.value
     allowed = MAX_DISAGREEMENT + 3 * log_partition.standard_error

@@ -111,7 +111,9 @@ class Trainer(eqx.Module):
 
     @eqx.filter_jit
     def advance(self, state: State, rows: AbstractRows, control: Control) -> tuple[State, Metrics]:
-        """The updates up to the next evaluation, with batches of `rows`, and the means of their metrics."""
+        """The updates up to the next evaluation, with batches of `rows`, and the means of their
+        metrics.
+        """
 
         def body(state: State, _: None) -> tuple[State, Metrics]:
             return self._update(state, rows, control)
@@ -159,7 +161,9 @@ class Trainer(eqx.Module):
 
     @eqx.filter_jit
     def evaluate(self, state: State) -> Metrics:
-        """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden units."""
+        """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden
+        units.
+        """
         model = self.combine(state.averaged)
         log_partition, ess = self.objective.log_partition(model, state.carry)
         held_out = jnp.mean(self.held_out.free_energies(model))
@@ -175,9 +179,11 @@ class Trainer(eqx.Module):
         }
 
     def check(self, key: RandomKey, state: State) -> ChainDiagnostics | None:
-        """Chains of the averaged model, from held-out rows, from the chains of training and from the base.
+        """Chains of the averaged model, from held-out rows, from the chains of training and from
+        the base.
 
-        None for an objective that keeps no chains: nothing in its updates depends on how they travel.
+        None for an objective that keeps no chains: nothing in its updates depends on how they
+        travel.
         """
         key_draw, key_run = jax.random.split(key)
         kernel, drawn = self._drawn(key_draw, state)
@@ -188,7 +194,9 @@ class Trainer(eqx.Module):
 
     @eqx.filter_jit
     def _drawn(self, key: RandomKey, state: State) -> tuple[AbstractKernel, Positions | None]:
-        """The kernel as tuned by training, and the draws of its chains with equal weights, if they keep any."""
+        """The kernel as tuned by training, and the draws of its chains with equal weights, if they
+        keep any.
+        """
         chains = self.objective.chains(self.combine(state.averaged), state.carry)
         if chains.negatives is None:
             return chains.kernel, None

@@ -22,7 +22,8 @@ class Limited(NamedTuple):
 def limit_update(
     model: Harmonium, update: Harmonium, negatives: Negatives, radius: Scalar | float
 ) -> Limited:
-    """Scale `update` so that the weighted standard deviation of F' - F over the chains is at most `radius`.
+    """Scale `update` so that the weighted standard deviation of F' - F over the chains is at most
+    `radius`.
 
     KL(p || p') is about half the variance of F' - F under p. The change of F is taken to first
     order, by one forward-mode derivative along the update.

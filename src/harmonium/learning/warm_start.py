@@ -19,10 +19,10 @@ def warm_start(
     """The averaged model after training on rows in model units, (rows, visible), without chains.
 
     For an objective that needs none, such as score matching: it finds the shape of a density fast,
-    but does not see how mass is shared between modes far apart (Wenliang et al. 2019, "Learning deep
-    kernels for exponential family densities", section 2). `fit` with the likelihood and a smaller
-    learning rate, started from the result, settles that. `time_budget` is in seconds. Raises
-    `InvalidInputError` for unusable data and `DivergedError` if training is not finite.
+    but does not see how mass is shared between modes far apart (Wenliang et al. 2019, "Learning
+    deep kernels for exponential family densities", section 2). `fit` with the likelihood and a
+    smaller learning rate, started from the result, settles that. `time_budget` is in seconds.
+    Raises `InvalidInputError` for unusable data and `DivergedError` if training is not finite.
     """
     rows = as_rows(model, "data", data)
     one = stack_members([model])

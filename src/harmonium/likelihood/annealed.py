@@ -1,9 +1,10 @@
 """Annealing along beta between the exact base and the model, upwards and downwards.
 
-Upwards without resampling it is annealed importance sampling (Neal 2001), with resampling sequential Monte
-Carlo (Del Moral et al. 2006): both estimate Z without bias, and so log Z from below in expectation. Downwards from
-draws of the model it is reverse annealing (Burda et al. 2015; Grosse et al. 2015), which errs on the other side. Kernels are frozen:
-their step sizes come from a pilot.
+Upwards without resampling it is annealed importance sampling (Neal 2001), with resampling
+sequential Monte Carlo (Del Moral et al. 2006): both estimate Z without bias, and so log Z from
+below in expectation. Downwards from draws of the model it is reverse annealing (Burda et al. 2015;
+Grosse et al. 2015), which errs on the other side. Kernels are frozen: their step sizes come from a
+pilot.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from harmonium.typing import Positions, RandomKey, Scalar
 
 @dataclass(frozen=True)
 class AnnealedEstimate:
-    """log Z in nats, its standard error, the effective sample size, and of how many units the error is made."""
+    """log Z in nats, its standard error, the effective sample size, and of how many units the error
+    is made.
+    """
 
     value: float
     standard_error: float
@@ -70,7 +73,8 @@ def anneal_down(
 ) -> AnnealedEstimate:
     """log Z by chains that start at draws of the model (chains, visible) and end at the base.
 
-    Draws of one origin (the ladder they come from) may be alike: the standard error is taken over origins.
+    Draws of one origin (the ladder they come from) may be alike: the standard error is taken over
+    origins.
     """
     log_weights = np.asarray(_anneal_down(key, path, kernel, schedule, positions), np.float64)
     back = summarize(log_weights, 0.0, np.arange(len(log_weights)))
@@ -90,8 +94,8 @@ def summarize(
 ) -> AnnealedEstimate:
     """log_partition + log mean exp(log_weights), with the delta-method standard error.
 
-    Chains that descend from one start count as one draw: weights are added up per ancestor before the
-    effective sample size is taken (the genealogical estimate of Lee and Whiteley 2018). Without
+    Chains that descend from one start count as one draw: weights are added up per ancestor before
+    the effective sample size is taken (the genealogical estimate of Lee and Whiteley 2018). Without
     resampling every chain is its own ancestor.
     """
     n_chains = len(log_weights)
@@ -152,7 +156,8 @@ def _anneal_down(
     )
 
     def one_temperature(population: Population, inputs: tuple[Scalar, Scalar, Scalar, RandomKey]):
-        # Upwards, a chain was weighted to a level and moved there; downwards, it moves, then is weighted.
+        # Upwards, a chain was weighted to a level and moved there; downwards, it moves, then is
+        # weighted.
         upper, lower, step_size, key = inputs
         key_weight, key_move = jax.random.split(key)
         population = eqx.tree_at(lambda p: p.kernel.step_size, population, step_size)

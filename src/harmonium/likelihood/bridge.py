@@ -1,7 +1,8 @@
-"""Bridge sampling: Bennett's acceptance ratio between neighboring levels of replica exchange (Bennett 1976).
+"""Bridge sampling: Bennett's acceptance ratio between neighboring levels of replica exchange
+(Bennett 1976).
 
-Many independent ladders run side by side. Each pair of levels is bridged from both sides; the standard
-error is taken over whole ladders, so that it knows of all correlations within one.
+Many independent ladders run side by side. Each pair of levels is bridged from both sides; the
+standard error is taken over whole ladders, so that it knows of all correlations within one.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ Works = Float[np.ndarray, "ladders _ pairs"]
 
 @dataclass(frozen=True)
 class Bridge:
-    """The sum over all pairs of log Z_upper - log Z_lower, nats, with its standard error over ladders."""
+    """The sum over all pairs of log Z_upper - log Z_lower, nats, with its standard error over
+    ladders.
+    """
 
     value: float
     standard_error: float
@@ -35,9 +38,10 @@ def bridge(
 ) -> Bridge:
     """Bridge all pairs of neighboring levels.
 
-    Works are F_upper(x) - F_lower(x), at draws x of the lower level (`work_up`) and of the upper one
-    (`work_down`), shape (ladders, swaps, pairs), in nats; the two may have different numbers of swaps. Ladders of one origin may
-    be alike: the standard error is taken over origins, which are the ladders themselves if none are given.
+    Works are F_upper(x) - F_lower(x), at draws x of the lower level (`work_up`) and of the upper
+    one (`work_down`), shape (ladders, swaps, pairs), in nats; the two may have different numbers of
+    swaps. Ladders of one origin may be alike: the standard error is taken over origins, which are
+    the ladders themselves if none are given.
     """
     up, down = np.asarray(work_up, np.float64), np.asarray(work_down, np.float64)
     roots = _solve(up, down)
@@ -54,7 +58,8 @@ def bridge(
         influences = np.bincount(np.unique(origins, return_inverse=True)[1], influences)
     n_origins = len(influences)
     if n_origins < 2 or np.any(slopes < SMALLEST_OVERLAP):
-        # One ladder knows no error; between levels that share nothing any ratio solves the equation.
+        # One ladder knows no error; between levels that share nothing any ratio solves the
+        # equation.
         return Bridge(float(ratios.sum()), UNKNOWN_ERROR)
     variance = np.sum(influences**2) * n_origins / (n_origins - 1)
     return Bridge(float(ratios.sum()), float(np.sqrt(variance)))

@@ -65,7 +65,9 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Exchanged:
-    """A population annealed upwards, ladders from there and elsewhere, and what they have not seen."""
+    """A population annealed upwards, ladders from there and elsewhere, and what they have not
+    seen.
+    """
 
     annealed: AnnealedEstimate
     ladders: LadderEstimate
@@ -85,22 +87,25 @@ def estimate_log_partition(
     """Log Z of a model in nats, with an interval and a verdict.
 
     "exact" enumerates hidden states (affine f) or integrates (n <= 2); "quadrature" integrates. The
-    others come from the exact base (theory, section 6). "importance" weighs its draws and bridges to chains of the model;
-    it costs least, and is trusted only where the model is near to its base. The rest follow a path: "ais" anneals upwards, in
-    expectation from below; "reverse_ais" anneals downwards from draws of replica exchange, from above;
-    "smc" anneals upwards with resampling; "bar" bridges neighboring levels of replica exchange, started
-    from below and from above, and is the most accurate. "auto" is exact where that is cheap, then "importance" where that can be
+    others come from the exact base (theory, section 6). "importance" weighs its draws and bridges
+    to chains of the model; it costs least, and is trusted only where the model is near to its base.
+    The rest follow a path: "ais" anneals upwards, in expectation from below; "reverse_ais" anneals
+    downwards from draws of replica exchange, from above; "smc" anneals upwards with resampling;
+    "bar" bridges neighboring levels of replica exchange, started from below and from above, and is
+    the most accurate. "auto" is exact where that is cheap, then "importance" where that can be
     trusted, and "bar" elsewhere.
 
-    `kernel` moves the chains, or the replicas of a ladder (default: block Gibbs for affine f, `HMC` otherwise).
-    `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the number of
-    temperatures grows until the effective sample size is half of the chains or 6400 are reached (stopping by
-    its own weights costs an estimate a little of its unbiasedness). `starts` (rows, visible) are
-    positions in model units from which ladders of "bar" and "reverse_ais", and chains of "importance", begin as well, such as
-    rows of the data: they guard against modes that the base does not lead to.
+    `kernel` moves the chains, or the replicas of a ladder (default: block Gibbs for affine f, `HMC`
+    otherwise). `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the
+    number of temperatures grows until the effective sample size is half of the chains or 6400 are
+    reached (stopping by its own weights costs an estimate a little of its unbiasedness). `starts`
+    (rows, visible) are positions in model units from which ladders of "bar" and "reverse_ais", and
+    chains of "importance", begin as well, such as rows of the data: they guard against modes that
+    the base does not lead to.
 
     All Monte-Carlo methods also look for mass elsewhere, by chains from dispersed starts. Raises
-    `InfeasibleError` when an exact method cannot be used and `InvalidInputError` for settings that cannot work.
+    `InfeasibleError` when an exact method cannot be used and `InvalidInputError` for settings that
+    cannot work.
     """
     _check_request(model, method, kernel, n_chains, n_temperatures, starts)
     if method == "exact":
@@ -260,8 +265,9 @@ def _bar(key: RandomKey, task: _Task) -> Evidence:
 def _bracket(exchanged: _Exchanged) -> tuple[float, float]:
     """The interval of the bridge, stretched to what other starts say.
 
-    Ladders that began at the base miss what no annealing meets, ladders that began elsewhere overstate the modes they
-    began in: the bracket holds the estimate of each. Of the annealed estimate it holds the nearer end.
+    Ladders that began at the base miss what no annealing meets, ladders that began elsewhere
+    overstate the modes they began in: the bracket holds the estimate of each. Of the annealed
+    estimate it holds the nearer end.
     """
     ladders, annealed = exchanged.ladders, exchanged.annealed
     together = interval(ladders.together.value, ladders.together.standard_error, ladders.n_ladders)

@@ -1,8 +1,9 @@
 """log Z by importance sampling from the exact base, cross-checked by draws of the model.
 
-Weights of draws of the base know nothing of mass where the base has none. So chains of the model are held against them: some start at resampled
-draws, some at given rows; their weights show mass that the base hardly meets, and Bennett's acceptance ratio between
-the two ends is a second estimate (Bennett 1976; Shirts and Chodera 2008 for numbers of draws that differ).
+Weights of draws of the base know nothing of mass where the base has none. So chains of the model
+are held against them: some start at resampled draws, some at given rows; their weights show mass
+that the base hardly meets, and Bennett's acceptance ratio between the two ends is a second estimate
+(Bennett 1976; Shirts and Chodera 2008 for numbers of draws that differ).
 """
 
 from dataclasses import dataclass, replace
@@ -45,13 +46,15 @@ FEWEST_EFFECTIVE = 400.0
 # Standard errors, and nats, by which the two estimates may differ.
 SIGMAS = 3.0
 ROUNDING = 0.02
-# Share of draws of the model that may weigh more than every draw of the base: of n weights with Pareto k it is about n^(k - 1).
+# Share of draws of the model that may weigh more than every draw of the base: of n weights with
+# Pareto k it is about n^(k - 1).
 MOST_BEYOND = 0.05
 
 
 @dataclass(frozen=True)
 class FromBase:
-    """What draws of the base say of log Z, before it is judged, and draws (draws, visible) of the model behind it.
+    """What draws of the base say of log Z, before it is judged, and draws (draws, visible) of the
+    model behind it.
 
     `resampled` (more, visible) are draws of the base, taken again by their weights.
     """
@@ -63,7 +66,9 @@ class FromBase:
 
 @dataclass(frozen=True)
 class _End:
-    """Chains of the model after their burn-in: positions (steps, chains, visible), log-weights (steps, chains), how they moved."""
+    """Chains of the model after their burn-in: positions (steps, chains, visible), log-weights
+    (steps, chains), how they moved.
+    """
 
     positions: Float[np.ndarray, "steps chains visible"]
     log_weights: Float[np.ndarray, "steps chains"]
@@ -86,8 +91,9 @@ def estimate_from_base(
 ) -> FromBase:
     """Weigh draws of the base of a path, and bridge to chains of its model.
 
-    `kernel` is tuned to the model, `found` (chains, visible) is where chains from dispersed starts ended, `starts` (rows, visible)
-    are given rows. Where the weights are bad already, no chains are run.
+    `kernel` is tuned to the model, `found` (chains, visible) is where chains from dispersed starts
+    ended, `starts` (rows, visible) are given rows. Where the weights are bad already, no chains are
+    run.
     """
     keys = [jax.random.fold_in(key, number) for number in range(5)]
     base = draw_weighted(keys[0], path, N_DRAWS)
@@ -149,8 +155,8 @@ def _bridged_evidence(
 ) -> Evidence:
     """The better of both estimates, with an interval that holds those of both.
 
-    Chains that start at resampled draws share the error of their weights until they have forgotten it: the standard error is the
-    larger one of both.
+    Chains that start at resampled draws share the error of their weights until they have forgotten
+    it: the standard error is the larger one of both.
     """
     error = max(direct.standard_error, bridged.standard_error)
     low, high = interval(bridged.value, error, n_units)

@@ -1,4 +1,6 @@
-"""Independent ladders of replica exchange, started from below and from above, and their bridged log Z."""
+"""Independent ladders of replica exchange, started from below and from above, and their bridged log
+Z.
+"""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -34,8 +36,9 @@ class _Trace(NamedTuple):
 class LadderEstimate:
     """log Z from many ladders: all together, and those from each start by themselves.
 
-    `draws` are positions of the model's level, evenly taken from the whole run; `ess` is the bulk effective
-    sample size of F there; `round_trips` is the mean number per ladder of arrivals from the base, of the start with the fewest.
+    `draws` are positions of the model's level, evenly taken from the whole run; `ess` is the bulk
+    effective sample size of F there; `round_trips` is the mean number per ladder of arrivals from
+    the base, of the start with the fewest.
     """
 
     together: Bridge
@@ -54,7 +57,8 @@ def run_ladders(
     profile: PathProfile,
     starts: dict[str, Positions],
 ) -> LadderEstimate:
-    """Run one ladder from every start (a name, and positions (ladders, visible)) and bridge its levels.
+    """Run one ladder from every start (a name, and positions (ladders, visible)) and bridge its
+    levels.
 
     Step sizes and spacing are tuned in two runs that are thrown away; then blocks are added until
     the standard error and the number of round trips are good, or six are done.

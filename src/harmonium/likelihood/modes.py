@@ -1,8 +1,9 @@
 """Looking for mass that an estimate of log Z has not seen.
 
-Annealing and replica exchange both come from the base. A mode that has no mass until late on the path is
-never met by either, and then nothing in their weights tells. So chains are also started far apart
-(`find_modes`), left to fall into whatever modes there are, and compared with the draws behind the estimate.
+Annealing and replica exchange both come from the base. A mode that has no mass until late on the
+path is never met by either, and then nothing in their weights tells. So chains are also started far
+apart (`find_modes`), left to fall into whatever modes there are, and compared with the draws behind
+the estimate.
 """
 
 import math
@@ -24,9 +25,9 @@ from harmonium.typing import Batch, Hidden, PerRow, Positions, RandomKey, Visibl
 HIDDEN_DRAWS = 8
 # Hidden units of which the states drawn cover what has mass.
 MAX_COVERED_HIDDEN = 16
-# A chain is elsewhere if its nearest neighbors, among draws and chains found, are chains: so many that in one mode
-# this would happen to a chain with this probability. A small one: there are hundreds of chains, and they fall into modes
-# by other shares than the draws.
+# A chain is elsewhere if its nearest neighbors, among draws and chains found, are chains: so many
+# that in one mode this would happen to a chain with this probability. A small one: there are
+# hundreds of chains, and they fall into modes by other shares than the draws.
 CHANCE = 1e-5
 # And never fewer: where draws are many, a mode may hold few of them and many chains.
 FEWEST_NEIGHBORS = 8
@@ -45,9 +46,10 @@ ROUNDING = 0.02
 class Comparison:
     """What was found, beside the draws behind an estimate.
 
-    For affine maps `lower_bound` is a bound on log Z that holds for certain: the sum over the hidden
-    states that were visited; -inf for others. `n_elsewhere` counts the chains that ended among chains alone, with no draw near,
-    at a free energy that matters; where nearly all hidden states are visited it is 0, since the bound tells more.
+    For affine maps `lower_bound` is a bound on log Z that holds for certain: the sum over the
+    hidden states that were visited; -inf for others. `n_elsewhere` counts the chains that ended
+    among chains alone, with no draw near, at a free energy that matters; where nearly all hidden
+    states are visited it is 0, since the bound tells more.
     """
 
     lower_bound: float
@@ -61,7 +63,9 @@ def compare(
     draws: Batch,
     more: Float[Array | np.ndarray, "more visible"] | None = None,
 ) -> Comparison:
-    """Hold what was found beside `draws` (draws, visible) of the model, and `more` of them if there are."""
+    """Hold what was found beside `draws` (draws, visible) of the model, and `more` of them if there
+    are.
+    """
     bound = -np.inf
     if model.is_affine:
         bound = _visited_log_partition(key, model, jnp.concatenate([found, draws]))

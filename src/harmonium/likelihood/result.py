@@ -13,9 +13,10 @@ NORMAL_95 = 1.96
 class LogPartition:
     """An estimate of log Z in nats: value, 95 % interval, standard error, effective sample size.
 
-    `low` and `high` are wider than `standard_error` alone where two estimates part. `verdict` says in
-    words whether log-densities may be quoted; `trusted` says it to programs. `pareto_k` is the shape of the tail of
-    importance weights, None for other methods: below 0.5 their variance is finite, from 0.7 on they are not relied on.
+    `low` and `high` are wider than `standard_error` alone where two estimates part. `verdict` says
+    in words whether log-densities may be quoted; `trusted` says it to programs. `pareto_k` is the
+    shape of the tail of importance weights, None for other methods: below 0.5 their variance is
+    finite, from 0.7 on they are not relied on.
     """
 
     value: float
@@ -31,7 +32,9 @@ class LogPartition:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A Monte-Carlo estimate before it is judged: `facts` and `concerns` are phrases for the verdict."""
+    """A Monte-Carlo estimate before it is judged: `facts` and `concerns` are phrases for the
+    verdict.
+    """
 
     method: str
     value: float
@@ -47,8 +50,8 @@ class Evidence:
 def interval(value: float, standard_error: float, n_draws: int | float) -> tuple[float, float]:
     """The 95 % interval of a normal error whose standard error is estimated from `n_draws` units.
 
-    An estimated standard error is itself uncertain by 1/sqrt(2 (n - 1)) of it, and runs that stop once it is small
-    stop where it came out too small: the interval is made of its upper end.
+    An estimated standard error is itself uncertain by 1/sqrt(2 (n - 1)) of it, and runs that stop
+    once it is small stop where it came out too small: the interval is made of its upper end.
     """
     upper = standard_error * (1 + (2 * max(n_draws - 1, 1)) ** -0.5)
     return value - NORMAL_95 * upper, value + NORMAL_95 * upper

@@ -28,15 +28,18 @@ class ConditionalVisible(NamedTuple):
         return self.mean[None, :] + jnp.sqrt(self.variance)[None, :] * noise
 
     def from_noise(self, noise: Float[Array, "_"]) -> Visible:
-        """The draw made of visible + 1 independent standard normal numbers; the last one is left over."""
+        """The draw made of visible + 1 independent standard normal numbers; the last one is left
+        over.
+        """
         return self.mean + jnp.sqrt(self.variance) * noise[:-1]
 
 
 class AbstractBase(eqx.Module):
-    """A density proportional to exp(-U(x)) over x (visible,), known in closed form whatever it is tilted by.
+    """A density proportional to exp(-U(x)) over x (visible,), known in closed form whatever it is
+    tilted by.
 
-    A base is no part of what is trained. `has_modes` says whether it may have modes of its own: a path from such a
-    base to a model needs no center, since a tilt would favor some of them.
+    A base is no part of what is trained. `has_modes` says whether it may have modes of its own: a
+    path from such a base to a model needs no center, since a tilt would favor some of them.
     """
 
     n_visible: eqx.AbstractVar[int]
@@ -48,11 +51,15 @@ class AbstractBase(eqx.Module):
 
     @abstractmethod
     def tilted(self, tilt: Visible) -> tuple[Scalar, Mixture]:
-        """log ∫ exp(tilt·x - U(x)) dx in nats, and the normalized mixture proportional to the integrand."""
+        """log ∫ exp(tilt·x - U(x)) dx in nats, and the normalized mixture proportional to the
+        integrand.
+        """
 
     @abstractmethod
     def conditional(self, tilt: Visible) -> ConditionalVisible | Mixture:
-        """The same density in the form that costs least: both have `mean`, `variance`, `sample(key, n)` and `from_noise(noise)`."""
+        """The same density in the form that costs least: both have `mean`, `variance`, `sample(key,
+        n)` and `from_noise(noise)`.
+        """
 
 
 class GaussianBase(AbstractBase):
@@ -113,10 +120,12 @@ class MixtureBase(AbstractBase):
 
 
 def with_wide_component(mixture: Mixture, share: float = 0.05, spread: float = 1.3) -> Mixture:
-    """The mixture with one more component: its own mean, and `spread`² times its total covariance, with weight `share`.
+    """The mixture with one more component: its own mean, and `spread`² times its total covariance,
+    with weight `share`.
 
-    It bounds p/q where a model p falls off no more slowly than it, so that weights p/q have a finite variance (the
-    defensive mixture of Hesterberg 1995). Raises `InvalidInputError` for a share outside (0, 1) or a spread that is not positive.
+    It bounds p/q where a model p falls off no more slowly than it, so that weights p/q have a
+    finite variance (the defensive mixture of Hesterberg 1995). Raises `InvalidInputError` for a
+    share outside (0, 1) or a spread that is not positive.
     """
     if not (0 < share < 1 and 0 < spread < math.inf):
         raise InvalidInputError(

@@ -118,7 +118,8 @@ class MLP(eqx.Module):
 
 
 class ResidualMLP(eqx.Module):
-    """One lifting layer, then blocks z + activation(A z + d): deep maps that keep their input in sight.
+    """One lifting layer, then blocks z + activation(A z + d): deep maps that keep their input in
+    sight.
 
     With `is_bounded` the features are tanh of the last block: F then differs from that of the base
     by no more than sum_k |w_k|, far out too, so that importance weights from the base are bounded.
@@ -193,7 +194,9 @@ class FourierFeatures(eqx.Module):
 def _linear_layers(
     key: RandomKey, n_inputs: int, widths: Sequence[int]
 ) -> tuple[eqx.nn.Linear, ...]:
-    """Layers with the first values of `eqx.nn.Linear`, uniform within 1/sqrt(inputs), all of one draw: one program to compile."""
+    """Layers with the first values of `eqx.nn.Linear`, uniform within 1/sqrt(inputs), all of one
+    draw: one program to compile.
+    """
     sizes = list(zip([n_inputs, *widths[:-1]], widths, strict=True))
     ends = np.cumsum([fan_out * (fan_in + 1) for fan_in, fan_out in sizes])
     parts = jnp.split(jax.random.uniform(key, (int(ends[-1]),), minval=-1, maxval=1), ends[:-1])

@@ -1,4 +1,6 @@
-"""The model: p(x, h) proportional to exp(-E(x, h)), and everything that is known of it in closed form."""
+"""The model: p(x, h) proportional to exp(-E(x, h)), and everything that is known of it in closed
+form.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,14 +26,14 @@ class Harmonium(eqx.Module):
         E(x, h) = U(x) + h·(W f(x)) - c·h - b·x,      p(x, h) = exp(-E(x, h)) / Z
 
     with weights W (hidden, features), visible bias b (visible,), hidden bias c (hidden,), any
-    feature map f (Ngiam et al. 2011; Zhai et al. 2016; with f the identity, the
-    Gaussian-Bernoulli RBM) and the energy U of a `base`, which is no part of what is trained: U(x) = x·x of
-    `GaussianBase`, unless another is given. All methods take ONE row x of shape (visible,); use `jax.vmap` for
-    a batch. Energies are in nats.
+    feature map f (Ngiam et al. 2011; Zhai et al. 2016; with f the identity, the Gaussian-Bernoulli
+    RBM) and the energy U of a `base`, which is no part of what is trained: U(x) = x·x of
+    `GaussianBase`, unless another is given. All methods take ONE row x of shape (visible,); use
+    `jax.vmap` for a batch. Energies are in nats.
 
     A new model has W = 0 and b = 0: exactly its base, with a known log-partition; for any b, a
-    `GaussianBase` makes it the Gaussian N(b/2, I/2). The hidden bias starts at small random values, because equal
-    hidden units would stay equal for ever.
+    `GaussianBase` makes it the Gaussian N(b/2, I/2). The hidden bias starts at small random values,
+    because equal hidden units would stay equal for ever.
     """
 
     weights: Weights
@@ -122,9 +124,9 @@ class Harmonium(eqx.Module):
     def conditional_visible(self, h: Hidden) -> ConditionalVisible | Mixture:
         """p(x|h), if the feature map is affine (theory, section 3): the base tilted by b - AᵀWᵀh.
 
-        For f(x) = A x + d and a `GaussianBase` it is N((b - AᵀWᵀh)/2, I/2), told by a `ConditionalVisible`; for a
-        `MixtureBase` it is a `Mixture`. Both have `mean` and `variance` per coordinate, and `sample(key, n)`. Raises
-        `NotFactorizedError` for other feature maps.
+        For f(x) = A x + d and a `GaussianBase` it is N((b - AᵀWᵀh)/2, I/2), told by a
+        `ConditionalVisible`; for a `MixtureBase` it is a `Mixture`. Both have `mean` and `variance`
+        per coordinate, and `sample(key, n)`. Raises `NotFactorizedError` for other feature maps.
         """
         check_shape("model.conditional_visible(h)", "h", h, (self.n_hidden,))
         self.affine_form()  # Raises where there is none.
@@ -134,7 +136,9 @@ class Harmonium(eqx.Module):
         return self.base.conditional(self.visible_bias - pull)
 
     def affine_form(self) -> tuple[Float[Array, "features visible"], Features]:
-        """The matrix A and offset d of an affine feature map; `NotFactorizedError` for any other."""
+        """The matrix A and offset d of an affine feature map; `NotFactorizedError` for any
+        other.
+        """
         if isinstance(self.feature_map, SupportsAffineForm):
             return self.feature_map.affine_form()
         raise NotFactorizedError(
@@ -152,7 +156,8 @@ class Harmonium(eqx.Module):
 
 
 def split_trainable(model: Harmonium) -> tuple[Harmonium, Harmonium]:
-    """The model in two parts for `eqx.combine`: what is trained, and all else; None in place of what is in the other.
+    """The model in two parts for `eqx.combine`: what is trained, and all else; None in place of
+    what is in the other.
 
     Parameters are the floating-point arrays outside of the base. Stacked models are split alike.
     """

@@ -1,4 +1,6 @@
-"""The two binary alphabets of a hidden unit, each summed out in closed form (theory, sections 2 and 4)."""
+"""The two binary alphabets of a hidden unit, each summed out in closed form (theory, sections 2 and
+4).
+"""
 
 from abc import abstractmethod
 from typing import ClassVar

@@ -1,4 +1,6 @@
-"""Mixtures of Gaussians in closed form: densities, draws, exponential tilts, marginals, conditionals, surprisals."""
+"""Mixtures of Gaussians in closed form: densities, draws, exponential tilts, marginals,
+conditionals, surprisals.
+"""
 
 import math
 from collections.abc import Sequence
@@ -25,9 +27,10 @@ Factors = Float[Array, "components visible visible"]
 class Mixture(eqx.Module):
     """A normalized mixture of Gaussians over x (visible,), sum_k w_k N(x; m_k, S_k).
 
-    `log_weights` (components,), `means` (components, visible); `factors` (components, visible, visible) are the lower
-    Cholesky factors L_k of the covariances S_k = L_k L_kᵀ, and `inverses` the inverses of these, so that neither
-    densities nor draws solve anything. Methods take ONE row; use `jax.vmap` for a batch. Densities are in nats.
+    `log_weights` (components,), `means` (components, visible); `factors` (components, visible,
+    visible) are the lower Cholesky factors L_k of the covariances S_k = L_k L_kᵀ, and `inverses`
+    the inverses of these, so that neither densities nor draws solve anything. Methods take ONE row;
+    use `jax.vmap` for a batch. Densities are in nats.
     """
 
     log_weights: Components
@@ -43,8 +46,8 @@ class Mixture(eqx.Module):
     ) -> "Mixture":
         """The mixture with these weights, means and covariances.
 
-        Raises `InvalidInputError` unless the weights are positive and add up to 1, the means are finite and the
-        covariances are positive definite.
+        Raises `InvalidInputError` unless the weights are positive and add up to 1, the means are
+        finite and the covariances are positive definite.
         """
         weights, means, covariances = (
             np.asarray(part, np.float64) for part in (weights, means, covariances)
@@ -70,7 +73,9 @@ class Mixture(eqx.Module):
         means: Float[np.ndarray, "components visible"],
         roots: Float[np.ndarray, "components visible columns"],
     ) -> "Mixture":
-        """The mixture with covariances R_k R_kᵀ of roots R_k of full rank, which are never squared; by NumPy."""
+        """The mixture with covariances R_k R_kᵀ of roots R_k of full rank, which are never squared;
+        by NumPy.
+        """
         return _of_factors(log_weights, means, lower_factors(roots))
 
     @property
@@ -128,7 +133,9 @@ class Mixture(eqx.Module):
 
     @full_precision
     def from_noise(self, noise: Float[Array, "_"]) -> Visible:
-        """The draw made of visible + 1 standard normal numbers, of which the last picks the component."""
+        """The draw made of visible + 1 standard normal numbers, of which the last picks the
+        component.
+        """
         cumulative = jnp.cumsum(jnp.exp(self.log_weights))
         point = jax.scipy.special.ndtr(noise[-1]) * cumulative[-1]
         chosen = jnp.sum(point > cumulative[:-1])
@@ -167,10 +174,12 @@ class Mixture(eqx.Module):
         return Mixture.from_roots(log_weights, means[:, index], factors[:, index])
 
     def conditional(self, known: Float[np.ndarray, "visible"]) -> tuple[float, "Mixture"]:
-        """log q(known coordinates), and the mixture of the others (NaN in `known`) in their order; by NumPy.
+        """log q(known coordinates), and the mixture of the others (NaN in `known`) in their order;
+        by NumPy.
 
-        Weights are posterior probabilities of the components. With the known coordinates first, the Cholesky factor of a
-        covariance is [[L, 0], [G, C]]: L of what is known, C of the others given it, and their mean moves by G L⁻¹(known - m).
+        Weights are posterior probabilities of the components. With the known coordinates first, the
+        Cholesky factor of a covariance is [[L, 0], [G, C]]: L of what is known, C of the others
+        given it, and their mean moves by G L⁻¹(known - m).
         """
         known = np.asarray(known, np.float64)
         is_open = np.isnan(known)
@@ -198,8 +207,9 @@ class Mixture(eqx.Module):
     def column_surprisals(self, x: Visible) -> Visible:
         """-log q(x_j | all other coordinates) of every j, (visible,), in nats.
 
-        Of component k with precision P, the coordinate given the others has variance 1/P_jj and lies (P(x - m))_j / P_jj
-        from its mean; the components are weighted by what the other coordinates say of them.
+        Of component k with precision P, the coordinate given the others has variance 1/P_jj and
+        lies (P(x - m))_j / P_jj from its mean; the components are weighted by what the other
+        coordinates say of them.
         """
         standard = jnp.einsum("kij,kj->ki", self.inverses, x[None, :] - self.means)
         pulled = jnp.einsum("kij,ki->kj", self.inverses, standard)
@@ -218,7 +228,9 @@ def lower_factors(roots: np.ndarray) -> np.ndarray:
 
 
 def _of_factors(log_weights: np.ndarray, means: np.ndarray, factors: np.ndarray) -> Mixture:
-    """The mixture with these lower Cholesky factors, which are inverted here, once and in double precision."""
+    """The mixture with these lower Cholesky factors, which are inverted here, once and in double
+    precision.
+    """
     parts = (log_weights, means, factors, np.tril(np.linalg.inv(factors)))
     return Mixture(*(jnp.asarray(part, float) for part in parts))
 

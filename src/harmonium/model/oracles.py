@@ -107,11 +107,13 @@ def exact_samples(key: RandomKey, model: Harmonium, n: int) -> Positions:
 
 
 def quadrature_log_partition(model: Harmonium) -> float:
-    """Log Z by the trapezoid rule, for each component of the base in its own coordinates z, x = m + L z.
+    """Log Z by the trapezoid rule, for each component of the base in its own coordinates z, x = m +
+    L z.
 
-    Z is Z_0 sum_k w_k E[g(m_k + L_k z)] for standard normal z, where the base tilted by b is Z_0 times the mixture of the
-    components (w, m, L Lᵀ), and g is what the hidden units add: narrow and far components are no harder than others.
-    Grids are refined until two resolutions agree. Raises `InfeasibleError` beyond 2 visible units, and where they do not agree.
+    Z is Z_0 sum_k w_k E[g(m_k + L_k z)] for standard normal z, where the base tilted by b is Z_0
+    times the mixture of the components (w, m, L Lᵀ), and g is what the hidden units add: narrow and
+    far components are no harder than others. Grids are refined until two resolutions agree. Raises
+    `InfeasibleError` beyond 2 visible units, and where they do not agree.
     """
     if model.n_visible > MAX_QUADRATURE_VISIBLE:
         raise InfeasibleError(
@@ -167,7 +169,8 @@ def _find_support(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A box outside of which the integrand is below e^-40 of its maximum, found on coarse grids.
 
-    All widths are searched, coarse ones too: what the hidden units add may lie far from the component.
+    All widths are searched, coarse ones too: what the hidden units add may lie far from the
+    component.
     """
     points, levels = [], []
     for half_width in _SEARCHED_HALF_WIDTHS:

@@ -11,10 +11,12 @@ Result = TypeVar("Result")
 
 
 def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """`function`, traced so that accelerators do not shorten the factors of its products, nor of its derivatives.
+    """`function`, traced so that accelerators do not shorten the factors of its products, nor of
+    its derivatives.
 
-    GPUs round them to 10 bits and TPUs to 7 unless told otherwise, an error of F larger than the standard error of
-    log Z (docs/decisions.md). The precision of the caller's own products is left alone.
+    GPUs round them to 10 bits and TPUs to 7 unless told otherwise, an error of F larger than the
+    standard error of log Z (docs/decisions.md). The precision of the caller's own products is left
+    alone.
     """
 
     @wraps(function)

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# Terms of the series after which what is left lies below the rounding of single and of double precision.
+# Terms of the series after which what is left lies below the rounding of single and of double
+# precision.
 TERMS_SINGLE = 7
 TERMS_DOUBLE = 16
 
@@ -13,7 +14,8 @@ TERMS_DOUBLE = 16
 def softplus(a: Float[Array, "..."]) -> Float[Array, "..."]:
     """log(1 + exp(a)) elementwise, without overflow; its derivative is sigmoid(a).
 
-    Precise to a few roundings of the result for every a, as `log1p` is, in a third of its time on a CPU.
+    Precise to a few roundings of the result for every a, as `log1p` is, in a third of its time on a
+    CPU.
     """
     return jnp.maximum(a, 0) + _log1p(jnp.exp(-jnp.abs(a)))
 

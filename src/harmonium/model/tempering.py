@@ -1,4 +1,6 @@
-"""The path beta -> p_beta that puts an inverse temperature on W, and its exact base (theory, section 6)."""
+"""The path beta -> p_beta that puts an inverse temperature on W, and its exact base (theory,
+section 6).
+"""
 
 from typing import NamedTuple
 
@@ -19,12 +21,15 @@ class Center(NamedTuple):
 
 
 class Path(eqx.Module):
-    """From an exactly known density (beta = 0), the tilted base of a model, to the model (beta = 1).
+    """From an exactly known density (beta = 0), the tilted base of a model, to the model (beta =
+    1).
 
-    Without a center, beta multiplies W and nothing else (theory, section 6). A center is for bases without modes, U(x) = x·x.
-    With one, the interaction is between centered quantities, E_beta = x·x + beta (h·W (f(x) - phi) - (b - 2m)·x) - (c - W phi)·h - 2m·x up to a constant:
-    the base is N(m, I/2), and no mode is favored on the way because it lies near N(b/2, I/2). It is the centering of Montavon and
-    Mueller (2012) applied to the path: modes of equal mass keep it in the middle of the path too.
+    Without a center, beta multiplies W and nothing else (theory, section 6). A center is for bases
+    without modes, U(x) = x·x. With one, the interaction is between centered quantities, E_beta =
+    x·x + beta (h·W (f(x) - phi) - (b - 2m)·x) - (c - W phi)·h - 2m·x up to a constant: the base is
+    N(m, I/2), and no mode is favored on the way because it lies near N(b/2, I/2). It is the
+    centering of Montavon and Mueller (2012) applied to the path: modes of equal mass keep it in the
+    middle of the path too.
     """
 
     model: Harmonium
@@ -54,9 +59,11 @@ class Path(eqx.Module):
 
     @full_precision
     def log_weight(self, x: Visible) -> Scalar:
-        """log of exp(-F(x)) / exp(-F_base(x)) in nats, by which a draw x of the base is weighted for the model.
+        """log of exp(-F(x)) / exp(-F_base(x)) in nats, by which a draw x of the base is weighted
+        for the model.
 
-        U(x) drops out and is not evaluated: what is left is what the hidden units add, and what a center takes.
+        U(x) drops out and is not evaluated: what is left is what the hidden units add, and what a
+        center takes.
         """
         base, units = self.base, self.model.hidden_units
         added = jnp.sum(units.log_normalizer(self.model.hidden_logits(x)))
@@ -86,7 +93,9 @@ def temper(model: Harmonium, inverse_temperature: Scalar | float) -> Harmonium:
 @eqx.filter_jit
 @full_precision
 def base_log_partition(model: Harmonium) -> Scalar:
-    """Log Z of the model at beta = 0: that of the base tilted by b, and sum_k log_normalizer(c_k), in nats."""
+    """Log Z of the model at beta = 0: that of the base tilted by b, and sum_k log_normalizer(c_k),
+    in nats.
+    """
     log_partition, _ = model.base.tilted(model.visible_bias)
     return log_partition + jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias))
 

@@ -28,7 +28,9 @@ TAIL = 0.002
 
 @dataclass(frozen=True)
 class Reason:
-    """A cell that makes its row unlikely: its column, its value, a likely one, and how far the score would rise."""
+    """A cell that makes its row unlikely: its column, its value, a likely one, and how far the
+    score would rise.
+    """
 
     column: str
     value: str
@@ -49,7 +51,9 @@ class AnomalousRow:
 
 
 def most_anomalous(evidence: Evidence, detector: Detector | None) -> list[AnomalousRow]:
-    """The rows with the lowest scores, lowest first: of the detector, or log-densities where there is none."""
+    """The rows with the lowest scores, lowest first: of the detector, or log-densities where there
+    is none.
+    """
     detection = evidence.detection
     if detection is None or detector is None:
         order = _lowest(evidence.log_density)
@@ -108,14 +112,18 @@ def _reasons(evidence: Evidence, detector: Detector, values: np.ndarray) -> list
 
 
 def score_chart(evidence: Evidence) -> Chart:
-    """The histogram of scores with the threshold, or of log-densities where there is no detector."""
+    """The histogram of scores with the threshold, or of log-densities where there is no
+    detector.
+    """
     if evidence.detection is None:
         return _log_density_chart(evidence)
     return _detector_chart(evidence.detection, evidence.n_rows)
 
 
 def density_chart(evidence: Evidence) -> Chart | None:
-    """Log-densities of rows and samples beside the scores; None where the scores are these already."""
+    """Log-densities of rows and samples beside the scores; None where the scores are these
+    already.
+    """
     return None if evidence.detection is None else _log_density_chart(evidence)
 
 

@@ -14,15 +14,19 @@ Cells = Float[np.ndarray, "rows"]
 
 
 def is_category(columns: Columns) -> np.ndarray:
-    """Whether each column of the table has categories of which the order means nothing, (columns,), bool."""
+    """Whether each column of the table has categories of which the order means nothing, (columns,),
+    bool.
+    """
     return np.array([kind == "categorical" for kind in columns.kinds])
 
 
 def associations(values: np.ndarray, category: np.ndarray) -> np.ndarray:
-    """The association of every two columns of values (rows, columns), (columns, columns); NaN where nothing varies.
+    """The association of every two columns of values (rows, columns), (columns, columns); NaN where
+    nothing varies.
 
-    Two numbers have Spearman's rank correlation, in [-1, 1]; two categories have Cramér's V, and a category and a
-    number the correlation ratio of its ranks, both in [0, 1]. Rows count where both cells are known.
+    Two numbers have Spearman's rank correlation, in [-1, 1]; two categories have Cramér's V, and a
+    category and a number the correlation ratio of its ranks, both in [0, 1]. Rows count where both
+    cells are known.
     """
     n_columns = values.shape[1]
     found = np.full((n_columns, n_columns), np.nan)
@@ -83,7 +87,9 @@ def _cramer(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _correlation_ratio(groups: np.ndarray, ranks: np.ndarray) -> float:
-    """The root of the share of the variance that the groups explain, less what chance adds to it."""
+    """The root of the share of the variance that the groups explain, less what chance adds to
+    it.
+    """
     counts = np.bincount(groups)
     means = np.bincount(groups, ranks) / np.maximum(counts, 1)
     share = float(

@@ -8,14 +8,17 @@ import numpy as np
 
 from harmonium.report.words import LONGEST_NAME, clipped
 
-# Colors are named, "@data" or "@data:0.5" with its opacity: the page knows their values in light and in dark.
+# Colors are named, "@data" or "@data:0.5" with its opacity: the page knows their values in light
+# and in dark.
 DATA, SAMPLES, REFERENCE, WARNING = "@data", "@samples", "@reference", "@warning"
 SIGNIFICANT_DIGITS = 5
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One interactive figure: traces and layout in plotly's words, and `label`, a sentence that says what it shows."""
+    """One interactive figure: traces and layout in plotly's words, and `label`, a sentence that
+    says what it shows.
+    """
 
     name: str
     label: str

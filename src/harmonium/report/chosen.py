@@ -1,4 +1,6 @@
-"""What held-out rows chose: the base, the marginals, whether a residual energy pays, with the scores."""
+"""What held-out rows chose: the base, the marginals, whether a residual energy pays, with the
+scores.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +19,9 @@ N_NAMED = 8
 
 @dataclass(frozen=True)
 class Stage:
-    """A density that the fit went through: its held-out score, and how far the final one is above it."""
+    """A density that the fit went through: its held-out score, and how far the final one is above
+    it.
+    """
 
     name: str
     score: str

@@ -9,7 +9,8 @@ from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibratio
 from harmonium.report.view import RunView
 from harmonium.sampling import SampleDiagnostics
 
-# False-discovery rate of the listed rows, and the p-value at which the detector itself draws the line.
+# False-discovery rate of the listed rows, and the p-value at which the detector itself draws the
+# line.
 FDR = 0.05
 LEVEL = 0.05
 # Samples take most of the time of a report: fewer where rows are long.
@@ -22,7 +23,9 @@ MAX_INCOMPLETE = 256
 
 @dataclass(frozen=True)
 class Detection:
-    """Scores (rows,), p-values (rows,) and listed rows (rows,) of a detector, and what limits the list, in words."""
+    """Scores (rows,), p-values (rows,) and listed rows (rows,) of a detector, and what limits the
+    list, in words.
+    """
 
     scores: np.ndarray
     p_values: np.ndarray
@@ -39,10 +42,11 @@ class Detection:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows (rows, columns) with their numbers in the table, and what model and detector say of them.
+    """Rows (rows, columns) with their numbers in the table, and what model and detector say of
+    them.
 
-    `incomplete` (rows,) says which rows miss a cell of a modeled column. `log_density` (rows,) is NaN
-    for rows that were not scored; `samples` (draws, columns) come with the diagnostics of their
+    `incomplete` (rows,) says which rows miss a cell of a modeled column. `log_density` (rows,) is
+    NaN for rows that were not scored; `samples` (draws, columns) come with the diagnostics of their
     chains, and with their log-densities (draws,).
     """
 

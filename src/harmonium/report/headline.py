@@ -21,7 +21,9 @@ MIN_DISTINCT = 0.5
 
 @dataclass(frozen=True)
 class Facts:
-    """What the sections of the page found, for the headline to draw on; None where a section is left out."""
+    """What the sections of the page found, for the headline to draw on; None where a section is
+    left out.
+    """
 
     view: RunView
     evidence: Evidence | None

@@ -13,7 +13,8 @@ from harmonium.data import Columns
 from harmonium.report.evidence import Evidence
 
 SMALLEST_SIDE = 7
-# Share of the varying columns that must start at the smallest value of all, where names do not tell.
+# Share of the varying columns that must start at the smallest value of all, where names do not
+# tell.
 SHARE_OF_SAME_LOWEST = 0.9
 PIXEL_NAME = re.compile(r"(pixel|px)[^a-zA-Z]*\d", re.IGNORECASE)
 GRID_SIDE = 8
@@ -27,7 +28,9 @@ Images = Float[np.ndarray, "count height width"]
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the page: PNG data as a URI, its size in pixels, and a sentence that says what it shows."""
+    """An image of the page: PNG data as a URI, its size in pixels, and a sentence that says what it
+    shows.
+    """
 
     uri: str
     width: int
@@ -39,9 +42,9 @@ class Picture:
 def image_side(columns: Columns, values: np.ndarray) -> int:
     """The side of the square images that rows (rows, columns) are, or 0.
 
-    They are where all columns hold numbers, their count is a square of at least 49, and they are named pixel… (or
-    px…) or share one range: nine in ten of those that vary have the smallest value of all as their own, and half of
-    them reach half of the largest.
+    They are where all columns hold numbers, their count is a square of at least 49, and they are
+    named pixel… (or px…) or share one range: nine in ten of those that vary have the smallest value
+    of all as their own, and half of them reach half of the largest.
     """
     n = len(columns.fields)
     side = round(n**0.5)
@@ -60,7 +63,9 @@ def image_side(columns: Columns, values: np.ndarray) -> int:
 
 
 def compare_images(evidence: Evidence, side: int) -> list[list[Picture]]:
-    """Pairs of pictures, data and samples: a grid of rows, their mean and their standard deviation."""
+    """Pairs of pictures, data and samples: a grid of rows, their mean and their standard
+    deviation.
+    """
     limits = (float(evidence.values.min()), float(evidence.values.max()))
     pairs = []
     data, samples = (rows.reshape(-1, side, side) for rows in (evidence.values, evidence.samples))

@@ -17,13 +17,16 @@ MOST_LEVELS = 30
 N_BINS = 24
 # Of both tails, left out of the bins so that one far value does not squeeze all others.
 TAIL = 0.005
-# 95 % of the largest differences of two empirical distributions of one law lie below this (Kolmogorov-Smirnov).
+# 95 % of the largest differences of two empirical distributions of one law lie below this
+# (Kolmogorov-Smirnov).
 CHANCE_95 = 1.36
 
 
 @dataclass(frozen=True)
 class Marginal:
-    """One column: its chart, and the largest difference `gap` between data and samples, in shares of rows."""
+    """One column: its chart, and the largest difference `gap` between data and samples, in shares
+    of rows.
+    """
 
     name: str
     gap: float

@@ -31,8 +31,8 @@ from harmonium.report.words import count, named_values, percent
 class ReportSummary:
     """What a report says on its first line, for programs.
 
-    `status` is "trusted", "ranking" or "untrusted"; `n_rows` counts the rows shown, and `n_anomalous` those that are
-    listed as anomalous, None without a detector.
+    `status` is "trusted", "ranking" or "untrusted"; `n_rows` counts the rows shown, and
+    `n_anomalous` those that are listed as anomalous, None without a detector.
     """
 
     status: str
@@ -131,7 +131,9 @@ def _sections(view: RunView) -> dict[str, Any]:
 
 
 def _heatmaps(sections: dict[str, Any]) -> dict[str, Any]:
-    """Cells of the two heat maps: data below and samples above the diagonal, and units by columns."""
+    """Cells of the two heat maps: data below and samples above the diagonal, and units by
+    columns.
+    """
     dependence, units = sections["dependence"], sections["units"]
     heat: list[list[float]] = []
     if dependence is not None:

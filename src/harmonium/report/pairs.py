@@ -1,4 +1,6 @@
-"""Two columns at a time: points of the data and of the samples, and how strongly columns go together in both."""
+"""Two columns at a time: points of the data and of the samples, and how strongly columns go
+together in both.
+"""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,12 +27,13 @@ JITTER = 0.3
 
 @dataclass(frozen=True)
 class Dependence:
-    """Associations of the columns `names` in data and in samples, (columns, columns) each, strongest columns first.
+    """Associations of the columns `names` in data and in samples, (columns, columns) each,
+    strongest columns first.
 
-    `chart` sets one against the other, pair by pair; `typical_gap` and `largest_gap` are differences over the pairs,
-    `worst` the pair of the largest, and `chance` what two samples of one law differ by in 95 % of the pairs at most.
-    `strongest_pairs` are the two names and both associations in words; `n_columns` counts those of the table that
-    are modeled.
+    `chart` sets one against the other, pair by pair; `typical_gap` and `largest_gap` are
+    differences over the pairs, `worst` the pair of the largest, and `chance` what two samples of
+    one law differ by in 95 % of the pairs at most. `strongest_pairs` are the two names and both
+    associations in words; `n_columns` counts those of the table that are modeled.
     """
 
     names: list[str]
@@ -48,7 +51,9 @@ class Dependence:
 
 
 def dependence(evidence: Evidence) -> Dependence | None:
-    """Compare the dependence of all pairs of modeled columns; None with fewer than two of them that vary."""
+    """Compare the dependence of all pairs of modeled columns; None with fewer than two of them that
+    vary.
+    """
     index, found = _strongest_columns(evidence)
     if len(index) < 2:
         return None
@@ -198,7 +203,9 @@ def _pair_chart(
 def _places(
     cells: np.ndarray, evidence: Evidence, column: int, rng: np.random.Generator
 ) -> list[float | None]:
-    """Where cells stand on their axis; those of few levels are jittered, or they would hide each other."""
+    """Where cells stand on their axis; those of few levels are jittered, or they would hide each
+    other.
+    """
     kind, field = evidence.columns.kinds[column], evidence.columns.fields[column]
     if field.form == "datetime":
         return rounded_dates(cells)  # pyright: ignore[reportReturnType]

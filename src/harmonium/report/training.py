@@ -1,4 +1,6 @@
-"""How training went: log-densities and the health of the chains over the updates, with repairs marked."""
+"""How training went: log-densities and the health of the chains over the updates, with repairs
+marked.
+"""
 
 from dataclasses import dataclass
 

@@ -26,9 +26,11 @@ ALIVE = 1e-3
 
 @dataclass(frozen=True)
 class Unit:
-    """A hidden unit: how probable it is on average, how many others are like it, what it goes with, and its picture.
+    """A hidden unit: how probable it is on average, how many others are like it, what it goes with,
+    and its picture.
 
-    `words` say what it goes with, `values` (columns,) are its associations; only images have a picture.
+    `words` say what it goes with, `values` (columns,) are its associations; only images have a
+    picture.
     """
 
     number: int
@@ -54,7 +56,9 @@ class Units:
 
 
 def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
-    """The units whose probability varies most over the rows, one of each kind; of images (`side` > 0) with pictures."""
+    """The units whose probability varies most over the rows, one of each kind; of images (`side` >
+    0) with pictures.
+    """
     values = _some_rows(evidence)
     means = view.density.hidden_mean(values)
     if isinstance(view.density.model.hidden_units, Spin):

@@ -15,10 +15,11 @@ from harmonium.learning.result import Record
 class RunView:
     """A fitted run and the rows that its report shows.
 
-    `metrics` are those of a run folder: held-out score, diagnostics, repairs, times; what is absent is left out of the
-    page. `settings` and `provenance` (names and values) are shown as they are. `table` holds rows of the fitted
-    columns, or None; `row_numbers` are their numbers in the table that they come from, of `n_table_rows` rows: all of
-    `table`, counted from 1, if left out. At most `max_rows` of them are scored. `name` heads the page.
+    `metrics` are those of a run folder: held-out score, diagnostics, repairs, times; what is absent
+    is left out of the page. `settings` and `provenance` (names and values) are shown as they are.
+    `table` holds rows of the fitted columns, or None; `row_numbers` are their numbers in the table
+    that they come from, of `n_table_rows` rows: all of `table`, counted from 1, if left out. At
+    most `max_rows` of them are scored. `name` heads the page.
     """
 
     density: Density

@@ -1,4 +1,6 @@
-"""Running many chains side by side: the only scan over kernel steps, with pooled step-size adaptation."""
+"""Running many chains side by side: the only scan over kernel steps, with pooled step-size
+adaptation.
+"""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -22,7 +24,9 @@ Record = Callable[[Any, Any], Any]
 
 
 class Moved(eqx.Module, Generic[K]):
-    """Chains after some steps, the kernel as adapted meanwhile, the mean acceptance, and the trace."""
+    """Chains after some steps, the kernel as adapted meanwhile, the mean acceptance, and the
+    trace.
+    """
 
     kernel: K
     states: Any
@@ -51,8 +55,9 @@ def run_chains(
     """Move all chains by `n_steps`; if the rate is positive, adapt the pooled step size on the way.
 
     After each step log(step_size) += rate (mean acceptance - target). Adaptation breaks
-    stationarity by a little: leave the rate at 0 for samples that are reported. `record(states, info)`
-    of every step, both batched over the chains, is stacked along a first axis of steps in `trace`.
+    stationarity by a little: leave the rate at 0 for samples that are reported. `record(states,
+    info)` of every step, both batched over the chains, is stacked along a first axis of steps in
+    `trace`.
     """
 
     def one_step(carry: tuple[K, Any], key: RandomKey):
@@ -70,7 +75,9 @@ def run_chains(
 
 
 def adapt(kernel: K, acceptance: Float[Array, "..."], rate: float | Scalar) -> K:
-    """The kernel with its step size moved towards its target acceptance; a rate of 0 leaves it alone."""
+    """The kernel with its step size moved towards its target acceptance; a rate of 0 leaves it
+    alone.
+    """
     frozen = isinstance(rate, float) and rate == 0
     if kernel.target_acceptance is None or frozen:
         return kernel

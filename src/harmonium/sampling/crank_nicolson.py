@@ -24,8 +24,8 @@ class CrankNicolsonMALA(AbstractKernel):
     Position and noise have shape (visible,). As the step size grows, the proposal tends to
     N(x - ∇F(x)/2, I/2) instead of leaving the space: with a weak W, large steps are good ones.
 
-    It is made for a `GaussianBase`. On any other the accept test keeps it exact, but proposals have the width of the
-    Gaussian, so that small steps are left, which are those of `MALA`.
+    It is made for a `GaussianBase`. On any other the accept test keeps it exact, but proposals have
+    the width of the Gaussian, so that small steps are left, which are those of `MALA`.
     """
 
     step_size: Scalar

@@ -1,4 +1,5 @@
-"""What chains tell about themselves: do chains from different starts agree, and how fast do they forget?
+"""What chains tell about themselves: do chains from different starts agree, and how fast do they
+forget?
 
 R-hat compares chains of ONE model: the parameters must not change meanwhile.
 """
@@ -23,7 +24,8 @@ from harmonium.typing import PerChain, Positions, RandomKey, Scalar
 
 # Stan's rule for "have mixed"; Vehtari et al. (2021) ask for 1.01, which short chains cannot show.
 R_HAT_BELOW = 1.05
-# R-hat is about sqrt(1 + 2 tau / draws): here a chain holds no more than some five independent draws.
+# R-hat is about sqrt(1 + 2 tau / draws): here a chain holds no more than some five independent
+# draws.
 R_HAT_STUCK = 1.2
 # Vehtari et al. (2021): below a total of 400, R-hat and ESS are themselves too noisy to be used.
 ESS_AT_LEAST = 400.0
@@ -39,7 +41,8 @@ Measured = dict[str, Float[np.ndarray, "chains draws"]]
 
 @dataclass(frozen=True)
 class ChainDiagnostics:
-    """Whether chains from several starts came to one distribution, by the quantity that shows it worst.
+    """Whether chains from several starts came to one distribution, by the quantity that shows it
+    worst.
 
     The quantities are F(x), |x|², and the projections of x and of E[h|x] on the leading principal
     directions of all draws; those that never vary are left out. Numbers are NaN if a
@@ -49,7 +52,8 @@ class ChainDiagnostics:
     r_hat: float
     """The worst rank-normalized split R-hat, every chain against all (Vehtari et al. 2021)."""
     start_r_hat: float
-    """The worst nested R-hat, one superchain per start (Margossian et al. 2024); NaN with one start."""
+    """The worst nested R-hat, one superchain per start (Margossian et al. 2024); NaN with one
+    start."""
     worst: str
     """The quantity with the worst `r_hat`, or that was not finite; empty if nothing varied."""
     bulk_ess: float
@@ -57,7 +61,8 @@ class ChainDiagnostics:
     tail_ess: float
     """Smallest effective sample size for its 5 % and 95 % quantiles."""
     autocorrelation_time: float
-    """Steps per effective draw of the slowest quantity, chains * draws * thin / bulk_ess; at least 1.
+    """Steps per effective draw of the slowest quantity, chains * draws * thin / bulk_ess; at least
+    1.
 
     Times below `thin` cannot be told apart. Chains that disagree count as correlated.
     """
@@ -80,7 +85,8 @@ class ChainDiagnostics:
     agrees: bool
     """Whether both R-hats are below 1.05 and the bulk effective sample size is at least 400."""
     jump_acceptance: float = math.nan
-    """Share of the jumps by draws of the base that were accepted: whether chains travel; NaN for kernels that do not jump."""
+    """Share of the jumps by draws of the base that were accepted: whether chains travel; NaN for
+    kernels that do not jump."""
 
     def describe(self) -> str:
         """The verdict in one to three plain sentences."""
@@ -138,12 +144,14 @@ def diagnose_chains(
     thin: int = 2,
     adaptation_rate: float = 0.0,
 ) -> ChainDiagnostics:
-    """Run chains from every start and compare them over the second half, in which the kernel does not change.
+    """Run chains from every start and compare them over the second half, in which the kernel does
+    not change.
 
     `starts` maps names, such as "data" or "base", to positions (chains, visible) in model units,
-    equally many for each. Every `thin`-th step is kept. In the first half the step size is adapted if a rate is given. Even of chains in equilibrium, R-hat exceeds 1
-    by about twice the autocorrelation time over `n_steps`: a verdict of agreement needs some
-    40 autocorrelation times. Raises `InvalidInputError` for starts or numbers that do not fit.
+    equally many for each. Every `thin`-th step is kept. In the first half the step size is adapted
+    if a rate is given. Even of chains in equilibrium, R-hat exceeds 1 by about twice the
+    autocorrelation time over `n_steps`: a verdict of agreement needs some 40 autocorrelation times.
+    Raises `InvalidInputError` for starts or numbers that do not fit.
     """
     _check(starts, model.n_visible, n_steps, thin)
     dtype = model.visible_bias.dtype
@@ -177,7 +185,9 @@ def trace_chains(
     thin: int,
     adaptation_rate: float = 0.0,
 ) -> tuple[Traces, Scalar, Scalar]:
-    """The quantities by which chains are compared, and the mean acceptance of moves and of jumps, after a burn-in."""
+    """The quantities by which chains are compared, and the mean acceptance of moves and of jumps,
+    after a burn-in.
+    """
     key_init, key_burn_in, key_draws = jax.random.split(key, 3)
     states = init_chains(key_init, model, kernel, positions)
     settled = run_chains(
@@ -269,7 +279,9 @@ def _gaps(
 
 
 def lagged_correlation(before: PerChain, after: PerChain) -> Scalar:
-    """Correlation, across chains, of F before and after the moves of one update; 0 without variance."""
+    """Correlation, across chains, of F before and after the moves of one update; 0 without
+    variance.
+    """
     constant = (jnp.ptp(before) == 0) | (jnp.ptp(after) == 0)
     before, after = before - jnp.mean(before), after - jnp.mean(after)
     scale = jnp.sqrt(jnp.sum(before**2) * jnp.sum(after**2))

@@ -1,4 +1,6 @@
-"""The start-point test of a model: do chains from data, from a population and from the base agree?"""
+"""The start-point test of a model: do chains from data, from a population and from the base
+agree?
+"""
 
 from collections.abc import Mapping
 
@@ -26,9 +28,11 @@ def check_equilibrium(
 ) -> ChainDiagnostics:
     """Run chains from each of the named starts and from exact draws of the base, and compare them.
 
-    Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than once if there are fewer. The step size of
-    the kernel is adapted over the first half of the steps. Where the base has modes, a jump between them follows every move (`Alternate`), for half of the steps; `jump_acceptance`
-    of the result tells whether chains travel. Kernels of several replicas move as they are.
+    Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than
+    once if there are fewer. The step size of the kernel is adapted over the first half of the
+    steps. Where the base has modes, a jump between them follows every move (`Alternate`), for half
+    of the steps; `jump_acceptance` of the result tells whether chains travel. Kernels of several
+    replicas move as they are.
     """
     key_pick, key_base, key_run = jax.random.split(key, 3)
     picked = pick_evenly(key_pick, tuple(starts.values()), CHAINS_PER_START)

@@ -20,7 +20,9 @@ JITTER = (0.8, 1.2)
 
 
 def jittered(step_size: Scalar, uniform: Scalar) -> Scalar:
-    """The step size of one trajectory, made of a number uniform between 0 and 1: orbits of one length could be periodic."""
+    """The step size of one trajectory, made of a number uniform between 0 and 1: orbits of one
+    length could be periodic.
+    """
     low, high = JITTER
     return step_size * (low + (high - low) * uniform)
 
@@ -56,7 +58,8 @@ def move_free(
     step_size: Scalar,
     n_leapfrog: int = 5,
 ) -> tuple[Visible, Scalar]:
-    """One Hamiltonian move of some coordinates that leaves exp(-energy) invariant, and its acceptance.
+    """One Hamiltonian move of some coordinates that leaves exp(-energy) invariant, and its
+    acceptance.
 
     The energy must not depend on coordinates that are not free; these stay where they are.
     """

@@ -1,7 +1,7 @@
 """Independent draws of the exact base, weighted for the model (importance sampling).
 
-They cost one evaluation of F each, and are as good as the base is near to the model: their effective
-sample size and the tail of their weights tell.
+They cost one evaluation of F each, and are as good as the base is near to the model: their
+effective sample size and the tail of their weights tell.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,9 @@ _SMALLEST_TAIL = 5
 
 
 class WeightedDraws(NamedTuple):
-    """Draws (draws, visible) of the base of a path, and their log-weights (draws,) for its model."""
+    """Draws (draws, visible) of the base of a path, and their log-weights (draws,) for its
+    model.
+    """
 
     positions: Positions
     log_weights: PerChain
@@ -42,14 +44,18 @@ class WeightedDraws(NamedTuple):
         return self.log_weights.shape[0]
 
     def ess(self) -> float:
-        """Effective sample size of the weights, between 1 and the number of draws; 0 if one is not finite."""
+        """Effective sample size of the weights, between 1 and the number of draws; 0 if one is not
+        finite.
+        """
         ess = float(_ess(self.log_weights))
         return ess if np.isfinite(ess) else 0.0
 
     def resampled(
         self, key: RandomKey, n: int
     ) -> tuple[Float[Array, "_ visible"], Int[Array, "_"]]:
-        """N draws of the model (n, visible), some of them copies, and which draws of the base they are."""
+        """N draws of the model (n, visible), some of them copies, and which draws of the base they
+        are.
+        """
         return _resampled(key, self.positions, self.log_weights, n)
 
 
@@ -61,7 +67,9 @@ def draw_weighted(key: RandomKey, path: Path, n: int) -> WeightedDraws:
 
 
 def weigh(path: Path, positions: Float[Array | np.ndarray, "_ visible"]) -> Float[np.ndarray, "_"]:
-    """Log-weights of any positions (rows, visible), by one compiled function for all numbers of rows."""
+    """Log-weights of any positions (rows, visible), by one compiled function for all numbers of
+    rows.
+    """
     # By NumPy, which compiles nothing for each number of rows.
     positions, found = np.asarray(positions), []
     for start in range(0, len(positions), CHUNK):
@@ -74,16 +82,19 @@ def weigh(path: Path, positions: Float[Array | np.ndarray, "_ visible"]) -> Floa
 def population_from_base(
     key: RandomKey, path: Path, kernel: AbstractKernel, draws: WeightedDraws, n_chains: int
 ) -> Population:
-    """Chains of equal weight at resampled draws of the base; their ancestors are the numbers of the draws."""
+    """Chains of equal weight at resampled draws of the base; their ancestors are the numbers of the
+    draws.
+    """
     return _population(key, path, kernel, draws, n_chains)
 
 
 def pareto_k(log_weights: PerChain | Float[np.ndarray, "chains"]) -> float:
     """The shape k of a generalized Pareto distribution fitted to the largest weights.
 
-    Weights with k below 1/2 have a finite variance; from 0.7 on, estimates by them are not reliable (Vehtari et al. 2024, "Pareto
-    smoothed importance sampling"). The tail is the 3 sqrt(n) largest of n weights, and the fit that of Zhang and Stephens (2009)
-    with the weak prior of the former. Weights that share one largest value have k = -1; infinite if one is not finite.
+    Weights with k below 1/2 have a finite variance; from 0.7 on, estimates by them are not reliable
+    (Vehtari et al. 2024, "Pareto smoothed importance sampling"). The tail is the 3 sqrt(n) largest
+    of n weights, and the fit that of Zhang and Stephens (2009) with the weak prior of the former.
+    Weights that share one largest value have k = -1; infinite if one is not finite.
     """
     log_weights = np.sort(np.asarray(log_weights, np.float64))
     if not np.all(np.isfinite(log_weights)):
@@ -100,7 +111,8 @@ def pareto_k(log_weights: PerChain | Float[np.ndarray, "chains"]) -> float:
 
 
 def _fit_shape(excesses: Float[np.ndarray, "tail"]) -> float:
-    """Zhang and Stephens (2009): the posterior mean over a grid of theta = -k / sigma, by profile likelihoods.
+    """Zhang and Stephens (2009): the posterior mean over a grid of theta = -k / sigma, by profile
+    likelihoods.
 
     `excesses` over the threshold are sorted upwards.
     """

@@ -22,10 +22,12 @@ def jump(
     state: Any,
     evaluate_state: Callable[[RandomKey, Visible], Any],
 ) -> tuple[Any, Info]:
-    """Propose a draw of the base tilted by b, then accept or stay: the independence sampler of Tierney (1994).
+    """Propose a draw of the base tilted by b, then accept or stay: the independence sampler of
+    Tierney (1994).
 
-    What is left of the ratio is what the hidden units add: with R(x) = F(x) - U(x) + b·x, the proposal x' is accepted with
-    probability min(1, exp(R(x) - R(x'))). `evaluate_state` makes the state at a position.
+    What is left of the ratio is what the hidden units add: with R(x) = F(x) - U(x) + b·x, the
+    proposal x' is accepted with probability min(1, exp(R(x) - R(x'))). `evaluate_state` makes the
+    state at a position.
     """
     noise, uniform = draw_noise(key, model.n_visible + 1, 1, state.position.dtype)
     position = model.base.conditional(model.visible_bias).from_noise(noise)
@@ -44,8 +46,9 @@ def _of_hidden_units(model: Harmonium, state: Any) -> Scalar:
 class Independence(AbstractKernel):
     """Jumps alone: every step proposes an independent draw of the tilted base. Nothing to tune.
 
-    With W = 0 every draw is accepted. The further a model is from its base, the fewer are: `Alternate` puts them
-    between the moves of another kernel. (Tierney 1994, "Markov chains for exploring posterior distributions", section 2.3.3.)
+    With W = 0 every draw is accepted. The further a model is from its base, the fewer are:
+    `Alternate` puts them between the moves of another kernel. (Tierney 1994, "Markov chains for
+    exploring posterior distributions", section 2.3.3.)
     """
 
     step_size: Scalar
@@ -87,11 +90,13 @@ class AlternateInfo(NamedTuple):
 
 
 class Alternate(AbstractKernel):
-    """`n_moves` moves by `kernel`, then one jump (`Independence`): local moves and travel between modes.
+    """`n_moves` moves by `kernel`, then one jump (`Independence`): local moves and travel between
+    modes.
 
-    The state, the step size and the target acceptance are those of `kernel`; the acceptance told is the mean over its moves,
-    `jump_acceptance` that of the jump. It leaves p(x) invariant where `kernel` does. Raises `InvalidInputError` for a
-    kernel that moves several replicas, which a jump of one would tear apart: such a kernel may move by this one instead.
+    The state, the step size and the target acceptance are those of `kernel`; the acceptance told is
+    the mean over its moves, `jump_acceptance` that of the jump. It leaves p(x) invariant where
+    `kernel` does. Raises `InvalidInputError` for a kernel that moves several replicas, which a jump
+    of one would tear apart: such a kernel may move by this one instead.
     """
 
     kernel: AbstractKernel
@@ -148,7 +153,9 @@ class Alternate(AbstractKernel):
 
 
 def alternating(kernel: AbstractKernel, n_moves: int) -> AbstractKernel:
-    """The kernel with a jump after every `n_moves` moves; as it is where it moves several replicas."""
+    """The kernel with a jump after every `n_moves` moves; as it is where it moves several
+    replicas.
+    """
     if jnp.ndim(kernel.step_size) > 0:
         return kernel
     return Alternate(kernel.kernel if isinstance(kernel, Alternate) else kernel, n_moves)

@@ -1,4 +1,6 @@
-"""The contract of every MCMC kernel. State is what the next step needs, Info what a diagnostician needs."""
+"""The contract of every MCMC kernel. State is what the next step needs, Info what a diagnostician
+needs.
+"""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple, Protocol
@@ -44,9 +46,10 @@ class AbstractKernel(eqx.Module):
 
     `init` prepares a state at a position for a model; `step` moves it and tells about the move in
     an object that has at least the fields of `Info`. A kernel with a `target_acceptance` has its
-    `step_size` adapted to it by the chain runner; others keep theirs. A kernel that `is_exact` leaves
-    p(x) invariant; draws and estimates of any other are not to be trusted. Step size and acceptance have one
-    shape: a scalar, or one entry per level of a kernel that moves several replicas.
+    `step_size` adapted to it by the chain runner; others keep theirs. A kernel that `is_exact`
+    leaves p(x) invariant; draws and estimates of any other are not to be trusted. Step size and
+    acceptance have one shape: a scalar, or one entry per level of a kernel that moves several
+    replicas.
     """
 
     step_size: eqx.AbstractVar[StepSize]
@@ -59,7 +62,9 @@ class AbstractKernel(eqx.Module):
 
     @abstractmethod
     def retarget(self, key: RandomKey, model: Harmonium, state: Any) -> Any:
-        """The same chain for another model: positions stay, what is remembered of them is computed anew."""
+        """The same chain for another model: positions stay, what is remembered of them is computed
+        anew.
+        """
 
     @abstractmethod
     def step(self, key: RandomKey, model: Harmonium, state: Any) -> tuple[Any, Any]:
@@ -81,7 +86,7 @@ def evaluate_state(model: Harmonium, position: Visible) -> PositionState:
 def refresh_free_energy(model: Harmonium, state: Any) -> Any:
     """The same state after the last of several steps.
 
-    Of a kernel that moves without F it is evaluated here once more: nothing then reads the F of earlier steps, and
-    compiled code leaves them out.
+    Of a kernel that moves without F it is evaluated here once more: nothing then reads the F of
+    earlier steps, and compiled code leaves them out.
     """
     return evaluate_state(model, state.position) if isinstance(state, PositionState) else state

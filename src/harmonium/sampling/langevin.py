@@ -76,7 +76,8 @@ def adjusted_step(
 
 
 class Langevin(AbstractKernel):
-    """Unadjusted Langevin: x' = x - eps ∇F(x) + sqrt(2 eps) noise. BIASED, by an amount of order eps.
+    """Unadjusted Langevin: x' = x - eps ∇F(x) + sqrt(2 eps) noise. BIASED, by an amount of order
+    eps.
 
     Its stationary distribution is not p(x), and log-densities must not be quoted from it; it is
     here for comparisons and as a cheap mover. Use `MALA` otherwise. (Roberts and Tweedie 1996.)
@@ -108,7 +109,8 @@ class Langevin(AbstractKernel):
 
 
 class MALA(AbstractKernel):
-    """Metropolis-adjusted Langevin: the Langevin proposal with an accept test; leaves p(x) invariant.
+    """Metropolis-adjusted Langevin: the Langevin proposal with an accept test; leaves p(x)
+    invariant.
 
     Optimal acceptance 0.574 as the dimension grows (Roberts and Rosenthal 1998).
     """

@@ -1,7 +1,7 @@
 """Random numbers of a move, drawn by one call of the generator.
 
-Every further call, and every split of a key, is some 16 kernels more to compile on a CPU, and some more to launch at
-every step.
+Every further call, and every split of a key, is some 16 kernels more to compile on a CPU, and some
+more to launch at every step.
 """
 
 import jax

@@ -28,9 +28,10 @@ class Population(eqx.Module):
     """Chains with log-weights and a running log Z.
 
     `states` are the kernel's states for the model the population stands for; `log_weights` are
-    relative to `log_partition`, so that log Z is estimated by log_partition + log mean exp(log_weights);
-    `ancestors` number, for each chain, the chain it descends from. `acceptance` and `correlation` tell of the
-    last moves: how often they were accepted, and how F after them correlates with F before.
+    relative to `log_partition`, so that log Z is estimated by log_partition + log mean
+    exp(log_weights); `ancestors` number, for each chain, the chain it descends from. `acceptance`
+    and `correlation` tell of the last moves: how often they were accepted, and how F after them
+    correlates with F before.
     """
 
     kernel: AbstractKernel
@@ -79,7 +80,9 @@ def start_population(
 def importance_start(
     key: RandomKey, path: Path, kernel: AbstractKernel, n_chains: int
 ) -> Population:
-    """A population of exact draws from the base of a path, weighted for its model: A = F_base(x) - F(x)."""
+    """A population of exact draws from the base of a path, weighted for its model: A = F_base(x) -
+    F(x).
+    """
     key_sample, key_init = jax.random.split(key)
     base = path.base
     positions = sample_base(key_sample, base, n_chains)
@@ -146,7 +149,9 @@ def needs_resampling(population: Population, below: float = RESAMPLE_BELOW) -> B
 def systematic_indices(
     key: RandomKey, log_weights: PerChain, n: int | None = None
 ) -> Int[Array, "_"]:
-    """Indices (n,) of surviving chains: one uniform offset, n evenly spaced points (Kitagawa 1996); as many as there are."""
+    """Indices (n,) of surviving chains: one uniform offset, n evenly spaced points (Kitagawa 1996);
+    as many as there are.
+    """
     n = log_weights.shape[0] if n is None else n
     cumulative = jnp.cumsum(jax.nn.softmax(log_weights))
     offset = jax.random.uniform(key, dtype=cumulative.dtype)
@@ -200,8 +205,8 @@ def follow_all(
 ) -> Population:
     """`smc_step` for populations side by side, stacked on the first axis.
 
-    Resampling moves chains between all places, on several devices from one to another: where no population
-    needs it, it is left out, which `vmap` of a condition would not do.
+    Resampling moves chains between all places, on several devices from one to another: where no
+    population needs it, it is left out, which `vmap` of a condition would not do.
     """
     keys_weight, keys_resample, keys_move = jax.random.split(
         key, (3, populations.log_weights.shape[0])
@@ -229,7 +234,9 @@ def anneal_population(
     n_temperatures: int = 200,
     n_steps: int = 2,
 ) -> Population:
-    """A population brought from the exact base to the model along a path; the base itself if W = 0."""
+    """A population brought from the exact base to the model along a path; the base itself if W =
+    0.
+    """
     key_start, key_anneal = jax.random.split(key)
     exact = not bool(jnp.any(path.model.weights != 0))
     # A model with W = 0 is its own base: nothing is left to anneal.

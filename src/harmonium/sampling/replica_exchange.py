@@ -1,8 +1,9 @@
 """Replica exchange along the path from the base to the model: any kernel at every level, and swaps.
 
 The base is drawn exactly, so a replica that comes from there brings an independent draw; how many
-arrive at the model is counted. Swaps alternate between even and odd pairs (Okabe et al. 2001), which makes
-the travel of replicas non-reversible and fast (Syed et al. 2022, "Non-reversible parallel tempering").
+arrive at the model is counted. Swaps alternate between even and odd pairs (Okabe et al. 2001),
+which makes the travel of replicas non-reversible and fast (Syed et al. 2022, "Non-reversible
+parallel tempering").
 """
 
 from typing import Any, NamedTuple
@@ -52,7 +53,8 @@ class ExchangeInfo(NamedTuple):
 
 
 class ReplicaExchange(AbstractKernel):
-    """Replicas at rising inverse temperatures that move by `kernel` and swap places; leaves p(x) invariant.
+    """Replicas at rising inverse temperatures that move by `kernel` and swap places; leaves p(x)
+    invariant.
 
     The target sees jumps between modes that the kernel alone cannot make. `inverse_temperatures`
     (levels,) rise from 0 to 1; step sizes are one per level; `center` is that of the path. As it is
@@ -186,7 +188,9 @@ class ReplicaExchange(AbstractKernel):
     def _evaluate(
         self, key: RandomKey, model: Harmonium, positions: Float[Array, "levels visible"]
     ) -> Any:
-        """States of the inner kernel at one position per level, each under its own tempered model."""
+        """States of the inner kernel at one position per level, each under its own tempered
+        model.
+        """
         path = Path(model, self.center)
 
         def evaluate_one(key: RandomKey, inverse_temperature: Scalar, position: Visible) -> Any:

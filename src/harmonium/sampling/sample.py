@@ -45,14 +45,17 @@ Way = Literal["exact", "importance", "annealing"]
 
 @dataclass(frozen=True)
 class SampleDiagnostics:
-    """How a sample came about: the way, acceptance of the final moves, step size, weights, distinct ancestors.
+    """How a sample came about: the way, acceptance of the final moves, step size, weights, distinct
+    ancestors.
 
-    `way` is "exact" for independent draws of a base, "importance" where chains start at draws of the base that were resampled by their weights for the model, and
-    "annealing" where they followed a path from it; `n_proposals` is how many draws of the base were weighted (the chains themselves, if annealed) and `ess` how many of
-    them were effective. `jump_acceptance` is that of jumps by draws of the base between the final moves, None without jumps.
-    `verdict` says in words whether the draws may be trusted, `trusted` says it to programs.
-    `round_trips` is the mean number per chain of arrivals from the base during the final moves; None for kernels
-    other than `ReplicaExchange`, whose acceptance and step size are those of the model's own level.
+    `way` is "exact" for independent draws of a base, "importance" where chains start at draws of
+    the base that were resampled by their weights for the model, and "annealing" where they followed
+    a path from it; `n_proposals` is how many draws of the base were weighted (the chains
+    themselves, if annealed) and `ess` how many of them were effective. `jump_acceptance` is that of
+    jumps by draws of the base between the final moves, None without jumps. `verdict` says in words
+    whether the draws may be trusted, `trusted` says it to programs. `round_trips` is the mean
+    number per chain of arrivals from the base during the final moves; None for kernels other than
+    `ReplicaExchange`, whose acceptance and step size are those of the model's own level.
     """
 
     kernel: str
@@ -114,13 +117,16 @@ def sample(
 ) -> SampleResult:
     """Draw n rows x from p(x), approximately: chains from the exact base, then moved.
 
-    With W = 0 they are exact and independent draws of the base. Without a kernel, draws of the base are weighted for the model and resampled, and chains from there make at most 12 steps with frozen
-    step size: exact block Gibbs for affine feature maps, HMC and jumps by draws of the base otherwise. Where too few of the
-    weights are effective, and for a kernel that is given, chains follow beta from 0 to 1 along a path from the base that is
-    centered between the modes (`find_modes`), with weights and resampling over half of `n_steps`, and move with frozen step size for the other half; the
-    step size is adapted on the way. Of a
-    `ReplicaExchange` without a center the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256) chains run,
-    because few chains weigh modes badly; n of them are returned. Raises `InvalidInputError` for n < 1.
+    With W = 0 they are exact and independent draws of the base. Without a kernel, draws of the base
+    are weighted for the model and resampled, and chains from there make at most 12 steps with
+    frozen step size: exact block Gibbs for affine feature maps, HMC and jumps by draws of the base
+    otherwise. Where too few of the weights are effective, and for a kernel that is given, chains
+    follow beta from 0 to 1 along a path from the base that is centered between the modes
+    (`find_modes`), with weights and resampling over half of `n_steps`, and move with frozen step
+    size for the other half; the step size is adapted on the way. Of a `ReplicaExchange` without a
+    center the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256)
+    chains run, because few chains weigh modes badly; n of them are returned. Raises
+    `InvalidInputError` for n < 1.
     """
     if n < 1 or n_steps < 1:
         raise InvalidInputError(
@@ -184,7 +190,9 @@ def _exactly(key: RandomKey, model: Harmonium, n: int) -> SampleResult:
 def _prepared(
     key: RandomKey, model: Harmonium, kernel: AbstractKernel | None
 ) -> tuple[Path, AbstractKernel]:
-    """The path from the base, and the kernel with a step size; a search is left out where neither needs it."""
+    """The path from the base, and the kernel with a step size; a search is left out where neither
+    needs it.
+    """
     mover = default_kernel(model) if kernel is None else kernel
     if model.base.has_modes and mover.target_acceptance is None:
         return Path(model), mover
@@ -262,7 +270,9 @@ def _concerns(
 
 
 def _tuned(key: RandomKey, model: Harmonium, kernel: ReplicaExchange) -> ReplicaExchange:
-    """The kernel itself if it has been tuned, which gave it a center; or else a tuned one of its kind."""
+    """The kernel itself if it has been tuned, which gave it a center; or else a tuned one of its
+    kind.
+    """
     if kernel.center is not None:
         return kernel
     return tune_replica_exchange(key, model, kernel.kernel, n_moves=kernel.n_moves)
@@ -295,6 +305,8 @@ def _settle(
 
 
 def _travel(states: Any, info: Any) -> tuple[Any, Any]:
-    """Arrivals from the base, of kernels with replicas, and acceptance of jumps, of those that jump."""
+    """Arrivals from the base, of kernels with replicas, and acceptance of jumps, of those that
+    jump.
+    """
     arrivals = getattr(info, "round_trip", jnp.zeros(()))
     return arrivals, jnp.mean(jump_acceptance(info))

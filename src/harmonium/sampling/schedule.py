@@ -1,7 +1,9 @@
-"""Where along the path from the base to the model inverse temperatures are needed, and how far to step there.
+"""Where along the path from the base to the model inverse temperatures are needed, and how far to
+step there.
 
-A pilot population is annealed twice: first over a fixed grid, then over a grid of equal thermodynamic
-length (Gelman and Meng 1998; Syed et al. 2022 call its sum the communication barrier).
+A pilot population is annealed twice: first over a fixed grid, then over a grid of equal
+thermodynamic length (Gelman and Meng 1998; Syed et al. 2022 call its sum the communication
+barrier).
 """
 
 from dataclasses import dataclass
@@ -52,7 +54,9 @@ class PathProfile:
         return float(self.lengths[-1])
 
     def schedule(self, n_levels: int) -> Schedule:
-        """A schedule of `n_levels` levels (base and model included) at equal thermodynamic length."""
+        """A schedule of `n_levels` levels (base and model included) at equal thermodynamic
+        length.
+        """
         grid = self.inverse_temperatures
         share = self.lengths / max(self.length, 1e-12)
         cumulative = (1 - UNIFORM_SHARE) * share + UNIFORM_SHARE * grid

@@ -22,7 +22,9 @@ SEARCH_ADAPTATION_RATE = 0.1
 
 
 class Found(NamedTuple):
-    """Where chains from dispersed starts ended (chains, visible), and their kernel, tuned on the way."""
+    """Where chains from dispersed starts ended (chains, visible), and their kernel, tuned on the
+    way.
+    """
 
     positions: Positions
     kernel: AbstractKernel
@@ -50,7 +52,8 @@ def find_modes(key: RandomKey, model: Harmonium, kernel: AbstractKernel) -> Foun
 
 
 def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positions:
-    """Starting points (chains, visible) at the modes that randomly switched hidden units would make.
+    """Starting points (chains, visible) at the modes that randomly switched hidden units would
+    make.
 
     x0 is drawn from the base, h uniformly from all hidden states; with f linearized at x0 the
     conditional of theory, section 3, is the base tilted by b - Jᵀ Wᵀ h. For an affine f that is
@@ -74,9 +77,11 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
 
 @eqx.filter_jit
 def pick_evenly(key: RandomKey, starts: tuple[Rows, ...], n: int) -> tuple[Rows, ...]:
-    """N of the positions (rows, visible) of every start, at even distances from a random one on; some twice if there are fewer.
+    """N of the positions (rows, visible) of every start, at even distances from a random one on;
+    some twice if there are fewer.
 
-    Neighbors may be copies of each other, as resampling leaves them: even distances keep these apart.
+    Neighbors may be copies of each other, as resampling leaves them: even distances keep these
+    apart.
     """
     sizes = jnp.asarray([len(positions) for positions in starts])
     firsts = jax.random.randint(key, sizes.shape, 0, sizes)

@@ -1,4 +1,6 @@
-"""Replica exchange made ready for a model: center, spacing and step sizes found by chains of their own."""
+"""Replica exchange made ready for a model: center, spacing and step sizes found by chains of their
+own.
+"""
 
 import equinox as eqx
 import jax
@@ -28,9 +30,10 @@ def tune_replica_exchange(
 ) -> ReplicaExchange:
     """Replica exchange for a model, with as many levels as its path needs.
 
-    `kernel` moves the replicas, `n_moves` times between swaps (default: block Gibbs for affine f, HMC otherwise). Modes are looked for
-    by chains from dispersed starts; their mean is the center of the path, if the base takes one; a pilot spaces the levels; after a trial
-    run they are moved once, towards equal rejection of swaps everywhere (Syed et al. 2022).
+    `kernel` moves the replicas, `n_moves` times between swaps (default: block Gibbs for affine f,
+    HMC otherwise). Modes are looked for by chains from dispersed starts; their mean is the center
+    of the path, if the base takes one; a pilot spaces the levels; after a trial run they are moved
+    once, towards equal rejection of swaps everywhere (Syed et al. 2022).
     """
     key_find, key_profile, key_init, key_run = jax.random.split(key, 4)
     kernel = default_kernel(model) if kernel is None else kernel
@@ -45,7 +48,8 @@ def tune_replica_exchange(
 def centered_path(model: Harmonium, rows: Positions) -> Path:
     """The path centered at these rows (rows, visible).
 
-    It has no center if their features are not finite, and where the base has modes, which a center would tilt.
+    It has no center if their features are not finite, and where the base has modes, which a center
+    would tilt.
     """
     if model.base.has_modes:
         return Path(model)
@@ -69,7 +73,8 @@ def spaced_exchange(
 
 
 def respaced(exchange: ReplicaExchange, info: ExchangeInfo) -> Schedule:
-    """Levels moved so that swaps are rejected equally often between all neighbors (Syed et al. 2022).
+    """Levels moved so that swaps are rejected equally often between all neighbors (Syed et al.
+    2022).
 
     `info` is that of a run, with leading axes of steps and chains.
     """

@@ -104,6 +104,10 @@ class Coordinates:
         cells = np.clip(self.marginals.restore(points), self.lowest, self.highest)
         return self.columns.complete(cells)
 
+    def whitened(self, points: Points, shape: str) -> "Coordinates":
+        """With a whitening of other points u of the rows."""
+        return replace(self, whitening=Whitening.fit(points, shape))
+
     def refined(self, base: AbstractBase, values: Values) -> "Coordinates":
         """With cells taken for points that are small for this base, judged by rows of the table."""
         whole = self.marginals.bounds(values)

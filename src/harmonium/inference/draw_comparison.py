@@ -38,15 +38,17 @@ def compare_draws(
     if len(values) > MOST_ROWS:
         values = values[rng.choice(len(values), MOST_ROWS, replace=False)]
     coordinates = density.coordinates
-    points = coordinates.draw_points(values, rng)
     drawn, ess = density.boxes.draw_rows(N_DRAWS, seed=seed)
+    # A place within a cell is nobody's business: cells are compared, each by its center.
+    centers = coordinates.marginals.centers
+    points, own = centers(values), centers(coordinates.restore(drawn))
     names = coordinates.columns.modeled_names
     worth = min(ess, N_DRAWS)
     return DrawComparison(
         n_draws=N_DRAWS,
         ess=ess,
-        marginals=_compare_marginals(points, drawn, worth, names),
-        correlations=_compare_correlations(points, drawn, worth, names),
+        marginals=_compare_marginals(points, own, worth, names),
+        correlations=_compare_correlations(points, own, worth, names),
         combinations=_compare_combinations(density, values, drawn, worth),
     )
 

@@ -17,29 +17,24 @@ from harmonium.data import (
     Pools,
     Table,
 )
-from harmonium.inference.body_family import choose_family, point_log_weights
+from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.density import Density, untrained
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
 from harmonium.inference.own_parts import NAMED, OwnParts
+from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.training_rows import (
-    as_model_rows,
-    copied,
-    count_copies,
-    filled,
-    more_rows,
-)
+from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.verdict import UNJUDGED
 from harmonium.learning import FitResult
 from harmonium.learning.base_choice import BaseChoice, choose_base, fit_base
 from harmonium.learning.fit import conclude, train
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
-from harmonium.learning.rows import AbstractRows
+from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
 from harmonium.model import AbstractBase, Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics
@@ -50,6 +45,8 @@ _log = logging.getLogger(__name__)
 VALIDATION_COPIES = 4
 # Points that a mixture is fitted to, at most.
 MOST_BASE_POINTS = 20_000
+# How often a base is fitted to points of cells that are drawn under the base before it.
+ROUNDS = 3
 # Share of a time budget for the search of a base.
 BASE_SHARE = 0.1
 
@@ -118,27 +115,27 @@ def fit_density(
     if body == "auto":
         body = choose_family(columns, kept, shape=settings.whitening, rng=rng)
     coordinates = Coordinates.fit(columns, kept, body=body, shape=settings.whitening, rng=rng)
-    n_copies = count_copies(coordinates, kept)
     _log.info("choosing the base")
-    choice, base = _fit_base(coordinates, kept, n_copies, settings, rng)
-    coordinates = coordinates.refined(base, kept)
+    choice, base, placement = _fit_base(coordinates, kept, settings, rng)
+    coordinates = placement.coordinates
     model = eqx.filter_jit(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, trains=settings.trains)
     history: tuple[Record, ...] = ()
     diagnostics, kept_update = None, 0
     if settings.trains:
-        points = coordinates.draw_points(copied(kept, n_copies), rng)
-        rows = as_model_rows(keys.training_cells, coordinates, points, rng)
-        unseen = _validation(coordinates, held_out, keys, rng)
+        n_copies = count_copies(coordinates, kept)
+        rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
+        n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
+        unseen, unseen_weight = _as_rows(keys.validation_cells, placement, held_out, n_unseen, rng)
         supply = None
         if source is not None:
             dealt = source.deal(
                 table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
             )
-            supply = partial(_pool, dealt, coordinates, rows, n_copies, settings.seed)
+            supply = partial(_pool, dealt, placement, rows, n_copies, settings.seed)
         shifts = {
-            "train_log_likelihood": float(point_log_weights(coordinates, kept).mean()),
-            "validation_log_likelihood": float(point_log_weights(coordinates, held_out).mean()),
+            "train_log_likelihood": train_weight,
+            "validation_log_likelihood": unseen_weight,
         }
         result = _train(
             density.model,
@@ -179,28 +176,52 @@ def fit_density(
 def _fit_base(
     coordinates: Coordinates,
     values: np.ndarray,
-    n_copies: int,
     settings: DensitySettings,
     rng: np.random.Generator,
-) -> tuple[BaseChoice, AbstractBase]:
-    """The base for rows of a table (rows, columns), and what else was tried."""
+) -> tuple[BaseChoice, AbstractBase, Placement]:
+    """The base for rows of a table (rows, columns), what else was tried, and where it has the cells.
 
-    def units(values: np.ndarray) -> np.ndarray:
-        points = filled(coordinates, coordinates.draw_points(values, rng), rng)
-        return coordinates.whitening.forward(points)
+    Where cells are not points, the base is fitted again to points that are drawn given the others
+    under the base before it.
+    """
+    values = values[rng.permutation(len(values))[:MOST_BASE_POINTS]]
+    points = Placement(coordinates).draw(values, 1, rng)
+    choice = _choose_base(coordinates, points, settings, rng)
+    base = fit_base(coordinates.whitening.forward(points), choice.settings, rng)
+    coordinates = coordinates.refined(base, values)
+    placement = Placement(coordinates)
+    if not placement.is_free(values):
+        return choice, base, placement
+    n_copies = min(MOST_BASE_POINTS // len(values), count_copies(coordinates, values))
+    for number in range(ROUNDS):
+        is_last = number + 1 == ROUNDS
+        placement = Placement.of_base(coordinates, base)
+        points = placement.draw(values, n_copies if is_last else 1, rng)
+        coordinates = coordinates.whitened(points, settings.whitening)
+        if is_last:
+            choice = _choose_base(coordinates, points[: len(values)], settings, rng)
+        base = fit_base(coordinates.whitening.forward(points), choice.settings, rng)
+        coordinates = coordinates.refined(base, values)
+    return choice, base, Placement.of_base(coordinates, base)
 
-    rows = units(values)
+
+def _choose_base(
+    coordinates: Coordinates,
+    points: np.ndarray,
+    settings: DensitySettings,
+    rng: np.random.Generator,
+) -> BaseChoice:
+    """What base points u (rows, modeled) would have, and what else was tried."""
     if settings.base == "gaussian":
-        choice = BaseChoice(None, ())
-    else:
-        budget = settings.time_budget
-        seconds = None if budget is None else BASE_SHARE * budget
-        choice = choose_base(rows, rng, shrinkage=coordinates.whitening.shrinkage, seconds=seconds)
-        if settings.base == "mixture":
-            choice = replace(choice, settings=choice.best)
-    n_copies = max(1, min(n_copies, MOST_BASE_POINTS // len(values)))
-    more = [units(values) for _ in range(n_copies - 1)]
-    return choice, fit_base(np.concatenate([rows, *more]), choice.settings, rng)
+        return BaseChoice(None, ())
+    budget = settings.time_budget
+    choice = choose_base(
+        coordinates.whitening.forward(points),
+        rng,
+        shrinkage=coordinates.whitening.shrinkage,
+        seconds=None if budget is None else BASE_SHARE * budget,
+    )
+    return replace(choice, settings=choice.best) if settings.base == "mixture" else choice
 
 
 def _of_base(
@@ -222,25 +243,35 @@ def _of_base(
     return density if trains else untrained(density)
 
 
-def _validation(
-    coordinates: Coordinates, held_out: np.ndarray, keys: Keys, rng: np.random.Generator
-) -> AbstractRows:
-    n_copies = VALIDATION_COPIES if count_copies(coordinates, held_out) > 1 else 1
-    points = coordinates.draw_points(copied(held_out, n_copies), rng)
-    return as_model_rows(keys.validation_cells, coordinates, points, rng)
+def _as_rows(
+    key: RandomKey,
+    placement: Placement,
+    values: np.ndarray,
+    n_copies: int,
+    rng: np.random.Generator,
+) -> tuple[AbstractRows, float]:
+    """Rows of the table as rows of the model, and what turns log-densities of these into theirs."""
+    points = placement.draw(values, n_copies, rng)
+    missing = placement.missing(values, n_copies)
+    are_whole = not missing.any()
+    rows = as_model_rows(key, placement.coordinates, points, missing, are_whole=are_whole)
+    return rows, placement.log_weight(values, points)
 
 
 def _pool(
-    dealt: Pools,
-    coordinates: Coordinates,
-    like: AbstractRows,
-    n_copies: int,
-    seed: int,
-    number: int,
+    dealt: Pools, placement: Placement, like: AbstractRows, n_copies: int, seed: int, number: int
 ) -> AbstractRows:
-    """The rows to train on in place of the first ones, for the `number`-th time."""
+    """The rows to train on in place of the first ones, for the `number`-th time.
+
+    Where those have no missing cells, rows with some give way to others.
+    """
+    rng = np.random.default_rng([seed, number])
     values = dealt.values(number - 1)
-    return more_rows(coordinates, values, like=like, n_copies=n_copies, seed=[seed, number])
+    are_whole = isinstance(like, CompleteRows)
+    values = complete_rows(placement.coordinates, values, rng) if are_whole else values
+    points, missing = placement.draw(values, n_copies, rng), placement.missing(values, n_copies)
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    return as_model_rows(key, placement.coordinates, points, missing, are_whole=are_whole)
 
 
 def _train(

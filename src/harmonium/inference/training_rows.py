@@ -1,8 +1,8 @@
 """From the cells of a table to the rows that a model is trained on."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from harmonium.data.gaussian import draw_missing
 from harmonium.errors import InvalidInputError, describe
@@ -39,47 +39,30 @@ def as_model_rows(
     key: RandomKey,
     coordinates: Coordinates,
     points: Points,
-    rng: np.random.Generator,
+    missing: Bool[np.ndarray, "rows modeled"],
     *,
-    incomplete: bool | None = None,
+    are_whole: bool,
 ) -> AbstractRows:
-    """Points u as rows of the model; missing cells start as draws of the Gaussian of the
-    coordinates.
+    """Points u, without gaps, as rows of the model; those of `missing` cells are where they start.
 
-    `incomplete` says whether cells are missing, where these points may not show it.
+    Rows that `are_whole` miss none.
     """
     whitening = coordinates.whitening
-    missing = np.isnan(points)
-    if not (missing.any() if incomplete is None else incomplete):
+    if are_whole:
         return CompleteRows(jnp.asarray(bounded(whitening.forward(points)), float))
-    standard = filled(coordinates, points, rng) - whitening.center
     return IncompleteRows(
-        standard=jnp.asarray(bounded(standard), float),
+        standard=jnp.asarray(bounded(points - whitening.center), float),
         missing=jnp.asarray(missing),
         matrix=jnp.asarray(whitening.matrix.T, float),
         key=key,
     )
 
 
-def more_rows(
-    coordinates: Coordinates, values: Values, *, like: AbstractRows, n_copies: int, seed: list[int]
-) -> AbstractRows:
-    """Further rows to train on (rows, columns), as rows of the model of the same kind and number as
-    `like`.
+def complete_rows(coordinates: Coordinates, values: Values, rng: np.random.Generator) -> Values:
+    """As many rows without missing cells: some of them repeated.
 
-    Where those have no missing cells, rows with some, or with unseen categories, give way to
-    others.
+    Raises `InvalidInputError` where all of them miss some.
     """
-    rng = np.random.default_rng(seed)
-    incomplete = isinstance(like, IncompleteRows)
-    values = values if incomplete else _complete_rows(coordinates, values, rng)
-    points = coordinates.draw_points(copied(values, n_copies), rng)
-    key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
-    return as_model_rows(key, coordinates, points, rng, incomplete=incomplete)
-
-
-def _complete_rows(coordinates: Coordinates, values: Values, rng: np.random.Generator) -> Values:
-    """As many rows without missing cells: some of them repeated."""
     whole = np.flatnonzero(~coordinates.is_incomplete(values))
     if not len(whole):
         raise InvalidInputError(

@@ -71,14 +71,14 @@ def choose_base(
     rows: Rows,
     rng: np.random.Generator,
     *,
-    shrinkage: float = 0.0,
+    shrinkage: float = 1.0,
     largest: int = SIZES[-1],
     seconds: float | None = None,
 ) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
     `rows` are in model units, NaN where a cell is missing; `shrinkage` is the weight that the
-    identity got in the correlations by which they were whitened. Sizes grow while held-out rows
+    identity got in the correlations by which they were whitened, 1 if not by their own. Sizes grow while held-out rows
     gain, and while they have rows and time enough; each is tried with covariances that are more or
     less tied. The mixture has to beat the Gaussian by two standard errors of the paired
     differences. A table too small to hold rows out gets the Gaussian. After so many `seconds`, if

@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
+from harmonium.data import Whitening
 from harmonium.errors import InvalidInputError
 from harmonium.learning import base_choice
 from harmonium.learning.base_choice import choose_base, fit_base
@@ -518,3 +519,18 @@ def test_work_and_seconds_bound_the_sizes(monkeypatch):
     choice = choose_base(rows, np.random.default_rng(0))
     assert any("of 4" in name for name in names_of(choice))
     assert not any("of 8" in name for name in names_of(choice))
+
+
+def test_the_gaussian_is_scored_by_the_moments_of_the_other_rows():
+    """Rows whitened by their own moments, against a Gaussian fitted anew without each; float64."""
+    rng = np.random.default_rng(33)
+    rows = rng.normal(size=(60, 8)) @ rng.normal(size=(8, 8))
+    whitening = Whitening.fit(rows, "full", floor=1e-9, shrink=0.0)
+    units = whitening.forward(rows)
+    found = base_choice._left_out_log_density(units, len(rows), 0.0) + whitening.log_det
+    others = [np.delete(rows, i, axis=0) for i in range(len(rows))]
+    expected = [
+        multivariate_normal(kept.mean(axis=0), np.cov(kept.T, bias=True)).logpdf(row)
+        for kept, row in zip(others, rows, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

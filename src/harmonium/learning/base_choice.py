@@ -71,18 +71,19 @@ def choose_base(
     rows: Rows,
     rng: np.random.Generator,
     *,
-    shrinkage: float = 1.0,
+    shrinkage: float | None = None,
     largest: int = SIZES[-1],
     seconds: float | None = None,
 ) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
     `rows` are in model units, NaN where a cell is missing; `shrinkage` is the weight that the
-    identity got in the correlations by which they were whitened, 1 if not by their own. Sizes grow while held-out rows
-    gain, and while they have rows and time enough; each is tried with covariances that are more or
-    less tied. The mixture has to beat the Gaussian by two standard errors of the paired
-    differences. A table too small to hold rows out gets the Gaussian. After so many `seconds`, if
-    given, nothing further is fitted: the choice then depends on the machine.
+    identity got in the correlations by which they were whitened, None if these are not their own.
+    Sizes grow while held-out rows gain, and while they have rows and time enough; each is tried
+    with covariances that are more or less tied. The mixture has to beat the Gaussian by two
+    standard errors of the paired differences. A table too small to hold rows out gets the Gaussian.
+    After so many `seconds`, if given, nothing further is fitted: the choice then depends on the
+    machine.
     """
     deadline = np.inf if seconds is None else time.monotonic() + seconds
     search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng, deadline)
@@ -272,7 +273,7 @@ def _work(rows: Rows, n_components: int, n_folds: int) -> float:
     return N_TRIED * n_folds * n_components * (products + 20 * completion_work(rows).sum())
 
 
-def _left_out_log_density(rows: Rows, n_rows: int, shrinkage: float) -> Scores:
+def _left_out_log_density(rows: Rows, n_rows: int, shrinkage: float | None) -> Scores:
     """The log-density of every row under the Gaussian of all `n_rows` rows but itself.
 
     Rows have been whitened by the moments of all, among which each has its own share: with many
@@ -283,9 +284,9 @@ def _left_out_log_density(rows: Rows, n_rows: int, shrinkage: float) -> Scores:
     n_rows = max(n_rows, 3)
     seen = ~np.isnan(rows)
     n_seen = seen.sum(axis=1)
-    grown = n_rows / (n_rows - 1)
-    distance = 2 / grown * np.where(seen, rows, 0.0) ** 2 @ np.ones(rows.shape[1])
-    own = (1 - shrinkage) * n_rows / (n_rows - 1) ** 2
+    grown = 1.0 if shrinkage is None else n_rows / (n_rows - 1)
+    distance = 2 / grown * np.sum(np.where(seen, rows, 0.0) ** 2, axis=1)
+    own = 0.0 if shrinkage is None else (1 - shrinkage) * n_rows / (n_rows - 1) ** 2
     rest = np.maximum(1 - own * distance, LEAST_REST)
     log_det = n_seen * np.log(grown / 2) + np.log(rest)
     return -0.5 * (n_seen * np.log(2 * np.pi) + log_det + grown**2 * distance / rest)

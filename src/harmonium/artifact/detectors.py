@@ -14,7 +14,6 @@ from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
 from harmonium.inference import Detector, DetectorSettings
 from harmonium.inference.completion import Completion
-from harmonium.learning.ensemble import stack_members
 
 _ARRAYS = ("location", "scale", "quantiles", "calibration")
 _COMPLETION_PARTS = ("completion", "completion_marginals", "completion_whitening")

@@ -16,7 +16,6 @@ from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
-from harmonium.inference.detection import training_remarks
 from harmonium.inference.provenance import describe_origin
 
 AUTO_LEVEL = 0.05
@@ -25,9 +24,10 @@ AUTO_LEVEL = 0.05
 class AnomalyDetector(OutlierMixin, BaseEstimator):
     """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
 
-    An ensemble of deep harmoniums, three kinds twice over, is trained by denoising score matching,
-    with different noise and whitening, in one compiled loop; their free energies vote, and so does
-    one gradient. Rows set aside calibrate the p-values.
+    Mixtures of Gaussians of several sizes and kernels at training rows look at every row in two
+    ways, with numbers as they are and by their own distribution: at the whole row, at every column
+    given the others, and at its neighbors. Each view is made a surprise by training rows that it
+    has not seen, and the largest surprise is the score. Rows set aside calibrate the p-values.
 
     Parameters
     ----------
@@ -35,15 +35,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         "auto" flags rows with a p-value of at most 0.05 (those below all calibration rows, where
         fewer than 19 allow no such p-value) and trains on all rows. A share (0, 0.5] says how many
         training rows are abnormal: twice as many, those that an isolation forest separates first,
-        shape nothing (half of the rows at most), that share of every batch is left out of the
-        gradient besides, and that share of the training rows is flagged.
-    score_kind : {"combined", "energy", "gradient", "typicality"}
-        Mean of the free energies and the length of one gradient (default); the free energies alone;
-        the gradient alone; or the distance of the energy from that of a typical training row.
-    n_repeats : int
-        How often the ensemble is repeated with other seeds; more is steadier and slower.
-    n_hidden, width, n_updates, batch_size, learning_rate
-        Hidden units, width of the feature map, updates, rows per update, rate of AdamW.
+        shape nothing (half of the rows at most), and that share of the training rows is flagged.
     calibration_fraction : float
         Share of the rows set aside for p-values; they shape nothing else.
     kinds : dict or None
@@ -60,7 +52,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         What the scores and p-values are good for; a detector with collapsed scores warns when it is
         fitted.
     detector_ : Detector
-        The fitted ensemble.
+        The fitted views.
     provenance_ : dict
         Where the fit comes from: time, versions, seed, digest of the training table, figures,
         verdict.
@@ -72,25 +64,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self,
         contamination: float | str = DetectorSettings.contamination,
         *,
-        score_kind: str = DetectorSettings.score_kind,
-        n_repeats: int = DetectorSettings.n_repeats,
-        n_hidden: int = DetectorSettings.n_hidden,
-        width: int = DetectorSettings.width,
-        n_updates: int = DetectorSettings.n_updates,
-        batch_size: int = DetectorSettings.batch_size,
-        learning_rate: float = DetectorSettings.learning_rate,
         calibration_fraction: float = DetectorSettings.calibration_fraction,
         kinds: dict[str, str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.contamination = contamination
-        self.score_kind = score_kind
-        self.n_repeats = n_repeats
-        self.n_hidden = n_hidden
-        self.width = width
-        self.n_updates = n_updates
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
         self.calibration_fraction = calibration_fraction
         self.kinds = kinds
         self.random_state = random_state
@@ -125,7 +103,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         where normal rows have changed. With `contamination="auto"` decisions follow.
         """
         values = self._values("calibrate", X)
-        self.detector_ = self._fitted().calibrated_on(values, training_remarks(self.settings_))
+        self.detector_ = self._fitted().calibrated_on(values)
         if isinstance(self.settings_.contamination, str):
             self.offset_ = self._auto_offset()
         self._warn_if_untrusted()

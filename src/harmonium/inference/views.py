@@ -1,0 +1,249 @@
+"""Views of rows: in what way a row may be unlike the training rows, and how unlikely that is.
+
+Every view says of a row how abnormal it is, in units of its own. Surprises, -log p with p the share
+of normal rows that are at least as abnormal, make them comparable.
+"""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.special import logsumexp
+
+from harmonium.data import Marginals, Whitening
+from harmonium.inference.batches import map_blocks, map_rows
+from harmonium.model import Mixture
+from harmonium.model.mixture import LOG_2PI
+from harmonium.model.mixture_fit import MixtureSettings, fit_mixture
+from harmonium.typing import Batch
+
+# Components of the mixtures of a space; a mixture needs so many rows per component.
+SIZES = (4, 8, 16, 32)
+LEAST_ROWS_PER_COMPONENT = 4
+# Numbers in the covariances of the largest mixture.
+MOST_NUMBERS = 8_000_000
+# Rows by which every covariance is tied to the pooled one, and what is added to its variances.
+SHRINKAGE = 5.0
+FLOOR = 1e-2
+WIDE_SHARE, WIDE_SPREAD = 0.02, 2.0
+MOST_PASSES, TOLERANCE = 50, 1e-2
+# Of the kernel density: few rows are near any other, so that it says how near the nearest are.
+BANDWIDTH = 0.1
+# Rows at which kernels stand, at most.
+MOST_KERNELS = 5000
+# Standard deviations from the center at which a level stands that no training row has.
+UNSEEN = 5.0
+# Where coordinates end: single precision squares them and adds them up.
+LARGEST_COORDINATE = 1e4
+# Rows that are explained at once: every candidate of every cell meets every component.
+MOST_EXPLAINED = 32
+# Share of the rows beyond which the tail of a view is measured, and places on the way there.
+TAIL, N_QUANTILES = 0.1, 201
+
+Rows = Float[np.ndarray, "rows modeled"]
+Votes = Float[np.ndarray, "rows views"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Coordinates of a table: `marginals` map cells to points, which `whitening` standardizes."""
+
+    marginals: Marginals
+    whitening: Whitening
+
+    @staticmethod
+    def of_points(marginals: Marginals, points: Rows) -> "Scale":
+        """Standardized by points (rows, modeled) of complete rows."""
+        return Scale(marginals, Whitening.fit(points, "diagonal", shrink=0.0))
+
+    def forward(self, values: np.ndarray) -> Rows:
+        """Standardized points of complete table rows, (rows, modeled): of variance 1 in training."""
+        points = self.whitening.forward(self.marginals.centers(values)) * 2**0.5
+        # Whitening makes a gap of a whole row.
+        gaps = np.isnan(points)
+        if gaps.any():
+            points = np.where(gaps, self._with_unseen(values), points)
+        return np.clip(points, -LARGEST_COORDINATE, LARGEST_COORDINATE)
+
+    def _with_unseen(self, values: np.ndarray) -> Rows:
+        """The same, column by column, with levels that training has not seen far out."""
+        points = (self.marginals.centers(values) - self.whitening.center) / self.whitening.spread
+        return np.where(np.isnan(points), UNSEEN, points)
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """What the training rows look like in some coordinates: mixtures, and the rows themselves.
+
+    `mixtures` are of several sizes; kernels stand at `kernels` (kernels, modeled).
+    """
+
+    scale: Scale
+    mixtures: tuple[Mixture, ...]
+    kernels: Float[np.ndarray, "kernels modeled"]
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """How many votes there are of each kind: joint, of columns given the others, of kernels."""
+        return len(self.mixtures), len(self.mixtures), 1
+
+    def votes(self, values: np.ndarray) -> Votes:
+        """How abnormal complete table rows (rows, columns) are by every view, in nats.
+
+        -log q(x) of every mixture, the mean over columns of -log q(x_j given the others) of every
+        mixture, and minus the log-density of the kernels, up to a constant.
+        """
+        rows = self.scale.forward(values)
+        return np.concatenate(
+            [mixture_votes(self.mixtures, rows), kernel_votes(self.kernels, rows)], axis=1
+        )
+
+    def rises(
+        self, values: np.ndarray, candidates: np.ndarray
+    ) -> Float[np.ndarray, "rows modeled candidates"]:
+        """By how much log q(x_j given the others) rises where a candidate stands in place of x_j.
+
+        For complete table rows (rows, columns) and `candidates` (candidates, modeled), cells of the
+        columns; in nats, by the mean density of the mixtures.
+        """
+        columns = self.scale.marginals.columns
+        cells = np.zeros((len(candidates), len(columns.names)))
+        cells[:, columns.modeled_index] = candidates
+        places, rows = self.scale.forward(cells), self.scale.forward(values)
+        return map_blocks(lambda block: self._rises(block, places), rows, longest=MOST_EXPLAINED)
+
+    def _rises(self, rows: Rows, places: Rows) -> np.ndarray:
+        n_places = len(places)
+        tried = np.concatenate(
+            [np.broadcast_to(places.T, (len(rows), *places.T.shape)), rows[:, :, None]], axis=2
+        )
+        found = np.stack([conditional_log_densities(own, rows, tried) for own in self.mixtures])
+        mean = logsumexp(found, axis=0)
+        return mean[:, :, :n_places] - mean[:, :, n_places:]
+
+
+def conditional_log_densities(
+    mixture: Mixture, rows: Rows, places: Float[np.ndarray, "rows modeled places"]
+) -> Float[np.ndarray, "rows modeled places"]:
+    """log q(x_j = place given the other coordinates of the row), for every j and place; nats.
+
+    Of component k with precision P, x_j given the others has variance 1/P_jj and the mean x_j - (P(x - m))_j / P_jj.
+    """
+    log_weights, means, inverses = (
+        np.asarray(part, np.float64)
+        for part in (mixture.log_weights, mixture.means, mixture.inverses)
+    )
+    standard = np.einsum("kij,knj->kni", inverses, rows - means[:, None], optimize=True)
+    pulled = np.einsum("kij,kni->knj", inverses, standard, optimize=True)
+    precision = np.sum(inverses**2, axis=1)[:, None, :]
+    log_det = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
+    joint = (log_weights + log_det)[:, None] - 0.5 * np.sum(standard**2, axis=2)
+    # Without coordinate j: the joint density less that of j given the others.
+    others = joint[:, :, None] - 0.5 * (np.log(precision) - pulled**2 / precision)
+    others -= logsumexp(others, axis=0)
+    centers = rows - pulled / precision
+    apart = places[None] - centers[:, :, :, None]
+    own = (
+        0.5 * (np.log(precision) - LOG_2PI)[:, :, :, None]
+        - 0.5 * precision[:, :, :, None] * apart**2
+    )
+    return logsumexp(others[:, :, :, None] + own, axis=0)
+
+
+def fit_mixtures(
+    rows: Rows, sizes: tuple[int, ...], rng: np.random.Generator
+) -> tuple[Mixture, ...]:
+    """Mixtures of these sizes for standardized rows."""
+    found = []
+    for size in sizes:
+        settings = MixtureSettings(
+            size,
+            floor=FLOOR,
+            shrinkage=SHRINKAGE,
+            wide_share=WIDE_SHARE,
+            wide_spread=WIDE_SPREAD,
+        )
+        fit = fit_mixture(rows, settings, rng, most_passes=MOST_PASSES, tolerance=TOLERANCE)
+        found.append(Mixture.from_moments(fit.weights, fit.means, fit.covariances))
+    return tuple(found)
+
+
+def sizes_for(n_rows: int, n_columns: int) -> tuple[int, ...]:
+    """The sizes of mixtures that so many rows and columns bear; one Gaussian if they bear none."""
+    most = min(n_rows // LEAST_ROWS_PER_COMPONENT, MOST_NUMBERS // n_columns**2)
+    return tuple(size for size in SIZES if size <= most) or (1,)
+
+
+def mixture_votes(mixtures: tuple[Mixture, ...], rows: Rows) -> Votes:
+    """-log q(x) of every mixture, then the means of its column surprisals, (rows, 2 mixtures)."""
+    return map_rows(lambda batch: _mixture_votes(mixtures, batch), rows)
+
+
+@eqx.filter_jit
+def _mixture_votes(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "rows views"]:
+    def of_row(x: Array) -> Array:
+        joint = [-mixture.log_density(x) for mixture in mixtures]
+        columns = [jnp.mean(mixture.column_surprisals(x)) for mixture in mixtures]
+        return jnp.stack(joint + columns)
+
+    return jax.vmap(of_row)(rows)
+
+
+def kernel_votes(kernels: Rows, rows: Rows, *, is_own: bool = False) -> Votes:
+    """Minus the log of the sum of Gaussian kernels at the rows, (rows, 1).
+
+    Where the rows are those of the kernels (`is_own`), each leaves its own kernel out.
+    """
+    if is_own:
+        numbered = np.concatenate([rows, np.arange(len(rows))[:, None]], axis=1)
+        own = lambda batch: _kernel_votes(kernels, batch[:, :-1], batch[:, -1])  # noqa: E731
+        return map_rows(own, numbered, longest=1024)[:, None]
+    other = lambda batch: _kernel_votes(kernels, batch, jnp.full(len(batch), -1.0))  # noqa: E731
+    return map_rows(other, rows, longest=1024)[:, None]
+
+
+@eqx.filter_jit
+def _kernel_votes(kernels: Batch, rows: Batch, left_out: Float[Array, "rows"]) -> Array:
+    kernels = jnp.asarray(kernels, rows.dtype)
+    squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
+    distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
+    own = left_out[:, None] == jnp.arange(len(kernels), dtype=rows.dtype)[None, :]
+    exponents = jnp.where(own, -jnp.inf, -distances / (2 * BANDWIDTH**2))
+    return -jax.nn.logsumexp(exponents, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Surprise:
+    """Votes as surprises -log p, in nats: p is the share of normal rows with such a vote or more.
+
+    `quantiles` (places, views) are those of votes of normal rows, at even distances. Beyond the
+    last tenth, the tail is exponential with the mean excess `scale` (views,).
+    """
+
+    quantiles: Float[np.ndarray, "places views"]
+    scale: Float[np.ndarray, "views"]
+
+    @staticmethod
+    def fit(votes: Votes) -> "Surprise":
+        """Fit to votes of normal rows that the views have not seen."""
+        quantiles = np.quantile(votes, np.linspace(0, 1, N_QUANTILES), axis=0)
+        edge = np.quantile(votes, 1 - TAIL, axis=0)
+        beyond = votes > edge
+        excess = np.where(beyond, votes - edge, 0).sum(axis=0) / np.maximum(beyond.sum(axis=0), 1)
+        return Surprise(quantiles, np.maximum(excess, 1e-6 * np.maximum(1.0, np.abs(edge))))
+
+    def of(self, votes: Votes) -> Votes:
+        """The surprises of votes (rows, views)."""
+        shares = np.linspace(0, 1, N_QUANTILES)
+        found = np.empty(votes.shape)
+        for j, column in enumerate(votes.T):
+            edge = np.interp(1 - TAIL, shares, self.quantiles[:, j])
+            below = np.interp(column, self.quantiles[:, j], shares)
+            within = -np.log1p(-np.minimum(below, 1 - TAIL))
+            found[:, j] = np.where(
+                column > edge, -np.log(TAIL) + (column - edge) / self.scale[j], within
+            )
+        return found

@@ -84,7 +84,7 @@ def products(model: hm.Harmonium) -> Callable[[Any], Any]:
 def ours(train: np.ndarray) -> dict[str, Contender]:
     """Everything of ours that scores rows."""
     density = hm.DensityEstimator(feature_map="mlp", n_updates=N_UPDATES).fit(train)
-    detector = hm.AnomalyDetector(n_updates=N_UPDATES).fit(train)
+    detector = hm.AnomalyDetector().fit(train)
     model = density.model_
     network, multiply = jax.jit(jax.vmap(model.free_energy)), products(model)
     calls: dict[str, Callable[[np.ndarray], Any]] = {

@@ -15,9 +15,8 @@ from harmonium.data import Columns, Marginals, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.inference import DensitySettings, Detector, DetectorSettings, fit_density
 from harmonium.inference.completion import Completion
-from harmonium.inference.detection import build_member
 from harmonium.inference.provenance import describe_origin
-from harmonium.learning.ensemble import stack_members
+from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
 from harmonium.likelihood.result import exact_result
 from harmonium.model import split_trainable
 from harmonium.model.feature_maps import MLP, FourierFeatures, Identity, ResidualMLP
@@ -102,27 +101,31 @@ def _density(table: Table, make_map: Any, make_base: Any = hm.GaussianBase) -> D
 
 def _detector(table: Table) -> AnomalyDetector:
     columns = Columns.fit(table)
-    marginals = Marginals.fit(columns, table.values, "affine", atoms=False)
-    n, n_members = columns.n_modeled, 3
-    keys = jax.random.split(jax.random.key(6), n_members)
     completion = Completion.fit(columns, table.values)
+    n = columns.n_modeled
+    mixture = _mixture_base(n).mixture
+    spaces = tuple(
+        Space(
+            Scale(Marginals.fit(columns, table.values, body, atoms=False), completion.whitening),
+            (mixture, mixture),
+            np.zeros((5, n)),
+        )
+        for body in ("affine", "auto")
+    )
+    n_votes = sum(sum(space.groups) for space in spaces)
     detector = Detector(
-        marginals=marginals,
         completion=completion,
-        whitenings=(completion.whitening,) * n_members,
-        models=stack_members([_shaken(build_member(key, n, N_HIDDEN, WIDTH)) for key in keys]),
-        slopes=(2,),
-        location=np.zeros(n_members + 1),
-        scale=np.ones(n_members + 1),
-        quantiles=np.tile(np.linspace(-1.0, 1.0, 7)[:, None], n),
+        spaces=spaces,
+        surprise=Surprise(
+            np.tile(np.linspace(-1.0, 1.0, N_QUANTILES)[:, None], n_votes), np.ones(n_votes)
+        ),
+        candidates=np.tile(np.linspace(-1.0, 1.0, 7)[:, None], n),
         calibration=np.linspace(-3.0, 0.0, 20),
-        score_kind="combined",
         verdict="made up for fuzzing.",
         trusted=True,
     )
     origin = describe_origin(table, 0, {"offset": -2.0}, detector.verdict)
-    settings = DetectorSettings(n_repeats=1, n_hidden=N_HIDDEN, width=WIDTH)
-    return AnomalyDetector().adopt(detector, settings, -2.0, origin)
+    return AnomalyDetector().adopt(detector, DetectorSettings(), -2.0, origin)
 
 
 def _shaken(model: hm.Harmonium) -> hm.Harmonium:

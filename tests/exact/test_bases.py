@@ -14,9 +14,6 @@ from scipy.special import logsumexp
 
 import harmonium.model as hm
 from harmonium.learning import fit, log_likelihood_gradient
-from harmonium.learning.ensemble import (
-    EnsembleSettings,
-    fit_ensemble,
     stack_members,
     take_member,
 )
@@ -205,36 +202,6 @@ def test_the_gradient_is_the_slope_of_the_likelihood(alphabet):
     ]
     actual = np.asarray(jax.flatten_util.ravel_pytree(gradient)[0])
     np.testing.assert_allclose(actual, slopes, atol=1e-6)
-
-
-OBJECTIVES = {
-    "noise-contrastive": NoiseContrastive(),
-    "score matching": DenoisingScoreMatching.between(0.1),
-}
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_members_train_on_bases_of_their_own(name, usual_promotion):
-    # Together as each by itself: a base that lost its member would give other parameters.
-    models = [
-        brute.on_mixture(brute.deep_model("bernoulli", seed=seed), seed=seed) for seed in (0, 1)
-    ]
-    rows = jnp.asarray(np.random.default_rng(2).normal(size=(2, 40, 2)))
-    settings = EnsembleSettings(n_updates=12, batch_size=8, trim=0.2)
-    objectives = stack_members([OBJECTIVES[name]] * 2)
-    key = jax.random.key(0)
-    both = fit_ensemble(stack_members(models), rows, objectives, key=key, settings=settings)
-    # The same rows and numbers for the first member whatever the second is.
-    alike = fit_ensemble(
-        stack_members([models[0], models[0]]), rows, objectives, key=key, settings=settings
-    )
-    one, same = take_member(both.models, 0), take_member(alike.models, 0)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(same), strict=True):
-        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-10, atol=1e-12)
-    for index, model in enumerate(models):
-        fitted = take_member(both.models, index)
-        assert eqx.tree_equal(fitted.base, model.base)
-        assert not np.allclose(np.asarray(fitted.weights), np.asarray(model.weights))
 
 
 def test_a_fit_leaves_the_base_alone(usual_promotion):

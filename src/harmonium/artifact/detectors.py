@@ -7,18 +7,17 @@ import numpy as np
 
 from harmonium.artifact.container import Arrays, Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
-from harmonium.artifact.models import build_model, describe_model
+from harmonium.artifact.mixtures import MAX_FACTORS, build_mixture, describe_mixture
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data import Columns, Marginals, Whitening
 from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
 from harmonium.inference import Detector, DetectorSettings
 from harmonium.inference.completion import Completion
+from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
 
-_ARRAYS = ("location", "scale", "quantiles", "calibration")
 _COMPLETION_PARTS = ("completion", "completion_marginals", "completion_whitening")
-# Every member takes time to build.
-MAX_MEMBERS = 1000
+MAX_SPACES, MAX_MIXTURES = 8, 64
 
 
 class StoredDetector(NamedTuple):
@@ -33,35 +32,31 @@ class StoredDetector(NamedTuple):
 def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
     """All of a detector as plain values and named arrays."""
     detector = stored.detector
-    if detector.n_members > MAX_MEMBERS:
-        raise ArtifactError(
-            f"expected at most {MAX_MEMBERS} members to save; got {detector.n_members}. "
-            "Try: fewer n_repeats."
-        )
     columns, column_arrays = detector.columns.to_state()
-    marginals, marginal_arrays = detector.marginals.to_state()
     completion, completion_arrays = _describe_completion(detector.completion)
-    model, _ = describe_model(detector.member(0))
     arrays = {
         **prefixed("columns", column_arrays),
-        **prefixed("marginals", marginal_arrays),
         **completion_arrays,
-        **prefixed("detector", {name: getattr(detector, name) for name in _ARRAYS}),
+        **prefixed(
+            "detector",
+            {
+                "quantiles": detector.surprise.quantiles,
+                "scale": detector.surprise.scale,
+                "candidates": detector.candidates,
+                "calibration": detector.calibration,
+            },
+        ),
     }
-    whitenings = []
-    for index, whitening in enumerate(detector.whitenings):
-        config, whitening_arrays = whitening.to_state()
-        whitenings.append(config)
-        arrays |= prefixed(f"whitening{index}", whitening_arrays)
-        arrays |= prefixed(f"model{index}", describe_model(detector.member(index))[1])
+    spaces = []
+    for index, space in enumerate(detector.spaces):
+        config, own = _describe_space(space, f"space{index}")
+        spaces.append(config)
+        arrays |= own
     header = {
         "kind": "detector",
         "columns": columns,
-        "marginals": marginals,
         "completion": completion,
-        "whitenings": whitenings,
-        "model": model,
-        "slopes": list(detector.slopes),
+        "spaces": spaces,
         "verdict": detector.verdict,
         "trusted": detector.trusted,
         "offset": stored.offset,
@@ -72,46 +67,93 @@ def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
 
 
 def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
-    """A detector from what `describe_detector` made; all members have the described structure."""
-    described = listing(header, "whitenings", MAX_MEMBERS)
-    members = range(len(described))
+    """A detector from what `describe_detector` made."""
+    described = listing(header, "spaces", MAX_SPACES)
     if not described:
-        raise ArtifactError("whitenings: expected one for each of one or more models; got none.")
-    own = [f"{part}{index}" for index in members for part in ("whitening", "model")]
-    parts = taken(arrays, ["columns", "marginals", *_COMPLETION_PARTS, "detector", *own])
-    model = mapping(header, "model")
-    models = [build_model(model, parts[f"model{index}"], None) for index in members]
-    whitenings = tuple(
-        Whitening.from_state(described[index], parts[f"whitening{index}"]) for index in members
-    )
+        raise ArtifactError("spaces: expected one or more; got none.")
+    counts = [whole(config, "n_mixtures", 1, MAX_MIXTURES) for config in described]
+    own = [
+        part for index, n in enumerate(counts) for part in _space_parts(f"space{index}", n).values()
+    ]
+    names = [name for part in own for name in part]
+    parts = taken(arrays, ["columns", *_COMPLETION_PARTS, "detector", *names])
     columns = Columns.from_state(entry(header, "columns"), parts["columns"])
-    marginals = Marginals.from_state(entry(header, "marginals"), parts["marginals"], columns)
     completion = _build_completion(mapping(header, "completion"), parts, columns)
-    widths = {columns.n_modeled, completion.whitening.n_columns, models[0].n_visible}
-    widths |= {whitening.n_columns for whitening in whitenings}
-    if len(widths) > 1:
-        raise ArtifactError(f"columns, whitenings and models differ in width: {sorted(widths)}.")
-    settings = DetectorSettings(**mapping(header, "settings"))
-    slopes = tuple(
-        whole({"slopes": index}, "slopes", 0, len(members) - 1)
-        for index in listing(header, "slopes", len(members))
+    spaces = tuple(
+        _build_space(config, f"space{index}", parts, columns)
+        for index, config in enumerate(described)
     )
-    if settings.score_kind == "gradient" and not slopes:
-        raise ArtifactError("slopes: expected one or more for scores by the gradient; got none.")
+    n_votes = sum(sum(space.groups) for space in spaces)
+    found = parts["detector"]
+    shapes = {
+        "quantiles": (N_QUANTILES, n_votes),
+        "scale": (n_votes,),
+        "candidates": (_n_rows(found, "candidates"), columns.n_modeled),
+        "calibration": (_n_rows(found, "calibration"),),
+    }
+    checked = take_arrays(found, shapes, "Detector")
+    if not np.all(checked["scale"] > 0):
+        raise ArtifactError("scale: expected positive numbers.")
+    for name in ("calibration", "quantiles"):
+        if not np.all(np.diff(checked[name], axis=0) >= 0):
+            raise ArtifactError(f"{name}: expected sorted numbers.")
     detector = Detector(
-        marginals=marginals,
         completion=completion,
-        whitenings=whitenings,
-        models=stack_members(models),
-        slopes=slopes,
-        score_kind=settings.score_kind,
+        spaces=spaces,
+        surprise=Surprise(checked["quantiles"], checked["scale"]),
+        candidates=checked["candidates"],
+        calibration=checked["calibration"],
         verdict=text(header, "verdict"),
         trusted=flag(header, "trusted"),
-        **_checked_arrays(parts["detector"], len(members) + len(slopes), columns.n_modeled),
     )
+    settings = DetectorSettings(**mapping(header, "settings"))
     return StoredDetector(
         detector, settings, number(header, "offset"), mapping(header, "provenance")
     )
+
+
+def _space_parts(name: str, n_mixtures: int) -> dict[str, list[str]]:
+    """The names of the parts of a space: of its scale and kernels, and of its mixtures."""
+    return {
+        "own": [f"{name}_marginals", f"{name}_whitening", f"{name}_kernels"],
+        "mixtures": [f"{name}_mixture{number}" for number in range(n_mixtures)],
+    }
+
+
+def _describe_space(space: Space, name: str) -> tuple[Config, Arrays]:
+    marginals, marginal_arrays = space.scale.marginals.to_state()
+    whitening, whitening_arrays = space.scale.whitening.to_state()
+    n_numbers = sum(mixture.factors.size for mixture in space.mixtures)
+    if n_numbers > MAX_FACTORS:
+        raise ArtifactError(
+            f"save: the mixtures have {n_numbers} numbers in their factors, and a file may hold "
+            f"{MAX_FACTORS}. Try: fewer columns."
+        )
+    parts = _space_parts(name, len(space.mixtures))
+    states = (marginal_arrays, whitening_arrays, {"rows": space.kernels})
+    arrays: Arrays = {}
+    for part, own in zip(parts["own"], states, strict=True):
+        arrays |= prefixed(part, own)
+    for part, mixture in zip(parts["mixtures"], space.mixtures, strict=True):
+        arrays |= prefixed(part, describe_mixture(mixture))
+    config = {"marginals": marginals, "whitening": whitening, "n_mixtures": len(space.mixtures)}
+    return config, arrays
+
+
+def _build_space(config: Config, name: str, parts: dict[str, Arrays], columns: Columns) -> Space:
+    """A space from what `_describe_space` made."""
+    names = _space_parts(name, whole(config, "n_mixtures", 1, MAX_MIXTURES))
+    marginals, whitening, kernels = (parts[part] for part in names["own"])
+    n = columns.n_modeled
+    scale = Scale(
+        Marginals.from_state(entry(config, "marginals"), marginals, columns),
+        Whitening.from_state(entry(config, "whitening"), whitening),
+    )
+    if scale.whitening.n_columns != n:
+        raise ArtifactError(f"a whitening of {scale.whitening.n_columns} columns; expected {n}.")
+    rows = take_arrays(kernels, {"rows": (_n_rows(kernels, "rows"), n)}, "Space")["rows"]
+    mixtures = tuple(build_mixture(parts[part], n) for part in names["mixtures"])
+    return Space(scale, mixtures, rows)
 
 
 def _describe_completion(completion: Completion) -> tuple[Config, Arrays]:
@@ -140,25 +182,9 @@ def _build_completion(header: Config, parts: dict[str, Arrays], columns: Columns
     )
 
 
-def _checked_arrays(arrays: Arrays, n_votes: int, n_modeled: int) -> Arrays:
-    """The detector's own arrays, checked: shapes, positive scales, sorted calibration scores."""
-    shapes = {
-        "location": (n_votes,),
-        "scale": (n_votes,),
-        "quantiles": (len(_rows(arrays, "quantiles")), n_modeled),
-        "calibration": (len(_rows(arrays, "calibration")),),
-    }
-    checked = take_arrays(arrays, shapes, "Detector")
-    if not np.all(checked["scale"] > 0):
-        raise ArtifactError("scale: expected positive numbers.")
-    if not np.all(np.diff(checked["calibration"]) >= 0):
-        raise ArtifactError("calibration: expected sorted scores.")
-    return checked
-
-
-def _rows(arrays: Arrays, name: str) -> np.ndarray:
-    """The array of that name, which has to have rows."""
+def _n_rows(arrays: Arrays, name: str) -> int:
+    """The length of the array of that name, which has to have rows."""
     array = arrays.get(name, np.zeros(0))
     if array.ndim < 1 or not len(array):
         raise ArtifactError(f"{name}: expected one or more; got none.")
-    return array
+    return len(array)

@@ -11,6 +11,7 @@ import numpy as np
 
 from harmonium.artifact.container import Arrays, Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
+from harmonium.artifact.mixtures import MAX_FACTORS, check_mixture
 from harmonium.errors import ArtifactError
 from harmonium.model import (
     AbstractBase,
@@ -27,10 +28,6 @@ _HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
 # Every layer of a map takes time to compile.
 MAX_LAYERS = 256
 MAX_SCALE = 1e6
-# Numbers in the factors of a mixture, whose inverses are checked.
-MAX_FACTORS = 2**26
-# What rounding to single precision may do, relative to the terms of a sum.
-ROUNDING = 1e-4
 
 
 def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
@@ -92,7 +89,7 @@ def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
     ]
     model = jax.tree_util.tree_unflatten(structure, leaves)
     if isinstance(model.base, MixtureBase):
-        _check_mixture(model.base.mixture)
+        check_mixture(model.base.mixture)
     return model
 
 
@@ -132,32 +129,6 @@ def _build_base(config: Config, n_visible: int, largest: int) -> AbstractBase:
     means = jnp.zeros((n_components, n_visible))
     factors = jnp.zeros((n_components, n_visible, n_visible))
     return MixtureBase(Mixture(jnp.zeros(n_components), means, factors, factors))
-
-
-def _check_mixture(mixture: Mixture) -> None:
-    """Normalized weights, and lower triangular factors with positive diagonals beside their
-    inverses.
-    """
-    log_weights, factors, inverses = (
-        np.asarray(part, np.float64)
-        for part in (mixture.log_weights, mixture.factors, mixture.inverses)
-    )
-    if abs(np.logaddexp.reduce(log_weights)) > ROUNDING:
-        raise ArtifactError("the weights of the mixture do not add up to 1. The file is damaged.")
-    for part in (factors, inverses):
-        diagonals = np.diagonal(part, axis1=1, axis2=2)
-        if np.any(np.triu(part, 1)) or not np.all(diagonals > 0):
-            raise ArtifactError(
-                "the mixture has factors that are not lower triangular with positive diagonals. The file is damaged."
-            )
-    # Summed without signs, the terms say how much rounding can do; what overflows is not finite.
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.abs(inverses @ factors - np.eye(mixture.n_visible))
-        allowed = ROUNDING * (np.abs(inverses) @ np.abs(factors))
-    if not np.all(error <= allowed):
-        raise ArtifactError(
-            "the mixture has inverses that are not those of its factors. The file is damaged."
-        )
 
 
 def _describe_feature_map(feature_map: Any) -> Config:

@@ -28,8 +28,6 @@ Metrics = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
-# Seconds of a budget from which on the detector gets all of its updates.
-BUDGET_OF_FULL_DETECTOR = 60.0
 # Share of a budget that the density keeps whatever the detector took.
 LEAST_SHARE = 0.3
 
@@ -189,9 +187,7 @@ def _fit_detector(run: Run, detector: AnomalyDetector) -> bool:
 def make_detector(
     estimator: DensityEstimator, settings: dict[str, Any] | None = None
 ) -> AnomalyDetector:
-    """The detector that goes with a density, with these settings or with its seed and no more
-    updates or time than it has.
-    """
+    """The detector that goes with a density, with these settings or with its seed."""
     if settings:
         known = {field.name for field in fields(DetectorSettings)}
         if unknown := sorted(set(settings) - known):
@@ -204,12 +200,7 @@ def make_detector(
             )
         checked = asdict(DetectorSettings(**settings))
         return AnomalyDetector(random_state=checked.pop("seed"), **checked)
-    detector = AnomalyDetector(random_state=estimator.random_state)
-    n_updates = min(detector.n_updates, estimator.n_updates)
-    if estimator.time_budget is not None:
-        share = min(1.0, estimator.time_budget / BUDGET_OF_FULL_DETECTOR)
-        n_updates = max(1, int(share * n_updates))
-    return detector.set_params(n_updates=n_updates)
+    return AnomalyDetector(random_state=estimator.random_state)
 
 
 def _shorten_budget(estimator: DensityEstimator, spent: float) -> None:

@@ -72,7 +72,6 @@ class Keys(NamedTuple):
     """The random keys of a fit, each for one purpose."""
 
     model: RandomKey
-    warm_start: RandomKey
     fit: RandomKey
     training_cells: RandomKey
     validation_cells: RandomKey
@@ -293,7 +292,6 @@ def _train(
     Every stage but the last keeps its checkpoints in a folder of its own.
     """
     started = time.monotonic()
-    model = settings.warm_start(keys.warm_start, model, rows.completed)
     stages, trained, history = settings.build_stages(own), None, ()
     for number, stage in enumerate(stages):
         is_last = number + 1 == len(stages)

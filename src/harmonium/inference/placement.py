@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from harmonium.data import Bounds
 from harmonium.inference.body_family import point_log_weights
@@ -77,5 +77,5 @@ class Placement:
             sampler.mass(Boxes(*ends)).log_mass for ends in (bounds, Bounds(low, high))
         )
         measure = coordinates.log_measure(values) + coordinates.log_rule(values)
-        found: Float[np.ndarray, rows] = log_mass - log_density + measure
+        found = log_mass - log_density + measure
         return float(found.mean()) + coordinates.whitening.log_det

@@ -17,17 +17,15 @@ from harmonium.learning import (
     AbstractObjective,
     DataStartedChains,
     DenoisingScoreMatching,
-    EnsembleSettings,
     FitSettings,
     MaximumLikelihood,
     NoiseContrastive,
     PersistentChains,
     WeightedPopulation,
-    warm_start,
 )
 from harmonium.learning.trainer import default_optimizer
 from harmonium.model import AbstractBase, Bernoulli, Harmonium, Spin, feature_maps
-from harmonium.typing import RandomKey, TrainingTable, Weights
+from harmonium.typing import RandomKey, Weights
 
 EFFORTS = ("quick", "normal", "thorough")
 BASES = ("auto", "gaussian", "mixture")
@@ -143,6 +141,10 @@ class DensitySettings:
     def build_stages(self, own: OwnParts = NAMED) -> tuple[Stage, ...]:
         """What the energy is trained by, one after the other."""
         first = Stage(self.build_objective(own), self.build_optimizer(), self.n_updates)
+        if self.warms_up:
+            n_updates = max(1, round(WARM_SHARE * self.n_updates))
+            matching = DenoisingScoreMatching.between(*NOISE)
+            return (Stage(matching, default_optimizer(self.first_rate), n_updates), first)
         if self.objective != "auto" or self.effort != "thorough":
             return (first,)
         # Where the noise starves, chains go on; they are slow, so few of them do.
@@ -175,19 +177,6 @@ class DensitySettings:
     def warms_up(self) -> bool:
         """Whether score matching comes before the likelihood."""
         return self.objective == "warm-started-likelihood"
-
-    def warm_start(self, key: RandomKey, model: Harmonium, rows: TrainingTable) -> Harmonium:
-        """The model that `fit` starts from: after score matching, if the objective says so."""
-        if not self.warms_up:
-            return model
-        settings = EnsembleSettings(
-            n_updates=max(1, round(WARM_SHARE * self.n_updates)),
-            batch_size=self.batch_size,
-            learning_rate=self.first_rate,
-        )
-        noise = DenoisingScoreMatching.between(*NOISE)
-        budget = None if self.time_budget is None else WARM_SHARE * self.time_budget
-        return warm_start(model, rows, noise, key=key, settings=settings, time_budget=budget)
 
     def build_optimizer(self) -> optax.GradientTransformation:
         """AdamW with clipping, slower after a warm start."""

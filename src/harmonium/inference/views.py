@@ -121,7 +121,7 @@ class Space:
             [np.broadcast_to(places.T, (len(rows), *places.T.shape)), rows[:, :, None]], axis=2
         )
         found = np.stack([conditional_log_densities(own, rows, tried) for own in self.mixtures])
-        mean = logsumexp(found, axis=0)
+        mean = np.asarray(logsumexp(found, axis=0))
         return mean[:, :, :n_places] - mean[:, :, n_places:]
 
 
@@ -150,7 +150,7 @@ def conditional_log_densities(
         0.5 * (np.log(precision) - LOG_2PI)[:, :, :, None]
         - 0.5 * precision[:, :, :, None] * apart**2
     )
-    return logsumexp(others[:, :, :, None] + own, axis=0)
+    return np.asarray(logsumexp(others[:, :, :, None] + own, axis=0))
 
 
 def fit_mixtures(
@@ -197,17 +197,17 @@ def kernel_votes(kernels: Rows, rows: Rows, *, is_own: bool = False) -> Votes:
 
     Where the rows are those of the kernels (`is_own`), each leaves its own kernel out.
     """
+    at = jnp.asarray(kernels, float)
     if is_own:
         numbered = np.concatenate([rows, np.arange(len(rows))[:, None]], axis=1)
-        own = lambda batch: _kernel_votes(kernels, batch[:, :-1], batch[:, -1])  # noqa: E731
+        own = lambda batch: _kernel_votes(at, batch[:, :-1], batch[:, -1])  # noqa: E731
         return map_rows(own, numbered, longest=1024)[:, None]
-    other = lambda batch: _kernel_votes(kernels, batch, jnp.full(len(batch), -1.0))  # noqa: E731
+    other = lambda batch: _kernel_votes(at, batch, jnp.full(len(batch), -1.0))  # noqa: E731
     return map_rows(other, rows, longest=1024)[:, None]
 
 
 @eqx.filter_jit
 def _kernel_votes(kernels: Batch, rows: Batch, left_out: Float[Array, "rows"]) -> Array:
-    kernels = jnp.asarray(kernels, rows.dtype)
     squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
     distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
     own = left_out[:, None] == jnp.arange(len(kernels), dtype=rows.dtype)[None, :]

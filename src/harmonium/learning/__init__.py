@@ -1,7 +1,6 @@
 """Layer 4: how parameters are found."""
 
 from harmonium.learning.devices import use_devices
-from harmonium.learning.ensemble import EnsembleSettings, fit_ensemble
 from harmonium.learning.fit import fit
 from harmonium.learning.gradient import log_likelihood_gradient
 from harmonium.learning.negatives import (
@@ -17,14 +16,12 @@ from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult
 from harmonium.learning.score_matching import DenoisingScoreMatching
 from harmonium.learning.trainer import FitSettings
-from harmonium.learning.warm_start import warm_start
 
 __all__ = [
     "AbstractNegatives",
     "AbstractObjective",
     "DataStartedChains",
     "DenoisingScoreMatching",
-    "EnsembleSettings",
     "ExactSamples",
     "FitResult",
     "FitSettings",
@@ -34,8 +31,6 @@ __all__ = [
     "PersistentChains",
     "WeightedPopulation",
     "fit",
-    "fit_ensemble",
     "log_likelihood_gradient",
     "use_devices",
-    "warm_start",
 ]

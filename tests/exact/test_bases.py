@@ -14,9 +14,6 @@ from scipy.special import logsumexp
 
 import harmonium.model as hm
 from harmonium.learning import fit, log_likelihood_gradient
-    stack_members,
-    take_member,
-)
 from harmonium.learning.negatives import Negatives
 from harmonium.learning.noise_contrastive import NoiseContrastive
 from harmonium.learning.score_matching import DenoisingScoreMatching

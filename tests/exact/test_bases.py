@@ -15,8 +15,6 @@ from scipy.special import logsumexp
 import harmonium.model as hm
 from harmonium.learning import fit, log_likelihood_gradient
 from harmonium.learning.negatives import Negatives
-from harmonium.learning.noise_contrastive import NoiseContrastive
-from harmonium.learning.score_matching import DenoisingScoreMatching
 from harmonium.learning.selection import _without_interaction
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import split_trainable

@@ -330,6 +330,29 @@ def test_rows_are_not_judged_by_copies_of_themselves(contamination, monkeypatch)
         assert is_own and at is rows and len(np.unique(at[:, 0])) == len(at)
 
 
+LEVELS = (7.0, 10.0, 100.0)
+
+
+@pytest.mark.parametrize("contamination", ["auto", 0.1])
+def test_drawn_cells_are_among_the_levels_of_columns_of_few_numbers(contamination):
+    values = np.array(holed_table().values)
+    values[:, 2] = np.random.default_rng(4).choice(LEVELS, len(values))
+    values[::7, 2] = NAN
+    settings = DetectorSettings(contamination=contamination)
+    found = fit_detector(Table(values, ("a", "b", "c")), settings)
+    assert found.spaces[-1].scale.marginals.kinds[2] == "levels"
+    draws = found.completions(values)
+    assert set(np.unique(draws[:, :, 2])) == set(LEVELS)
+    known = np.broadcast_to(~np.isnan(values), draws.shape)
+    np.testing.assert_array_equal(draws[known], np.broadcast_to(values, draws.shape)[known])
+    # None of the rows that shaped the views stands where unseen levels do.
+    for space in found.spaces:
+        assert np.abs(space.kernels[:, 2]).max() < UNSEEN
+    assert np.all(np.isfinite(found.scores(values)))
+    likely = explain(found, values).likely_values[:, 2]
+    assert set(np.unique(likely)) <= set(LEVELS)
+
+
 def test_calibration_is_by_rows_that_shape_nothing(monkeypatch):
     """With other held-out rows the views stay as they are."""
     table = holed_table()

@@ -50,7 +50,7 @@ def test_fit_writes_a_complete_run(fitted_run):
     }
     config = tomllib.loads((fitted_run / "config.toml").read_text())
     assert config["effort"] == "normal" and config["marginals"] == "auto"
-    assert config["detector"]["score_kind"] == "combined"
+    assert config["detector"]["contamination"] == "auto"
     metrics = json.loads((fitted_run / "metrics.json").read_text())
     assert metrics["updates"] == 6
     assert 0 <= metrics["kept_update"] <= 6

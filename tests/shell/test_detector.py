@@ -14,18 +14,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from test_mixed_cli import mixed_rows
 
 import harmonium as hm
 from harmonium.cli.app import run
 from harmonium.errors import ArtifactError, HarmoniumWarning
 from harmonium.estimators import AnomalyDetector
 
-SMALL = {"n_repeats": 1, "n_hidden": 8, "width": 16, "batch_size": 64}
 
-
-# Few updates: the checks are about the contract, and fit hundreds of tables.
-@parametrize_with_checks([AnomalyDetector(n_updates=60, **SMALL)])
-@pytest.mark.slow
+# Of 300 rows, a tenth is so few that a training row is only flagged below all of them.
+@parametrize_with_checks([AnomalyDetector(calibration_fraction=0.3)])
 def test_scikit_learn_contract(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -45,9 +43,7 @@ def make_table(n, seed):
 def detector():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return AnomalyDetector(n_updates=600, calibration_fraction=0.3, **SMALL).fit(
-            make_table(1000, 0)
-        )
+        return AnomalyDetector(calibration_fraction=0.3).fit(make_table(1000, 0))
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +80,8 @@ def test_draws_that_fit_no_row_do_not_bury_what_is_seen(detector, normal):
     scores = detector.score_samples(rows) - fitted.columns.log_rule(rows)
     assert np.all(scores >= plain - 1e-9) and np.all(scores <= each.max(axis=0) + 1e-9)
     assert roc_auc_score(is_odd, -scores) > roc_auc_score(is_odd, -plain) + 0.01
-    # Fits with 20 seeds gave 0.89 on average, with a standard deviation of 0.06.
-    assert roc_auc_score(is_odd, -scores) > 0.7
+    # Fits with 4 seeds gave 0.97 each, and 0.69 to 0.75 for the plain mean.
+    assert roc_auc_score(is_odd, -scores) > 0.9
 
 
 def test_p_values_of_normal_rows_are_valid(detector, normal):
@@ -97,27 +93,23 @@ def test_p_values_of_normal_rows_are_valid(detector, normal):
         assert abs(np.mean(p_values <= level) - level) < 5 * error + 1 / n
 
 
-@pytest.mark.slow
 def test_calibration_on_rows_of_ones_own_makes_their_p_values(normal):
-    fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(make_table(300, 2))
+    fitted = AnomalyDetector(0.1).fit(make_table(300, 2))
     assert "share of 0.1 of them is abnormal" in fitted.verdict_
-    assert "Trained for 40 updates" in fitted.verdict_
     offset = fitted.offset_
     assert fitted.calibrate(normal) is fitted
     assert fitted.p_values(normal).min() == pytest.approx(2 / (len(normal) + 1))
     assert (
         f"{len(normal)} calibration rows" in fitted.verdict_ and "abnormal" not in fitted.verdict_
     )
-    assert "Trained for 40 updates" in fitted.verdict_
     assert fitted.offset_ == offset  # a stated share keeps its decisions
-    auto = AnomalyDetector(n_updates=40, **SMALL).fit(make_table(300, 2)).calibrate(normal)
+    auto = AnomalyDetector().fit(make_table(300, 2)).calibrate(normal)
     assert np.mean(auto.predict(normal) == -1) == pytest.approx(0.05, abs=0.01)
 
 
-@pytest.mark.slow
 def test_decisions_on_a_small_table_are_those_below_all_calibration_rows():
     rows = make_table(100, 2)
-    fitted = AnomalyDetector(n_updates=40, **SMALL).fit(rows)
+    fitted = AnomalyDetector().fit(rows)
     flagged = fitted.predict(rows) == -1
     np.testing.assert_array_equal(flagged, fitted.p_values(rows) == 1 / 11)
     with pytest.warns(HarmoniumWarning, match="below all 10 calibration rows.*fewer than"):
@@ -127,24 +119,27 @@ def test_decisions_on_a_small_table_are_those_below_all_calibration_rows():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"location": np.full(4, 1e30)}, "COLLAPSED"),
-        ({"location": np.full(4, np.nan)}, "NOT finite"),
+        # The tail is so flat that rounding takes what a vote adds.
+        ({"quantiles": -1e30, "scale": 1e60}, "COLLAPSED"),
+        ({"quantiles": -1e30, "scale": np.nan}, "NOT finite"),
     ],
 )
 def test_scores_that_cannot_be_used_are_told(change, words, detector, normal):
     broken = AnomalyDetector(**detector.get_params())
-    found = replace(detector.detector_, **change)
+    surprise = detector.detector_.surprise
+    change = {name: np.full_like(getattr(surprise, name), value) for name, value in change.items()}
+    found = replace(detector.detector_, surprise=replace(surprise, **change))
     broken.adopt(found, detector.settings_, detector.offset_)
     with pytest.warns(HarmoniumWarning, match=words):
         broken.calibrate(normal)
     assert not broken.detector_.trusted and detector.detector_.trusted
 
 
-@pytest.mark.slow
 def test_numbers_of_numpy_are_numbers(tmp_path):
     rows = make_table(100, 2)
-    sizes = {name: np.int64(value) for name, value in SMALL.items()}
-    fitted = AnomalyDetector(np.float32(0.25), n_updates=np.int64(20), **sizes).fit(rows)
+    fitted = AnomalyDetector(
+        np.float32(0.25), calibration_fraction=np.float64(0.2), random_state=np.int64(3)
+    ).fit(rows)
     fitted.save(tmp_path / "detector.safetensors")
     loaded = hm.load(tmp_path / "detector.safetensors")
     np.testing.assert_array_equal(loaded.score_samples(rows), fitted.score_samples(rows))
@@ -154,14 +149,26 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     ("header", "arrays", "words"),
     [
         ({"offset": float("nan")}, {}, "finite numbers"),
-        ({"slopes": [9]}, {}, "slopes"),
-        ({"whitenings": []}, {}, "one or more models"),
+        ({"spaces": []}, {}, "spaces: expected one or more"),
+        ({"spaces": [{"n_mixtures": 0}]}, {}, "n_mixtures: expected a whole number from 1"),
+        ({"spaces": [{"n_mixtures": 1}]}, {}, "do not match"),
+        ({"completion": None}, {}, "damaged"),
         ({"trusted": None}, {}, "damaged"),
         ({"settings": {"score_kind": "odd"}}, {}, "damaged"),
+        ({"settings": {"contamination": 0.9}}, {}, "damaged"),
         ({}, {"detector/calibration": np.zeros(0)}, "calibration"),
-        ({}, {"detector/scale": np.zeros(4)}, "scale"),
-        ({}, {"detector/location": np.zeros(3)}, "location"),
-        ({}, {"detector/quantiles": np.zeros((24, 2))}, "shape"),
+        ({}, {"detector/candidates": np.zeros((24, 2))}, "shape"),
+        ({}, {"detector/scale": np.zeros(18)}, "scale: expected positive"),
+        ({}, {"detector/quantiles": np.zeros((201, 2))}, "shape"),
+        ({}, {"detector/quantiles": -np.arange(201.0)[:, None] * np.ones(18)}, "sorted"),
+        ({}, {"space0_kernels/rows": np.zeros((0, 3))}, "rows: expected one or more"),
+        ({}, {"space1_kernels/rows": np.zeros((5, 2))}, "shape"),
+        ({}, {"space0_mixture2/log_weights": np.zeros(0)}, "no components"),
+        # Of 4 components and a wide one.
+        ({}, {"space0_mixture0/log_weights": np.zeros(5)}, "do not add up to 1"),
+        ({}, {"space0_mixture0/means": np.full((5, 3), np.nan)}, "finite"),
+        ({}, {"space0_mixture0/inverses": np.tile(np.eye(3), (5, 1, 1))}, "not those of its"),
+        ({}, {"space0_mixture3/factors": None}, "factors"),
     ],
 )
 def test_damaged_detectors_are_refused_in_words(header, arrays, words, detector, tmp_path):
@@ -191,25 +198,24 @@ def test_selection_keeps_the_false_discovery_rate(detector, normal, odd):
     assert chosen[: len(normal)].sum() / max(chosen.sum(), 1) < 0.4
 
 
-@pytest.mark.slow
 def test_a_stated_contamination_flags_that_share_of_the_training_rows():
     rows = make_table(200, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(rows)
+        fitted = AnomalyDetector(0.1).fit(rows)
     assert np.sum(fitted.predict(rows) == -1) == 20
 
 
-@pytest.mark.slow
 def test_a_group_of_abnormal_rows_is_not_learned_where_their_share_is_stated():
     rng = np.random.default_rng(0)
-    group = rng.normal(size=(50, 4)) * 0.1 + np.array([3.0, -3.0, 3.0, 3.0])
+    # Of nearer groups the forest leaves some rows in, and those are learned.
+    group = rng.normal(size=(50, 4)) * 0.1 + np.array([5.0, -5.0, 5.0, 5.0])
     rows = np.concatenate([rng.normal(size=(450, 4)), group])
     fresh = np.concatenate([rng.normal(size=(200, 4)), group + 0.05 * rng.normal(size=(50, 4))])
     odd = np.arange(250) >= 200
     found = {}
     for share in ("auto", 0.1):
-        fitted = AnomalyDetector(share, n_updates=400, **SMALL).fit(rows)
+        fitted = AnomalyDetector(share).fit(rows)
         found[share] = roc_auc_score(odd, -fitted.score_samples(fresh))
     assert found[0.1] > 0.99
     assert found["auto"] < 0.9
@@ -218,7 +224,7 @@ def test_a_group_of_abnormal_rows_is_not_learned_where_their_share_is_stated():
 def test_a_column_that_is_constant_without_suspects_does_not_stop_a_fit():
     rows = make_table(300, 2)
     rows[:, 2] = np.where(np.arange(300) < 15, 50.0, 0.0)
-    fitted = AnomalyDetector(0.1, n_updates=40, **SMALL).fit(rows)
+    fitted = AnomalyDetector(0.1).fit(rows)
     assert np.all(np.isfinite(fitted.score_samples(rows)))
 
 
@@ -230,7 +236,6 @@ def test_reasons_name_the_odd_cell_and_a_likely_value(detector, normal, odd):
     assert np.mean(np.isin(found.top(1)[:, 0], [0, 1])) > 0.8
     shift = odd[:, 1] - found.likely_values[:, 1]
     assert np.median(shift) == pytest.approx(2.5, abs=0.7)
-    assert found.hidden_changes.shape == (len(odd),)
 
 
 def test_a_broken_rule_is_a_reason(detector, normal):
@@ -240,15 +245,6 @@ def test_a_broken_rule_is_a_reason(detector, normal):
     drop = detector.score_samples(normal[:3]) - detector.score_samples(broken)
     np.testing.assert_allclose(found.contributions[:, 3], drop, rtol=1e-2)
     np.testing.assert_array_equal(found.likely_values[:, 3], 2.0)
-
-
-@pytest.mark.parametrize("score", ["energy", "gradient", "typicality"])
-@pytest.mark.slow
-def test_every_score_ranks_odd_rows_low(score, normal, odd):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted = AnomalyDetector(score_kind=score, n_updates=600, **SMALL).fit(make_table(1000, 0))
-    assert np.median(fitted.score_samples(odd)) < np.quantile(fitted.score_samples(normal), 0.1)
 
 
 def test_pyod_signs(detector, normal, odd):
@@ -289,18 +285,17 @@ def test_bad_group_sizes_are_refused(detector, odd, size):
         detector.explain(odd, group_size=size)
 
 
-@pytest.mark.slow
 def test_pipeline_and_grid_search():
     rows = make_table(120, 3)[:, :3]
-    steps = make_pipeline(StandardScaler(), AnomalyDetector(n_updates=20, **SMALL))
+    steps = make_pipeline(StandardScaler(), AnomalyDetector())
     assert steps.fit(rows).predict(rows).shape == (120,)
     search = GridSearchCV(
-        AnomalyDetector(n_updates=20, **SMALL),
-        {"score_kind": ["energy", "combined"]},
+        AnomalyDetector(),
+        {"contamination": ["auto", 0.1]},
         scoring=lambda estimator, rows, labels=None: float(np.mean(estimator.score_samples(rows))),
         cv=2,
     )
-    assert search.fit(rows).best_params_["score_kind"] in ("energy", "combined")
+    assert search.fit(rows).best_params_["contamination"] in ("auto", 0.1)
 
 
 def test_files_bring_everything_back(detector, normal, tmp_path):
@@ -315,10 +310,23 @@ def test_files_bring_everything_back(detector, normal, tmp_path):
     assert loaded.verdict_ == detector.verdict_
 
 
-@pytest.mark.slow
+def test_a_detector_of_a_mixed_table_with_holes_comes_back(tmp_path):
+    rows = mixed_rows(120)
+    holes = np.random.default_rng(5).random(rows.shape) < 0.1
+    holes[:, -1] = False
+    rows = rows.mask(holes)
+    fitted = AnomalyDetector(0.1).fit(rows)
+    fitted.save(tmp_path / "detector.safetensors")
+    loaded = hm.load(tmp_path / "detector.safetensors")
+    np.testing.assert_array_equal(loaded.score_samples(rows), fitted.score_samples(rows))
+    found, expected = loaded.explain(rows[:9]), fitted.explain(rows[:9])
+    np.testing.assert_array_equal(found.contributions, expected.contributions)
+    np.testing.assert_array_equal(found.likely_values, expected.likely_values)
+
+
 def test_same_seed_same_scores():
     rows = make_table(100, 4)[:, :3]
-    first = AnomalyDetector(n_updates=20, **SMALL).fit(rows)
+    first = AnomalyDetector().fit(rows)
     other = clone(first).set_params(random_state=1).fit(rows)
     again = clone(first).fit(rows)
     np.testing.assert_array_equal(first.score_samples(rows), again.score_samples(rows))
@@ -337,16 +345,14 @@ def test_rows_far_out_stay_finite(detector, normal):
     [
         ({"contamination": 0.7}, "AnomalyDetector\\(contamination=.*0.5.*got 0.7"),
         ({"contamination": "some"}, "contamination=.*auto"),
-        ({"score_kind": "log"}, "score_kind=.*'combined'"),
-        ({"n_repeats": 0}, "n_repeats=.*from 1"),
         ({"calibration_fraction": 1.0}, "calibration_fraction=.*between 0 and 1"),
         ({"calibration_fraction": 0.99}, "rows to train on"),
-        ({"learning_rate": -1}, "learning_rate=.*positive"),
+        ({"random_state": -1}, "random_state: expected a whole number from 0"),
     ],
 )
 def test_wrong_parameters_are_named(parameters, words):
     with pytest.raises(ValueError, match=words):
-        AnomalyDetector(**{"n_updates": 2, **parameters}).fit(make_table(20, 0))
+        AnomalyDetector(**parameters).fit(make_table(20, 0))
 
 
 def call(*arguments):

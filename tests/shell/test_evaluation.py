@@ -52,10 +52,17 @@ def test_chains_are_compared_and_put_into_words(fitted, evaluation):
     assert evaluation.trusted == fitted.density_.trusted
 
 
-def test_a_fit_records_its_chains(fitted):
-    assert {"the data", "the base"} <= set(fitted.diagnostics_.starts)
-    assert fitted.diagnostics_.describe() in fitted.verdict_
-    assert all("running_ess" in record for record in fitted.history_)
+def test_a_fit_by_chains_records_them(fitted, rows):
+    parameters = {**fitted.get_params(), "objective": "likelihood"}
+    found = DensityEstimator(**parameters).fit(rows)
+    assert found.kept_update_ > 0
+    assert {"the data", "the base"} <= set(found.diagnostics_.starts)
+    assert found.diagnostics_.describe() in found.verdict_
+    assert all("running_ess" in record for record in found.history_)
+
+
+def test_a_fit_without_chains_has_none_to_record(fitted):
+    assert fitted.kept_update_ > 0 and fitted.diagnostics_ is None
 
 
 def test_a_base_alone_needs_no_chains(rows):

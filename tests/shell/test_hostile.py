@@ -117,8 +117,8 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "keys", "value", "words"),
     [
-        ("mlp", ["format_version"], 2, "expected format version 5; got 2"),
-        ("mlp", ["format_version"], True, "expected format version 5; got True"),
+        ("mlp", ["format_version"], 2, "expected format version 6; got 2"),
+        ("mlp", ["format_version"], True, "expected format version 6; got True"),
         ("mlp", ["kind"], "pickle", "a density or a detector; got 'pickle'"),
         ("mlp", ["training"], "\x1b[2Jlog Z is exact", "printable text"),
         ("mlp", ["training"], "\ud800", "surrogates not allowed"),
@@ -158,9 +158,11 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
         ("mixture", ["model", "base", "n_components"], 1, "expected shape"),
         ("residual", ["model", "feature_map", "depth"], 10**9, "depth: expected a whole number"),
         ("identity", ["model", "feature_map", "n_visible"], 3, "n_visible: expected a whole"),
-        ("detector", ["slopes"], [7], "slopes: expected a whole number from 0 to 2"),
-        ("detector", ["slopes"], ["1"], "slopes: expected a whole number"),
-        ("detector", ["whitenings"], [], "one for each of one or more models"),
+        ("detector", ["spaces"], [], "spaces: expected one or more; got none"),
+        ("detector", ["spaces"], [{}] * 9, "a list of at most 8"),
+        ("detector", ["spaces"], [7], "no n_mixtures"),
+        ("detector", ["spaces"], [{}], "no n_mixtures"),
+        ("detector", ["spaces"], [{"n_mixtures": 10**9}], "n_mixtures: expected a whole number"),
         ("detector", ["offset"], True, "offset: expected a finite number"),
     ],
 )
@@ -226,9 +228,15 @@ def test_heads_within_heads_are_counted(models, tmp_path):
         ("detector", "detector/scale", lambda a: 0 * a, "positive"),
         ("detector", "detector/calibration", lambda a: a[::-1], "sorted"),
         ("detector", "detector/calibration", lambda a: a[:0], "one or more"),
-        ("detector", "detector/location", lambda a: a[:2], "shape"),
+        ("detector", "detector/candidates", lambda a: a[:, :2], "shape"),
         ("detector", "detector/quantiles", lambda a: a[:, :1], "shape"),
-        ("detector", "model1/.weights", lambda a: a[:2], "expected shape"),
+        ("detector", "detector/quantiles", lambda a: a[::-1], "sorted"),
+        ("detector", "space0_kernels/rows", lambda a: a[:, :2], "shape"),
+        ("detector", "space0_kernels/rows", lambda a: a[:0], "one or more"),
+        ("detector", "space1_mixture1/means", lambda a: a[:, :2], "shape"),
+        ("detector", "space1_mixture1/log_weights", lambda a: a + 1, "do not add up to 1"),
+        ("detector", "space1_mixture1/inverses", lambda a: 2 * a, "not those of its factors"),
+        ("detector", "space1_mixture1/factors", lambda a: a[:0], "shape"),
     ],
 )
 def test_arrays_that_make_no_model(kind, name, change, words, models, tmp_path):

@@ -46,7 +46,7 @@ def mixed():
     density = DensityEstimator(6, "identity", base="gaussian", n_updates=20)
     density.fit_table(table, container="pyarrow")
     density.density_ = with_residual(density.density_)
-    detector = AnomalyDetector(n_hidden=4, width=4, n_updates=10).fit(table)
+    detector = AnomalyDetector().fit(table)
     return density, detector, table
 
 
@@ -65,7 +65,7 @@ def view_of(density, detector, table, **changes):
         detector=None if detector is None else detector.detector_,
         history=density.history_,
         metrics=metrics,
-        settings={"n_hidden": 6, "detector": {"n_updates": 10}},
+        settings={"n_hidden": 6, "detector": {"contamination": "auto"}},
         provenance={"jax": "1.2.3"},
         table=table,
         name="my <run>",

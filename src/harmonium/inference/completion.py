@@ -51,3 +51,18 @@ class Completion:
         index = np.ix_(rows, self.marginals.columns.modeled_index)
         filled[index] = np.where(missing[rows], cells, values[index])
         return filled
+
+
+def on_levels(filled: np.ndarray, values: np.ndarray, marginals: Marginals) -> np.ndarray:
+    """Rows `filled` of `values`, (rows, columns) all, with drawn cells at levels of their columns.
+
+    Where a column has few different numbers, to `marginals` all others are unseen ones: a draw
+    between two levels is moved to the nearest.
+    """
+    settled, is_drawn = np.array(filled), filled != values
+    for part, i in zip(marginals.parts, marginals.columns.modeled_index, strict=True):
+        rows = np.flatnonzero(is_drawn[:, i])
+        if part.body is None and len(rows):
+            apart = np.abs(filled[rows, i][:, None] - part.atoms[None, :])
+            settled[rows, i] = part.atoms[apart.argmin(axis=1)]
+    return settled

@@ -8,7 +8,7 @@ from scipy.special import logsumexp, softmax
 
 from harmonium.data import Columns, Marginals, Table
 from harmonium.inference.body_family import compare_families
-from harmonium.inference.completion import Completion
+from harmonium.inference.completion import Completion, on_levels
 from harmonium.inference.conformal import p_values
 from harmonium.inference.contamination import with_least_spread, without_suspects
 from harmonium.inference.detection_settings import DetectorSettings
@@ -101,7 +101,13 @@ class Detector:
     def completions(self, values: np.ndarray) -> np.ndarray:
         """Rows (rows, columns) with missing cells drawn, (draws, rows, columns)."""
         rng = np.random.default_rng(_COMPLETION_SEED)
-        return np.stack([self.completion.fill(values, rng) for _ in range(N_COMPLETIONS)])
+        return np.stack([self._completed(values, rng) for _ in range(N_COMPLETIONS)])
+
+    def _completed(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        filled = self.completion.fill(values, rng)
+        for space in self.spaces:
+            filled = on_levels(filled, values, space.scale.marginals)
+        return filled
 
     def p_values(self, values: np.ndarray) -> np.ndarray:
         """Split-conformal p-values of rows (rows, columns), shape (rows,); small is abnormal."""
@@ -183,7 +189,8 @@ def _fit_space(
     """The training rows in coordinates by marginals of this body, and surprises of their votes."""
     marginals = Marginals.fit(columns, values, body, atoms=body != PLAIN)
     n_copies = N_COPIES if np.isnan(marginals.centers(values)).any() else 1
-    copies = completion.fill(np.tile(values, (n_copies, 1)), rng)
+    copies = np.tile(values, (n_copies, 1))
+    copies = on_levels(completion.fill(copies, rng), copies, marginals)
     points = marginals.centers(copies)
     is_kept = np.ones(len(copies), dtype=bool)
     if settings.share_abnormal:

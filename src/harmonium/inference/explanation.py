@@ -45,7 +45,9 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     missing = detector.missing(values)
     whole, rows = np.array(values), missing.any(axis=1)
     if rows.any():
-        drawn = np.median(detector.completions(values[rows])[:, :, index], axis=0)
+        # A draw, not the mean of two: between two levels there may be none.
+        draws = detector.completions(values[rows])[:, :, index]
+        drawn = np.quantile(draws, 0.5, axis=0, method="nearest")
         whole[np.ix_(rows, index)] = np.where(missing[rows], drawn, values[rows][:, index])
     drops, likely = _cell_drops(detector, whole)
     contributions = np.zeros(values.shape)

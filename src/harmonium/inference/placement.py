@@ -55,7 +55,9 @@ class Placement:
             part = slice(start, start + CHUNK)
             drawn = sampler.draw(Boxes(bounds.low[part], bounds.high[part]))
             parts.append(drawn.resampled(n_copies, seed + start))
-        return np.concatenate(parts).transpose(1, 0, 2).reshape(-1, bounds.low.shape[1])
+        # Draws are of single precision: points that are known are not, and cells may be narrow.
+        inside = np.clip(np.concatenate(parts).transpose(1, 0, 2), bounds.low, bounds.high)
+        return inside.reshape(-1, bounds.low.shape[1])
 
     def missing(self, values: Values, n_copies: int) -> Bool[np.ndarray, "copies modeled"]:
         """Which of the cells of `draw` are missing, or of unseen categories."""

@@ -186,7 +186,7 @@ def _fit_base(
     values = values[rng.permutation(len(values))[:MOST_BASE_POINTS]]
     points = Placement(coordinates).draw(values, 1, rng)
     choice = _choose_base(coordinates, points, settings, rng)
-    base = fit_base(coordinates.whitening.forward(points), choice.settings, rng)
+    base = _base_of(coordinates, points, choice, rng)
     coordinates = coordinates.refined(base, values)
     placement = Placement(coordinates)
     if not placement.is_free(values):
@@ -199,9 +199,17 @@ def _fit_base(
         coordinates = coordinates.whitened(points, settings.whitening)
         if is_last:
             choice = _choose_base(coordinates, points[: len(values)], settings, rng)
-        base = fit_base(coordinates.whitening.forward(points), choice.settings, rng)
+        base = _base_of(coordinates, points, choice, rng)
         coordinates = coordinates.refined(base, values)
     return choice, base, Placement.of_base(coordinates, base)
+
+
+def _base_of(
+    coordinates: Coordinates, points: np.ndarray, choice: BaseChoice, rng: np.random.Generator
+) -> AbstractBase:
+    """The chosen base, fitted to points u (rows, modeled)."""
+    rows = coordinates.whitening.forward(points)
+    return fit_base(rows, choice.settings, rng, apart=points if choice.is_apart else None)
 
 
 def _choose_base(
@@ -218,6 +226,8 @@ def _choose_base(
         coordinates.whitening.forward(points),
         rng,
         shrinkage=coordinates.whitening.shrinkage,
+        # What goes together is one narrow direction there, and makes clusters here.
+        apart=points,
         seconds=None if budget is None else BASE_SHARE * budget,
     )
     return replace(choice, settings=choice.best) if settings.base == "mixture" else choice

@@ -32,6 +32,8 @@ MOST_WORK = 2e10
 MOST_ROWS = 10_000
 # What the other rows leave of the variance towards a row, at least: floors of the whitening do.
 LEAST_REST = 1e-3
+# Sizes at which both ways to deal rows to first centers are compared.
+COMPARED = (2, 8)
 # Sizes in turn without a gain after which no larger one is tried.
 PATIENCE = 2
 # Fits from different starts whose mean is the base: each errs in its own way (Breiman 1996,
@@ -59,12 +61,14 @@ class Candidate:
 class BaseChoice:
     """The settings of the mixture chosen, None for the Gaussian N(0, I/2), and all candidates.
 
-    `best` is the best mixture, whether it was chosen or not.
+    `best` is the best mixture, whether it was chosen or not; `is_apart` says that its fits start
+    from rows that are dealt in the other coordinates.
     """
 
     settings: MixtureSettings | None
     candidates: tuple[Candidate, ...]
     best: MixtureSettings | None = None
+    is_apart: bool = False
 
 
 def choose_base(
@@ -72,6 +76,7 @@ def choose_base(
     rng: np.random.Generator,
     *,
     shrinkage: float | None = None,
+    apart: Rows | None = None,
     largest: int = SIZES[-1],
     seconds: float | None = None,
 ) -> BaseChoice:
@@ -79,6 +84,7 @@ def choose_base(
 
     `rows` are in model units, NaN where a cell is missing; `shrinkage` is the weight that the
     identity got in the correlations by which they were whitened, None if these are not their own.
+    `apart` are the same rows in coordinates where clusters may lie further apart (`fit_mixture`).
     Sizes grow while held-out rows gain, and while they have rows and time enough; each is tried
     with covariances that are more or less tied. The mixture has to beat the Gaussian by two
     standard errors of the paired differences. A table too small to hold rows out gets the Gaussian.
@@ -86,7 +92,8 @@ def choose_base(
     machine.
     """
     deadline = np.inf if seconds is None else time.monotonic() + seconds
-    search = _Search(rows[rng.permutation(len(rows))[:MOST_ROWS]], rng, deadline)
+    taken = rng.permutation(len(rows))[:MOST_ROWS]
+    search = _Search(rows[taken], None if apart is None else apart[taken], rng, deadline)
     gaussian = _left_out_log_density(search.rows, len(rows), shrinkage)[search.held_out]
     candidates = [_candidate("gaussian", gaussian)]
     if not search.is_possible:
@@ -95,20 +102,25 @@ def choose_base(
     candidates += [_candidate(name_of(own.settings), own.scores) for own in search.trials]
     best = search.best
     chosen = best.settings if beats(best.scores, gaussian) else None
-    return BaseChoice(chosen, tuple(candidates), best.settings)
+    return BaseChoice(chosen, tuple(candidates), best.settings, search.is_apart)
 
 
 def fit_base(
-    rows: Rows, settings: MixtureSettings | None, rng: np.random.Generator
+    rows: Rows,
+    settings: MixtureSettings | None,
+    rng: np.random.Generator,
+    *,
+    apart: Rows | None = None,
 ) -> AbstractBase:
     """The base of these settings for rows in model units, NaN where a cell is missing.
 
-    A mixture is the mean of several fits from different starts.
+    A mixture is the mean of several fits from different starts, dealt among the rows `apart` if
+    given.
     """
     if settings is None:
         return GaussianBase(rows.shape[1])
     n_fits = N_BAGGED if settings.n_components > 1 else 1
-    fits = [fit_mixture(rows, settings, rng, most_passes=60) for _ in range(n_fits)]
+    fits = [fit_mixture(rows, settings, rng, most_passes=60, apart=apart) for _ in range(n_fits)]
     mixture = Mixture.from_moments(
         np.concatenate([fit.weights for fit in fits]) / n_fits,
         np.concatenate([fit.means for fit in fits]),
@@ -145,14 +157,15 @@ class _Trial:
 class _Search:
     """Fits to folds, and what they say of the rows that were held out."""
 
-    def __init__(self, rows: Rows, rng: np.random.Generator, deadline: float):
-        self.rows, self.rng, self.deadline = rows, rng, deadline
+    def __init__(self, rows: Rows, apart: Rows | None, rng: np.random.Generator, deadline: float):
+        self.rows, self.apart, self.rng, self.deadline = rows, apart, rng, deadline
         n_rows = len(rows)
         folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
         is_small = n_rows <= MOST_CROSS_VALIDATED and _work(rows, 1, len(folds)) <= MOST_WORK
         self.folds = folds if is_small else folds[:1]
         self.held_out = np.concatenate(self.folds)
         self.trials: list[_Trial] = []
+        self.is_apart = False
 
     @property
     def is_possible(self) -> bool:
@@ -182,6 +195,8 @@ class _Search:
                 break
             before = self.best.mean
             place = self._best_shrinkage(size, place)
+            if size in COMPARED and self.apart is not None:
+                self._choose_start(size, place)
             failures = 0 if self.best.mean > before else failures + 1
         self._choose_rank()
         self._choose_floor()
@@ -216,6 +231,15 @@ class _Search:
                 break
         return place
 
+    def _choose_start(self, size: int, place: int) -> None:
+        """Deal rows in the other coordinates from now on if that is better at this size."""
+        known = [own.mean for own in self.trials if own.settings.n_components == size]
+        self.is_apart = not self.is_apart
+        shrinkage = SHRINKAGES[place] * self.rows.shape[1]
+        tried = self._try(MixtureSettings(size, shrinkage=shrinkage))
+        if tried.mean <= max(known):
+            self.is_apart = not self.is_apart
+
     def _choose_rank(self) -> None:
         """Try low ranks for the best settings where there are many columns."""
         best, n_visible = self.best, self.rows.shape[1]
@@ -248,9 +272,20 @@ class _Search:
         bags = []
         for number, fold in enumerate(self.folds):
             training = np.delete(self.rows, fold, axis=0)
+            apart = None
+            if self.is_apart and self.apart is not None:
+                apart = np.delete(self.apart, fold, axis=0)
             starts = start.bags[number] if start else (None,) * n_fits
             bag = [
-                fit_mixture(training, narrow, self.rng, most_passes=40, tolerance=3e-3, start=own)
+                fit_mixture(
+                    training,
+                    narrow,
+                    self.rng,
+                    most_passes=40,
+                    tolerance=3e-3,
+                    start=own,
+                    apart=apart,
+                )
                 for own in starts
             ]
             bags.append(tuple(bag))

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.mixture_rows import Components, MixtureRows, Moments, completion_work, fill
@@ -129,21 +129,24 @@ def fit_mixture(
     most_passes: int = 100,
     tolerance: float = 1e-3,
     start: MixtureFit | None = None,
+    apart: Rows | None = None,
 ) -> MixtureFit:
     """Fit to rows, NaN where a cell is missing.
 
     Passes end when one gains less than `tolerance` nats per row. The first one starts from `start`
     (without a wide component), or from rows dealt to k-means++ centers; there, missing cells stand
-    at their means given the others under one Gaussian. The likelihood is that of the observed
+    at their means given the others under one Gaussian. `apart`, if given, are the same rows,
+    complete, in coordinates where clusters may lie further apart: they are dealt there. The likelihood is that of the observed
     cells, so cells have to be missing at random. Where many rows miss many cells, only some rows
     are taken, at random. Raises `InvalidInputError` for rows that cannot be fitted.
     """
     _check_rows(rows, start)
     n_components = len(start.weights) if start else min(settings.n_components, len(rows))
-    rows = _affordable(rows, n_components, rng)
+    taken = _affordable(rows, n_components, rng)
+    rows, apart = rows[taken], None if apart is None else apart[taken]
     center = np.nanmean(rows, axis=0)
     rows = rows - center
-    first = start._around(center) if start else _first_fit(rows, n_components, settings, rng)
+    first = start._around(center) if start else _first_fit(rows, n_components, settings, rng, apart)
     is_over = n_components == 1 and not np.isnan(rows).any()
     fit = _climb(rows, first, settings, 1 if is_over else most_passes, tolerance)
     fit = fit._around(-center)
@@ -166,7 +169,11 @@ def _climb(
 
 
 def _first_fit(
-    rows: Rows, n_components: int, settings: MixtureSettings, rng: np.random.Generator
+    rows: Rows,
+    n_components: int,
+    settings: MixtureSettings,
+    rng: np.random.Generator,
+    apart: Rows | None,
 ) -> MixtureFit:
     """One Gaussian, or what rows dealt to centers make."""
     is_complete = not np.isnan(rows).any()
@@ -181,10 +188,10 @@ def _first_fit(
         single = replace(settings, floor=max(settings.floor, 1e-6 * typical))
         gaussian = _climb(rows, gaussian, single, FIRST_PASSES, 1e-3)
     filled = rows if is_complete else fill(rows, gaussian._components())
-    members = np.eye(n_components)[:, deal_rows(filled, n_components, rng)]
+    dealt = deal_rows(filled if apart is None else apart, n_components, rng)
     parts = MixtureRows(rows, n_components)
-    moments = parts.moments_of(gaussian._repeated(n_components)._components(), members)
-    return _maximize(moments, settings)
+    repeated = gaussian._repeated(n_components)._components()
+    return _maximize(parts.moments_of(repeated, np.eye(n_components)[:, dealt]), settings)
 
 
 def _maximize(moments: Moments, settings: MixtureSettings) -> MixtureFit:
@@ -252,18 +259,18 @@ def _leading(
 
 def _affordable(
     rows: Rows, n_components: int, rng: np.random.Generator
-) -> Float[np.ndarray, "taken visible"]:
-    """Rows, drawn at random where a pass over all of them would take too long."""
+) -> Int[np.ndarray, "taken"]:
+    """Numbers of rows, drawn at random where a pass over all of them would take too long."""
     n_rows, n_visible = rows.shape
     work = completion_work(rows)
     if n_components * work.sum() <= MOST_WORK:
-        return rows
+        return np.arange(n_rows)
     most = max(int(MOST_WORK / (n_components * work.mean())), 2 * n_visible + 100)
     taken = rng.permutation(n_rows)[:most]
     # Every column keeps an observed cell.
     empty = np.isnan(rows[taken]).all(axis=0)
     first_seen = np.argmin(np.isnan(rows[:, empty]), axis=0)
-    return rows[np.union1d(taken, first_seen)]
+    return np.union1d(taken, first_seen)
 
 
 def _check_rows(rows: Rows, start: MixtureFit | None) -> None:

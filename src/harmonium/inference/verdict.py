@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # Standard errors of a paired difference beyond which it counts.
 MARGIN = 2.0
+# Nats per row that a density may be behind a simpler one that is nearly the same.
+NEGLIGIBLE = 0.01
 # Tables of no more rows than this are told to be small.
 FEW_ROWS = 300
 FEWEST_EFFECTIVE = 50.0
@@ -29,8 +31,8 @@ class Comparison:
 
     @property
     def is_loss(self) -> bool:
-        """Whether the simpler density is better beyond chance."""
-        return self.gain < -MARGIN * self.standard_error
+        """Whether the simpler density is better, beyond chance and by more than nobody minds."""
+        return self.gain < -max(MARGIN * self.standard_error, NEGLIGIBLE)
 
     @property
     def is_gain(self) -> bool:

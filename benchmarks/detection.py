@@ -662,30 +662,28 @@ def summarize_detection(runs: list[Row], keys: tuple[str, ...] = ("auroc", "aupr
 N_BOOTSTRAPS = 10_000
 
 
+def by_set(runs: list[Row], key: str, method: str) -> dict[str, float]:
+    """The mean over seeds of a figure of one detector, by set."""
+    found = {name: values(runs, key, set=name, method=method) for name in unique(runs, "set")}
+    return {name: float(np.mean(own)) for name, own in found.items() if own}
+
+
 def summarize_leads(runs: list[Row]) -> list[Row]:
     """By how much ours leads each detector: the mean over sets, with a paired bootstrap interval.
 
     Seeds of a set are averaged first; sets are drawn with replacement.
     """
-    by_set = {
-        method: {
-            key: {
-                name: mean(values(runs, key, set=name, method=method))
-                for name in unique(runs, "set")
-            }
-            for key in ("auroc", "aupr")
-        }
-        for method in unique(runs, "method")
-    }
     rows: list[Row] = []
-    for method, figures in by_set.items():
-        if method == "harmonium" or "harmonium" not in by_set:
+    for method in unique(runs, "method"):
+        if method == "harmonium":
             continue
         row: Row = {"beside": method}
-        for key, own in figures.items():
-            ours = by_set["harmonium"][key]
-            both = [name for name in own if "" not in (own[name], ours[name])]
-            leads = np.array([ours[name] - own[name] for name in both])
+        for key in ("auroc", "aupr"):
+            ours, theirs = (by_set(runs, key, own) for own in ("harmonium", method))
+            both = [name for name in theirs if name in ours]
+            if not both:
+                continue
+            leads = np.array([ours[name] - theirs[name] for name in both])
             drawn = np.random.default_rng(0).choice(leads, (N_BOOTSTRAPS, len(leads)))
             low, high = np.quantile(drawn.mean(axis=1), (0.025, 0.975))
             row |= {key.upper(): float(leads.mean()), f"{key.upper()} low": float(low)}

@@ -21,6 +21,9 @@ Columns = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
+# Cells that a row of the list is explained by, and how much likelier another value has to be.
+N_SENTENCES, LEAST_DROP = 3, 1.0
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -107,6 +110,61 @@ def detect_batches(
         part = slice(start, start + table.n_rows)
         start += table.n_rows
         yield with_flags(opened.columns(table, scores[part], n_reasons), flags.flagged[part])
+
+
+@dataclass(frozen=True)
+class LowRow:
+    """A row of a table that scores low: its number from 1 on, score, p-value, and reasons in
+    words.
+    """
+
+    row: int
+    score: float
+    p_value: float
+    reasons: list[str]
+
+    def describe(self) -> str:
+        """In one line."""
+        why = "; ".join(self.reasons) or "no single cell explains it"
+        return f"row {self.row}: p {self.p_value:.2g}, score {self.score:.2f}; {why}"
+
+
+def lowest_rows(opened: Opened, data: Path, scores: np.ndarray, n: int) -> list[LowRow]:
+    """The n rows of the lowest scores, lowest first, whether they are flagged or not."""
+    order = np.argsort(scores, kind="stable")[:n]
+    found: dict[int, list[str]] = {}
+    start = 0
+    for table, _ in read_rows(data, opened.detector.detector_.columns.fields, "explaining"):
+        own = order[(order >= start) & (order < start + table.n_rows)]
+        if len(own):
+            part = Table(table.values[own - start], table.names, table.fields)
+            found |= dict(zip(own.tolist(), _sentences(opened.detector, part), strict=True))
+        start += table.n_rows
+    p_values = opened.detector.detector_.p_values_of(scores[order])
+    return [
+        LowRow(int(i) + 1, float(scores[i]), float(p), found[int(i)])
+        for i, p in zip(order, p_values, strict=True)
+    ]
+
+
+def _sentences(detector: AnomalyDetector, table: Table) -> list[list[str]]:
+    """What is unusual of every row, given its other cells."""
+    told = _reasons(detector, table, N_SENTENCES)
+    ranks = range(1, min(N_SENTENCES, table.n_columns) + 1)
+    return [
+        [
+            f"{told[f'reason_{rank}'][i]} = {_short(told[f'reason_{rank}_value'][i])} where "
+            f"{_short(told[f'reason_{rank}_likely'][i])} is {told[f'reason_{rank}_drop'][i]:.1f} "
+            "nats likelier"
+            for rank in ranks
+            if told[f"reason_{rank}"][i] and told[f"reason_{rank}_drop"][i] >= LEAST_DROP
+        ]
+        for i in range(table.n_rows)
+    ]
+
+
+def _short(cell: Any) -> str:
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
 
 
 def with_flags(columns: Columns, flagged: np.ndarray) -> Columns:

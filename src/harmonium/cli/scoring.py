@@ -1,5 +1,6 @@
 """The commands that score rows: score, detect."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,6 +88,9 @@ def detect(
         ),
     ] = None,
     explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
+    top: Annotated[
+        int, typer.Option(help="Rows of the lowest scores to tell of, flagged or not.", min=0)
+    ] = 10,
     on_ray: RayOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -94,9 +98,9 @@ def detect(
     """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
 
     Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column
-    with its value, a likely value, and how much lower the score is for it (drop, in nats). A
-    p-value is never below 1 / (calibration rows + 1), so that a detector of few training rows may
-    flag nothing: go by p_value or score then.
+    with its value, a likely value, and by how many nats that is likelier given the other cells
+    (drop). A p-value is never below 1 / (calibration rows + 1), so that a detector of few training
+    rows may flag nothing: the rows of the lowest scores are told in any case, with reasons.
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """
@@ -109,12 +113,13 @@ def detect(
     elif output is not None:
         check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
-    from harmonium.cli.detect import open_detector
+    from harmonium.cli.detect import LowRow, lowest_rows, open_detector, score_rows
     from harmonium.cli.progress import showing
 
     with showing(errors):
         opened = open_detector(model, calibrate)
     columns: dict[str, Any] = {}
+    lowest: list[LowRow] = []
     if on_ray and output is not None:
         from harmonium.cli.folders import detect_folder
 
@@ -123,28 +128,41 @@ def detect(
                 opened, model, data, output, fdr=fdr, n_reasons=explain, calibration=calibrate
             )
     else:
-        flags, columns = _detect(opened, data, output, fdr, explain, as_json=as_json)
+        with showing(errors):
+            scores = score_rows(opened, data)
+            lowest = lowest_rows(opened, data, scores, top)
+        flags, columns = _detect(opened, data, scores, output, fdr, explain, as_json=as_json)
     n_rows, n_flagged = len(flags.flagged), int(flags.flagged.sum())
     if as_json:
         figures = {"rows": n_rows, "flagged": n_flagged, "fdr": fdr}
-        print_json({**figures, "verdict": opened.verdict(flags), **columns})
+        told = [asdict(row) for row in lowest]
+        print_json({**figures, "verdict": opened.verdict(flags), "lowest": told, **columns})
         return
     if output is not None:
         print(f"{n_rows} rows -> {output}; {n_flagged} flagged at FDR {fdr:g}")
+    # Rows on standard output are for programs.
+    tell = errors.print if output is None else print
+    for row in lowest:
+        tell(row.describe())
     errors.print(opened.in_short(flags))
 
 
 def _detect(
-    opened: Any, data: Path, output: Path | None, fdr: float, n_reasons: int, *, as_json: bool
+    opened: Any,
+    data: Path,
+    scores: Any,
+    output: Path | None,
+    fdr: float,
+    n_reasons: int,
+    *,
+    as_json: bool,
 ) -> tuple[Any, dict[str, Any]]:
     """The flags of a table; its columns are written, printed, or returned for JSON."""
-    from harmonium.cli.detect import detect_batches, score_rows
+    from harmonium.cli.detect import detect_batches
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import write_batches
 
-    with showing(errors):
-        scores = score_rows(opened, data)
-        flags = opened.flags(opened.detector.detector_.p_values_of(scores), fdr)
+    flags = opened.flags(opened.detector.detector_.p_values_of(scores), fdr)
     batches = detect_batches(opened, data, scores, flags, n_reasons)
     if output is None and not as_json:
         print_batches(batches)

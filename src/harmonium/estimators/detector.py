@@ -27,7 +27,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     Mixtures of Gaussians of several sizes and kernels at training rows look at every row in two
     ways, with numbers as they are and by their own distribution: at the whole row, at every column
     given the others, and at its neighbors. Each view is made a surprise by training rows that it
-    has not seen, and the score is the logarithm of the harmonic mean of their p-values. Rows set aside calibrate the p-values.
+    has not seen, and the score is the logarithm of the harmonic mean of their p-values. Rows set
+    aside calibrate the p-values.
 
     Parameters
     ----------

@@ -98,17 +98,28 @@ def kernel_sums(kernels, rows, own=None):
 def test_kernels_are_summed():
     kernels = np.random.default_rng(7).normal(size=(40, 3))
     close(kernel_votes(kernels, ROWS), kernel_sums(kernels, ROWS))
-    # Its own kernel is the nearest one of a row, by far.
-    assert np.all(kernel_votes(kernels, kernels) <= 1e-12)
 
 
 def test_rows_of_the_kernels_leave_their_own_out_in_every_batch():
-    # More rows than a batch has, and two that are alike.
-    kernels = 0.3 * np.random.default_rng(8).normal(size=(1100, 2))
+    # More rows than a batch has, and two that are alike; on a lattice, so that no others are.
+    places = np.stack(np.meshgrid(np.arange(34), np.arange(33)), axis=-1).reshape(-1, 2)
+    kernels = 0.05 * places[:1100].astype(float)
     kernels[1099] = kernels[3]
-    found = kernel_votes(kernels, kernels, is_own=True)
+    found = kernel_votes(kernels, kernels)
     close(found, kernel_sums(kernels, kernels, own=np.arange(1100)))
     assert max(found[3], found[1099]) <= 1e-12
+
+
+def test_a_component_of_few_rows_is_left_out():
+    """Two rows far out would be a component of their own, and normal by it; seed 12."""
+    rng = np.random.default_rng(12)
+    rows = rng.normal(size=(400, 2))
+    rows[:2] = [[9.0, -9.0], [9.1, -9.1]]
+    (mixture,) = fit_mixtures(rows, (8,), rng)
+    n_rows = 400 * np.exp(np.asarray(mixture.log_weights))
+    assert np.all(n_rows >= 5 - 1e-6)
+    votes = mixture_votes((mixture,), rows)[:, 0]
+    assert votes[:2].min() > votes[2:].max()
 
 
 # Surprises
@@ -217,7 +228,7 @@ def test_votes_of_a_space_are_those_of_its_coordinates():
     votes = space.votes(values[:9])
     assert votes.shape == (9, sum(space.groups)) and space.groups == (2, 2, 1)
     close(votes[:, :4], mixture_votes(space.mixtures, rows))
-    close(votes[:, 4:], kernel_sums(space.kernels, rows))
+    close(votes[:, 4:], kernel_votes(space.kernels, rows))
 
 
 def test_a_cell_rises_by_nothing_where_its_own_value_stands():
@@ -305,9 +316,9 @@ def test_rows_are_not_judged_by_copies_of_themselves(contamination, monkeypatch)
         judged.append(rows)
         return mixture_votes(mixtures, rows)
 
-    def near(at, rows, *, is_own=False):
-        kernels.append((at, rows, is_own))
-        return kernel_votes(at, rows, is_own=is_own)
+    def near(at, rows):
+        kernels.append((at, rows))
+        return kernel_votes(at, rows)
 
     monkeypatch.setattr(detection, "fit_mixtures", fit)
     monkeypatch.setattr(detection, "mixture_votes", vote)
@@ -326,8 +337,8 @@ def test_rows_are_not_judged_by_copies_of_themselves(contamination, monkeypatch)
             assert len(others) + len(part) == len(parts[-1])
             n_copies.extend(np.unique(part[:, 0], return_counts=True)[1])
         assert max(n_copies) == detection.N_COPIES
-        at, rows, is_own = kernels[space]
-        assert is_own and at is rows and len(np.unique(at[:, 0])) == len(at)
+        at, rows = kernels[space]
+        assert at is rows and len(np.unique(at[:, 0])) == len(at)
 
 
 LEVELS = (7.0, 10.0, 100.0)

@@ -204,7 +204,7 @@ def _fit_space(
     kernels = once[rng.permutation(len(once))[:MOST_KERNELS]]
     surprises = [
         Surprise.fit(_cross_fitted(rows, numbers, sizes, rng)),
-        Surprise.fit(kernel_votes(kernels, kernels, is_own=True)),
+        Surprise.fit(kernel_votes(kernels, kernels)),
     ]
     surprise = Surprise(
         np.concatenate([own.quantiles for own in surprises], axis=1),

@@ -23,6 +23,8 @@ from harmonium.typing import Batch
 # Components of the mixtures of a space; a mixture needs so many rows per component.
 SIZES = (4, 8, 16, 32)
 LEAST_ROWS_PER_COMPONENT = 4
+# Rows of a component, at least.
+FEWEST_ROWS = 5
 # Numbers in the covariances of the largest mixture.
 MOST_NUMBERS = 8_000_000
 # Rows by which every covariance is tied to the pooled one, and what is added to its variances.
@@ -32,6 +34,8 @@ WIDE_SHARE, WIDE_SPREAD = 0.02, 2.0
 MOST_PASSES, TOLERANCE = 50, 1e-2
 # Of the kernel density: few rows are near any other, so that it says how near the nearest are.
 BANDWIDTH = 0.1
+# Squared distance, relative to the squares that it is a difference of, of rows that are the same.
+SAME = 1e-5
 # Rows at which kernels stand, at most.
 MOST_KERNELS = 5000
 # Standard deviations from the center at which a level stands that no training row has.
@@ -167,7 +171,11 @@ def fit_mixtures(
             wide_spread=WIDE_SPREAD,
         )
         fit = fit_mixture(rows, settings, rng, most_passes=MOST_PASSES, tolerance=TOLERANCE)
-        found.append(Mixture.from_moments(fit.weights, fit.means, fit.covariances))
+        # A component of few rows may be made of odd ones, which it would call normal.
+        kept = fit.weights * len(rows) >= min(FEWEST_ROWS, len(rows) / size)
+        kept[-1] = True  # the wide one
+        weights = fit.weights[kept] / fit.weights[kept].sum()
+        found.append(Mixture.from_moments(weights, fit.means[kept], fit.covariances[kept]))
     return tuple(found)
 
 
@@ -192,27 +200,24 @@ def _mixture_votes(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "
     return jax.vmap(of_row)(rows)
 
 
-def kernel_votes(kernels: Rows, rows: Rows, *, is_own: bool = False) -> Votes:
+def kernel_votes(kernels: Rows, rows: Rows) -> Votes:
     """Minus the log of the sum of Gaussian kernels at the rows, (rows, 1).
 
-    Where the rows are those of the kernels (`is_own`), each leaves its own kernel out.
+    One kernel in the very place of a row is left out: it may be its own.
     """
     at = jnp.asarray(kernels, float)
-    if is_own:
-        numbered = np.concatenate([rows, np.arange(len(rows))[:, None]], axis=1)
-        own = lambda batch: _kernel_votes(at, batch[:, :-1], batch[:, -1])  # noqa: E731
-        return map_rows(own, numbered, longest=1024)[:, None]
-    other = lambda batch: _kernel_votes(at, batch, jnp.full(len(batch), -1.0))  # noqa: E731
-    return map_rows(other, rows, longest=1024)[:, None]
+    return map_rows(lambda batch: _kernel_votes(at, batch), rows, longest=1024)[:, None]
 
 
 @eqx.filter_jit
-def _kernel_votes(kernels: Batch, rows: Batch, left_out: Float[Array, "rows"]) -> Array:
+def _kernel_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
     squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
     distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
-    own = left_out[:, None] == jnp.arange(len(kernels), dtype=rows.dtype)[None, :]
-    exponents = jnp.where(own, -jnp.inf, -distances / (2 * BANDWIDTH**2))
-    return -jax.nn.logsumexp(exponents, axis=1)
+    is_same = distances <= SAME * (1 + squares)
+    exponents = jnp.where(is_same, -jnp.inf, -distances / (2 * BANDWIDTH**2))
+    # Where the first of several is left out, the others count in full.
+    n_same = jnp.maximum(jnp.sum(is_same, axis=1) - 1, 0).astype(rows.dtype)
+    return -jnp.logaddexp(jax.nn.logsumexp(exponents, axis=1), jnp.log(n_same))
 
 
 @dataclass(frozen=True, eq=False)

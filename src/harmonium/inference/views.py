@@ -17,7 +17,7 @@ from harmonium.data import Marginals, Whitening
 from harmonium.inference.batches import map_blocks, map_rows
 from harmonium.model import Mixture
 from harmonium.model.mixture import LOG_2PI
-from harmonium.model.mixture_fit import MixtureSettings, fit_mixture
+from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
 from harmonium.typing import Batch
 
 # Components of the mixtures of a space; a mixture needs so many rows per component.
@@ -171,12 +171,25 @@ def fit_mixtures(
             wide_spread=WIDE_SPREAD,
         )
         fit = fit_mixture(rows, settings, rng, most_passes=MOST_PASSES, tolerance=TOLERANCE)
-        # A component of few rows may be made of odd ones, which it would call normal.
-        kept = fit.weights * len(rows) >= min(FEWEST_ROWS, len(rows) / size)
-        kept[-1] = True  # the wide one
-        weights = fit.weights[kept] / fit.weights[kept].sum()
-        found.append(Mixture.from_moments(weights, fit.means[kept], fit.covariances[kept]))
+        found.append(_without_odd(fit, min(FEWEST_ROWS, len(rows) / size) / len(rows)))
     return tuple(found)
+
+
+def _without_odd(fit: MixtureFit, least: float) -> Mixture:
+    """The mixture with the wide component, its last, in place of those of less weight.
+
+    A component of few rows may be made of odd ones, which it would call normal. The number of
+    components stays, so that nothing is compiled anew.
+    """
+    odd = fit.weights < least
+    odd[-1] = False
+    weights = np.where(odd, 0.0, fit.weights)
+    weights /= weights.sum()
+    weights[odd] = weights[-1] / (1 + odd.sum())
+    weights[-1] -= weights[odd].sum()
+    means = np.where(odd[:, None], fit.means[-1], fit.means)
+    covariances = np.where(odd[:, None, None], fit.covariances[-1], fit.covariances)
+    return Mixture.from_moments(weights, means, covariances)
 
 
 def sizes_for(n_rows: int, n_columns: int) -> tuple[int, ...]:

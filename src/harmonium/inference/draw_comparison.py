@@ -80,7 +80,9 @@ def _compare_correlations(
     (of_rows, counts), (of_draws, _) = _correlations(rows), _correlations(drawn)
     gaps = np.abs(of_rows - of_draws)[first, second]
     quantile = norm.isf(LEVEL / len(first) / 2)
-    chance = (1 / np.maximum(counts[first, second], 1) + 1 / worth) ** 0.5
+    # Rare cells that come together make a correlation, and one more or less changes it.
+    weight = np.maximum(1.0, np.maximum(_square_moments(rows), _square_moments(drawn)))
+    chance = (weight * (1 / np.maximum(counts, 1) + 1 / worth))[first, second] ** 0.5
     limits = CORRELATION_ERROR + quantile * chance
     worst = int(np.argmax(gaps - limits))
     pair = (names[first[worst]], names[second[worst]])
@@ -98,6 +100,17 @@ def _correlations(points: Points) -> tuple[Matrix, Matrix]:
     variance = (filled**2).T @ known / n - mean**2
     scale = np.sqrt(np.maximum(variance * variance.T, 1e-12))
     return covariance / scale, counts
+
+
+def _square_moments(points: Points) -> Matrix:
+    """The mean of x²y² of standardized columns, over the rows that have both cells: n times the
+    variance of their correlation, about.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        standard = (points - np.nanmean(points, axis=0)) / np.nanstd(points, axis=0)
+    squares = np.nan_to_num(standard) ** 2
+    known = (~np.isnan(points)).astype(float)
+    return squares.T @ squares / np.maximum(known.T @ known, 1)
 
 
 def _compare_combinations(

@@ -93,7 +93,8 @@ def kernels(X: Array, seed: int) -> Scorer:
     def score(rows: Array) -> Array:
         # KernelDensity of scikit-learn loses the order of rows far from all kernels.
         blocks = np.array_split(scaler.transform(rows), max(1, len(rows) // 500))
-        found = [logsumexp(-cdist(block, at, "sqeuclidean") / 0.02, axis=1) for block in blocks]
+        exponents = (-cdist(block, at, "sqeuclidean") / 0.02 for block in blocks)
+        found = [np.asarray(logsumexp(own, axis=1)) for own in exponents]
         return np.concatenate(found)
 
     return score

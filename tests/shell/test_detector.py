@@ -387,6 +387,20 @@ def test_detect_writes_scores_flags_and_reasons(detector, table, tmp_path, capsy
     assert found["rows"] == 30 and len(found["p_value"]) == 30
 
 
+def test_detect_tells_of_the_lowest_rows_whatever_is_flagged(detector, odd, tmp_path, capsys):
+    detector.save(tmp_path / "detector.safetensors")
+    rows = np.concatenate([make_table(40, 3), odd[:1]])
+    rows[-1, 1] += 3
+    path = tmp_path / "rows.csv"
+    np.savetxt(path, rows, delimiter=",", header="x1,x2,x3,x4", comments="", fmt="%.6g")
+    assert call("detect", tmp_path, path, "--top", 2, "--fdr", 0.0001, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["flagged"] == 0 and len(told["lowest"]) == 2
+    assert told["lowest"][0]["row"] == 41
+    assert told["lowest"][0]["score"] == min(told["score"])
+    assert any("x2" in reason for reason in told["lowest"][0]["reasons"])
+
+
 def test_detect_calibrates_on_rows_of_ones_own(detector, normal, table, tmp_path, capsys):
     detector.save(tmp_path / "detector.safetensors")
     own = tmp_path / "normal.csv"

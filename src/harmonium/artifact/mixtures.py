@@ -57,7 +57,8 @@ def check_mixture(mixture: Mixture) -> None:
         diagonals = np.diagonal(part, axis1=1, axis2=2)
         if np.any(np.triu(part, 1)) or not np.all(diagonals > 0):
             raise ArtifactError(
-                "the mixture has factors that are not lower triangular with positive diagonals. The file is damaged."
+                "the mixture has factors that are not lower triangular with positive diagonals. "
+                "The file is damaged."
             )
     # Summed without signs, the terms say how much rounding can do; what overflows is not finite.
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""A fitted anomaly detector: views of the training rows, calibrated on rows that they have not seen."""
+"""A fitted anomaly detector: views of the training rows, calibrated on rows they have not seen."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -53,7 +53,8 @@ class Detector:
     and votes by the joint surprise under mixtures of several sizes, by the mean surprise of the
     columns given the others, and by kernels at training rows. `surprise` makes votes comparable;
     those of one kind are averaged to -log p, and a row is as abnormal, in nats, as the harmonic
-    mean of these p is small (Wilson 2019, "The harmonic mean p-value"). `candidates` (candidates, modeled) are cells of the training columns, for explanations.
+    mean of these p is small (Wilson 2019, "The harmonic mean p-value"). `candidates` (candidates,
+    modeled) are cells of the training columns, for explanations.
     `calibration` (rows,) are the sorted scores of normal rows that shaped nothing; `verdict` says
     what scores and p-values are good for, `trusted` says it to programs.
     """

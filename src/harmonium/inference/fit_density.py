@@ -178,7 +178,7 @@ def _fit_base(
     settings: DensitySettings,
     rng: np.random.Generator,
 ) -> tuple[BaseChoice, AbstractBase, Placement]:
-    """The base for rows of a table (rows, columns), what else was tried, and where it has the cells.
+    """The base for rows of a table (rows, columns), what else was tried, and where cells lie.
 
     Where cells are not points, the base is fitted again to points that are drawn given the others
     under the base before it.

@@ -44,7 +44,7 @@ class Placement:
         return not bool(np.all(self.coordinates.bounds(values).is_point))
 
     def draw(self, values: Values, n_copies: int, rng: np.random.Generator) -> Points:
-        """Points u (copies x rows, modeled), all rows once, then again; missing cells are drawn too."""
+        """Points u (copies x rows, modeled), all rows once, then again; missing cells are drawn."""
         if self.mixture is None or not self.is_free(values):
             points = self.coordinates.draw_points(copied(values, n_copies), rng)
             return filled(self.coordinates, points, rng)

@@ -64,7 +64,7 @@ class Scale:
         return Scale(marginals, Whitening.fit(points, "diagonal", shrink=0.0))
 
     def forward(self, values: np.ndarray) -> Rows:
-        """Standardized points of complete table rows, (rows, modeled): of variance 1 in training."""
+        """Standardized points of complete table rows, (rows, modeled): variance 1 in training."""
         points = self.whitening.forward(self.marginals.centers(values)) * 2**0.5
         # Whitening makes a gap of a whole row.
         gaps = np.isnan(points)
@@ -134,7 +134,8 @@ def conditional_log_densities(
 ) -> Float[np.ndarray, "rows modeled places"]:
     """log q(x_j = place given the other coordinates of the row), for every j and place; nats.
 
-    Of component k with precision P, x_j given the others has variance 1/P_jj and the mean x_j - (P(x - m))_j / P_jj.
+    Of component k with precision P, x_j given the others has variance 1/P_jj and the mean
+    x_j - (P(x - m))_j / P_jj.
     """
     log_weights, means, inverses = (
         np.asarray(part, np.float64)

@@ -134,7 +134,7 @@ def detect(
         flags, columns = _detect(opened, data, scores, output, fdr, explain, as_json=as_json)
     n_rows, n_flagged = len(flags.flagged), int(flags.flagged.sum())
     if as_json:
-        figures = {"rows": n_rows, "flagged": n_flagged, "fdr": fdr}
+        figures = {"rows": n_rows, "n_flagged": n_flagged, "fdr": fdr}
         told = [asdict(row) for row in lowest]
         print_json({**figures, "verdict": opened.verdict(flags), "lowest": told, **columns})
         return

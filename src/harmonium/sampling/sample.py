@@ -80,24 +80,6 @@ class SampleResult:
     diagnostics: SampleDiagnostics
 
 
-def exact_draws(n: int) -> SampleDiagnostics:
-    """The diagnostics of n independent draws that no chain had to make."""
-    return SampleDiagnostics(
-        kernel="none",
-        acceptance=1.0,
-        step_size=0.0,
-        ess=float(n),
-        n_chains=n,
-        n_ancestors=n,
-        round_trips=None,
-        trusted=True,
-        verdict="The draws are independent and exact.",
-        way="exact",
-        n_proposals=n,
-        jump_acceptance=None,
-    )
-
-
 class Origin(NamedTuple):
     """Where chains come from."""
 

@@ -3,6 +3,7 @@
 An interval drawn by itself knows nothing of the other cells of its row, so that what depends on
 each other looks looser than it is. Drawn given them, under the base that the points of a first
 round have made, it is one step of stochastic expectation-maximization (Celeux and Diebolt 1985).
+Draws that depend a little on each other are enough for that: `sampling.cells` makes them.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from harmonium.inference.coordinates import Coordinates, Points, Values
 from harmonium.inference.training_rows import copied, filled
 from harmonium.model import AbstractBase, Mixture
 from harmonium.sampling.boxes import Boxes
+from harmonium.sampling.cells import move_in_cells
 from harmonium.sampling.truncated import TruncatedSampler
 
-# Rows whose draws are held in memory at once.
-CHUNK = 2048
+# Of cells given each other: before the first draw, and between draws of the same row.
+N_SWEEPS, N_SWEEPS_BETWEEN = 16, 2
 # Of more rows, the mean of what turns densities into masses is taken over so many.
-MOST_WEIGHED = 2000
+MOST_WEIGHED = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +50,15 @@ class Placement:
         if self.mixture is None or not self.is_free(values):
             points = self.coordinates.draw_points(copied(values, n_copies), rng)
             return filled(self.coordinates, points, rng)
-        bounds, seed = self.coordinates.bounds(values), int(rng.integers(2**31))
-        sampler = TruncatedSampler(self.mixture, seed=seed)
-        parts = []
-        for start in range(0, len(values), CHUNK):
-            part = slice(start, start + CHUNK)
-            drawn = sampler.draw(Boxes(bounds.low[part], bounds.high[part]))
-            parts.append(drawn.resampled(n_copies, seed + start))
-        # Draws are of single precision: points that are known are not, and cells may be narrow.
-        inside = np.clip(np.concatenate(parts).transpose(1, 0, 2), bounds.low, bounds.high)
-        return inside.reshape(-1, bounds.low.shape[1])
+        bounds = self.coordinates.bounds(values)
+        boxes = Boxes(bounds.low, bounds.high)
+        start = self.coordinates.draw_points(values, rng)
+        points = move_in_cells(self.mixture, boxes, start, N_SWEEPS, rng)
+        copies = [points]
+        for _ in range(1, n_copies):
+            points = move_in_cells(self.mixture, boxes, points, N_SWEEPS_BETWEEN, rng)
+            copies.append(points)
+        return np.concatenate(copies)
 
     def missing(self, values: Values, n_copies: int) -> Bool[np.ndarray, "copies modeled"]:
         """Which of the cells of `draw` are missing, or of unseen categories."""

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 
+from harmonium.compiling import compiled_briefly
 from harmonium.data import (
     Columns,
     LongTable,
@@ -117,7 +117,7 @@ def fit_density(
     _log.info("choosing the base")
     choice, base, placement = _fit_base(coordinates, kept, settings, rng)
     coordinates = placement.coordinates
-    model = eqx.filter_jit(settings.build_model)(keys.model, base, own)
+    model = compiled_briefly(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, trains=settings.trains)
     history: tuple[Record, ...] = ()
     diagnostics, kept_update = None, 0

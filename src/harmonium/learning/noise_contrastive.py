@@ -6,11 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from harmonium.compiling import compiled_briefly
 from harmonium.learning.gradient import value_and_gradient
 from harmonium.learning.negatives import Chains, training_kernel
 from harmonium.learning.objectives import AbstractObjective, Ascent
-from harmonium.model import Harmonium, base_log_partition
+from harmonium.model import Harmonium, Path, base_log_partition
 from harmonium.model.precision import full_precision
+from harmonium.sampling.importance import draw_weighted
 from harmonium.sampling.population import effective_sample_size, log_mean_exp
 from harmonium.typing import Batch, PerRow, Positions, RandomKey, Scalar, Visible
 
@@ -45,7 +47,12 @@ class NoiseContrastive(AbstractObjective):
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> NoiseState:
         """Draw the noise; log Z is that of W = 0, exact for an untrained model."""
-        return _first_state(key, model, self.pool_size, self.held_size)
+        path = Path(
+            eqx.tree_at(lambda m: m.visible_bias, model, jnp.zeros_like(model.visible_bias))
+        )
+        drawn = draw_weighted(key, path, self.pool_size + self.held_size).positions
+        noise, held = drawn[: self.pool_size], drawn[self.pool_size :][: self.held_size]
+        return NoiseState(noise, held, _log_ratio(model))
 
     def ascend(self, key: RandomKey, model: Harmonium, batch: Batch, carry: NoiseState) -> Ascent:
         """Gradient of the log-probability of telling rows from noise; log Z takes a Newton step."""
@@ -99,12 +106,11 @@ def log_weights_of(model: Harmonium, rows: Positions) -> PerRow:
     return jax.vmap(lambda x: log_weight(model, x))(rows)
 
 
-@eqx.filter_jit
-def _first_state(key: RandomKey, model: Harmonium, n_noise: int, n_held: int) -> NoiseState:
-    _, mixture = model.base.tilted(jnp.zeros_like(model.visible_bias))
-    drawn = mixture.sample(key, n_noise + n_held)
+@compiled_briefly
+def _log_ratio(model: Harmonium) -> Scalar:
+    """log Z of W = 0 over that of the base that is tilted by nothing."""
     base, _ = model.base.tilted(jnp.zeros_like(model.visible_bias))
-    return NoiseState(drawn[:n_noise], drawn[n_noise:], base_log_partition(model) - base)
+    return base_log_partition(model) - base
 
 
 def _derivatives(function, at: Scalar) -> tuple[Scalar, Scalar]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from harmonium.compiling import compiled_briefly
 from harmonium.learning.trainer import State, Trainer
 from harmonium.likelihood import LogPartition, estimate_log_partition
 from harmonium.likelihood.result import exact_result
@@ -118,7 +119,7 @@ def _rate_base(trainer: Trainer, state: State) -> Chosen:
     return _chosen(trainer, state, exact_result(value, "exact"))._replace(is_base=True)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _without_interaction(parameters: Harmonium, rows: Batch) -> Harmonium:
     mean = jnp.mean(rows, axis=0)
     bias = jnp.zeros_like(mean) if parameters.base.has_modes else 2 * mean

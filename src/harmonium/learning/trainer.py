@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from harmonium.compiling import compiled_briefly
 from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.devices import shard
 from harmonium.learning.negatives import Metrics
@@ -102,7 +103,7 @@ class Trainer(eqx.Module):
         return State(
             parameters=parameters,
             averaged=parameters,
-            optimizer_state=eqx.filter_jit(self.optimizer.init)(cast(optax.Params, parameters)),
+            optimizer_state=compiled_briefly(self.optimizer.init)(cast(optax.Params, parameters)),
             carry=self.objective.init(key_init, model, self.training.completed),
             rows=self.training.start(),
             key=key_loop,
@@ -159,7 +160,7 @@ class Trainer(eqx.Module):
         )
         return advanced, metrics
 
-    @eqx.filter_jit
+    @compiled_briefly
     def evaluate(self, state: State) -> Metrics:
         """Log-likelihoods of the averaged model, in nats per row, and the state of its hidden
         units.
@@ -192,7 +193,7 @@ class Trainer(eqx.Module):
         starts = {"the data": self.held_out.completed, "the training chains": drawn}
         return check_equilibrium(key_run, self.combine(state.averaged), kernel, starts)
 
-    @eqx.filter_jit
+    @compiled_briefly
     def _drawn(self, key: RandomKey, state: State) -> tuple[AbstractKernel, Positions | None]:
         """The kernel as tuned by training, and the draws of its chains with equal weights, if they
         keep any.

@@ -8,12 +8,12 @@ that the base hardly meets, and Bennett's acceptance ratio between the two ends 
 
 from dataclasses import dataclass, replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.compiling import compiled_briefly
 from harmonium.likelihood.annealed import AnnealedEstimate, summarize
 from harmonium.likelihood.bridge import LARGEST_WORK, Bridge, bridge
 from harmonium.likelihood.modes import NEGLIGIBLE, free_energies
@@ -242,7 +242,7 @@ def _model_end(
     )
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _move(
     key: RandomKey, model: Harmonium, kernel: AbstractKernel, positions: Positions
 ) -> tuple[Float[Array, "steps chains visible"], Scalar, Scalar]:

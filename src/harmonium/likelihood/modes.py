@@ -9,13 +9,13 @@ the estimate.
 import math
 from dataclasses import dataclass, replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.spatial import KDTree
 
+from harmonium.compiling import compiled_briefly
 from harmonium.likelihood.result import Evidence
 from harmonium.model import Harmonium
 from harmonium.model.oracles import in_double, log_masses_of
@@ -86,7 +86,7 @@ def _visited_log_partition(key: RandomKey, model: Harmonium, positions: Position
     return float(np.logaddexp.reduce(log_masses[first]))
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _draw_hidden(key: RandomKey, model: Harmonium, positions: Positions):
     def draw(key: RandomKey, x: Visible) -> Hidden:
         return model.hidden_units.sample(key, model.hidden_logits(x))
@@ -128,7 +128,7 @@ def free_energies(
     return energies[: len(found)], energies[len(found) :]
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _free_energies(model: Harmonium, positions: Batch) -> PerRow:
     return jax.vmap(model.free_energy)(positions)
 

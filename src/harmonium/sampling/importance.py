@@ -6,12 +6,12 @@ effective sample size and the tail of their weights tell.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from harmonium.compiling import compiled_briefly
 from harmonium.model import Path, base_log_partition, sample_base
 from harmonium.sampling.chains import init_chains
 from harmonium.sampling.kernel import AbstractKernel
@@ -62,8 +62,7 @@ class WeightedDraws(NamedTuple):
 def draw_weighted(key: RandomKey, path: Path, n: int) -> WeightedDraws:
     """At least n draws of the base of a path, in whole chunks of 4096, with their weights."""
     chunks = [_draw_chunk(key, jnp.asarray(number), path) for number in range(-(-n // CHUNK))]
-    positions, log_weights = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    return WeightedDraws(jnp.asarray(positions), jnp.asarray(log_weights))
+    return WeightedDraws(*(jnp.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
 def weigh(path: Path, positions: Float[Array | np.ndarray, "_ visible"]) -> Float[np.ndarray, "_"]:
@@ -130,29 +129,29 @@ def _fit_shape(excesses: Float[np.ndarray, "tail"]) -> float:
     return (n * shape + 5) / (n + 10)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _draw_chunk(key: RandomKey, number: Int[Array, ""], path: Path) -> tuple[Positions, PerChain]:
     positions = sample_base(jax.random.fold_in(key, number), path.base, CHUNK)
     return positions, jax.vmap(path.log_weight)(positions)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _log_weights(path: Path, positions: Positions) -> PerChain:
     return jax.vmap(path.log_weight)(positions)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _ess(log_weights: PerChain) -> Array:
     return effective_sample_size(log_weights)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _resampled(key: RandomKey, positions: Positions, log_weights: PerChain, n: int):
     chosen = systematic_indices(key, log_weights, n)
     return positions[chosen], chosen
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _population(
     key: RandomKey, path: Path, kernel: AbstractKernel, draws: WeightedDraws, n_chains: int
 ) -> Population:

@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.compiling import compiled_briefly
 from harmonium.model import Harmonium
 from harmonium.sampling.chains import init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     kernel: AbstractKernel
 
 
-@eqx.filter_jit
+@compiled_briefly
 def find_modes(key: RandomKey, model: Harmonium, kernel: AbstractKernel) -> Found:
     """Start chains far apart and let them fall into whatever modes there are."""
     key_start, key_init, key_move = jax.random.split(key, 3)
@@ -75,7 +75,7 @@ def dispersed_starts(key: RandomKey, model: Harmonium, n_chains: int) -> Positio
     return jax.vmap(start_one)(base, hidden, own_noise)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def pick_evenly(key: RandomKey, starts: tuple[Rows, ...], n: int) -> tuple[Rows, ...]:
     """N of the positions (rows, visible) of every start, at even distances from a random one on;
     some twice if there are fewer.

@@ -2,12 +2,12 @@
 own.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from harmonium.compiling import compiled_briefly
 from harmonium.model import Center, Harmonium, Path, center_at
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
 from harmonium.sampling.kernel import AbstractKernel
@@ -57,7 +57,7 @@ def centered_path(model: Harmonium, rows: Positions) -> Path:
     return Path(model, center if bool(is_finite) else None)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _center(model: Harmonium, rows: Positions) -> tuple[Center, Bool[Array, ""]]:
     center = center_at(model, rows)
     return center, jnp.all(jnp.isfinite(jnp.concatenate(center)))
@@ -89,14 +89,14 @@ def respaced(exchange: ReplicaExchange, info: ExchangeInfo) -> Schedule:
     return profile.schedule(exchange.n_levels)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _init(
     key: RandomKey, model: Harmonium, exchange: ReplicaExchange, positions: Positions
 ) -> ExchangeState:
     return init_chains(key, model, exchange, positions)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _try(
     key: RandomKey, model: Harmonium, exchange: ReplicaExchange, states: ExchangeState
 ) -> tuple[ReplicaExchange, ExchangeInfo]:

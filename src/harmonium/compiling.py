@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import equinox as eqx
 import jax
+from jax.core import Tracer
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -18,7 +19,7 @@ def compiled_briefly(function: Callable[Arguments, Result]) -> Callable[Argument
     """`function` under `eqx.filter_jit`, compiled in half the time on CPUs.
 
     For what runs a few times, like the search for modes; not for updates, nor for rows in bulk.
-    Inside of another compiled function it is a part of that one.
+    Inside of another compiled function it is a part of that one if its arguments are.
     """
 
     @cache
@@ -31,7 +32,7 @@ def compiled_briefly(function: Callable[Arguments, Result]) -> Callable[Argument
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return function(*args, **kwargs)
         return program()(*args, **kwargs)
 

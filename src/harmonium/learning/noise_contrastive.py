@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from harmonium.compiling import compiled_briefly
 from harmonium.learning.gradient import value_and_gradient
 from harmonium.learning.negatives import Chains, training_kernel
 from harmonium.learning.objectives import AbstractObjective, Ascent
@@ -106,7 +105,7 @@ def log_weights_of(model: Harmonium, rows: Positions) -> PerRow:
     return jax.vmap(lambda x: log_weight(model, x))(rows)
 
 
-@compiled_briefly
+@eqx.filter_jit
 def _log_ratio(model: Harmonium) -> Scalar:
     """log Z of W = 0 over that of the base that is tilted by nothing."""
     base, _ = model.base.tilted(jnp.zeros_like(model.visible_bias))

@@ -1,7 +1,8 @@
 """Our default fit to a table of the density benchmark, in a process that compiles all anew.
 
 `python -m benchmarks.density_fit REQUEST`, a JSON object of "folder" (with train.npy,
-validation.npy and test.npy), "seed" and "seconds" (a time budget, or null), prints a JSON object:
+validation.npy and test.npy), "method" ("quick" for effort="quick"), "seed" and "seconds" (a time
+budget, or null), prints a JSON object:
 the mean log-density of the test rows, its standard error, the seconds of the fit and of scoring,
 compilation included, log Z with its interval, whether it is trusted, and what was chosen. Training
 and validation rows go to one call of `fit`. The columns are stated to be continuous, as the
@@ -28,7 +29,10 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     test = np.load(folder / "test.npy")
     kinds = {f"x{i + 1}": "continuous" for i in range(rows.shape[1])}
     estimator = hm.DensityEstimator(
-        kinds=kinds, random_state=request["seed"], time_budget=request["seconds"]
+        kinds=kinds,
+        effort="quick" if request["method"] == "quick" else "normal",
+        random_state=request["seed"],
+        time_budget=request["seconds"],
     )
     started = time.perf_counter()
     estimator.fit(rows)

@@ -30,7 +30,13 @@ from harmonium.inference.settings import DensitySettings
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.verdict import UNJUDGED
 from harmonium.learning import FitResult
-from harmonium.learning.base_choice import BaseChoice, choose_base, fit_base
+from harmonium.learning.base_choice import (
+    N_BAGGED,
+    N_TRIED,
+    BaseChoice,
+    choose_base,
+    fit_base,
+)
 from harmonium.learning.fit import conclude, train
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
@@ -199,17 +205,23 @@ def _fit_base(
         coordinates = coordinates.whitened(points, settings.whitening)
         if is_last:
             choice = _choose_base(coordinates, points[: len(values)], settings, rng)
-        base = _base_of(coordinates, points, choice, rng)
+        n_fits = N_BAGGED if is_last else N_TRIED
+        base = _base_of(coordinates, points, choice, rng, n_fits)
         coordinates = coordinates.refined(base, values)
     return choice, base, Placement.of_base(coordinates, base)
 
 
 def _base_of(
-    coordinates: Coordinates, points: np.ndarray, choice: BaseChoice, rng: np.random.Generator
+    coordinates: Coordinates,
+    points: np.ndarray,
+    choice: BaseChoice,
+    rng: np.random.Generator,
+    n_fits: int = N_BAGGED,
 ) -> AbstractBase:
-    """The chosen base, fitted to points u (rows, modeled)."""
+    """The chosen base, fitted to points u (rows, modeled); the mean of so many fits."""
     rows = coordinates.whitening.forward(points)
-    return fit_base(rows, choice.settings, rng, apart=points if choice.is_apart else None)
+    apart = points if choice.is_apart else None
+    return fit_base(rows, choice.settings, rng, apart=apart, n_fits=n_fits)
 
 
 def _choose_base(

@@ -111,15 +111,16 @@ def fit_base(
     rng: np.random.Generator,
     *,
     apart: Rows | None = None,
+    n_fits: int = N_BAGGED,
 ) -> AbstractBase:
     """The base of these settings for rows in model units, NaN where a cell is missing.
 
-    A mixture is the mean of several fits from different starts, dealt among the rows `apart` if
+    A mixture is the mean of `n_fits` fits from different starts, dealt among the rows `apart` if
     given.
     """
     if settings is None:
         return GaussianBase(rows.shape[1])
-    n_fits = N_BAGGED if settings.n_components > 1 else 1
+    n_fits = n_fits if settings.n_components > 1 else 1
     fits = [fit_mixture(rows, settings, rng, most_passes=60, apart=apart) for _ in range(n_fits)]
     mixture = Mixture.from_moments(
         np.concatenate([fit.weights for fit in fits]) / n_fits,

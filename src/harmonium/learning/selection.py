@@ -137,7 +137,7 @@ def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chos
 
 
 def _free_energies(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"]:
-    found = eqx.filter_jit(trainer.held_out.free_energies)(trainer.combine(state.averaged))
+    found = compiled_briefly(trainer.held_out.free_energies)(trainer.combine(state.averaged))
     return np.asarray(found, np.float64)
 
 

@@ -48,7 +48,7 @@ _N_PILOTS = 4
 _BATCH_SIZE = 2**20
 _LONGEST_BATCH = 256
 # Rows of a pattern that occurs so often have batches of their own, where they share its factors.
-_FREQUENT = 64
+_FREQUENT = 1024
 _PILOT_SEED = 0
 # Single precision can take differences of these.
 _LEAST_LOG_DENSITY = -1e30
@@ -196,7 +196,7 @@ class TruncatedSampler(eqx.Module):
     ) -> Iterator[tuple[Int[np.ndarray, "some"], int, int]]:
         """Numbers of rows that make a batch, its length, and how many patterns it may have."""
         counts = np.bincount(patterns)
-        is_alone = (counts >= _FREQUENT) | (len(counts) == 1)
+        is_alone = counts >= _FREQUENT
         order = np.argsort(patterns, kind="stable")
         rest = order[~is_alone[patterns[order]]]
         shared, own = self._batch_lengths()

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harmonium.cache import enable_cache
     from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, load
     from harmonium.learning import (
         DataStartedChains,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "harmonium.cache": ("enable_cache",),
     "harmonium.estimators": ("AnomalyDetector", "DensityEstimator", "Imputer", "load"),
     "harmonium.learning": (
         "DataStartedChains",
@@ -126,6 +128,7 @@ __all__ = [
     "SampleResult",
     "Spin",
     "WeightedPopulation",
+    "enable_cache",
     "estimate_log_partition",
     "exact_log_partition",
     "feature_maps",

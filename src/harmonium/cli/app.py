@@ -12,8 +12,8 @@ from harmonium.cli import fitting  # noqa: F401
 
 # isort: split
 from harmonium import __version__
+from harmonium.cache import keep_compiled_code
 from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
-from harmonium.cli.compiled import keep_compiled_code
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
 from harmonium.cli.threads import limit_threads
 from harmonium.cli.wording import reworded
@@ -60,7 +60,9 @@ def run(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
     show_tracebacks("--debug" in arguments)
-    keep_compiled_code()
+    # Whoever only asks for help finds nothing new on disk.
+    if arguments and not {"--help", "--version"} & set(arguments):
+        keep_compiled_code()
     try:
         app(args=[word for word in arguments if word != "--debug"], prog_name="harmonium")
     except Exception as error:

@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 Method = Literal["auto", "exact", "quadrature", "importance", "ais", "reverse_ais", "bar", "smc"]
 
 MAX_AUTO_ENUMERATED_HIDDEN = 16
+# Quadrature has grids of its own for every component of the base, of a second or so each.
+MAX_AUTO_QUADRATURE_COMPONENTS = 4
 TEMPERATURES = (100, 400, 1600, 6400)
 EFFECTIVE_SHARE = 0.5
 LADDERS_PER_START = 16
@@ -92,8 +94,9 @@ def estimate_log_partition(
     The rest follow a path: "ais" anneals upwards, in expectation from below; "reverse_ais" anneals
     downwards from draws of replica exchange, from above; "smc" anneals upwards with resampling;
     "bar" bridges neighboring levels of replica exchange, started from below and from above, and is
-    the most accurate. "auto" is exact where that is cheap, then "importance" where that can be
-    trusted, and "bar" elsewhere.
+    the most accurate. "auto" is exact where that is cheap (affine f of few hidden units, or one or
+    two visible units over few components of the base), then "importance" where that can be trusted,
+    and "bar" elsewhere.
 
     `kernel` moves the chains, or the replicas of a ladder (default: block Gibbs for affine f, `HMC`
     otherwise). `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the
@@ -178,7 +181,9 @@ def _cheaply_exact(model: Harmonium) -> LogPartition | None:
         return exact_result(float(base_log_partition(model)), "exact")
     if model.is_affine and model.n_hidden <= MAX_AUTO_ENUMERATED_HIDDEN:
         return exact_result(exact_log_partition(model), "exact")
-    if model.n_visible > MAX_QUADRATURE_VISIBLE:
+    _, base = model.base.tilted(model.visible_bias)
+    too_many = base.n_components > MAX_AUTO_QUADRATURE_COMPONENTS
+    if model.n_visible > MAX_QUADRATURE_VISIBLE or too_many:
         return None
     try:
         return exact_result(quadrature_log_partition(model), "quadrature")

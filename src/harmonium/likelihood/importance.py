@@ -35,6 +35,10 @@ from harmonium.sampling.starts import pick_evenly
 from harmonium.typing import Batch, Positions, RandomKey, Scalar
 
 N_DRAWS = 65_536
+# Where too few of them are effective, four times as many are drawn, up to so many, and up to so many
+# numbers: they cost far less than a path from the base to the model.
+MOST_DRAWS = 1_048_576
+MOST_NUMBERS = 2**25
 N_CHAINS = 256
 # Of a move and a jump each; the first of them are burn-in.
 N_STEPS = 20
@@ -96,14 +100,14 @@ def estimate_from_base(
     run.
     """
     keys = [jax.random.fold_in(key, number) for number in range(5)]
-    base = draw_weighted(keys[0], path, N_DRAWS)
+    base = _effective_draws(keys[0], path)
     log_weights = np.asarray(base.log_weights, np.float64)
     with np.errstate(all="ignore"):
         log_base = float(base_log_partition(path.base))
         direct = summarize(log_weights, log_base, np.arange(base.n_draws))
     shape = pareto_k(log_weights)
     evidence = _direct_evidence(direct, shape)
-    resampled = base.resampled(keys[4], base.n_draws)[0]
+    resampled = base.resampled(keys[4], N_DRAWS)[0]
     if evidence.concerns:
         return FromBase(evidence, base.resampled(keys[1], N_COMPARED)[0], resampled)
     positions, ancestors = base.resampled(keys[1], N_CHAINS)
@@ -120,6 +124,20 @@ def estimate_from_base(
     draws = jnp.asarray(own.positions[spaced - 1 :: spaced].reshape(-1, path.model.n_visible))
     beyond = _beyond(path, base, end, found, draws)
     return FromBase(replace(evidence, concerns=(*evidence.concerns, *beyond)), draws, resampled)
+
+
+def _effective_draws(key: RandomKey, path: Path) -> WeightedDraws:
+    """Draws of the base, so many that enough are effective, or the most that are made.
+
+    More do not help where few carry the weight. Those that were drawn first are among them.
+    """
+    most = min(MOST_DRAWS, MOST_NUMBERS // path.model.n_visible)
+    draws = draw_weighted(key, path, N_DRAWS)
+    while draws.n_draws * 4 <= most and 0 < draws.ess() < FEWEST_EFFECTIVE:
+        if not pareto_k(draws.log_weights) < LARGEST_PARETO_K:
+            break
+        draws = draw_weighted(key, path, 4 * draws.n_draws)
+    return draws
 
 
 def _direct_evidence(direct: AnnealedEstimate, shape: float) -> Evidence:
@@ -166,7 +184,8 @@ def _bridged_evidence(
         concerns.append(
             f"draws of the base give {direct.value:.2f}, draws of the model {bridged.value:.2f}"
         )
-    if not own.acceptance >= LOWEST_ACCEPTANCE:
+    # Either moves them; kernels that do not jump tell NaN.
+    if not np.fmax(own.acceptance, own.jump_acceptance) >= LOWEST_ACCEPTANCE:
         concerns.append(f"the chains hardly moved (acceptance {own.acceptance:.2f})")
     better = min(direct, bridged, key=lambda found: found.standard_error)
     return replace(

@@ -15,6 +15,8 @@ from exact import brute
 from scipy.special import logsumexp
 
 import harmonium as hm
+from harmonium.likelihood import importance
+from harmonium.likelihood.estimate import MAX_AUTO_QUADRATURE_COMPONENTS
 from harmonium.model import Mixture, MixtureBase, Path, center_at, with_wide_component
 from harmonium.sampling import HMC, Alternate, BlockGibbs, sample
 from harmonium.sampling.equilibrium import check_equilibrium
@@ -95,6 +97,30 @@ def test_auto_takes_what_the_base_says_where_it_is_near():
     assert hm.estimate_log_partition(model, key=jax.random.key(0)).method == "exact"
     alone = eqx.tree_at(lambda m: m.weights, hidden_affine(model), jnp.zeros_like(model.weights))
     assert hm.estimate_log_partition(alone, key=jax.random.key(0)).method == "exact"
+
+
+def test_in_the_plane_many_components_are_not_integrated_one_by_one():
+    """Grids of their own would take minutes, and weights are as good."""
+    model = brute.affine_model("bernoulli", 2, 20, seed=11, scale=1.0)
+    model = eqx.tree_at(lambda m: m.weights, model, 0.05 * model.weights)
+    mixture = with_wide_component(brute.random_mixture(2, n_components=4, seed=11))
+    model = brute.on_mixture(model, mixture)
+    assert model.base.tilted(model.visible_bias)[1].n_components > MAX_AUTO_QUADRATURE_COMPONENTS
+    found = hm.estimate_log_partition(hidden_affine(model), key=jax.random.key(0))
+    exact = hm.exact_log_partition(model)
+    assert found.method == "importance" and found.trusted
+    assert found.low - SLACK <= exact <= found.high + SLACK
+
+
+def test_more_is_drawn_where_too_few_draws_are_effective(monkeypatch):
+    path, key = Path(based(3, 0.1)), jax.random.key(1)
+    first = draw_weighted(key, path, importance.N_DRAWS)
+    monkeypatch.setattr(importance, "FEWEST_EFFECTIVE", first.ess() + 1)
+    more = importance._effective_draws(key, path)
+    assert more.n_draws == 4 * first.n_draws and more.ess() > first.ess()
+    np.testing.assert_array_equal(more.positions[: first.n_draws], first.positions)
+    monkeypatch.setattr(importance, "MOST_DRAWS", first.n_draws)
+    assert importance._effective_draws(key, path).n_draws == first.n_draws
 
 
 def test_a_model_far_from_its_base_is_not_trusted():

@@ -2,12 +2,11 @@
 
 `python -m benchmarks.density_fit REQUEST`, a JSON object of "folder" (with train.npy,
 validation.npy and test.npy), "method" ("quick" for effort="quick"), "seed" and "seconds" (a time
-budget, or null), prints a JSON object:
-the mean log-density of the test rows, its standard error, the seconds of the fit and of scoring,
-compilation included, log Z with its interval, whether it is trusted, and what was chosen. Training
-and validation rows go to one call of `fit`. The columns are stated to be continuous, as the
-protocol has it: where a value repeats (pendigits), all methods then score a density, and none a
-probability.
+budget, or null), prints a JSON object: the mean log-density of the test rows, its standard error,
+the seconds of the fit and of scoring, compilation included, log Z with its interval, whether it is
+trusted, and what was chosen. Training and validation rows go to one call of `fit`. The columns are
+stated to be continuous, as the protocol has it: where a value repeats (pendigits), all methods then
+score a density, and none a probability.
 """
 
 import json

@@ -62,8 +62,9 @@ def log_mean_exp(values: PerChain) -> Scalar:
 
 
 def effective_sample_size(log_weights: PerChain) -> Scalar:
-    """(sum w)² / sum w² (Kong 1992)."""
-    return 1 / jnp.sum(jnp.square(jax.nn.softmax(log_weights)))
+    """(sum w)² / sum w² (Kong 1992), at most the number of weights, also after rounding."""
+    ess = 1 / jnp.sum(jnp.square(jax.nn.softmax(log_weights)))
+    return jnp.minimum(ess, log_weights.shape[-1])
 
 
 def start_population(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -25,10 +25,9 @@ def compiled_briefly(function: Callable[Arguments, Result]) -> Callable[Argument
     @cache
     def program() -> Callable[Arguments, Result]:
         # Not before the first call: asking for the options starts JAX.
-        return cast(
-            Callable[Arguments, Result],
-            eqx.filter_jit(function, compiler_options=_brief_options()),  # pyright: ignore[reportCallIssue]
-        )
+        # Its declared type knows none of the options of `jax.jit`, which it passes on.
+        jit: Any = eqx.filter_jit
+        return jit(function, compiler_options=_brief_options())
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:

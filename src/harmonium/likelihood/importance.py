@@ -35,8 +35,8 @@ from harmonium.sampling.starts import pick_evenly
 from harmonium.typing import Batch, Positions, RandomKey, Scalar
 
 N_DRAWS = 65_536
-# Where too few of them are effective, four times as many are drawn, up to so many, and up to so many
-# numbers: they cost far less than a path from the base to the model.
+# Where too few of them are effective, four times as many are drawn, up to so many, and up to so
+# many numbers: they cost far less than a path from the base to the model.
 MOST_DRAWS = 1_048_576
 MOST_NUMBERS = 2**25
 N_CHAINS = 256

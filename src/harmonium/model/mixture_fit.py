@@ -137,8 +137,9 @@ def fit_mixture(
     (without a wide component), or from rows dealt to k-means++ centers; there, missing cells stand
     at their means given the others under one Gaussian. `apart`, if given, are the same rows,
     complete, in coordinates where clusters may lie further apart: they are dealt there. The
-    likelihood is that of the observed cells, so cells have to be missing at random. Where many rows miss many cells, only some rows
-    are taken, at random. Raises `InvalidInputError` for rows that cannot be fitted.
+    likelihood is that of the observed cells, so cells have to be missing at random. Where many rows
+    miss many cells, only some rows are taken, at random. Raises `InvalidInputError` for rows that
+    cannot be fitted.
     """
     _check_rows(rows, start)
     n_components = len(start.weights) if start else min(settings.n_components, len(rows))

@@ -13,6 +13,7 @@ from scipy.special import log_ndtr, ndtri_exp
 from harmonium.model.mixture import Mixture
 from harmonium.model.mixture_rows import Components, MixtureRows, normalize
 from harmonium.sampling.boxes import Boxes
+from harmonium.sampling.patterns import DoubleMixture
 
 # Numbers in the largest stack of matrices.
 _STACK = 2**21
@@ -30,12 +31,7 @@ def move_in_cells(
     Known cells stay. What `points` has in open cells does not matter: they are drawn along with the
     component. By NumPy, in double precision.
     """
-    weights = np.exp(np.asarray(mixture.log_weights, np.float64))
-    factors = np.asarray(mixture.factors, np.float64)
-    means = np.asarray(mixture.means, np.float64)
-    components = Components.from_moments(
-        weights / weights.sum(), means, factors @ np.swapaxes(factors, 1, 2)
-    )
+    components = _components_of(mixture)
     is_open = np.isneginf(boxes.low) & np.isposinf(boxes.high)
     is_interval = ~is_open & (boxes.low < boxes.high)
     points = np.where(is_open, np.nan, points)
@@ -45,6 +41,14 @@ def move_in_cells(
         points = _with_open_cells(observed, is_open, components, chosen, rng)
         _move_intervals(points, boxes, is_interval, components, chosen, rng)
     return points
+
+
+def _components_of(mixture: Mixture) -> Components:
+    """The Gaussians by their precisions; covariances are never squared up."""
+    log_weights, means, factors = DoubleMixture.of(mixture)
+    inverses = np.linalg.inv(factors)
+    half_log_dets = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
+    return Components(log_weights + half_log_dets, means, np.swapaxes(inverses, 1, 2) @ inverses)
 
 
 def _draw_components(

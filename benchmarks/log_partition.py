@@ -24,7 +24,7 @@ from harmonium.model.bases import MixtureBase
 from harmonium.model.mixture import Mixture
 
 SHAPES = ((4, 8), (8, 4), (8, 16), (16, 8), (12, 12), (16, 16))
-METHODS: tuple[Method, ...] = ("bar", "ais", "smc", "reverse_ais")
+METHODS: tuple[Method, ...] = ("importance", "bar", "ais", "smc", "reverse_ais")
 WEAK = (0.05, 0.5)
 STRONG = (0.5, 2.0)
 N_DEEP = 20

@@ -137,7 +137,7 @@ def test_no_interval_ends_at_a_bound_that_log_z_exceeds_for_certain(surplus, mon
     assert plain.trusted
     bound = plain.value + surplus * plain.standard_error
     monkeypatch.setattr(
-        "harmonium.likelihood.estimate.compare", lambda *_: Comparison(bound, n_elsewhere=0)
+        "harmonium.likelihood.path_methods.compare", lambda *_: Comparison(bound, n_elsewhere=0)
     )
     found = estimate()
     assert found.low <= found.value <= found.high and found.value >= min(bound, found.high)
@@ -151,7 +151,7 @@ def test_no_interval_ends_at_a_bound_that_log_z_exceeds_for_certain(surplus, mon
 
 def test_chains_elsewhere_are_a_reason_not_to_trust(monkeypatch):
     monkeypatch.setattr(
-        "harmonium.likelihood.estimate.compare", lambda *_: Comparison(-np.inf, n_elsewhere=7)
+        "harmonium.likelihood.path_methods.compare", lambda *_: Comparison(-np.inf, n_elsewhere=7)
     )
     found = hm.estimate_log_partition(
         MODEL, key=jax.random.key(0), method="ais", n_temperatures=400

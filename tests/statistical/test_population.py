@@ -17,14 +17,14 @@ from harmonium.errors import InfeasibleError, InvalidInputError
 from harmonium.likelihood import LogPartition, estimate_log_partition
 from harmonium.model import Center, Path, center_at
 from harmonium.sampling import MALA, BlockGibbs
+from harmonium.sampling.annealing import anneal_population
 from harmonium.sampling.population import (
-    anneal_population,
     effective_sample_size,
     importance_start,
     log_mean_exp,
+    move,
     resample,
     reweight,
-    smc_step,
     start_population,
     systematic_indices,
 )
@@ -75,7 +75,9 @@ def test_running_log_partition_follows_a_fixed_path(name):
         def update(population, inputs):
             share, key = inputs
             model = between(start, target, share)
-            population = smc_step(key, population, model, n_steps=2, adaptation_rate=0.0)
+            keys = jax.random.split(key, 3)
+            population = resample(keys[1], reweight(keys[0], population, model))
+            population = move(keys[2], population, model, n_steps=2, adaptation_rate=0.0)
             return population, population.log_partition
 
         keys = jax.random.split(key_path, n_updates)

@@ -27,34 +27,24 @@ from harmonium.inference.own_parts import NAMED, OwnParts
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
+from harmonium.inference.stages import train_stages
+from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.verdict import UNJUDGED
-from harmonium.learning import FitResult
 from harmonium.learning.base_choice import (
-    N_BAGGED,
-    N_TRIED,
     BaseChoice,
-    choose_base,
-    fit_base,
 )
-from harmonium.learning.fit import conclude, train
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
-from harmonium.model import AbstractBase, Harmonium, base_log_partition
+from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics
 from harmonium.typing import RandomKey
 
 _log = logging.getLogger(__name__)
 
 VALIDATION_COPIES = 4
-# Points that a mixture is fitted to, at most.
-MOST_BASE_POINTS = 20_000
-# How often a base is fitted to points of cells that are drawn under the base before it.
-ROUNDS = 3
-# Share of a time budget for the search of a base.
-BASE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -121,7 +111,7 @@ def fit_density(
         body = choose_family(columns, kept, shape=settings.whitening, rng=rng)
     coordinates = Coordinates.fit(columns, kept, body=body, shape=settings.whitening, rng=rng)
     _log.info("choosing the base")
-    choice, base, placement = _fit_base(coordinates, kept, settings, rng)
+    choice, base, placement = fit_table_base(coordinates, kept, settings, rng)
     coordinates = placement.coordinates
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, trains=settings.trains)
@@ -142,13 +132,13 @@ def fit_density(
             "train_log_likelihood": train_weight,
             "validation_log_likelihood": unseen_weight,
         }
-        result = _train(
+        result = train_stages(
             density.model,
             rows,
             unseen,
             settings,
             own,
-            keys,
+            keys.fit,
             seconds=time.monotonic() - started,
             report=None
             if report is None
@@ -176,73 +166,6 @@ def fit_density(
         kept_update=kept_update,
         provenance=describe_origin(table, settings.seed, metrics, density.verdict),
     )
-
-
-def _fit_base(
-    coordinates: Coordinates,
-    values: np.ndarray,
-    settings: DensitySettings,
-    rng: np.random.Generator,
-) -> tuple[BaseChoice, AbstractBase, Placement]:
-    """The base for rows of a table (rows, columns), what else was tried, and where cells lie.
-
-    Where cells are not points, the base is fitted again to points that are drawn given the others
-    under the base before it.
-    """
-    values = values[rng.permutation(len(values))[:MOST_BASE_POINTS]]
-    points = Placement(coordinates).draw(values, 1, rng)
-    choice = _choose_base(coordinates, points, settings, rng)
-    base = _base_of(coordinates, points, choice, rng)
-    coordinates = coordinates.refined(base, values)
-    placement = Placement(coordinates)
-    if not placement.is_free(values):
-        return choice, base, placement
-    n_copies = min(MOST_BASE_POINTS // len(values), count_copies(coordinates, values))
-    for number in range(ROUNDS):
-        is_last = number + 1 == ROUNDS
-        placement = Placement.of_base(coordinates, base)
-        points = placement.draw(values, n_copies if is_last else 1, rng)
-        coordinates = coordinates.whitened(points, settings.whitening)
-        if is_last:
-            choice = _choose_base(coordinates, points[: len(values)], settings, rng)
-        n_fits = N_BAGGED if is_last else N_TRIED
-        base = _base_of(coordinates, points, choice, rng, n_fits)
-        coordinates = coordinates.refined(base, values)
-    return choice, base, Placement.of_base(coordinates, base)
-
-
-def _base_of(
-    coordinates: Coordinates,
-    points: np.ndarray,
-    choice: BaseChoice,
-    rng: np.random.Generator,
-    n_fits: int = N_BAGGED,
-) -> AbstractBase:
-    """The chosen base, fitted to points u (rows, modeled); the mean of so many fits."""
-    rows = coordinates.whitening.forward(points)
-    apart = points if choice.is_apart else None
-    return fit_base(rows, choice.settings, rng, apart=apart, n_fits=n_fits)
-
-
-def _choose_base(
-    coordinates: Coordinates,
-    points: np.ndarray,
-    settings: DensitySettings,
-    rng: np.random.Generator,
-) -> BaseChoice:
-    """What base points u (rows, modeled) would have, and what else was tried."""
-    if settings.base == "gaussian":
-        return BaseChoice(None, ())
-    budget = settings.time_budget
-    choice = choose_base(
-        coordinates.whitening.forward(points),
-        rng,
-        shrinkage=coordinates.whitening.shrinkage,
-        # What goes together is one narrow direction there, and makes clusters here.
-        apart=points,
-        seconds=None if budget is None else BASE_SHARE * budget,
-    )
-    return replace(choice, settings=choice.best) if settings.base == "mixture" else choice
 
 
 def _of_base(
@@ -293,58 +216,6 @@ def _pool(
     points, missing = placement.draw(values, n_copies, rng), placement.missing(values, n_copies)
     key = jax.random.fold_in(jax.random.key(seed), number)
     return as_model_rows(key, placement.coordinates, points, missing, are_whole=are_whole)
-
-
-def _train(
-    model: Harmonium,
-    rows: AbstractRows,
-    unseen: AbstractRows,
-    settings: DensitySettings,
-    own: OwnParts,
-    keys: Keys,
-    *,
-    seconds: float,
-    report: Report | None,
-    checkpoints: Path | None,
-    resume: Path | None,
-    pools,
-) -> FitResult:
-    """Train the residual energy, stage by stage; `seconds` of the time budget are spent already.
-
-    Every stage but the last keeps its checkpoints in a folder of its own.
-    """
-    started = time.monotonic()
-    stages, trained, history = settings.build_stages(own), None, ()
-    for number, stage in enumerate(stages):
-        is_last = number + 1 == len(stages)
-        place = "" if is_last else f"stage{number}"
-        left = _seconds_left(settings, seconds + time.monotonic() - started, len(stages) - number)
-        history += () if trained is None else trained.course.history
-        trained = train(
-            model if trained is None else trained.model,
-            rows,
-            key=jax.random.fold_in(keys.fit, number),
-            objective=stage.objective,
-            optimizer=stage.optimizer,
-            n_updates=stage.n_updates,
-            validation=unseen,
-            time_budget=left,
-            settings=settings.build_fit_settings(),
-            report=report,
-            checkpoints=None if checkpoints is None else checkpoints / place,
-            resume=None if resume is None else resume / place,
-            pools=pools,
-        )
-    assert trained is not None
-    result = conclude(trained)
-    return replace(result, history=history + result.history)
-
-
-def _seconds_left(settings: DensitySettings, spent: float, n_stages: int) -> float | None:
-    """The time that one of the stages to come may take; None without a budget."""
-    if settings.time_budget is None:
-        return None
-    return max((settings.time_budget - spent) / n_stages, 1e-3)
 
 
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:

@@ -12,13 +12,13 @@ from harmonium.learning.devices import check_even, shard
 from harmonium.model import Harmonium, Path, exact_samples, sample_base
 from harmonium.model.oracles import enumerated_log_weights, hidden_states
 from harmonium.sampling import MALA, AbstractKernel, Alternate, BlockGibbs
+from harmonium.sampling.annealing import anneal_population
 from harmonium.sampling.chains import ADAPTATION_RATE, init_chains, run_chains
 from harmonium.sampling.diagnostics import autocorrelation_time, lagged_correlation
 from harmonium.sampling.importance import draw_weighted, population_from_base
 from harmonium.sampling.independence import alternating
 from harmonium.sampling.population import (
     Population,
-    anneal_population,
     effective_sample_size,
     follow_all,
     importance_start,

@@ -16,10 +16,11 @@ import numpy as np
 
 from harmonium.model import Path, base_log_partition
 from harmonium.sampling import AbstractKernel
+from harmonium.sampling.annealing import follow_path
 from harmonium.sampling.chains import init_chains
-from harmonium.sampling.population import Population, move, resample, reweight, start_population
+from harmonium.sampling.population import Population, resample, start_population
 from harmonium.sampling.schedule import Schedule
-from harmonium.typing import Positions, RandomKey, Scalar
+from harmonium.typing import PerChain, Positions, RandomKey
 
 
 @dataclass(frozen=True)
@@ -117,22 +118,9 @@ def _anneal_up(
     n_chains: int,
     resample_below: float,
 ) -> Population:
-    key_start, key_scan = jax.random.split(key)
+    key_start, key_follow = jax.random.split(key)
     population = start_population(key_start, path, kernel, n_chains)
-
-    def one_temperature(population: Population, inputs: tuple[Scalar, Scalar, RandomKey]):
-        inverse_temperature, step_size, key = inputs
-        key_weight, key_resample, key_move = jax.random.split(key, 3)
-        tempered = path.at(inverse_temperature)
-        population = reweight(key_weight, population, tempered)
-        if resample_below > 0:
-            population = resample(key_resample, population, below=resample_below)
-        population = eqx.tree_at(lambda p: p.kernel.step_size, population, step_size)
-        return move(key_move, population, tempered, n_steps=1, adaptation_rate=0.0), None
-
-    keys = jax.random.split(key_scan, schedule.step_sizes.shape[0] - 1)
-    levels = (schedule.inverse_temperatures[1:], schedule.step_sizes[1:], keys)
-    return jax.lax.scan(one_temperature, population, levels)[0]
+    return _follow(key_follow, population, path, schedule, resample_below)
 
 
 @eqx.filter_jit
@@ -142,29 +130,19 @@ def _anneal_down(
     kernel: AbstractKernel,
     schedule: Schedule,
     positions: Positions,
-):
-    key_init, key_scan = jax.random.split(key)
-    n_chains = positions.shape[0]
-    population = Population(
-        kernel=kernel,
-        states=init_chains(key_init, path.model, kernel, positions),
-        log_weights=jnp.zeros(n_chains, positions.dtype),
-        log_partition=jnp.zeros((), positions.dtype),
-        ancestors=jnp.arange(n_chains),
-        acceptance=jnp.ones_like(kernel.step_size),
-        correlation=jnp.zeros((), positions.dtype),
-    )
+) -> PerChain:
+    key_init, key_follow = jax.random.split(key)
+    states = init_chains(key_init, path.model, kernel, positions)
+    log_weights = jnp.zeros(len(positions), positions.dtype)
+    population = Population.unmoved(kernel, states, log_weights, jnp.zeros((), positions.dtype))
+    downwards = Schedule(*(values[::-1] for values in schedule))
+    return _follow(key_follow, population, path, downwards, 0.0).log_weights
 
-    def one_temperature(population: Population, inputs: tuple[Scalar, Scalar, Scalar, RandomKey]):
-        # Upwards, a chain was weighted to a level and moved there; downwards, it moves, then is
-        # weighted.
-        upper, lower, step_size, key = inputs
-        key_weight, key_move = jax.random.split(key)
-        population = eqx.tree_at(lambda p: p.kernel.step_size, population, step_size)
-        population = move(key_move, population, path.at(upper), n_steps=1, adaptation_rate=0.0)
-        return reweight(key_weight, population, path.at(lower)), None
 
-    keys = jax.random.split(key_scan, schedule.step_sizes.shape[0] - 1)
-    levels = schedule.inverse_temperatures
-    inputs = (levels[:0:-1], levels[-2::-1], schedule.step_sizes[:0:-1], keys)
-    return jax.lax.scan(one_temperature, population, inputs)[0].log_weights
+def _follow(
+    key: RandomKey, population: Population, path: Path, schedule: Schedule, resample_below: float
+) -> Population:
+    """The population at the last level of a schedule, moved once at each with frozen steps."""
+    return follow_path(
+        key, population, path, *schedule, resample_below=resample_below, adaptation_rate=0.0
+    )[0]

@@ -217,8 +217,8 @@ def _beyond(
     share = float(np.mean(end.log_weights > largest))
     if share > MOST_BEYOND:
         concerns.append(f"{share:.0%} of the draws of the model lie where the base hardly draws")
-    of_found, of_draws = free_energies(path.model, found, draws)
-    low = of_found < np.median(of_draws) + NEGLIGIBLE
+    energies = free_energies(path.model, np.concatenate([found, draws]))
+    low = energies[: len(found)] < np.median(energies[len(found) :]) + NEGLIGIBLE
     share = float(np.mean(low & (weigh(path, found) > largest)))
     if share > MOST_BEYOND:
         concerns.append(

@@ -3,11 +3,13 @@
 Annealing and replica exchange both come from the base. A mode that has no mass until late on the
 path is never met by either, and then nothing in their weights tells. So chains are also started far
 apart (`find_modes`), left to fall into whatever modes there are, and compared with the draws behind
-the estimate.
+the estimate. And what is near the lowest places that anyone has met is integrated by itself: it
+cannot be more than Z.
 """
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from jaxtyping import Array, Float
 from scipy.spatial import KDTree
 
 from harmonium.compiling import compiled_briefly
+from harmonium.likelihood.local_mass import local_bound
 from harmonium.likelihood.result import Evidence
 from harmonium.model import Harmonium
 from harmonium.model.oracles import in_double, log_masses_of
@@ -46,10 +49,11 @@ ROUNDING = 0.02
 class Comparison:
     """What was found, beside the draws behind an estimate.
 
-    For affine maps `lower_bound` is a bound on log Z that holds for certain: the sum over the
-    hidden states that were visited; -inf for others. `n_elsewhere` counts the chains that ended
-    among chains alone, with no draw near, at a free energy that matters; where nearly all hidden
-    states are visited it is 0, since the bound tells more.
+    `lower_bound` is a bound on log Z: for affine maps the sum over the hidden states that were
+    visited, which holds for certain; for others the mass near the lowest places, by importance
+    sampling, less five standard errors. `n_elsewhere` counts the chains that ended among chains
+    alone, with no draw near, at a free energy that matters; where nearly all hidden states are
+    visited it is 0, since the bound tells more.
     """
 
     lower_bound: float
@@ -72,7 +76,21 @@ def compare(
         if model.n_hidden <= MAX_COVERED_HIDDEN:
             return Comparison(bound, 0)
     places = np.asarray(draws) if more is None else np.concatenate([draws, more])
-    return Comparison(bound, _count_elsewhere(model, np.asarray(found), places))
+    known, places = _finite(np.asarray(found)), _finite(places)
+    if len(known) == 0 or len(places) == 0:
+        return Comparison(bound, 0)
+    met = np.concatenate([known, places[:N_MEDIAN]])
+    energies = free_energies(model, met)
+    if not model.is_affine:
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        # As many draws as rows: F of them takes no further program.
+        bound = local_bound(partial(free_energies, model), met, rng)
+    of_found, of_draws = energies[: len(known)], energies[len(known) :]
+    return Comparison(bound, _count_elsewhere(known, of_found, places, float(np.median(of_draws))))
+
+
+def _finite(rows: np.ndarray) -> np.ndarray:
+    return rows[np.all(np.isfinite(rows), axis=1)]
 
 
 def _visited_log_partition(key: RandomKey, model: Harmonium, positions: Positions) -> float:
@@ -96,13 +114,14 @@ def _draw_hidden(key: RandomKey, model: Harmonium, positions: Positions):
 
 
 def _count_elsewhere(
-    model: Harmonium,
     found: Float[np.ndarray, "found visible"],
+    of_found: Float[np.ndarray, "found"],
     draws: Float[np.ndarray, "draws visible"],
+    median: float,
 ) -> int:
-    found, draws = (rows[np.all(np.isfinite(rows), axis=1)] for rows in (found, draws))
-    if len(draws) == 0 or len(found) == 0:
-        return 0
+    """How many of the positions found lie among themselves, with an F that is not far above the
+    median of the draws.
+    """
     # Resampling repeats draws; a repeated one is still one place.
     n_places = len(np.unique(draws, axis=0))
     n_neighbors = math.ceil(math.log(CHANCE) / math.log(len(found) / (len(found) + n_places)))
@@ -113,19 +132,18 @@ def _count_elsewhere(
     # The first neighbor of a chain is itself.
     distances, neighbors = KDTree(found).query(found, k=n_neighbors + 1)
     among_chains = distances[:, -1] < to_draws
-    of_found, of_draws = free_energies(model, jnp.asarray(found), jnp.asarray(draws[:N_MEDIAN]))
     # The mean over a neighborhood: F of one position varies by much within a mode.
-    low = of_found[neighbors].mean(axis=1) < NEGLIGIBLE + np.median(of_draws)
+    low = of_found[neighbors].mean(axis=1) < NEGLIGIBLE + median
     n_elsewhere = int(np.sum(among_chains & low))
     return n_elsewhere if n_elsewhere >= FEWEST_ELSEWHERE else 0
 
 
 def free_energies(
-    model: Harmonium, found: Positions, draws: Batch
-) -> tuple[Float[np.ndarray, "chains"], Float[np.ndarray, "batch"]]:
-    """F of what was found and of draws, in nats, by one compiled function."""
-    energies = np.asarray(_free_energies(model, jnp.concatenate([found, draws])))
-    return energies[: len(found)], energies[len(found) :]
+    model: Harmonium, positions: Float[np.ndarray, "rows visible"]
+) -> Float[np.ndarray, "rows"]:
+    """F of positions, (rows,), in nats."""
+    dtype = model.visible_bias.dtype
+    return np.asarray(_free_energies(model, jnp.asarray(positions, dtype)), np.float64)
 
 
 @compiled_briefly
@@ -139,8 +157,8 @@ def with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
     bound = comparison.lower_bound
     if bound > evidence.value + SIGMAS * evidence.standard_error + ROUNDING:
         concerns.append(
-            f"the hidden states that were visited alone give log Z of at least {bound:.2f}, more "
-            f"than the estimate of {evidence.value:.2f}"
+            f"what was visited alone gives log Z of at least {bound:.2f}, more than the estimate of "
+            f"{evidence.value:.2f}"
         )
     # Nothing below the bound is possible; how far log Z exceeds it is as uncertain as before.
     shift = max(bound - evidence.value, 0.0)

@@ -1,9 +1,9 @@
 """A weighted population of chains that follows a changing model (theory, section 8).
 
 Training and annealing are one thing here: the model changes a little, the weights take up the
-difference, the chains move. What differs is the path: parameters found by an optimizer, or an
-inverse temperature that rises from the exact base (Neal 2001; Del Moral et al. 2006;
-Carbone et al. 2023, "Efficient training of energy-based models using Jarzynski equality").
+difference, the chains move. What differs is the path: parameters found by an optimizer
+(`follow_all`; Carbone et al. 2023, "Efficient training of energy-based models using Jarzynski
+equality"), or an inverse temperature (`annealing.follow_path`).
 """
 
 from typing import Any
@@ -42,6 +42,21 @@ class Population(eqx.Module):
     acceptance: StepSize
     correlation: Scalar
 
+    @staticmethod
+    def unmoved(
+        kernel: AbstractKernel, states: Any, log_weights: PerChain, log_partition: Scalar
+    ) -> "Population":
+        """Chains that have not been moved yet, every one its own ancestor."""
+        return Population(
+            kernel=kernel,
+            states=states,
+            log_weights=log_weights,
+            log_partition=log_partition,
+            ancestors=jnp.arange(log_weights.shape[0]),
+            acceptance=jnp.ones_like(kernel.step_size),
+            correlation=jnp.zeros((), log_weights.dtype),
+        )
+
     @property
     def n_chains(self) -> int:
         """How many chains there are."""
@@ -75,7 +90,8 @@ def start_population(
     base = path.base
     positions = sample_base(key_sample, base, n_chains)
     states = init_chains(key_init, base, kernel, positions)
-    return _first(base, kernel, states, jnp.zeros(n_chains, positions.dtype))
+    log_weights = jnp.zeros(n_chains, positions.dtype)
+    return Population.unmoved(kernel, states, log_weights, base_log_partition(base))
 
 
 def importance_start(
@@ -89,22 +105,8 @@ def importance_start(
     positions = sample_base(key_sample, base, n_chains)
     states = init_chains(key_init, path.model, kernel, positions)
     started_at = jax.vmap(base_free_energy, in_axes=(None, 0))(base, positions)
-    return _first(base, kernel, states, started_at - states.free_energy)
-
-
-def _first(
-    base: Harmonium, kernel: AbstractKernel, states: Any, log_weights: PerChain
-) -> Population:
-    """A population of draws from a base, which have not been moved yet."""
-    return Population(
-        kernel=kernel,
-        states=states,
-        log_weights=log_weights,
-        log_partition=base_log_partition(base),
-        ancestors=jnp.arange(log_weights.shape[0]),
-        acceptance=jnp.ones_like(kernel.step_size),
-        correlation=jnp.zeros((), log_weights.dtype),
-    )
+    log_weights = started_at - states.free_energy
+    return Population.unmoved(kernel, states, log_weights, base_log_partition(base))
 
 
 def reweight(key: RandomKey, population: Population, model: Harmonium) -> Population:
@@ -186,25 +188,11 @@ def move(
     )
 
 
-def smc_step(
-    key: RandomKey,
-    population: Population,
-    model: Harmonium,
-    *,
-    n_steps: int,
-    adaptation_rate: float = ADAPTATION_RATE,
-) -> Population:
-    """Reweight to `model`, resample if needed, move: one turn of sequential Monte Carlo."""
-    key_weight, key_resample, key_move = jax.random.split(key, 3)
-    population = reweight(key_weight, population, model)
-    population = resample(key_resample, population)
-    return move(key_move, population, model, n_steps=n_steps, adaptation_rate=adaptation_rate)
-
-
 def follow_all(
     key: RandomKey, populations: Population, model: Harmonium, *, n_steps: int
 ) -> Population:
-    """`smc_step` for populations side by side, stacked on the first axis.
+    """Reweight to `model`, resample if needed, move: one turn of sequential Monte Carlo, for
+    populations side by side, stacked on the first axis.
 
     Resampling moves chains between all places, on several devices from one to another: where no
     population needs it, it is left out, which `vmap` of a condition would not do.
@@ -224,41 +212,6 @@ def follow_all(
         return move(key, population, model, n_steps=n_steps)
 
     return jax.vmap(move_one)(keys_move, populations)
-
-
-def anneal_population(
-    key: RandomKey,
-    path: Path,
-    kernel: AbstractKernel,
-    n_chains: int,
-    *,
-    n_temperatures: int = 200,
-    n_steps: int = 2,
-) -> Population:
-    """A population brought from the exact base to the model along a path; the base itself if W =
-    0.
-    """
-    key_start, key_anneal = jax.random.split(key)
-    exact = not bool(jnp.any(path.model.weights != 0))
-    # A model with W = 0 is its own base: nothing is left to anneal.
-    path = Path(path.model) if exact else path
-    population = eqx.filter_jit(start_population)(key_start, path, kernel, n_chains)
-    if exact:
-        return population
-    return _anneal(key_anneal, population, path, n_temperatures, n_steps)
-
-
-@eqx.filter_jit
-def _anneal(
-    key: RandomKey, population: Population, path: Path, n_temperatures: int, n_steps: int
-) -> Population:
-    def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
-        inverse_temperature, key = inputs
-        return smc_step(key, population, path.at(inverse_temperature), n_steps=n_steps), None
-
-    inverse_temperatures = jnp.linspace(0, 1, n_temperatures + 1)[1:]
-    keys = jax.random.split(key, n_temperatures)
-    return jax.lax.scan(one_temperature, population, (inverse_temperatures, keys))[0]
 
 
 def default_kernel(model: Harmonium) -> AbstractKernel:

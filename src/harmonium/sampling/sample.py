@@ -10,6 +10,7 @@ import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium, Path, check_finite, sample_base
+from harmonium.sampling.annealing import anneal_population
 from harmonium.sampling.chains import Moved, init_chains, run_chains
 from harmonium.sampling.importance import (
     LARGEST_PARETO_K,
@@ -19,7 +20,7 @@ from harmonium.sampling.importance import (
 )
 from harmonium.sampling.independence import alternating, name_of
 from harmonium.sampling.kernel import AbstractKernel, jump_acceptance
-from harmonium.sampling.population import Population, anneal_population, default_kernel, resample
+from harmonium.sampling.population import Population, default_kernel, resample
 from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.starts import find_modes
 from harmonium.sampling.tuning import centered_path, tune_replica_exchange

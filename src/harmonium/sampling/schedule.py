@@ -13,12 +13,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from harmonium.model import Path
+from harmonium.sampling.annealing import Levels, Passed, follow_path
 from harmonium.sampling.kernel import AbstractKernel
-from harmonium.sampling.population import Population, smc_step, start_population
-from harmonium.typing import RandomKey, Scalar
+from harmonium.sampling.population import start_population
+from harmonium.typing import RandomKey
 
 PILOT_CHAINS = 64
 PILOT_TEMPERATURES = 80
@@ -26,8 +26,6 @@ PILOT_STEPS = 2
 PILOT_ADAPTATION_RATE = 0.15
 # Share of the spacing that is uniform, so that flat stretches are not skipped.
 UNIFORM_SHARE = 0.1
-
-Levels = Float[Array, "levels"]
 
 
 class Schedule(NamedTuple):
@@ -89,26 +87,14 @@ def _profile(key: RandomKey, path: Path, kernel: AbstractKernel, grid: np.ndarra
 
 
 @eqx.filter_jit
-def _run_pilot(
-    key: RandomKey, path: Path, kernel: AbstractKernel, grid: Levels
-) -> tuple[Float[Array, "pairs"], Float[Array, "pairs"]]:
-    key_start, key_scan = jax.random.split(key)
+def _run_pilot(key: RandomKey, path: Path, kernel: AbstractKernel, grid: Levels) -> Passed:
+    key_start, key_follow = jax.random.split(key)
     population = start_population(key_start, path, kernel, PILOT_CHAINS)
-
-    def one_temperature(population: Population, inputs: tuple[Scalar, RandomKey]):
-        inverse_temperature, key = inputs
-        tempered = path.at(inverse_temperature)
-        free_energy = jax.vmap(tempered.free_energy)(population.states.position)
-        spread = jnp.std(free_energy - population.states.free_energy)
-        population = smc_step(
-            key,
-            population,
-            tempered,
-            n_steps=PILOT_STEPS,
-            adaptation_rate=PILOT_ADAPTATION_RATE,
-        )
-        return population, (spread, population.kernel.step_size)
-
-    keys = jax.random.split(key_scan, grid.shape[0] - 1)
-    _, (spreads, step_sizes) = jax.lax.scan(one_temperature, population, (grid[1:], keys))
-    return spreads, step_sizes
+    return follow_path(
+        key_follow,
+        population,
+        path,
+        grid,
+        n_steps=PILOT_STEPS,
+        adaptation_rate=PILOT_ADAPTATION_RATE,
+    )[1]

@@ -1,0 +1,92 @@
+"""The base of a table: fitted to points, again where cells are not points."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from harmonium.inference.coordinates import Coordinates
+from harmonium.inference.placement import Placement
+from harmonium.inference.settings import DensitySettings
+from harmonium.inference.training_rows import count_copies
+from harmonium.learning.base_choice import (
+    N_BAGGED,
+    N_TRIED,
+    BaseChoice,
+    choose_base,
+    fit_base,
+)
+from harmonium.model import AbstractBase
+
+# Points that a mixture is fitted to, at most.
+MOST_BASE_POINTS = 20_000
+# How often a base is fitted to points of cells that are drawn under the base before it.
+ROUNDS = 3
+# Share of a time budget for the search of a base.
+BASE_SHARE = 0.1
+
+
+def fit_table_base(
+    coordinates: Coordinates,
+    values: np.ndarray,
+    settings: DensitySettings,
+    rng: np.random.Generator,
+) -> tuple[BaseChoice, AbstractBase, Placement]:
+    """The base for rows of a table (rows, columns), what else was tried, and where cells lie.
+
+    Where cells are not points, the base is fitted again to points that are drawn given the others
+    under the base before it.
+    """
+    values = values[rng.permutation(len(values))[:MOST_BASE_POINTS]]
+    points = Placement(coordinates).draw(values, 1, rng)
+    choice = _choose_base(coordinates, points, settings, rng)
+    base = _base_of(coordinates, points, choice, rng)
+    coordinates = coordinates.refined(base, values)
+    placement = Placement(coordinates)
+    if not placement.is_free(values):
+        return choice, base, placement
+    n_copies = min(MOST_BASE_POINTS // len(values), count_copies(coordinates, values))
+    for number in range(ROUNDS):
+        is_last = number + 1 == ROUNDS
+        placement = Placement.of_base(coordinates, base)
+        points = placement.draw(values, n_copies if is_last else 1, rng)
+        coordinates = coordinates.whitened(points, settings.whitening)
+        if is_last:
+            choice = _choose_base(coordinates, points[: len(values)], settings, rng)
+        n_fits = N_BAGGED if is_last else N_TRIED
+        base = _base_of(coordinates, points, choice, rng, n_fits)
+        coordinates = coordinates.refined(base, values)
+    return choice, base, Placement.of_base(coordinates, base)
+
+
+def _base_of(
+    coordinates: Coordinates,
+    points: np.ndarray,
+    choice: BaseChoice,
+    rng: np.random.Generator,
+    n_fits: int = N_BAGGED,
+) -> AbstractBase:
+    """The chosen base, fitted to points u (rows, modeled); the mean of so many fits."""
+    rows = coordinates.whitening.forward(points)
+    apart = points if choice.is_apart else None
+    return fit_base(rows, choice.settings, rng, apart=apart, n_fits=n_fits)
+
+
+def _choose_base(
+    coordinates: Coordinates,
+    points: np.ndarray,
+    settings: DensitySettings,
+    rng: np.random.Generator,
+) -> BaseChoice:
+    """What base points u (rows, modeled) would have, and what else was tried."""
+    if settings.base == "gaussian":
+        return BaseChoice(None, ())
+    budget = settings.time_budget
+    choice = choose_base(
+        coordinates.whitening.forward(points),
+        rng,
+        shrinkage=coordinates.whitening.shrinkage,
+        # What goes together is one narrow direction there, and makes clusters here.
+        apart=points,
+        seconds=None if budget is None else BASE_SHARE * budget,
+    )
+    return replace(choice, settings=choice.best) if settings.base == "mixture" else choice

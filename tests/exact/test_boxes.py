@@ -8,7 +8,7 @@ tables 0 to 5, models 7, as written.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -19,7 +19,13 @@ from exact import brute
 from scipy.special import ndtr
 
 from harmonium.data import Columns, Field, Table
-from harmonium.inference import Chosen, Density, draw_completions, sample_given
+from harmonium.inference import (
+    Chosen,
+    Density,
+    conditional_sampling,
+    draw_completions,
+    sample_given,
+)
 from harmonium.inference.coordinates import Coordinates
 from harmonium.learning.base_choice import fit_base
 from harmonium.likelihood.result import exact_result
@@ -350,6 +356,33 @@ def test_draws_given_numbers_and_intervals_follow_the_enumeration(of_mixed, has_
     for (_, count, color), mass in zip(rows, masses / masses.sum(), strict=True):
         is_own = (drawn[:, 1] == count) & (drawn[:, 2] == color)
         assert_near(is_own, mass, diagnostics)
+
+
+def test_chains_take_over_where_proposals_are_worth_little():
+    """Two columns, W so large that the base hardly draws where p is; seed 13."""
+    values = grouped(1500, 3, seed=4)
+    density = density_of(values, has_residual=True, body="affine")
+    model = density.model
+    model = eqx.tree_at(lambda m: m.weights, model, 14 * model.weights)
+    log_partition = exact_result(brute.Mixture(model).log_partition, "exact")
+    density = replace(density, model=model, log_partition=log_partition)
+    n, given = 3000, {"x1": 0.5}
+    _, weighted = conditional_sampling._draw(
+        density, conditional_sampling.read_condition(density, given), n, 13
+    )
+    assert not weighted.trusted
+    drawn, diagnostics = sample_given(density, n, given, seed=13)
+    assert diagnostics.trusted, diagnostics.verdict
+    np.testing.assert_array_equal(drawn[:, 0], 0.5)
+    whole = truths(density, np.array([[0.5, NAN, NAN]]))[0]
+    assert diagnostics.log_probability == pytest.approx(whole, abs=0.05)
+    x, widths = nodes_of(density, 1, n=3000, half_width=40.0)
+    rows = np.stack([np.full(len(x), 0.5), x, np.full(len(x), NAN)], axis=1)
+    masses = widths * np.exp(truths(density, rows) - whole)
+    assert masses.sum() == pytest.approx(1, abs=0.01)
+    places = np.interp(drawn[:, 1], x, np.cumsum(masses))
+    # Chains are not independent draws: an eighth of them are taken to be.
+    assert abs(places.mean() - 0.5) < 5 * np.sqrt(1 / 12 / (n / 8))
 
 
 def test_what_no_model_reacts_to_would_be_seen(of_mixed):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from harmonium.data import Bounds, Whitening
 from harmonium.inference.batches import map_rows
-from harmonium.model import Harmonium, Mixture
+from harmonium.model import ConditionedModel, Harmonium, Mixture, condition, in_coordinates
 from harmonium.sampling.boxes import Boxes, MassEstimate, TruncatedDraws, log_mean_exps
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.typing import Batch, PerRow
@@ -55,6 +55,15 @@ class BoxDensity:
         """The tilted base as a mixture of u."""
         mixture = self._tilted[1]
         return mixture.mapped(self.whitening.inverse_matrix.T, self.whitening.center)
+
+    def given(self, known: Float[np.ndarray, "modeled"]) -> ConditionedModel:
+        """The model of the cells of u (modeled,) that are NaN, given the others; `log_scale` with
+        it, as `log_masses` has it.
+        """
+        matrix = self.whitening.matrix.T
+        log_scale, moved = in_coordinates(self.model, matrix, -matrix @ self.whitening.center)
+        found = condition(moved, known)
+        return found._replace(log_scale=found.log_scale + log_scale)
 
     @property
     def has_residual(self) -> bool:

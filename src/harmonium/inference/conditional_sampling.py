@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from harmonium.data import Bounds, Columns, as_table
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.density import Density
+from harmonium.likelihood import estimate_log_partition
+from harmonium.sampling import sample
 
 CALL = "sample(n, given=...)"
 # Effective draws below which those that are returned are told not to be trusted.
@@ -45,6 +48,11 @@ class Condition:
     row: np.ndarray
     values: dict[int, float]
 
+    @property
+    def has_only_values(self) -> bool:
+        """Whether every cell is a point or open."""
+        return bool(np.all(self.bounds.is_point | self.bounds.is_open))
+
 
 def sample_given(
     density: Density, n: int, given: Mapping[str, Any], *, seed: int
@@ -52,10 +60,13 @@ def sample_given(
     """Draw n rows (n, columns) in data units given some columns, with their diagnostics.
 
     Proposals are exact draws of the base given what is known (sequential where intervals are),
-    resampled by what the model makes of them. Raises `InvalidInputError` for what no row can be.
+    resampled by what the model makes of them. Where too few of them are effective and no cell is an
+    interval, chains of the model given what is known take their place. Raises `InvalidInputError` for what no row can be.
     """
     condition = read_condition(density, given)
     points, diagnostics = _draw(density, condition, n, seed)
+    if not diagnostics.trusted and condition.has_only_values:
+        points, diagnostics = _draw_by_chains(density, condition, n, seed)
     rows = density.coordinates.restore(points)
     for index, value in condition.values.items():
         rows[:, index] = value
@@ -178,6 +189,29 @@ def _draw(
     )
     order = np.random.default_rng(seed).permutation(len(points))[:n]
     return points[order], diagnostics
+
+
+def _draw_by_chains(
+    density: Density, condition: Condition, n: int, seed: int
+) -> tuple[np.ndarray, ConditionalDiagnostics]:
+    """Draws of u (n, modeled) by the sampler for models, of the model given what is known."""
+    bounds = condition.bounds
+    known = np.where(bounds.is_point, bounds.low, np.nan)[0]
+    given = density.boxes.given(known)
+    key_draw, key_mass = jax.random.split(jax.random.key(seed))
+    drawn = sample(given.model, n, key=key_draw)
+    log_partition = estimate_log_partition(given.model, key=key_mass)
+    points = np.where(bounds.is_open, np.asarray(drawn.samples, np.float64), bounds.low)
+    diagnostics = ConditionalDiagnostics(
+        method=f"chains given what is known ({drawn.diagnostics.way})",
+        ess=drawn.diagnostics.ess,
+        log_probability=_log_probability(
+            density, condition, log_partition.value + float(given.log_scale)
+        ),
+        trusted=drawn.diagnostics.trusted and log_partition.trusted,
+        verdict=f"{drawn.diagnostics.verdict} {log_partition.verdict}",
+    )
+    return points, diagnostics
 
 
 def _log_probability(density: Density, condition: Condition, log_mass: float) -> float:

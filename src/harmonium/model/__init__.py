@@ -8,6 +8,7 @@ from harmonium.model.bases import (
     MixtureBase,
     with_wide_component,
 )
+from harmonium.model.conditioning import ConditionedModel, condition, in_coordinates
 from harmonium.model.harmonium import Harmonium, check_finite, split_trainable
 from harmonium.model.hidden_units import AbstractHiddenUnits, Bernoulli, Spin
 from harmonium.model.mixture import Mixture
@@ -33,6 +34,7 @@ __all__ = [
     "Bernoulli",
     "Center",
     "ConditionalVisible",
+    "ConditionedModel",
     "GaussianBase",
     "Harmonium",
     "Mixture",
@@ -43,10 +45,12 @@ __all__ = [
     "base_log_partition",
     "center_at",
     "check_finite",
+    "condition",
     "enumerated_log_partition",
     "exact_log_partition",
     "exact_samples",
     "feature_maps",
+    "in_coordinates",
     "quadrature_log_partition",
     "sample_base",
     "split_trainable",

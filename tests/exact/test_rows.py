@@ -15,7 +15,7 @@ from exact import brute
 from exact.test_gradient import differences, weighted_nodes
 from scipy.special import logsumexp
 
-from harmonium.learning.rows import CompleteRows, IncompleteRows
+from harmonium.learning.rows import CompleteRows, IncompleteRows, bucket, pad_rows
 
 NAN = np.nan
 MATRIX = np.array([[1.1, 0.3], [-0.4, 0.8]])
@@ -218,3 +218,51 @@ def test_complete_rows_are_plain_batches():
     brute.assert_within(batch, values.mean(axis=0), label="every row alike")
     expected = brute.free_energies(model, values[:4096])
     np.testing.assert_allclose(rows.free_energies(model), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 128), (128, 128), (129, 256), (8192, 8192)])
+def test_short_tables_are_padded_to_a_power_of_two(n, expected):
+    assert bucket(n) == expected
+
+
+def test_long_tables_are_padded_by_a_quarter_at_most():
+    for n in (8193, 10_000, 65_536, 1_000_000, 1_048_577):
+        assert n <= bucket(n) <= 1.25 * n
+        assert bucket(bucket(n)) == bucket(n)
+
+
+@pytest.mark.parametrize("n", [1, 7, 128, 150])
+def test_rows_that_repeat_change_no_mean_and_are_never_drawn_more_often(n):
+    values = np.random.default_rng(n).normal(size=(n, 3))
+    padded = pad_rows(values)
+    assert len(padded) == bucket(n)
+    np.testing.assert_array_equal(padded[:n], values)
+    rows, plain = CompleteRows(jnp.asarray(padded), n), CompleteRows(jnp.asarray(values))
+    np.testing.assert_allclose(rows.mean(rows.values), values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(rows.mean(rows.values[:, 0]), values[:, 0].mean(), rtol=1e-12)
+    # Evaluation sees fewer rows than there are: those are all a table's own.
+    np.testing.assert_allclose(rows.mean(rows.values[:5, 0]), padded[: min(5, n), 0].mean())
+    key, model = jax.random.key(0), brute.balanced_model("bernoulli")
+    found, _ = rows.draw(key, model, None, 1000)
+    expected, _ = plain.draw(key, model, None, 1000)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_padded_incomplete_rows_are_those_without_padding():
+    """Draws, completions and scores of the table's own rows, bit by bit."""
+    rng = np.random.default_rng(3)
+    values, missing = rng.normal(size=(40, 2)), rng.random((40, 2)) < 0.3
+    arguments = [(pad_rows(values), pad_rows(missing), 40), (values, missing, None)]
+    padded, plain = (
+        IncompleteRows(jnp.asarray(y), jnp.asarray(m), jnp.eye(2), jax.random.key(1), n)
+        for y, m, n in arguments
+    )
+    model, key = brute.deep_model("bernoulli"), jax.random.key(2)
+    found, carry = padded.draw(key, model, padded.start(), 16)
+    expected, own = plain.draw(key, model, plain.start(), 16)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(carry.standard[:40], own.standard, rtol=1e-12)
+    assert padded.free_energies(model).shape == (bucket(40),)
+    score = -brute.free_energies(model, values[~missing.any(axis=1)])
+    whole = np.flatnonzero(~missing.any(axis=1))
+    np.testing.assert_allclose(-padded.free_energies(model)[whole], score, rtol=1e-9)

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from harmonium.data.gaussian import draw_missing
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.coordinates import Coordinates, Points, Values, bounded
-from harmonium.learning.rows import AbstractRows, CompleteRows, IncompleteRows
+from harmonium.learning.rows import AbstractRows, CompleteRows, IncompleteRows, pad_rows
 from harmonium.typing import RandomKey
 
 # Each row of a table with intervals enters training with several draws of its places in them.
@@ -47,14 +47,16 @@ def as_model_rows(
 
     Rows that `are_whole` miss none.
     """
-    whitening = coordinates.whitening
+    whitening, n_rows = coordinates.whitening, len(points)
     if are_whole:
-        return CompleteRows(jnp.asarray(bounded(whitening.forward(points)), float))
+        units = pad_rows(bounded(whitening.forward(points)))
+        return CompleteRows(jnp.asarray(units, float), n_rows)
     return IncompleteRows(
-        standard=jnp.asarray(bounded(points - whitening.center), float),
-        missing=jnp.asarray(missing),
+        standard=jnp.asarray(pad_rows(bounded(points - whitening.center)), float),
+        missing=jnp.asarray(pad_rows(missing)),
         matrix=jnp.asarray(whitening.matrix.T, float),
         key=key,
+        n_rows=n_rows,
     )
 
 

@@ -27,7 +27,7 @@ from harmonium.learning.loop import Loop, Report
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, judge
 from harmonium.learning.row_schedule import Pools
-from harmonium.learning.rows import AbstractRows, CompleteRows
+from harmonium.learning.rows import AbstractRows, CompleteRows, pad_rows
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.trainer import FitSettings, State, Trainer, default_optimizer
 from harmonium.model import Harmonium, split_trainable
@@ -273,14 +273,18 @@ def _split(
             )
         )
     order = jax.random.permutation(key, data.shape[0])
-    return CompleteRows(data[order[n_held_out:]]), CompleteRows(data[order[:n_held_out]])
+    return _in_bucket(data[order[n_held_out:]]), _in_bucket(data[order[:n_held_out]])
 
 
 def _as_source(model: Harmonium, name: str, rows: HeldOutTable | AbstractRows) -> AbstractRows:
     if not isinstance(rows, AbstractRows):
-        return CompleteRows(as_rows(model, name, rows))
+        return _in_bucket(as_rows(model, name, rows))
     as_rows(model, name, rows.completed)
     return rows
+
+
+def _in_bucket(rows: Array) -> CompleteRows:
+    return CompleteRows(jnp.asarray(pad_rows(np.asarray(rows))), len(rows))
 
 
 def as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:

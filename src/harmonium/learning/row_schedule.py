@@ -28,7 +28,7 @@ class RowSchedule:
         visits = 1 if isinstance(self._first, CompleteRows) else INCOMPLETE_VISITS
         drawn = trainer.updates_per_evaluation * trainer.settings.batch_size
         # Evaluations for which a pool serves.
-        self._period = max(1, round(visits * self._first.completed.shape[0] / drawn))
+        self._period = max(1, round(visits * int(self._first.n_rows) / drawn))
 
     def prepare(self, course: FitProgress) -> tuple[State, AbstractRows]:
         """The state to go on from, and the rows to go on with."""

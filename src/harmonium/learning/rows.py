@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from harmonium.learning.devices import shard
 from harmonium.model import Harmonium
@@ -26,13 +27,46 @@ ADAPTATION_RATE = 0.05
 FIRST_STEP = 0.25
 
 
+# Rows up to which tables are padded to a power of two, from the least one on.
+LEAST_BUCKET, LAST_DOUBLING = 128, 8192
+
+
+def bucket(n: int) -> int:
+    """As many rows as compiled code sees of `n`: tables of about one length share their programs.
+
+    Powers of two at first; of long tables the next of four steps between them.
+    """
+    if n <= LAST_DOUBLING:
+        return max(LEAST_BUCKET, 1 << (n - 1).bit_length())
+    step = 1 << ((n - 1).bit_length() - 3)
+    return -(-n // step) * step
+
+
+def pad_rows(values: np.ndarray) -> np.ndarray:
+    """Rows (rows, columns) up to the length of their bucket, where they begin again."""
+    return values[np.arange(bucket(len(values))) % len(values)]
+
+
 class AbstractRows(eqx.Module):
-    """A table of rows in model units, which may have to be completed for every batch."""
+    """A table of rows in model units, which may have to be completed for every batch.
+
+    The first `n_rows` are those of the table; what follows repeats some of them, so that tables of
+    about one length are alike to compiled code (`pad_rows`).
+    """
+
+    n_rows: eqx.AbstractVar[UInt[Array, ""]]
 
     @property
     @abstractmethod
     def completed(self) -> Training:
-        """All rows, missing cells as they were filled at first."""
+        """All rows, missing cells as they were filled at first, and repeated ones after them."""
+
+    def mean(self, values: Float[Array, "rows *features"]) -> Float[Array, "*features"]:
+        """The mean of what was found of the first rows, without those that are repeated."""
+        is_own = jnp.arange(values.shape[0], dtype=jnp.uint32) < self.n_rows
+        is_own = is_own.reshape(-1, *[1] * (values.ndim - 1))
+        n_own = jnp.minimum(self.n_rows, values.shape[0]).astype(values.dtype)
+        return jnp.sum(jnp.where(is_own, values, 0), axis=0) / n_own
 
     @abstractmethod
     def start(self) -> Any:
@@ -46,13 +80,20 @@ class AbstractRows(eqx.Module):
 
     @abstractmethod
     def free_energies(self, model: Harmonium) -> PerRow:
-        """F of the first rows, or -log ∫ exp(-F) over missing cells, (rows,), in nats."""
+        """F of the first rows, or -log ∫ exp(-F) over missing cells, (rows,), in nats; of repeated
+        rows, too.
+        """
 
 
 class CompleteRows(AbstractRows):
     """Rows without missing cells, (training, visible)."""
 
     values: Training
+    n_rows: UInt[Array, ""]
+
+    def __init__(self, values: Training, n_rows: int | None = None):
+        self.values = values
+        self.n_rows = jnp.asarray(values.shape[0] if n_rows is None else n_rows, jnp.uint32)
 
     @property
     def completed(self) -> Training:
@@ -64,14 +105,14 @@ class CompleteRows(AbstractRows):
 
     def draw(self, key: RandomKey, model: Harmonium, carry: None, size: int) -> tuple[Batch, None]:
         """Rows at random."""
-        return self.values[draw_indices(key, size, self.values.shape[0])], None
+        return self.values[draw_indices(key, size, self.n_rows)], None
 
     def free_energies(self, model: Harmonium) -> PerRow:
         """F of the first rows."""
         return jax.vmap(model.free_energy)(shard(self.values[:MAX_EVALUATION_ROWS]))
 
 
-def draw_indices(key: RandomKey, size: int, n: int) -> Int[Array, "_"]:
+def draw_indices(key: RandomKey, size: int, n: UInt[Array, ""]) -> Int[Array, "_"]:
     """Whole numbers (size,) from 0 to n - 1 at random, with replacement.
 
     Remainders of 32 random bits, whose probabilities differ by n / 2^32 of their size at most.
@@ -102,6 +143,7 @@ class IncompleteRows(AbstractRows):
     matrix: Matrix
     key: RandomKey
     opened: ConditionedRow
+    n_rows: UInt[Array, ""]
 
     def __init__(
         self,
@@ -109,7 +151,9 @@ class IncompleteRows(AbstractRows):
         missing: Bool[Array, "training visible"],
         matrix: Matrix,
         key: RandomKey,
+        n_rows: int | None = None,
     ):
+        self.n_rows = jnp.asarray(standard.shape[0] if n_rows is None else n_rows, jnp.uint32)
         self.standard, self.missing = standard, missing
         self.matrix, self.key = matrix, key
         part = slice(MAX_INCOMPLETE_EVALUATION_ROWS)
@@ -131,7 +175,7 @@ class IncompleteRows(AbstractRows):
     ) -> tuple[Batch, _Completed]:
         """Rows at random, their missing cells moved on."""
         key_rows, key_move = jax.random.split(key)
-        rows = draw_indices(key_rows, size, self.standard.shape[0])
+        rows = draw_indices(key_rows, size, self.n_rows)
         standard, missing = carry.standard[rows], self.missing[rows]
         step_size = jnp.exp(carry.log_step)
         # The spread of a column given all others in the reference.

@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from harmonium.compiling import compiled_briefly
+from harmonium.learning.rows import AbstractRows
 from harmonium.learning.trainer import State, Trainer
 from harmonium.likelihood import LogPartition, estimate_log_partition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
-from harmonium.typing import Batch, RandomKey
+from harmonium.typing import RandomKey
 
 MAX_DISAGREEMENT = 1.0
 # Standard errors of the paired differences by which a model has to beat a simpler one.
@@ -113,15 +114,15 @@ def _rate_base(trainer: Trainer, state: State) -> Chosen:
     W = 0, and b is twice the mean: the Gaussian fit. A base that has modes is taken as it is, with
     b = 0.
     """
-    plain = _without_interaction(state.averaged, trainer.training.completed)
+    plain = _without_interaction(state.averaged, trainer.training)
     state = eqx.tree_at(lambda s: s.averaged, state, plain)
     value = float(base_log_partition(trainer.combine(state.averaged)))
     return _chosen(trainer, state, exact_result(value, "exact"))._replace(is_base=True)
 
 
 @compiled_briefly
-def _without_interaction(parameters: Harmonium, rows: Batch) -> Harmonium:
-    mean = jnp.mean(rows, axis=0)
+def _without_interaction(parameters: Harmonium, rows: AbstractRows) -> Harmonium:
+    mean = rows.mean(rows.completed)
     bias = jnp.zeros_like(mean) if parameters.base.has_modes else 2 * mean
     return eqx.tree_at(
         lambda model: (model.weights, model.visible_bias),
@@ -138,7 +139,7 @@ def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chos
 
 def _free_energies(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"]:
     found = compiled_briefly(trainer.held_out.free_energies)(trainer.combine(state.averaged))
-    return np.asarray(found, np.float64)
+    return np.asarray(found, np.float64)[: int(trainer.held_out.n_rows)]
 
 
 def reconcile(log_partition: LogPartition, running: float) -> LogPartition:

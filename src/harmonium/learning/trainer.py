@@ -167,15 +167,19 @@ class Trainer(eqx.Module):
         """
         model = self.combine(state.averaged)
         log_partition, ess = self.objective.log_partition(model, state.carry)
-        held_out = jnp.mean(self.held_out.free_energies(model))
+        training, held_out = (
+            rows.mean(rows.free_energies(model)) for rows in (self.training, self.held_out)
+        )
         hidden_mean = jax.vmap(model.hidden_mean)(shard(self.held_out.completed))
+        center = self.held_out.mean(hidden_mean)[None, :]
+        spread = self.held_out.mean(jnp.square(hidden_mean - center))
         leaves = jax.tree.leaves(state.parameters)
         return {
-            "train_log_likelihood": -jnp.mean(self.training.free_energies(model)) - log_partition,
+            "train_log_likelihood": -training - log_partition,
             "validation_log_likelihood": -held_out - log_partition,
             "running_log_partition": log_partition,
             "running_ess": ess,
-            "dead_hidden": jnp.mean(jnp.std(hidden_mean, axis=0) < 1e-3),
+            "dead_hidden": jnp.mean(jnp.sqrt(spread) < 1e-3),
             "finite": jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])),
         }
 

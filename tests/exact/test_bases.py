@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 import harmonium.model as hm
 from harmonium.learning import fit, log_likelihood_gradient
 from harmonium.learning.negatives import Negatives
+from harmonium.learning.rows import CompleteRows
 from harmonium.learning.selection import _without_interaction
 from harmonium.learning.trust_region import limit_update
 from harmonium.model import split_trainable
@@ -218,7 +219,7 @@ def test_the_candidate_without_interaction_is_the_base_itself():
     model = brute.deep_model("bernoulli")
     for candidate, bias in ((model, 2 * DATA.mean(axis=0)), (brute.on_mixture(model), np.zeros(2))):
         parameters, _ = split_trainable(candidate)
-        found = _without_interaction(parameters, rows)
+        found = _without_interaction(parameters, CompleteRows(rows))
         assert not np.any(np.asarray(found.weights))
         np.testing.assert_allclose(np.asarray(found.visible_bias), bias)
 

@@ -4,6 +4,8 @@ The references are scipy's marginals, conditional moments written out row by row
 components of scikit-learn. Seeds are NumPy's, as written in the tests.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from exact import brute
@@ -521,16 +523,31 @@ def test_work_and_seconds_bound_the_sizes(monkeypatch):
     assert not any("of 8" in name for name in names_of(choice))
 
 
-def test_the_gaussian_is_scored_by_the_moments_of_the_other_rows():
-    """Rows whitened by their own moments, against a Gaussian fitted anew without each; float64."""
+def rescaled(rows, whitening, kept):
+    """The rows in the units of a whitening of some of them."""
+    own = Whitening.fit(rows[kept], "full", floor=1e-9, shrink=0.0)
+    return own.forward(rows), own.log_det - whitening.log_det
+
+
+def test_held_out_rows_have_no_part_in_the_units_that_they_are_scored_in():
+    """The Gaussian and one component, beside a Gaussian fitted anew without each fold; float64."""
     rng = np.random.default_rng(33)
     rows = rng.normal(size=(60, 8)) @ rng.normal(size=(8, 8))
     whitening = Whitening.fit(rows, "full", floor=1e-9, shrink=0.0)
     units = whitening.forward(rows)
-    found = base_choice._left_out_log_density(units, len(rows), 0.0) + whitening.log_det
-    others = [np.delete(rows, i, axis=0) for i in range(len(rows))]
-    expected = [
-        multivariate_normal(kept.mean(axis=0), np.cov(kept.T, bias=True)).logpdf(row)
-        for kept, row in zip(others, rows, strict=True)
+    scale = partial(rescaled, rows, whitening)
+    choice = choose_base(units, np.random.default_rng(0), rescale=scale, largest=1)
+    order = np.random.default_rng(0).permutation(len(rows))
+    expected = []
+    for held_out in np.array_split(order, 5):
+        kept = np.delete(rows, held_out, axis=0)
+        fitted = multivariate_normal(kept.mean(axis=0), np.cov(kept.T, bias=True))
+        expected.extend(fitted.logpdf(rows[held_out]) - whitening.log_det)
+    assert choice.candidates[0].score == pytest.approx(np.mean(expected), rel=1e-9)
+    # By units of all rows the held-out ones look smaller than they are.
+    naive = choose_base(units, np.random.default_rng(0), largest=1)
+    tied = [
+        next(own.score for own in found.candidates if "inf rows" in own.name)
+        for found in (choice, naive)
     ]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert tied[1] > tied[0] + 0.5

@@ -173,8 +173,8 @@ class DensityEstimator(
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
         """Fit to X (rows, columns): an array, a pandas or polars frame, or a `Table`.
 
-        Raises `InvalidInputError` for input that cannot be used, naming column and row, and
-        `DivergedError` if training stays unstable.
+        Raises `InvalidInputError` for input that cannot be used, naming column and row. Warns, and
+        keeps the base alone, if training stays unstable.
         """
         table = as_table(X, call="DensityEstimator.fit(X)", kinds=self.kinds)
         return self.fit_table(table, container=container_of(X))

@@ -15,8 +15,8 @@ from harmonium.inference.training_rows import filled
 from harmonium.model.mixture_fit import MixtureSettings, fit_mixture
 
 FAMILIES = ("auto", "asinh")
-# Rows that are looked at, of which every one is held out once if there are few.
-MOST_ROWS, MOST_CROSS_VALIDATED, N_FOLDS = 5000, 1000, 5
+# Rows that are looked at, of which every one is held out once if there are few cells.
+MOST_ROWS, MOST_CELLS_CROSS_VALIDATED, N_FOLDS = 5000, 30_000, 5
 # Of the mixture that judges: small, and tied by as many rows as there are columns.
 N_COMPONENTS, ROWS_PER_COMPONENT = 8, 20
 
@@ -42,7 +42,7 @@ def compare_families(
     """
     rows = values[rng.permutation(len(values))[:MOST_ROWS]]
     folds = np.array_split(np.arange(len(rows)), N_FOLDS)
-    folds = folds if len(rows) <= MOST_CROSS_VALIDATED else folds[:1]
+    folds = folds if rows.size <= MOST_CELLS_CROSS_VALIDATED else folds[:1]
     if any(_is_empty(np.delete(rows, fold, axis=0), columns) for fold in folds):
         return {}
     seed = int(rng.integers(2**31))

@@ -2,6 +2,8 @@
 
 import logging
 import time
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from harmonium.data import (
     Pools,
     Table,
 )
+from harmonium.errors import DivergedError, HarmoniumWarning
 from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates
@@ -35,7 +38,7 @@ from harmonium.learning.base_choice import (
     BaseChoice,
 )
 from harmonium.learning.loop import Report
-from harmonium.learning.result import Record
+from harmonium.learning.result import FitResult, Record
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
@@ -115,8 +118,7 @@ def fit_density(
     coordinates = placement.coordinates
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, trains=settings.trains)
-    history: tuple[Record, ...] = ()
-    diagnostics, kept_update = None, 0
+    energy = _Energy(density, (), None, 0)
     if settings.trains:
         n_copies = count_copies(coordinates, kept)
         rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
@@ -132,38 +134,29 @@ def fit_density(
             "train_log_likelihood": train_weight,
             "validation_log_likelihood": unseen_weight,
         }
-        result = train_stages(
-            density.model,
-            rows,
-            unseen,
-            settings,
-            own,
-            keys.fit,
+        stages = partial(
+            train_stages,
+            rows=rows,
+            unseen=unseen,
+            settings=settings,
+            own=own,
+            key=keys.fit,
             seconds=time.monotonic() - started,
-            report=None
-            if report is None
-            else lambda record: report(_in_data_units(record, shifts)),
+            report=report and (lambda record: report(_in_data_units(record, shifts))),
             checkpoints=checkpoints,
             resume=resume,
             pools=supply,
         )
-        history = tuple(_in_data_units(record, shifts) for record in result.history)
-        diagnostics, kept_update = result.diagnostics, result.kept_update
-        density = replace(
-            density,
-            model=result.model,
-            log_partition=result.log_partition,
-            training=result.verdict,
-        )
+        energy = _with_energy(density, stages, shifts)
     _log.info("scoring the held-out rows")
-    scored, density = judge_density(density, kept, held_out, rng, seed=settings.seed)
-    metrics = {**asdict(scored), "kept_update": kept_update}
+    scored, density = judge_density(energy.density, kept, held_out, rng, seed=settings.seed)
+    metrics = {**asdict(scored), "kept_update": energy.kept_update}
     return DensityFit(
         density=density,
-        history=history,
+        history=energy.history,
         held_out=scored,
-        diagnostics=diagnostics,
-        kept_update=kept_update,
+        diagnostics=energy.diagnostics,
+        kept_update=energy.kept_update,
         provenance=describe_origin(table, settings.seed, metrics, density.verdict),
     )
 
@@ -185,6 +178,39 @@ def _of_base(
     density = Density(coordinates, model, exact, exact.verdict, chosen, UNJUDGED)
     # For training to begin, W is not 0.
     return density if trains else untrained(density)
+
+
+class _Energy(NamedTuple):
+    """A density with what training made of it."""
+
+    density: Density
+    history: tuple[Record, ...]
+    diagnostics: ChainDiagnostics | None
+    kept_update: int
+
+
+def _with_energy(
+    density: Density, stages: Callable[[Harmonium], FitResult], shifts: dict[str, float]
+) -> _Energy:
+    """The density with a trained energy; that of its base alone, with a warning, where training
+    stays unstable from its start.
+    """
+    try:
+        result = stages(density.model)
+    except DivergedError as error:
+        told = "Training stayed unstable, so no energy was put on the base."
+        warnings.warn(f"{error} {told}", HarmoniumWarning, stacklevel=3)
+        alone = untrained(density)
+        training = f"{alone.log_partition.verdict} {told}"
+        return _Energy(replace(alone, training=training), (), None, 0)
+    trained = replace(
+        density,
+        model=result.model,
+        log_partition=result.log_partition,
+        training=result.verdict,
+    )
+    history = tuple(_in_data_units(record, shifts) for record in result.history)
+    return _Energy(trained, history, result.diagnostics, result.kept_update)
 
 
 def _as_rows(

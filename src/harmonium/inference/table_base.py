@@ -1,9 +1,11 @@
 """The base of a table: fitted to points, again where cells are not points."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from harmonium.data import Whitening
 from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.placement import Placement
 from harmonium.inference.settings import DensitySettings
@@ -84,9 +86,17 @@ def _choose_base(
     choice = choose_base(
         coordinates.whitening.forward(points),
         rng,
-        shrinkage=coordinates.whitening.shrinkage,
+        rescale=partial(_rescaled, points, coordinates.whitening, settings.whitening),
         # What goes together is one narrow direction there, and makes clusters here.
         apart=points,
         seconds=None if budget is None else BASE_SHARE * budget,
     )
     return replace(choice, settings=choice.best) if settings.base == "mixture" else choice
+
+
+def _rescaled(
+    points: np.ndarray, whitening: Whitening, shape: str, kept: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Points u in the units of a whitening of some of them, and its volume beside that of all."""
+    own = Whitening.fit(points[kept], shape)
+    return own.forward(points), own.log_det - whitening.log_det

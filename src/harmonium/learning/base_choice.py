@@ -1,10 +1,11 @@
 """Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
@@ -30,8 +31,6 @@ N_FOLDS = 5
 MOST_WORK = 2e10
 # More rows tell the sizes apart no better than the time they take.
 MOST_ROWS = 10_000
-# What the other rows leave of the variance towards a row, at least: floors of the whitening do.
-LEAST_REST = 1e-3
 # Sizes at which both ways to deal rows to first centers are compared.
 COMPARED = (2, 8)
 # Sizes in turn without a gain after which no larger one is tried.
@@ -71,20 +70,26 @@ class BaseChoice:
     is_apart: bool = False
 
 
+# From the places of rows: all rows in units that are found from those alone, and the log of the
+# volume that a unit has there, relative to that of the rows given.
+Rescale = Callable[[Int[np.ndarray, "kept"]], tuple[Rows, float]]
+
+
 def choose_base(
     rows: Rows,
     rng: np.random.Generator,
     *,
-    shrinkage: float | None = None,
+    rescale: Rescale | None = None,
     apart: Rows | None = None,
     largest: int = SIZES[-1],
     seconds: float | None = None,
 ) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
 
-    `rows` are in model units, NaN where a cell is missing; `shrinkage` is the weight that the
-    identity got in the correlations by which they were whitened, None if these are not their own.
-    `apart` are the same rows in coordinates where clusters may lie further apart (`fit_mixture`).
+    `rows` are in model units, NaN where a cell is missing. Where these units come from the rows
+    themselves, `rescale` finds them anew from the rows that are not held out: with many columns,
+    rows look small in units that they had a part in. `apart` are the same rows in coordinates where
+    clusters may lie further apart (`fit_mixture`).
     Sizes grow while held-out rows gain, and while they have rows and time enough; each is tried
     with covariances that are more or less tied. The mixture has to beat the Gaussian by two
     standard errors of the paired differences. A table too small to hold rows out gets the Gaussian.
@@ -92,9 +97,8 @@ def choose_base(
     machine.
     """
     deadline = np.inf if seconds is None else time.monotonic() + seconds
-    taken = rng.permutation(len(rows))[:MOST_ROWS]
-    search = _Search(rows[taken], None if apart is None else apart[taken], rng, deadline)
-    gaussian = _left_out_log_density(search.rows, len(rows), shrinkage)[search.held_out]
+    search = _Search(rows, rescale, apart, rng, deadline)
+    gaussian = search.gaussian
     candidates = [_candidate("gaussian", gaussian)]
     if not search.is_possible:
         return BaseChoice(None, tuple(candidates))
@@ -155,24 +159,52 @@ class _Trial:
         return float(self.scores.mean())
 
 
+@dataclass(frozen=True)
+class _Fold:
+    """Rows to fit to and rows that are held out, in units of the former; `log_volume` turns their
+    log-densities into those of the units of the table. `apart` are rows to fit to, elsewhere.
+    """
+
+    training: Float[np.ndarray, "kept visible"]
+    held_out: Float[np.ndarray, "held visible"]
+    log_volume: float
+    apart: Float[np.ndarray, "kept others"] | None
+
+
 class _Search:
     """Fits to folds, and what they say of the rows that were held out."""
 
-    def __init__(self, rows: Rows, apart: Rows | None, rng: np.random.Generator, deadline: float):
-        self.rows, self.apart, self.rng, self.deadline = rows, apart, rng, deadline
-        n_rows = len(rows)
-        folds = np.array_split(np.arange(n_rows), min(N_FOLDS, n_rows))
-        is_small = n_rows <= MOST_CROSS_VALIDATED and _work(rows, 1, len(folds)) <= MOST_WORK
-        self.folds = folds if is_small else folds[:1]
-        self.held_out = np.concatenate(self.folds)
+    def __init__(
+        self,
+        rows: Rows,
+        rescale: Rescale | None,
+        apart: Rows | None,
+        rng: np.random.Generator,
+        deadline: float,
+    ):
+        self.rng, self.deadline = rng, deadline
+        taken = rng.permutation(len(rows))[:MOST_ROWS]
+        self.rows = rows[taken]
+        parts = np.array_split(np.arange(len(taken)), min(N_FOLDS, len(taken)))
+        work = _work(self.rows, 1, len(parts))
+        is_small = len(taken) <= MOST_CROSS_VALIDATED and work <= MOST_WORK
+        parts = parts if is_small else parts[:1]
+        seen = ~np.isnan(self.rows)
+        # Every column needs two cells to fit to, whatever is held out.
+        enough = all(np.all(np.delete(seen, part, axis=0).sum(axis=0) >= 2) for part in parts)
+        self.is_possible = enough
+        self.folds = [
+            _fold(rows, taken, part, rescale if enough else None, apart) for part in parts
+        ]
         self.trials: list[_Trial] = []
-        self.is_apart = False
+        self.is_apart, self.has_apart = False, apart is not None
 
     @property
-    def is_possible(self) -> bool:
-        """Whether every column has two cells to fit to, whatever is held out."""
-        seen = ~np.isnan(self.rows)
-        return all(np.all(np.delete(seen, fold, axis=0).sum(axis=0) >= 2) for fold in self.folds)
+    def gaussian(self) -> Scores:
+        """Log-densities of the held-out rows under N(0, I/2) in the units of their fold."""
+        return np.concatenate(
+            [_unit_log_density(own.held_out) + own.log_volume for own in self.folds]
+        )
 
     @property
     def best(self) -> _Trial:
@@ -196,7 +228,7 @@ class _Search:
                 break
             before = self.best.mean
             place = self._best_shrinkage(size, place)
-            if size in COMPARED and self.apart is not None:
+            if size in COMPARED and self.has_apart:
                 self._choose_start(size, place)
             failures = 0 if self.best.mean > before else failures + 1
         self._choose_rank()
@@ -272,20 +304,16 @@ class _Search:
         n_fits = 1 if settings.n_components == 1 else N_TRIED
         bags = []
         for number, fold in enumerate(self.folds):
-            training = np.delete(self.rows, fold, axis=0)
-            apart = None
-            if self.is_apart and self.apart is not None:
-                apart = np.delete(self.apart, fold, axis=0)
             starts = start.bags[number] if start else (None,) * n_fits
             bag = [
                 fit_mixture(
-                    training,
+                    fold.training,
                     narrow,
                     self.rng,
                     most_passes=40,
                     tolerance=3e-3,
                     start=own,
-                    apart=apart,
+                    apart=fold.apart if self.is_apart else None,
                 )
                 for own in starts
             ]
@@ -296,8 +324,8 @@ class _Search:
         scores = []
         for bag, fold in zip(bags, self.folds, strict=True):
             widened = [fit.widened(settings.wide_share, settings.wide_spread) for fit in bag]
-            own = np.stack([fit.log_density(self.rows[fold]) for fit in widened])
-            scores.append(np.logaddexp.reduce(own) - np.log(len(own)))
+            own = np.stack([fit.log_density(fold.held_out) for fit in widened])
+            scores.append(np.logaddexp.reduce(own) - np.log(len(own)) + fold.log_volume)
         self.trials.append(_Trial(settings, np.concatenate(scores), bags))
         return self.trials[-1]
 
@@ -309,23 +337,24 @@ def _work(rows: Rows, n_components: int, n_folds: int) -> float:
     return N_TRIED * n_folds * n_components * (products + 20 * completion_work(rows).sum())
 
 
-def _left_out_log_density(rows: Rows, n_rows: int, shrinkage: float | None) -> Scores:
-    """The log-density of every row under the Gaussian of all `n_rows` rows but itself.
+def _fold(
+    rows: Rows,
+    taken: Int[np.ndarray, "taken"],
+    part: Int[np.ndarray, "held"],
+    rescale: Rescale | None,
+    apart: Rows | None,
+) -> _Fold:
+    """The fold in which these of the rows taken are held out."""
+    kept, held_out = np.delete(taken, part), taken[part]
+    units, log_volume = (rows, 0.0) if rescale is None else rescale(kept)
+    own = None if apart is None else apart[kept]
+    return _Fold(units[kept], units[held_out], log_volume, own)
 
-    Rows have been whitened by the moments of all, among which each has its own share: with many
-    columns, N(0, I/2) would be scored by the rows that it was fitted to. The moments without one
-    row differ by its own outer product, so that the Sherman-Morrison formula gives the inverse; the
-    shrinkage and the means of missing cells are those of all rows.
-    """
-    n_rows = max(n_rows, 3)
-    seen = ~np.isnan(rows)
-    n_seen = seen.sum(axis=1)
-    grown = 1.0 if shrinkage is None else n_rows / (n_rows - 1)
-    distance = 2 / grown * np.sum(np.where(seen, rows, 0.0) ** 2, axis=1)
-    own = 0.0 if shrinkage is None else (1 - shrinkage) * n_rows / (n_rows - 1) ** 2
-    rest = np.maximum(1 - own * distance, LEAST_REST)
-    log_det = n_seen * np.log(grown / 2) + np.log(rest)
-    return -0.5 * (n_seen * np.log(2 * np.pi) + log_det + grown**2 * distance / rest)
+
+def _unit_log_density(rows: Rows) -> Scores:
+    """The log-density of the observed cells of every row under N(0, I/2)."""
+    n_seen = (~np.isnan(rows)).sum(axis=1)
+    return -np.nansum(rows**2, axis=1) - 0.5 * n_seen * np.log(np.pi)
 
 
 def _candidate(name: str, scores: Scores) -> Candidate:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr, stdtrit
 
 from harmonium.compiling import compiled_briefly
 from harmonium.learning.rows import AbstractRows
@@ -63,10 +64,6 @@ def choose(
     best, last = candidates.best, candidates.last
     base = _rate_base(trainer, candidates.start)
     key_best, key_last = jax.random.split(key)
-    if int(best.update) == 0 and not best.averaged.base.has_modes:
-        # Nothing was learned: of the start and the Gaussian fit neither is the simpler model.
-        start = _rate(key_best, trainer, best)
-        return max(base, start, key=lambda own: (own.log_partition.trusted, own.log_likelihood))
     # No fresh estimate is needed where the running one, which leans low, sees no gain.
     hoped = _rate_by_running(trainer, best)
     if hoped is not None and not beats(hoped, base.log_likelihoods):
@@ -85,12 +82,14 @@ def beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"])
     """Whether scores of held-out rows exceed those of a simpler model, on the same rows, beyond
     chance.
 
-    Beyond chance means by two standard errors of the paired differences.
+    Beyond chance means by two standard errors of the paired differences, and by more where few rows
+    tell these: the quantile of Student's t that two standard errors are of a normal.
     """
     gain = scores - simpler
     if len(gain) < 2:
         return False
-    return bool(gain.mean() > MARGIN * gain.std(ddof=1) / len(gain) ** 0.5)
+    margin = stdtrit(len(gain) - 1, ndtr(MARGIN))
+    return bool(gain.mean() > margin * gain.std(ddof=1) / len(gain) ** 0.5)
 
 
 def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:

@@ -19,13 +19,15 @@ LEAST_ROWS_PER_COMPONENT = 8
 # with the last where there are fewer rows per column than this: loose covariances lose the
 # clusters.
 SHRINKAGES, LOOSE_ROWS_PER_COLUMN = (0.0, 1.0, 4.0, 16.0, np.inf), 40
-FLOORS = (1e-3, 1e-2, 3e-2)
+# Floors of covariances from the first one on, upwards and downwards: narrow components follow rows
+# near planes, and where cells repeat they follow these.
+WIDER_FLOORS, NARROWER_FLOORS = (1e-2, 3e-2), (3e-4, 1e-4, 3e-5)
 # With more columns, covariances of these parts of the full rank are tried, too.
 MOST_FULL_COLUMNS, RANK_PARTS = 30, (8, 3)
 # Weight and width of the component for what is unlike the rows seen.
 WIDE = ((0.002, 2.0), (0.01, 2.0), (0.05, 2.0), (0.05, 1.3))
-# Up to so many rows every one is held out once, beyond it a fifth of them.
-MOST_CROSS_VALIDATED = 1500
+# Up to so many rows, and cells, every row is held out once, beyond it a fifth of them.
+MOST_CROSS_VALIDATED, MOST_CELLS_CROSS_VALIDATED = 1500, 40_000
 N_FOLDS = 5
 # Floating-point operations of one pass over all folds: a few tenths of a second.
 MOST_WORK = 2e10
@@ -187,7 +189,8 @@ class _Search:
         self.rows = rows[taken]
         parts = np.array_split(np.arange(len(taken)), min(N_FOLDS, len(taken)))
         work = _work(self.rows, 1, len(parts))
-        is_small = len(taken) <= MOST_CROSS_VALIDATED and work <= MOST_WORK
+        is_small = self.rows.size <= MOST_CELLS_CROSS_VALIDATED and work <= MOST_WORK
+        is_small &= len(taken) <= MOST_CROSS_VALIDATED
         parts = parts if is_small else parts[:1]
         seen = ~np.isnan(self.rows)
         # Every column needs two cells to fit to, whatever is held out.
@@ -282,14 +285,16 @@ class _Search:
                     self._try(replace(best.settings, rank=rank), best)
 
     def _choose_floor(self) -> None:
-        """Try floors for the best settings while they gain."""
-        for floor in FLOORS[1:]:
-            best = self.best
-            if (
-                self._is_late
-                or self._try(replace(best.settings, floor=floor), best).mean < best.mean
-            ):
+        """Try floors for the best settings while they gain, those of one side or the other."""
+        first = self.best.settings.floor
+        for floors in (WIDER_FLOORS, NARROWER_FLOORS):
+            if self.best.settings.floor != first:
                 break
+            for floor in floors:
+                best = self.best
+                tried = None if self._is_late else replace(best.settings, floor=floor)
+                if tried is None or self._try(tried, best).mean < best.mean:
+                    break
 
     def _choose_width(self) -> None:
         """Try other wide components for the best settings: the same fits, scored anew."""

@@ -44,10 +44,10 @@ def test_noise_is_finite_and_uniform_numbers_lie_between_0_and_1():
 
 @pytest.mark.parametrize("n", [1, 7, 1450])
 def test_indices_are_even(n):
-    drawn = np.asarray(draw_indices(jax.random.key(2), N_DRAWS, n))
+    drawn = np.asarray(draw_indices(jax.random.key(2), N_DRAWS, jnp.uint32(n)))
     counts = np.bincount(drawn, minlength=n)
     assert counts.shape == (n,) and counts.sum() == N_DRAWS
     if n > 1:
         assert stats.chisquare(counts).pvalue > 1e-6
-    other = np.asarray(draw_indices(jax.random.key(3), N_DRAWS, n))
+    other = np.asarray(draw_indices(jax.random.key(3), N_DRAWS, jnp.uint32(n)))
     assert n == 1 or np.any(other != drawn)

@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     """A table and a model of its base alone."""
     path = tmp_path_factory.mktemp("imports")
     rows = np.random.default_rng(0).normal(size=(200, 3))
-    np.savetxt(path / "table.csv", rows, delimiter=",", header="a,b,c", comments="")
+    np.savetxt(path / "table.csv", rows, delimiter=",", header="x1,x2,x3", comments="")
     DensityEstimator(effort="quick").fit(rows).save(path / "model.safetensors")
     return path
 

@@ -78,6 +78,12 @@ def test_non_finite_parameters_return_to_the_last_good_state():
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves)
 
 
+def test_a_training_that_a_time_budget_cut_says_so():
+    cut = train(time_budget=1e-3)
+    assert "time budget ended training after 0 of" in cut.verdict
+    assert "time budget" not in train().verdict
+
+
 def test_nothing_finite_from_the_start_is_an_error():
     with pytest.raises(DivergedError, match="non-finite.*Try: a smaller learning rate"):
         train(optimizer=failing_after(0))

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from harmonium import load
 from harmonium.cli.app import run
 
 FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
@@ -206,11 +207,24 @@ def test_settings_come_from_a_file_and_options_go_first(fitted_run, table, tmp_p
     assert "TOML" in capsys.readouterr().err
 
 
+def test_a_share_of_abnormal_rows_is_stated_and_kept(table, tmp_path, capsys):
+    quick = ("--effort", "quick", "--no-report", "--contamination")
+    assert call("fit", table, "-o", tmp_path / "run", *quick, 0.1) == 0
+    assert "contamination = 0.1" in (tmp_path / "run" / "config.toml").read_text()
+    assert load(tmp_path / "run" / "detector.safetensors").contamination == 0.1
+    assert call("fit", table, "-o", tmp_path / "no", *quick, 0.7) == 2
+    assert "contamination" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+    assert call("fit", table, "-o", tmp_path / "no", *quick, 0.1, "--no-detector") == 2
+    assert "--no-detector leaves out" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_time_budget_ends_the_fit(table, tmp_path):
     options = ("--hidden", 4, "--feature-map", "identity", "--no-detector", "--no-report")
     assert call("fit", table, "-o", tmp_path / "run", "--time-budget", "1s", *options) == 0
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["updates"] < 1500
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["updates"] == 0 and "time budget left no time" in metrics["verdict"]
 
 
 def test_samples_as_json(fitted_run, capsys):

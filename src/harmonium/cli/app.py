@@ -14,6 +14,7 @@ from harmonium.cli import fitting  # noqa: F401
 from harmonium import __version__
 from harmonium.cache import keep_compiled_code
 from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
+from harmonium.cli.budget import clock
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
 from harmonium.cli.threads import limit_threads
 from harmonium.cli.wording import reworded
@@ -56,6 +57,7 @@ def options(
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit; errors are told in a line or two, and with a traceback on --debug."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    clock.restart()
     _shown.clear()
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning

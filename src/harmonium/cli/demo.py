@@ -22,6 +22,8 @@ N_SHOWN = 64
 SIDE = 8
 LARGEST_PIXEL = 16.0
 # The start of the fit is another Gaussian, of compressed columns.
+# Of the baselines and the pictures.
+FINISH_SECONDS = 15.0
 NAMES = {
     "gaussian": "Gaussian, full covariance",
     "gaussian mixture (10)": "mixture of 10 Gaussians",
@@ -43,7 +45,7 @@ def run_demo(
         metrics["test"] = _compare(estimator, training, test, seed)
         _draw(estimator, test, folder)
 
-    run = Run(estimator, Table(training, names), output, hint)
+    run = Run(estimator, Table(training, names), output, hint, finish_seconds=FINISH_SECONDS)
     metrics = fit_run(run, display, finish=finish)
     return metrics
 

@@ -97,6 +97,10 @@ def fit(
     detector: Annotated[
         bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
     ] = True,
+    contamination: Annotated[
+        float | None,
+        typer.Option(help="Share of abnormal rows in the table, at most 0.5.", show_default="none"),
+    ] = None,
     report: Annotated[
         bool | None,
         typer.Option(help="Also write report.html.", show_default="on, or as the run was begun"),
@@ -157,6 +161,7 @@ def fit(
         "whitening": whitening,
         "max_rows": max_rows,
         "kinds": parse_kinds(kind or []) or None,
+        "contamination": contamination,
     }
     given = {name: value for name, value in given.items() if value is not None}
     logs = check_log_to(log_to)

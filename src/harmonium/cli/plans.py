@@ -86,6 +86,14 @@ def begin(
     settings.pop(DATA_SECTION, None)
     kinds = settings.pop("kinds", {}) | given.pop("kinds", {})
     of_detector = settings.pop("detector", {})
+    if "contamination" in given:
+        if not detector:
+            raise InvalidInputError(
+                "--contamination: it is of the detector, which --no-detector leaves out."
+            )
+        # A detector without a seed of its own has that of the density.
+        of_detector |= {"contamination": given.pop("contamination")}
+        of_detector.setdefault("seed", (settings | given).get("seed", 0))
     settings |= given
     report = _report(settings, report)
     return Plan(

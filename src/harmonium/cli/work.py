@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from harmonium.cli.budget import shorten_budget
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.progress import Display
@@ -28,8 +29,8 @@ Metrics = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
-# Share of a budget that the density keeps whatever the detector took.
-LEAST_SHARE = 0.3
+# Of the report, after the fit.
+REPORT_SECONDS = 6.0
 
 
 def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
@@ -49,7 +50,7 @@ class Run:
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one;
     `resume` says that the folder holds a fit to go on with, and `hint` what a user can do after
-    Ctrl-C.
+    Ctrl-C. `finish_seconds` is about what follows the fit beside the report.
     """
 
     estimator: DensityEstimator
@@ -62,6 +63,12 @@ class Run:
     resume: bool = False
     logs: bool = False
     report: bool = True
+    finish_seconds: float = 0.0
+
+    @property
+    def seconds_afterwards(self) -> float:
+        """About what is left to do after the fit takes."""
+        return self.finish_seconds + (REPORT_SECONDS if self.report else 0.0)
 
     @property
     def n_rows(self) -> int:
@@ -101,7 +108,8 @@ def fit_run(
 ) -> Metrics:
     """Fit, then write models, history and metrics into the folder; `finish` may add to it.
 
-    A detector is fitted first, and its time comes off the budget of the density. Ctrl-C during the
+    A detector is fitted first. A time budget is that of the whole command: what was spent before
+    the density is fitted, and what comes after, is taken off. Ctrl-C during the
     training of the density ends it with the model so far; the metrics then say so, and the run can
     go on later.
     """
@@ -114,7 +122,7 @@ def fit_run(
                 _log.info("fitting the detector")
                 if _fit_detector(run, run.detector):
                     run.detector.save(run.output / DETECTOR_FILE)
-                _shorten_budget(estimator, time.monotonic() - started)
+            shorten_budget(estimator, run.seconds_afterwards)
             with fit_reports(display, run.output, estimator.n_updates, logs=run.logs) as tell:
                 numbers = all(field.is_number for field in run.table.fields)
                 # What `sample` of the loaded model returns; Arrow is always there.
@@ -149,10 +157,9 @@ def follow_run(run: Run) -> None:
 
     The detector is not needed here, but no process may be long in waiting for another.
     """
-    started = time.monotonic()
     if run.detector is not None:
         _fit_detector(run, run.detector)
-        _shorten_budget(run.estimator, time.monotonic() - started)
+    shorten_budget(run.estimator, run.seconds_afterwards)
     run.estimator.fit_table(run.table, source=run.source, **run.saving())
 
 
@@ -201,12 +208,6 @@ def make_detector(
         checked = asdict(DetectorSettings(**settings))
         return AnomalyDetector(random_state=checked.pop("seed"), **checked)
     return AnomalyDetector(random_state=estimator.random_state)
-
-
-def _shorten_budget(estimator: DensityEstimator, spent: float) -> None:
-    if estimator.time_budget is not None:
-        left = max(estimator.time_budget - spent, LEAST_SHARE * estimator.time_budget)
-        estimator.set_params(time_budget=left)
 
 
 def _metrics(estimator: DensityEstimator, seconds: float) -> Metrics:

@@ -30,7 +30,7 @@ from harmonium.inference.own_parts import NAMED, OwnParts
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.stages import train_stages
+from harmonium.inference.stages import leaves_time_to_train, train_stages
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.verdict import UNJUDGED
@@ -48,6 +48,10 @@ from harmonium.typing import RandomKey
 _log = logging.getLogger(__name__)
 
 VALIDATION_COPIES = 4
+UNSTABLE = "Training stayed unstable, so no energy was put on the base."
+NO_TIME = (
+    "The time budget left no time to train an energy on top of the base: more time would help."
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,10 @@ def fit_density(
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, trains=settings.trains)
     energy = _Energy(density, (), None, 0)
-    if settings.trains:
+    spent = time.monotonic() - started
+    if settings.trains and not leaves_time_to_train(settings, spent):
+        energy = _Energy(_base_alone(density, NO_TIME), (), None, 0)
+    elif settings.trains:
         n_copies = count_copies(coordinates, kept)
         rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
         n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
@@ -141,7 +148,7 @@ def fit_density(
             settings=settings,
             own=own,
             key=keys.fit,
-            seconds=time.monotonic() - started,
+            seconds=spent,
             report=report and (lambda record: report(_in_data_units(record, shifts))),
             checkpoints=checkpoints,
             resume=resume,
@@ -198,11 +205,8 @@ def _with_energy(
     try:
         result = stages(density.model)
     except DivergedError as error:
-        told = "Training stayed unstable, so no energy was put on the base."
-        warnings.warn(f"{error} {told}", HarmoniumWarning, stacklevel=3)
-        alone = untrained(density)
-        training = f"{alone.log_partition.verdict} {told}"
-        return _Energy(replace(alone, training=training), (), None, 0)
+        warnings.warn(f"{error} {UNSTABLE}", HarmoniumWarning, stacklevel=3)
+        return _Energy(_base_alone(density, UNSTABLE), (), None, 0)
     trained = replace(
         density,
         model=result.model,
@@ -211,6 +215,12 @@ def _with_energy(
     )
     history = tuple(_in_data_units(record, shifts) for record in result.history)
     return _Energy(trained, history, result.diagnostics, result.kept_update)
+
+
+def _base_alone(density: Density, reason: str) -> Density:
+    """The density of the base, and why it has no energy."""
+    alone = untrained(density)
+    return replace(alone, training=f"{alone.log_partition.verdict} {reason}")
 
 
 def _as_rows(

@@ -15,6 +15,14 @@ from harmonium.learning.rows import AbstractRows
 from harmonium.model import Harmonium
 from harmonium.typing import RandomKey
 
+# Seconds of compilation, log Z and scores that come with a training, however short it is.
+LEAST_SECONDS = 8.0
+
+
+def leaves_time_to_train(settings: DensitySettings, spent: float) -> bool:
+    """Whether a time budget of which so many seconds are spent bears a training."""
+    return settings.time_budget is None or settings.time_budget - spent >= LEAST_SECONDS
+
 
 def train_stages(
     model: Harmonium,

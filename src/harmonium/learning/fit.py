@@ -23,7 +23,7 @@ from harmonium.learning.devices import (
     replicate,
 )
 from harmonium.learning.fit_progress import FitProgress
-from harmonium.learning.loop import Loop, Report
+from harmonium.learning.loop import Ending, Loop, Report
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import FitResult, judge
 from harmonium.learning.row_schedule import Pools
@@ -106,7 +106,7 @@ class Trained(NamedTuple):
     start: State
     course: FitProgress
     n_updates: int
-    was_stopped: bool
+    ending: Ending
     is_late: bool
     key_final: RandomKey
     key_check: RandomKey
@@ -165,9 +165,9 @@ def train(
     loop = Loop(
         replicate(trainer), n_updates, key_repair, key_check, time_budget, report, store, pools
     )
-    course, was_stopped = loop.run(start, course, started)
+    course, ending = loop.run(start, course, started)
     late = time_budget is not None and course.seconds > time_budget
-    return Trained(trainer, start, course, n_updates, was_stopped, late, key_final, key_check)
+    return Trained(trainer, start, course, n_updates, ending, late, key_final, key_check)
 
 
 def conclude(trained: Trained) -> FitResult:
@@ -184,8 +184,7 @@ def conclude(trained: Trained) -> FitResult:
         _log.info("comparing chains from several starts")
         diagnostics = trainer.check(jax.random.fold_in(trained.key_check, 0), chosen.state)
     verdict = judge(history, log_partition, diagnostics, kept_update=kept, is_base=chosen.is_base)
-    if trained.was_stopped:
-        verdict += f" Training was stopped on request, after {course.update} of {trained.n_updates} updates."
+    verdict += _in_words(trained.ending, course, trained.n_updates)
     return FitResult(
         model=fitted,
         history=history,
@@ -196,6 +195,18 @@ def conclude(trained: Trained) -> FitResult:
         kept_update=kept,
         carry=chosen.state.carry,
     )
+
+
+def _in_words(ending: Ending, course: FitProgress, n_updates: int) -> str:
+    """What cut a training short, as a sentence to append; nothing where it came to its own end."""
+    if ending == "own":
+        return ""
+    done = f"after {course.update} of {n_updates} updates"
+    if ending == "asked":
+        return f" Training was stopped on request, {done}."
+    gained = course.update > 0 and course.since_best == 0
+    more = ", while it still gained: more time would help" if gained else ""
+    return f" The time budget ended training {done}{more}."
 
 
 def _updates_per_evaluation(n_updates: int, settings: FitSettings) -> int:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -20,6 +21,8 @@ from harmonium.learning.trainer import Control, State, Trainer
 from harmonium.typing import RandomKey
 
 Report = Callable[[Record], bool | None]
+# By updates, patience or faults; by the report; by the time budget.
+Ending = Literal["own", "asked", "late"]
 
 # How often chains from several starts are compared during training: so seldom, in updates, that it
 # takes a small part of the time, also where a training is short.
@@ -56,11 +59,9 @@ class Loop:
 
     def run(
         self, start: State, course: FitProgress | None, started: float
-    ) -> tuple[FitProgress, bool]:
+    ) -> tuple[FitProgress, Ending]:
         """Train from `course`, or from the start, until the updates, the time or the patience run
-        out.
-
-        Also returns whether it was `report` that ended it.
+        out; also returns what it was that ended it.
         """
         started -= 0.0 if course is None else course.seconds
         course = self._first(start, started) if course is None else course
@@ -78,7 +79,9 @@ class Loop:
             )
         if self.checkpoints is not None:
             self.checkpoints.save(course)
-        return course, asked_to_stop
+        if asked_to_stop:
+            return course, "asked"
+        return course, "own" if self._is_over(course, self.n_updates) else "late"
 
     def _first(self, start: State, started: float) -> FitProgress:
         """The course before any update, with the evaluation of the start."""

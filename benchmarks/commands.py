@@ -1,0 +1,163 @@
+"""How long whole commands and first calls in Python take, cold and with compiled code at hand.
+
+`python -m benchmarks.commands [--only fit python budgets] [--budgets 20 60 180]`
+
+"fit": processes of the command line, interpreter and imports included, in a folder of compiled code
+of their own: empty, then filled by what came before. The first table has 569 rows and 30 columns
+(breast_cancer of scikit-learn), the second 540 rows of its own (drawn with replacement, with noise).
+"python": the seconds of calls in one process each, first for one table, then for another. "budgets":
+`harmonium fit --time-budget` with detector and report, compiled code kept from a fit before.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+
+from benchmarks.report import Row, publish
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+COMMAND = ("-c", "from harmonium.cli import main; main()")
+TWICE = """
+import sys, time
+import numpy as np
+import harmonium as hm
+tables = [np.loadtxt(path, delimiter=",", skiprows=1) for path in sys.argv[1:]]
+holed = [np.where(np.random.default_rng(0).random(t.shape) < 0.1, np.nan, t) for t in tables]
+fitted = None
+for table, holes in zip(tables, holed):
+    started = time.perf_counter()
+    {call}
+    print(time.perf_counter() - started)
+"""
+# Names of first calls, what is timed, and the seconds asked for, cold and with another table.
+CALLS = {
+    "DensityEstimator().fit": ("hm.DensityEstimator().fit(table)", 12.0, 5.0),
+    "AnomalyDetector().fit": ("hm.AnomalyDetector().fit(table)", 10.0, 4.0),
+    "Imputer.transform, a tenth missing": (
+        "fitted = fitted or hm.Imputer(hm.DensityEstimator(effort='quick')).fit(table)\n"
+        "    started = time.perf_counter()\n"
+        "    fitted.transform(holes)",
+        3.0,
+        3.0,
+    ),
+}
+
+
+def write_tables(folder: Path) -> list[Path]:
+    """Two tables of one shape but for some rows, and the first one at 50 000 rows."""
+    values = load_breast_cancer(return_X_y=True)[0]
+    rng = np.random.default_rng(0)
+
+    def like(n_rows: int) -> np.ndarray:
+        rows = values[rng.integers(0, len(values), n_rows)]
+        return rows + 0.1 * values.std(axis=0) * rng.normal(size=rows.shape)
+
+    paths = []
+    for name, rows in (("first", values), ("second", like(540)), ("long", like(50_000))):
+        paths.append(folder / f"{name}.csv")
+        header = ",".join(f"x{j + 1}" for j in range(rows.shape[1]))
+        np.savetxt(paths[-1], rows, delimiter=",", header=header, comments="", fmt="%.6g")
+    return paths
+
+
+def run(arguments: tuple[object, ...], cache: Path) -> tuple[float, str]:
+    """Seconds of a process, and what it printed; an error if it fails."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *map(str, arguments)],
+        env=os.environ | {CACHE: str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        raise RuntimeError(f"{arguments}: {done.stderr[-1000:]}")
+    return seconds, done.stdout
+
+
+def commands(folder: Path, tables: list[Path]) -> Iterator[Row]:
+    """Whole processes of the command line."""
+    first, second, long = tables
+    cache, model = folder / "kept", folder / "first" / "model.safetensors"
+    cases = [
+        ("fit, cold", ("fit", first, "-o", folder / "first", "--no-report"), 25.0),
+        ("fit, second table", ("fit", second, "-o", folder / "second", "--no-report"), 8.0),
+        (
+            "fit --effort quick",
+            ("fit", first, "-o", folder / "quick", "--effort", "quick", "--no-report"),
+            4.0,
+        ),
+        ("fit, 50 000 rows", ("fit", long, "-o", folder / "long", "--no-report"), None),
+        ("score, 569 rows", ("score", model, first, "-o", folder / "scored.csv"), 2.5),
+        ("score again", ("score", model, first, "-o", folder / "again.csv"), 2.5),
+        (
+            "detect",
+            ("detect", folder / "first" / "detector.safetensors", first, "-o", folder / "d.csv"),
+            None,
+        ),
+        ("--help", ("--help",), 0.35),
+    ]
+    for name, arguments, asked in cases:
+        seconds, _ = run((*COMMAND, *arguments), cache)
+        yield {"what": name, "seconds": seconds, "asked": asked or ""}
+    seconds, _ = run(("-c", "import harmonium"), cache)
+    yield {"what": "import harmonium", "seconds": seconds, "asked": 0.1}
+
+
+def calls(folder: Path, tables: list[Path]) -> Iterator[Row]:
+    """First and second calls in one process, with no compiled code at hand."""
+    for number, (name, (call, cold, after)) in enumerate(CALLS.items()):
+        code = TWICE.format(call=call)
+        _, printed = run(("-c", code, *tables[:2]), folder / f"call{number}")
+        found = [float(line) for line in printed.split()]
+        yield {"what": f"{name}, first", "seconds": found[0], "asked": cold}
+        yield {"what": f"{name}, another table", "seconds": found[1], "asked": after}
+
+
+def budgets(folder: Path, tables: list[Path], seconds: list[float]) -> Iterator[Row]:
+    """The first and the long table within budgets, with report and detector."""
+    for path in (tables[0], tables[2]):
+        cache = folder / "budgets"
+        run((*COMMAND, "fit", path, "-o", folder / f"warm-{path.stem}"), cache)
+        for budget in seconds:
+            output = folder / f"{path.stem}-{budget:g}"
+            arguments = ("fit", path, "-o", output, "--time-budget", f"{budget:g}s", "--json")
+            spent, _ = run((*COMMAND, *arguments), cache)
+            yield {"what": f"{path.stem}, budget {budget:g} s", "seconds": spent, "asked": budget}
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="*", default=["fit", "python", "budgets"])
+    parser.add_argument("--budgets", nargs="*", type=float, default=[20.0, 60.0, 180.0])
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tables = write_tables(folder)
+        sources = {
+            "fit": lambda: commands(folder, tables),
+            "python": lambda: calls(folder, tables),
+            "budgets": lambda: budgets(folder, tables, options.budgets),
+        }
+        for source in options.only:
+            for row in sources[source]():
+                print(row, flush=True)
+                rows.append(row)
+    publish("commands", "Seconds of whole commands and of first calls", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The time budget of a command: it holds from the call to the last file."""
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harmonium.estimators import DensityEstimator
+
+# Share of a budget that the fit of the density keeps, whatever else there is to do.
+LEAST_SHARE = 0.3
+
+
+class _Clock:
+    """Seconds since the command was called."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def restart(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+
+clock = _Clock()
+
+
+def shorten_budget(estimator: "DensityEstimator", afterwards: float) -> None:
+    """Leave the fit of the density what the command has spent so far, and what is to come after the
+    fit (seconds), do not take; nothing changes without a budget.
+    """
+    budget = estimator.time_budget
+    if budget is not None:
+        left = max(budget - clock.seconds - afterwards, LEAST_SHARE * budget)
+        estimator.set_params(time_budget=left)

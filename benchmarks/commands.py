@@ -53,7 +53,7 @@ CALLS = {
 
 def write_tables(folder: Path) -> list[Path]:
     """Two tables of one shape but for some rows, and the first one at 50 000 rows."""
-    values = load_breast_cancer(return_X_y=True)[0]
+    values = np.asarray(load_breast_cancer(return_X_y=True)[0], float)
     rng = np.random.default_rng(0)
 
     def like(n_rows: int) -> np.ndarray:

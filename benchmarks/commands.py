@@ -42,7 +42,7 @@ CALLS = {
     "DensityEstimator().fit": ("hm.DensityEstimator().fit(table)", 12.0, 5.0),
     "AnomalyDetector().fit": ("hm.AnomalyDetector().fit(table)", 10.0, 4.0),
     "Imputer.transform, a tenth missing": (
-        "fitted = fitted or hm.Imputer(hm.DensityEstimator(effort='quick')).fit(table)\n"
+        "fitted = fitted or hm.Imputer(estimator=hm.DensityEstimator(effort='quick')).fit(table)\n"
         "    started = time.perf_counter()\n"
         "    fitted.transform(holes)",
         3.0,

@@ -43,12 +43,12 @@ class FitProgress:
         values = (float(record[name]) for record in self.history)
         return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
-    def advanced(self, state: State, record: Record) -> "FitProgress":
-        """After a healthy evaluation of `state`."""
+    def advanced(self, state: State, record: Record, *, may_be_best: bool = True) -> "FitProgress":
+        """After a healthy evaluation of `state`, which `may_be_best` if its log Z is well told."""
         value = float(record["validation_log_likelihood"])
         history = (*self.history, record)
         # Without a running log Z the value is NaN; the latest state is the best one known.
-        if value <= self.best_value:
+        if value <= self.best_value or not may_be_best:
             return replace(self, state=state, since_best=self.since_best + 1, history=history)
         return replace(
             self, state=state, best=state, best_value=value, since_best=0, history=history

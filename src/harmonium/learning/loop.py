@@ -33,6 +33,8 @@ BUDGET_FOR_TRAINING = 0.85
 # Updates without a better evaluation before patience ends a training: evaluations of short ones lie
 # too close together.
 LEAST_PATIENCE = 100
+# Of the draws by which progress is judged, where log Z of the final model rests on such draws too.
+FEWEST_EFFECTIVE = 200.0
 # Nats by which the training log-likelihood may fall below its best before that is a fault.
 LARGEST_FALL = 2.0
 
@@ -121,7 +123,8 @@ class Loop:
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)
         if not fault:
-            return course.advanced(state, record)
+            is_told = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
+            return course.advanced(state, record, may_be_best=is_told)
         # A fresh key: the same noise could lead to the same fault.
         key = jax.random.fold_in(self.key_repair, number + 1)
         course = course.returned(eqx.tree_at(lambda s: s.key, course.best, key), record)

@@ -1,6 +1,6 @@
 """Noise-contrastive estimation: telling rows from draws of the base, with log Z as a parameter."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -40,6 +40,7 @@ class NoiseContrastive(AbstractObjective):
     starves where the model is far from its base: the effective sample size of the weights says so.
     """
 
+    draws_from_base: ClassVar[bool] = True
     noise_ratio: int = eqx.field(static=True, default=2)
     pool_size: int = eqx.field(static=True, default=65_536)
     held_size: int = eqx.field(static=True, default=16_384)

@@ -3,7 +3,7 @@ state.
 """
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,7 +32,14 @@ class Ascent(NamedTuple):
 
 
 class AbstractObjective(eqx.Module):
-    """Something to be maximized by stochastic ascent."""
+    """Something to be maximized by stochastic ascent.
+
+    Where an objective rests on draws of a base that has modes (`draws_from_base`), a state is worth
+    keeping only while so many of them are effective that weights tell its log Z: a path from such a
+    base, which is the other way to it, takes longer than the training.
+    """
+
+    draws_from_base: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:

@@ -70,6 +70,8 @@ def choose(
         return base
     rated = [_rate(key_best, trainer, best)]
     is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
+    # A later state is no nearer to the base that its log Z would have to be told from.
+    is_done |= trainer.rests_on_weights
     # Out of time: one estimate, for the state that the running log Z prefers.
     if not (is_done or late):
         rated.append(_rate(key_last, trainer, last))
@@ -94,7 +96,10 @@ def beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"])
 
 def _rate(key: RandomKey, trainer: Trainer, state: State) -> Chosen:
     log_partition = estimate_log_partition(
-        trainer.combine(state.averaged), key=key, starts=trainer.held_out.completed[:MAX_STARTS]
+        trainer.combine(state.averaged),
+        key=key,
+        method="quick" if trainer.rests_on_weights else "auto",
+        starts=trainer.held_out.completed[:MAX_STARTS],
     )
     return _chosen(trainer, state, log_partition)
 

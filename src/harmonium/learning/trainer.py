@@ -93,6 +93,11 @@ class Trainer(eqx.Module):
     static: Harmonium
     updates_per_evaluation: int = eqx.field(static=True)
 
+    @property
+    def rests_on_weights(self) -> bool:
+        """Whether log Z of a state has to be told by weighted draws of the base."""
+        return self.objective.draws_from_base and self.static.base.has_modes
+
     def combine(self, parameters: Harmonium) -> Harmonium:
         """The model with these parameters."""
         return eqx.combine(parameters, self.static)

@@ -32,7 +32,9 @@ from harmonium.typing import Batch, Positions, RandomKey
 
 _log = logging.getLogger(__name__)
 
-Method = Literal["auto", "exact", "quadrature", "importance", "ais", "reverse_ais", "bar", "smc"]
+Method = Literal[
+    "auto", "quick", "exact", "quadrature", "importance", "ais", "reverse_ais", "bar", "smc"
+]
 
 MAX_AUTO_ENUMERATED_HIDDEN = 16
 # Quadrature has grids of its own for every component of the base, of a second or so each.
@@ -59,7 +61,7 @@ def estimate_log_partition(
     "bar" bridges neighboring levels of replica exchange, started from below and from above, and is
     the most accurate. "auto" is exact where that is cheap (affine f of few hidden units, or one or
     two visible units over few components of the base), then "importance" where that can be trusted,
-    and "bar" elsewhere.
+    and "bar" elsewhere; "quick" is the same without "bar".
 
     `kernel` moves the chains, or the replicas of a ladder (default: block Gibbs for affine f, `HMC`
     otherwise). `n_chains` and `n_temperatures` set the cost of annealing; without the latter, the
@@ -78,16 +80,16 @@ def estimate_log_partition(
         return exact_result(exact_log_partition(model), "exact")
     if method == "quadrature":
         return exact_result(quadrature_log_partition(model), "quadrature")
-    if method == "auto" and (known := _cheaply_exact(model)) is not None:
+    if method in ("auto", "quick") and (known := _cheaply_exact(model)) is not None:
         return known
     key_find, key_profile, key_method = jax.random.split(key, 3)
     kernel = default_kernel(model) if kernel is None else kernel
     found, kernel = find_modes(key_find, model, kernel)
     rows = found if starts is None else jnp.asarray(starts, found.dtype)
     path = centered_path(model, rows)
-    if method in ("auto", "importance"):
+    if method in ("auto", "quick", "importance"):
         result = _judged(_importance(key_method, path, kernel, found, starts), kernel)
-        if method == "importance" or result.trusted:
+        if method != "auto" or result.trusted:
             return result
         _log.info("replica exchange: %s", result.verdict)
     profile = profile_path(key_profile, path, kernel)

@@ -39,7 +39,7 @@ class AbstractObjective(eqx.Module):
     base, which is the other way to it, takes longer than the training.
     """
 
-    draws_from_base: ClassVar[bool] = False
+    draws_from_base: eqx.AbstractClassVar[bool]
 
     @abstractmethod
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:
@@ -65,6 +65,7 @@ class MaximumLikelihood(AbstractObjective):
     negative energy gap.
     """
 
+    draws_from_base: ClassVar[bool] = False
     negatives: AbstractNegatives = WeightedPopulation()
     hidden: HiddenEstimator = eqx.field(static=True, default="marginal")
 

@@ -1,6 +1,6 @@
 """Denoising score matching: learning the density of noised rows without any chains."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ class DenoisingScoreMatching(AbstractObjective):
     (visible,) multiplies the noise of each column, for a noise rule of your own.
     """
 
+    draws_from_base: ClassVar[bool] = False
     levels: Float[Array, "levels"]
     per_column: Float[Array, "visible"] | None = None
 

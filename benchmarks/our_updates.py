@@ -5,7 +5,7 @@ measure.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -48,6 +48,7 @@ class Work:
 class Unlimited(AbstractObjective):
     """An objective that keeps its chains from the trust region, so that there is none."""
 
+    draws_from_base: ClassVar[bool] = False
     inner: AbstractObjective
 
     def init(self, key: RandomKey, model: Harmonium, data: Batch) -> Any:

@@ -1,12 +1,12 @@
 """Which base a model gets: the Gaussian, or a mixture of what size, by rows that were held out."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from harmonium.learning.base_folds import Rescale, hold_out
 from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
@@ -70,11 +70,6 @@ class BaseChoice:
     candidates: tuple[Candidate, ...]
     best: MixtureSettings | None = None
     is_apart: bool = False
-
-
-# From the places of rows: all rows in units that are found from those alone, and the log of the
-# volume that a unit has there, relative to that of the rows given.
-Rescale = Callable[[Int[np.ndarray, "kept"]], tuple[Rows, float]]
 
 
 def choose_base(
@@ -161,18 +156,6 @@ class _Trial:
         return float(self.scores.mean())
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """Rows to fit to and rows that are held out, in units of the former; `log_volume` turns their
-    log-densities into those of the units of the table. `apart` are rows to fit to, elsewhere.
-    """
-
-    training: Float[np.ndarray, "kept visible"]
-    held_out: Float[np.ndarray, "held visible"]
-    log_volume: float
-    apart: Float[np.ndarray, "kept others"] | None
-
-
 class _Search:
     """Fits to folds, and what they say of the rows that were held out."""
 
@@ -197,7 +180,7 @@ class _Search:
         enough = all(np.all(np.delete(seen, part, axis=0).sum(axis=0) >= 2) for part in parts)
         self.is_possible = enough
         self.folds = [
-            _fold(rows, taken, part, rescale if enough else None, apart) for part in parts
+            hold_out(rows, taken, part, rescale if enough else None, apart) for part in parts
         ]
         self.trials: list[_Trial] = []
         self.is_apart, self.has_apart = False, apart is not None
@@ -205,9 +188,7 @@ class _Search:
     @property
     def gaussian(self) -> Scores:
         """Log-densities of the held-out rows under N(0, I/2) in the units of their fold."""
-        return np.concatenate(
-            [_unit_log_density(own.held_out) + own.log_volume for own in self.folds]
-        )
+        return np.concatenate([own.gaussian for own in self.folds])
 
     @property
     def best(self) -> _Trial:
@@ -340,26 +321,6 @@ def _work(rows: Rows, n_components: int, n_folds: int) -> float:
     n_rows, n_visible = rows.shape
     products = (4.0 * n_rows + 20.0 * n_visible) * n_visible**2
     return N_TRIED * n_folds * n_components * (products + 20 * completion_work(rows).sum())
-
-
-def _fold(
-    rows: Rows,
-    taken: Int[np.ndarray, "taken"],
-    part: Int[np.ndarray, "held"],
-    rescale: Rescale | None,
-    apart: Rows | None,
-) -> _Fold:
-    """The fold in which these of the rows taken are held out."""
-    kept, held_out = np.delete(taken, part), taken[part]
-    units, log_volume = (rows, 0.0) if rescale is None else rescale(kept)
-    own = None if apart is None else apart[kept]
-    return _Fold(units[kept], units[held_out], log_volume, own)
-
-
-def _unit_log_density(rows: Rows) -> Scores:
-    """The log-density of the observed cells of every row under N(0, I/2)."""
-    n_seen = (~np.isnan(rows)).sum(axis=1)
-    return -np.nansum(rows**2, axis=1) - 0.5 * n_seen * np.log(np.pi)
 
 
 def _candidate(name: str, scores: Scores) -> Candidate:

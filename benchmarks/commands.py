@@ -4,8 +4,8 @@
 
 "fit": processes of the command line, interpreter and imports included, in a folder of compiled code
 of their own: empty, then filled by what came before. The first table has 569 rows and 30 columns
-(breast_cancer of scikit-learn), the second 540 rows of its own (drawn with replacement, with noise).
-"python": the seconds of calls in one process each, first for one table, then for another. "budgets":
+(breast_cancer of scikit-learn), the second 540 rows of its own (drawn with replacement, noised).
+"python": seconds of calls in one process each, first for one table, then for another. "budgets":
 `harmonium fit --time-budget` with detector and report, compiled code kept from a fit before.
 """
 

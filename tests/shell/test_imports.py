@@ -1,4 +1,4 @@
-"""What a command does not need it does not import: told by module names, in processes of their own."""
+"""What a command does not need it does not import: by module names, in own processes."""
 
 import os
 import subprocess

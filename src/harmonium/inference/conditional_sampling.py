@@ -61,7 +61,8 @@ def sample_given(
 
     Proposals are exact draws of the base given what is known (sequential where intervals are),
     resampled by what the model makes of them. Where too few of them are effective and no cell is an
-    interval, chains of the model given what is known take their place. Raises `InvalidInputError` for what no row can be.
+    interval, chains of the model given what is known take their place. Raises `InvalidInputError`
+    for what no row can be.
     """
     condition = read_condition(density, given)
     points, diagnostics = _draw(density, condition, n, seed)

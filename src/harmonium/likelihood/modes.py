@@ -157,8 +157,8 @@ def with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
     bound = comparison.lower_bound
     if bound > evidence.value + SIGMAS * evidence.standard_error + ROUNDING:
         concerns.append(
-            f"what was visited alone gives log Z of at least {bound:.2f}, more than the estimate of "
-            f"{evidence.value:.2f}"
+            f"what was visited alone gives log Z of at least {bound:.2f}, more than the estimate "
+            f"of {evidence.value:.2f}"
         )
     # Nothing below the bound is possible; how far log Z exceeds it is as uncertain as before.
     shift = max(bound - evidence.value, 0.0)

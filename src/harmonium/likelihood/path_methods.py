@@ -117,8 +117,8 @@ def _bar(key: RandomKey, task: Task) -> Evidence:
         facts=(
             f"bridge sampling over {ladders.n_levels} levels, {ladders.n_ladders} ladders from "
             f"{' and '.join(ladders.by_start)}, standard error "
-            f"{ladders.together.standard_error:.3f} nats, {ladders.round_trips:.1f} round trips per "
-            "ladder"
+            f"{ladders.together.standard_error:.3f} nats, {ladders.round_trips:.1f} round trips "
+            "per ladder"
         ),
     )
     return with_comparison(_with_travel(evidence, ladders), exchanged.comparison)

@@ -220,13 +220,16 @@ class _Search:
         self._choose_width()
 
     def _sizes(self, largest: int) -> list[int]:
-        """Sizes with enough rows per component, and not too much work."""
+        """Sizes with enough rows per component, and not too much work.
+
+        As if every row were held out, however many are: fits to all rows, draws and scores take
+        time in proportion to the size, too.
+        """
         most = min(largest, len(self.rows) // LEAST_ROWS_PER_COMPONENT)
-        n_folds = len(self.folds)
         return [
             size
             for size in SIZES
-            if 1 < size <= most and _work(self.rows, size, n_folds) <= MOST_WORK
+            if 1 < size <= most and _work(self.rows, size, N_FOLDS) <= MOST_WORK
         ]
 
     def _best_shrinkage(self, size: int, place: int) -> int:

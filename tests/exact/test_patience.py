@@ -10,8 +10,9 @@ import pytest
 
 from harmonium.learning import FitSettings, NoiseContrastive
 from harmonium.learning.fit import train
+from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.loop import LEAST_PATIENCE
-from harmonium.learning.trainer import Trainer
+from harmonium.learning.trainer import State, Trainer
 from harmonium.model import Harmonium
 
 ROWS = jnp.asarray(np.random.default_rng(0).normal(size=(60, 2)))
@@ -80,3 +81,17 @@ def test_a_training_that_gets_better_uses_all_of_its_updates(scripted):
 def test_unknown_likelihoods_end_nothing(scripted):
     course = scripted(lambda _: np.nan, patience=1, per_evaluation=50)
     assert course.update == N_UPDATES
+
+
+def test_what_was_rolled_back_is_no_mark_for_what_comes_after():
+    def record(update, value, event=""):
+        return {"update": float(update), "train_log_likelihood": value, "event": event}
+
+    def state(update):
+        return State(MODEL, MODEL, None, None, None, jax.random.key(0), jnp.asarray(float(update)))
+
+    history = (record(0, 1.0), record(50, 9.0), record(100, 2.0, "a fault"), record(50, 3.0))
+    back = FitProgress(state(0), state(0), 1.0, 0, 0.5, history[:3])
+    assert back.highest("train_log_likelihood") == 1.0
+    after = FitProgress(state(50), state(0), 1.0, 0, 0.5, history)
+    assert after.highest("train_log_likelihood") == 3.0

@@ -50,7 +50,7 @@ NOISE = (0.2, 0.7)
 WARM_SHARE = 0.3
 COOLED = 0.3
 MAX_SEED = 2**32 - 1
-CONTRASTIVE_RATE = 3e-3
+CONTRASTIVE_RATE = 5e-3
 LIKELIHOOD_RATE = 1e-3
 
 # Up to this many columns, fine structure can be resolved by waves, and must be to be seen at all.

@@ -39,9 +39,20 @@ class FitProgress:
         return float(self.history[-1]["seconds"])
 
     def highest(self, name: str) -> float:
-        """The largest finite value of a quantity so far; -inf if there is none."""
-        values = (float(record[name]) for record in self.history)
+        """The largest finite value of a quantity on the way to the latest state; -inf if there is
+        none.
+        """
+        values = (float(record[name]) for record in self._on_the_way())
         return max((value for value in values if math.isfinite(value)), default=-math.inf)
+
+    def _on_the_way(self) -> list[Record]:
+        """The records of states that led to the latest one, without what was rolled back."""
+        found, after = [], self.update + 1.0
+        for record in reversed(self.history):
+            if not record["event"] and float(record["update"]) < after:
+                found.append(record)
+                after = float(record["update"])
+        return found
 
     def advanced(self, state: State, record: Record, *, may_be_best: bool = True) -> "FitProgress":
         """After a healthy evaluation of `state`, which `may_be_best` if its log Z is well told."""

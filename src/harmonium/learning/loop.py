@@ -119,11 +119,12 @@ class Loop:
         if number % self._evaluations_per_check == 0:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *gather((trainer, state)))
-        highest = course.highest("train_log_likelihood")
+        # Without enough weighted draws, log-likelihoods of these tell nothing, nor does their fall.
+        is_told = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
+        highest = course.highest("train_log_likelihood") if is_told else -math.inf
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)
         if not fault:
-            is_told = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
             return course.advanced(state, record, may_be_best=is_told)
         # A fresh key: the same noise could lead to the same fault.
         key = jax.random.fold_in(self.key_repair, number + 1)
@@ -159,7 +160,7 @@ def _record(measured: dict[str, float], state: State, started: float, fault: str
 def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> str:
     """What is wrong with the last updates, in words; empty if nothing is.
 
-    `highest` is the best training log-likelihood so far: likelihood training may stall, but where
+    `highest` is the best training log-likelihood on the way: likelihood training may stall, but where
     it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
     the energy gap; both in nats.
     """

@@ -75,7 +75,7 @@ def test_features_on_standard_output(model, table, capsys):
 
 def test_features_of_spins_are_probabilities(table, tmp_path):
     estimator = untrained("spin")
-    (columns,) = streaming.feature_batches(estimator, table)
+    (columns,) = streaming.feature_batches(estimator.density_, table)
     values = np.loadtxt(table, delimiter=",", skiprows=1)
     np.testing.assert_allclose(
         np.column_stack(list(columns.values())), (1 + estimator.transform(values)) / 2

@@ -18,6 +18,8 @@ main()
 # Of the report, of checkpoints, of diagnostics, and of training.
 PICTURES = {"matplotlib", "jinja2"}
 FITTING = {"orbax", "arviz_stats", "tensorstore"}
+# Of estimators, whose methods `score` does without.
+ESTIMATING = {"sklearn", "scipy.stats"}
 
 
 def modules_of(*arguments):
@@ -61,4 +63,5 @@ def test_using_a_model_imports_nothing_that_fits_or_draws(command, folder):
     output = folder / f"{command}.csv"
     modules = modules_of(command, model, folder / "table.csv", "--output", output)
     assert not modules & (PICTURES | FITTING)
+    assert command != "score" or not modules & ESTIMATING
     assert output.is_file()

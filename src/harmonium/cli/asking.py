@@ -50,20 +50,20 @@ def impute(
     """
     from harmonium.cli.runs import MIXED_SUFFIXES
 
-    estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+    stored = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import impute_batches, write_batches
-    from harmonium.estimators import Imputer
+    from harmonium.estimators import DensityEstimator, Imputer
 
-    imputer = Imputer(random_state=seed).adopt(estimator)
+    imputer = Imputer(random_state=seed).adopt(DensityEstimator().adopt(*stored))
     with showing(errors):
         n_rows = write_batches(output, impute_batches(imputer, data, draws))
     if as_json:
-        print_json({"rows": n_rows, "draws": draws, "verdict": estimator.verdict_})
+        print_json({"rows": n_rows, "draws": draws, "verdict": stored.density.verdict})
         return
     print(f"{n_rows} rows -> {output}")
-    errors.print(trust_line(estimator.density_.trusted))
+    errors.print(trust_line(stored.density.trusted))
 
 
 @app.command()
@@ -84,7 +84,7 @@ def evaluate(
 
     Example: harmonium evaluate run test.csv
     """
-    estimator = load_density(model, output, overwrite=overwrite)
+    density = load_density(model, output, overwrite=overwrite).density
 
     from harmonium.cli.progress import showing
     from harmonium.data import read_table
@@ -93,8 +93,8 @@ def evaluate(
 
     with showing(errors) as display:
         display.begin(f"reading {data.name}")
-        table = read_table(data, fields=estimator.density_.columns.fields, call=str(data))
-        found = evaluate_density(estimator.density_, table.values, seed=seed)
+        table = read_table(data, fields=density.columns.fields, call=str(data))
+        found = evaluate_density(density, table.values, seed=seed)
     if output is not None:
         columns = [found.log_density, found.row_low, found.row_high]
         write_columns_of(output, ["log_density", "low", "high"], columns)
@@ -107,7 +107,7 @@ def evaluate(
         f"interval [{found.low:.3f}, {found.high:.3f}]"
     )
     simpler = {"Gaussian fit": found.gaussian}
-    simpler |= {"base alone": found.base} if estimator.density_.has_residual else {}
+    simpler |= {"base alone": found.base} if density.has_residual else {}
     for name, value in simpler.items():
         print(f"{name}: {value:.3f}; gain {found.log_likelihood - value:+.3f}")
     print(
@@ -135,14 +135,14 @@ def sample(
 
     Example: harmonium sample run -n 1000 -o new.csv
     """
-    estimator = load_density(model, output, overwrite=overwrite)
+    density = load_density(model, output, overwrite=overwrite).density
 
     from harmonium.cli.progress import showing
 
     with showing(errors) as display:
         display.begin("drawing rows")
-        rows, diagnostics = estimator.density_.sample(n, seed=seed)
-    columns = estimator.density_.columns
+        rows, diagnostics = density.sample(n, seed=seed)
+    columns = density.columns
     kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
     rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]
     if output is not None:
@@ -152,7 +152,7 @@ def sample(
     if as_json:
         names = [field.name for field in fields]
         drawn = {} if output is not None else {"columns": names, "rows": decoded_rows(rows, fields)}
-        print_json({"n": n, **draw_figures(diagnostics), "verdict": estimator.verdict_, **drawn})
+        print_json({"n": n, **draw_figures(diagnostics), "verdict": density.verdict, **drawn})
         return
     if output is None:
         print_csv(rows, fields)

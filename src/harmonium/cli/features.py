@@ -29,13 +29,13 @@ def features(
 
     Example: harmonium features run table.csv -o features.parquet
     """
-    estimator = load_density(model, output, overwrite=overwrite)
+    density = load_density(model, output, overwrite=overwrite).density
 
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import feature_batches, write_batches
 
-    batches = feature_batches(estimator, data)
-    n_units = estimator.density_.model.n_hidden
+    batches = feature_batches(density, data)
+    n_units = density.model.n_hidden
     if output is None:
         if as_json:
             with showing(errors):

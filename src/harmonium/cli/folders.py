@@ -27,12 +27,12 @@ class ScoreFile:
     """Writes log-density and free energy of the rows of a file into the folder `output`."""
 
     def __init__(self, model: Path, output: Path):
-        self._estimator = load_density(model, None, overwrite=False)
+        self._density = load_density(model, None, overwrite=False).density
         self._output = output
 
     def __call__(self, file: Path) -> Found:
         """How many rows there were."""
-        batches = score_batches(self._estimator, file)
+        batches = score_batches(self._density, file)
         return {"rows": write_batches(self._output / file.name, batches)}
 
 

@@ -10,16 +10,19 @@ from harmonium.errors import InvalidInputError
 def load_density(
     model: Path, output: Path | None, *, overwrite: bool, suffixes: tuple[str, ...] | None = None
 ) -> Any:
-    """The density estimator of a run, after checking that the output may be written."""
+    """The `StoredDensity` of a run, after checking that the output may be written.
+
+    No estimator: scikit-learn takes a second to import.
+    """
     from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
 
     if output is not None:
         check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
-    from harmonium.estimators import DensityEstimator, load
+    from harmonium.artifact import StoredDensity, load_artifact
 
-    estimator = load(find_model(model))
-    if not isinstance(estimator, DensityEstimator):
+    stored = load_artifact(find_model(model))
+    if not isinstance(stored, StoredDensity):
         raise InvalidInputError(
             f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
         )
-    return estimator
+    return stored

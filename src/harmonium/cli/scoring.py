@@ -45,16 +45,16 @@ def score(
     if on_ray:
         output = check_folder_output(data, output, overwrite=overwrite)
         start_ray()
-        estimator = load_density(model, None, overwrite=overwrite)
+        density = load_density(model, None, overwrite=overwrite).density
     else:
-        estimator = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
+        density = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES).density
 
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import score_batches, write_batches
 
     with showing(errors):
         if output is None:
-            log_density = joined(score_batches(estimator, data))["log_density"]
+            log_density = joined(score_batches(density, data))["log_density"]
             figures = _figures(log_density)
             note = "log_density\n" + "\n".join(f"{value:.6g}" for value in log_density)
         else:
@@ -63,13 +63,13 @@ def score(
 
                 n_rows = score_folder(model, data, output)
             else:
-                n_rows = write_batches(output, score_batches(estimator, data))
+                n_rows = write_batches(output, score_batches(density, data))
             figures, note = {"rows": n_rows}, f"{n_rows} rows -> {output}"
     if as_json:
-        print_json({**figures, "verdict": estimator.verdict_})
+        print_json({**figures, "verdict": density.verdict})
         return
     print(note)
-    errors.print(trust_line(estimator.density_.trusted))
+    errors.print(trust_line(density.trusted))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from harmonium.data import (
     decode_columns,
     read_named_batches,
 )
-from harmonium.estimators import DensityEstimator, Imputer
+from harmonium.inference import Density
 from harmonium.model import Spin
+
+if TYPE_CHECKING:
+    from harmonium.estimators import Imputer
 
 Columns = dict[str, Any]
 
@@ -36,9 +39,8 @@ def read_rows(data: Path, fields: tuple[Field, ...], doing: str) -> Iterator[tup
         _log.debug("%d rows done", n_rows)
 
 
-def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
+def score_batches(density: Density, data: Path) -> Iterator[Columns]:
     """Log-density and free energy of successive rows; no free energy where cells are missing."""
-    density = estimator.density_
     for table, _ in read_rows(data, density.columns.fields, "scoring"):
         complete = ~density.coordinates.is_incomplete(table.values)
         free_energy = np.full(table.n_rows, np.nan)
@@ -47,11 +49,10 @@ def score_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
         yield {"log_density": density.log_density(table.values), "free_energy": free_energy}
 
 
-def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns]:
+def feature_batches(density: Density, data: Path) -> Iterator[Columns]:
     """P(h = 1|x) of every hidden unit for successive rows; given the observed cells where some are
     missing.
     """
-    density = estimator.density_
     is_spin = isinstance(density.model.hidden_units, Spin)
     for table, _ in read_rows(data, density.columns.fields, "finding the features of"):
         means = density.hidden_mean(table.values)
@@ -60,7 +61,7 @@ def feature_batches(estimator: DensityEstimator, data: Path) -> Iterator[Columns
         yield {f"unit_{unit}": column for unit, column in enumerate(probabilities.T)}
 
 
-def impute_batches(imputer: Imputer, data: Path, n_tables: int) -> Iterator[Columns]:
+def impute_batches(imputer: "Imputer", data: Path, n_tables: int) -> Iterator[Columns]:
     """Successive rows with missing cells filled: once, or `n_tables` times with the number of the
     draw in front.
 

@@ -9,6 +9,8 @@ from jaxtyping import Float
 # themselves, the others in groups of equal size.
 N_EXTREME, N_GROUPS = 48, 400
 _MAX_PASSES = 150
+# Where groups begin, between edges of equal width (0) and of equal mass (1).
+STARTS = (0.5, 1.0)
 # Nats per row by which a pass has to improve the fit, or it is the last one.
 _LEAST_GAIN = 2e-6
 
@@ -77,18 +79,21 @@ def fit_mixtures(data: Weighted, n_components: int, least_sd: np.ndarray) -> Mix
     Expectation-maximization (Dempster, Laird and Rubin 1977) from two starts, groups of points of
     equal mass, and groups halfway between these and those of equal width; the better end is kept.
     """
-    ends = [_maximize(data, n_components, least_sd, share) for share in (0.5, 1.0)]
-    better = ends[1].fits > ends[0].fits
-    first, second = (end.mixtures for end in ends)
-    pairs = zip(first, second, strict=True)
-    return Mixtures(*(np.where(better[:, None], b, a) for a, b in pairs))
+    first = np.concatenate([_first_members(data, n_components, share) for share in STARTS])
+    # Columns from either start go side by side: passes over many of them cost little more.
+    both = Weighted(*(np.concatenate([part, part]) for part in data))
+    mixtures, fits = _maximize(both, first, np.concatenate([least_sd, least_sd]))
+    own, other = np.split(fits, 2)
+    better = (other > own)[:, None]
+    halves = (np.split(part, 2) for part in mixtures)
+    return Mixtures(*(np.where(better, after, before) for before, after in halves))
 
 
-def _maximize(data: Weighted, n_components: int, least_sd: np.ndarray, share: float) -> _End:
-    """Expectation-maximization from one start."""
+def _maximize(data: Weighted, first: Members, least_sd: np.ndarray) -> _End:
+    """Expectation-maximization of every column from its first groups."""
     # Moments are one product of matrices with the powers of the points.
     powers = np.stack([np.ones_like(data.points), data.points, data.points**2], axis=2)
-    mixtures = _moments(_first_members(data, n_components, share), powers, least_sd)
+    mixtures = _moments(first, powers, least_sd)
     fits = np.full(len(data.points), -np.inf)
     active = np.arange(len(data.points))
     for _ in range(_MAX_PASSES):

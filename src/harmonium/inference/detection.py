@@ -31,7 +31,7 @@ from harmonium.inference.views import (
 # numbers by their own distribution, where what is rare is far. The second one is left out where
 # held-out rows are less likely there by so many nats: it bends what ties the columns.
 PLAIN, OWN = "affine", "auto"
-MOST_BENT = 0.5
+MOST_BENT, COMPARED_FOLDS = 0.5, 2
 # Rows that mixtures are fitted to, at most.
 MOST_ROWS = 20_000
 # Parts of the training rows that are scored by mixtures of the others.
@@ -174,7 +174,9 @@ def _choose_bodies(
     columns: Columns, values: np.ndarray, rng: np.random.Generator
 ) -> tuple[str, ...]:
     """The bodies of the spaces, by rows that are held out."""
-    scores = compare_families(columns, values, (PLAIN, OWN), shape="full", rng=rng)
+    scores = compare_families(
+        columns, values, (PLAIN, OWN), shape="full", rng=rng, most_folds=COMPARED_FOLDS
+    )
     is_bent = bool(scores) and scores[OWN] < scores[PLAIN] - MOST_BENT
     return (PLAIN,) if is_bent else (PLAIN, OWN)
 

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from harmonium.inference.coordinates import Points, Values
 from harmonium.inference.density import Density
@@ -79,7 +79,7 @@ def _compare_correlations(
         return None
     (of_rows, counts), (of_draws, _) = _correlations(rows), _correlations(drawn)
     gaps = np.abs(of_rows - of_draws)[first, second]
-    quantile = norm.isf(LEVEL / len(first) / 2)
+    quantile = -float(ndtri(LEVEL / len(first) / 2))
     # Rare cells that come together make a correlation, and one more or less changes it.
     weight = np.maximum(1.0, np.maximum(_square_moments(rows), _square_moments(drawn)))
     chance = (weight * (1 / np.maximum(counts, 1) + 1 / worth))[first, second] ** 0.5

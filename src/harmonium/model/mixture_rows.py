@@ -18,6 +18,9 @@ from jaxtyping import Float
 LOG_2PI = float(np.log(2 * np.pi))
 # Numbers of the largest array of a block: of monomials, and of the smaller arrays by pattern.
 MONOMIALS, BY_PATTERN = 500_000, 250_000
+# Up to so many, monomials are made once: a pass then takes half the time. More of them are read
+# from memory no faster than they are made.
+MOST_KEPT = 8_000_000
 # With more columns per component than this, products per component take less time than monomials.
 COLUMNS_PER_COMPONENT = 8
 
@@ -104,7 +107,8 @@ class MixtureRows:
         if n_visible <= COLUMNS_PER_COMPONENT * n_components:
             n_monomials = (n_visible + 1) * (n_visible + 2) // 2
             cuts = _cut(complete, MONOMIALS // n_monomials)
-            self.blocks += [_CompleteBlock(rows, index) for index in cuts]
+            keeps = n_monomials * len(complete) <= MOST_KEPT
+            self.blocks += [_CompleteBlock(rows, index, keeps=keeps) for index in cuts]
         else:
             cuts = _cut(complete, BY_PATTERN // (n_components * n_visible))
             self.blocks += [_PatternBlock(rows, index) for index in cuts]
@@ -173,16 +177,16 @@ def _cut(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 class _CompleteBlock:
-    """Rows without missing cells, for many components."""
+    """Rows without missing cells, for many components; it may keep their monomials."""
 
-    def __init__(self, rows: Rows, index: np.ndarray):
+    def __init__(self, rows: Rows, index: np.ndarray, *, keeps: bool):
         self.index = index
         self.augmented = np.ones((rows.shape[1] + 1, len(index)))
         self.augmented[1:] = rows[index].T
+        self.kept = _monomials(self.augmented) if keeps else None
 
     def given(self, components: Components) -> "_Monomials":
-        # They are made anew in every pass, which takes no longer than reading them from memory.
-        monomials = _monomials(self.augmented)
+        monomials = _monomials(self.augmented) if self.kept is None else self.kept
         return _Monomials(components.coefficients @ monomials, monomials)
 
 

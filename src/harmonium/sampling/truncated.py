@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.special import logsumexp
-from scipy.stats import qmc
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.mixture import Mixture
@@ -101,12 +100,10 @@ class TruncatedSampler(eqx.Module):
         rng = np.random.default_rng(seed)
         self.n_draws = n_draws
         self.mixture = DoubleMixture.of(mixture)
-        self.points = _uniforms(qmc.Sobol(mixture.n_visible, rng=rng).random(n_draws))
+        self.points = _sobol_points(n_draws, mixture.n_visible, rng)
         self.marks = _uniforms((np.arange(n_draws) + rng.random()) / n_draws)
         # Not random: weights are unbiased if what they are chosen by does not depend on the points.
-        self.pilot_points = _uniforms(
-            qmc.Sobol(mixture.n_visible, rng=_PILOT_SEED).random(_N_PILOTS)
-        )
+        self.pilot_points = _sobol_points(_N_PILOTS, mixture.n_visible, _PILOT_SEED)
 
     @property
     def n_columns(self) -> int:
@@ -242,6 +239,16 @@ def _padded(given: Conditioned, n_patterns: int) -> Conditioned:
     factors = np.zeros((n_patterns, *given.factors.shape[1:]))
     factors[: len(given.factors)] = given.factors
     return given._replace(factors=factors)
+
+
+def _sobol_points(
+    n: int, n_columns: int, rng: np.random.Generator | int
+) -> Float[Array, "points columns"]:
+    """Scrambled points of Sobol's sequence."""
+    # It takes most of a second to import; tables of numbers need no such points.
+    from scipy.stats import qmc
+
+    return _uniforms(qmc.Sobol(n_columns, rng=rng).random(n))
 
 
 def _uniforms(values: np.ndarray) -> Array:

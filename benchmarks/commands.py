@@ -25,6 +25,11 @@ from benchmarks.report import Row, publish
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 COMMAND = ("-c", "from harmonium.cli import main; main()")
+TITLES = {
+    "fit": "Seconds of whole commands",
+    "python": "Seconds of first and second calls in Python",
+    "budgets": "Seconds of commands with a time budget",
+}
 TWICE = """
 import sys, time
 import numpy as np
@@ -143,7 +148,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["fit", "python", "budgets"])
     parser.add_argument("--budgets", nargs="*", type=float, default=[20.0, 60.0, 180.0])
     options = parser.parse_args()
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tables = write_tables(folder)
@@ -153,10 +157,11 @@ def main() -> None:
             "budgets": lambda: budgets(folder, tables, options.budgets),
         }
         for source in options.only:
+            rows: list[Row] = []
             for row in sources[source]():
                 print(row, flush=True)
                 rows.append(row)
-    publish("commands", "Seconds of whole commands and of first calls", rows)
+            publish(f"commands_{source}", TITLES[source], rows)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,18 @@ standard errors. Seeds: mixtures 0 and 1, rows 5, tables 0 and 3, draws as writt
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact import brute
 from scipy.special import logsumexp
-from scipy.stats import hmean
+from scipy.stats import cauchy, hmean
 
 from harmonium.data import Columns, Field, Marginals, Table
 from harmonium.inference import DetectorSettings, detection, explain, fit_detector
 from harmonium.inference.views import (
+    ANYWHERE,
     BANDWIDTH,
     LARGEST_COORDINATE,
     N_QUANTILES,
@@ -231,30 +233,41 @@ def test_votes_of_a_space_are_those_of_its_coordinates():
     close(votes[:, 4:], kernel_votes(space.kernels, rows))
 
 
-def test_a_cell_rises_by_nothing_where_its_own_value_stands():
+def test_a_candidate_that_is_the_own_value_is_as_likely():
     values = mixed_table()
     space = space_of(values)
     # More rows than are explained at once.
-    rises = space.rises(values[:40], values[:40])
-    own = rises[np.arange(40)[:, None], np.arange(3), np.arange(40)[:, None]]
-    close(own, np.zeros((40, 3)))
+    found = space.conditionals(values[:40], values[:40])
+    own = found[np.arange(40)[:, None], np.arange(3), np.arange(40)[:, None]]
+    close(own, found[:, :, -1])
 
 
-def test_rises_are_ratios_of_mean_column_densities():
+def test_conditionals_are_mean_column_densities():
     values = mixed_table()
     space = space_of(values)
     candidates = values[50:54]
-    rises = space.rises(values[:6], candidates)
-    assert rises.shape == (6, 3, 4)
+    found = space.conditionals(values[:6], candidates)
+    assert found.shape == (6, 3, 5)
     rows, places = (space.scale.forward(cells) for cells in (values[:6], candidates))
     for i, row in enumerate(rows):
         for j in range(3):
             logs = [
-                [log_conditional(mixture, row, j, place) for place in (row[j], *places[:, j])]
+                [log_conditional(mixture, row, j, place) for place in (*places[:, j], row[j])]
                 for mixture in MIXTURES
             ]
-            mean = logsumexp(logs, axis=0)
-            close(rises[i, j], mean[1:] - mean[0])
+            close(found[i, j], logsumexp(logs, axis=0) - np.log(len(MIXTURES)))
+
+
+def test_wrong_cells_are_those_of_other_rows_or_lie_anywhere():
+    values = mixed_table()
+    space = space_of(values)
+    rows = space.scale.forward(values[:6])
+    found = space.wrong(values[:6])
+    for j in range(3):
+        marginals = [mixture.marginal([j]) for mixture in MIXTURES]
+        own = [jax.vmap(m.log_density)(jnp.asarray(rows[:, j : j + 1])) for m in marginals]
+        others = np.exp(own).mean(axis=0)
+        close(found[:, j], np.log((others + cauchy.pdf(rows[:, j], scale=ANYWHERE)) / 2))
 
 
 # Detectors
@@ -385,8 +398,12 @@ def test_calibration_is_by_rows_that_shape_nothing(monkeypatch):
 def test_explanations_are_the_largest_mean_rise_over_the_spaces(detector):
     values = np.nan_to_num(holed_table().values)[:10]
     found = explain(detector, values)
-    rises = np.mean([space.rises(values, detector.candidates) for space in detector.spaces], axis=0)
-    close(found.contributions, np.maximum(rises.max(axis=2), 0))
+    spaces = detector.spaces
+    given = np.mean([space.conditionals(values, detector.candidates) for space in spaces], axis=0)
+    rises = given[:, :, :-1] - given[:, :, -1:]
+    close(found.drops, np.maximum(rises.max(axis=2), 0))
+    wrong = np.mean([space.wrong(values) for space in spaces], axis=0)
+    close(found.contributions, np.maximum(wrong - given[:, :, -1], 0))
     best = detector.candidates[rises.argmax(axis=2), np.arange(3)]
     close(found.likely_values, np.where(rises.max(axis=2) > 0, best, values))
 
@@ -394,5 +411,5 @@ def test_explanations_are_the_largest_mean_rise_over_the_spaces(detector):
 def test_a_cell_stays_where_there_is_nothing_better_to_try(detector):
     values = np.nan_to_num(holed_table().values)[:1]
     found = explain(replace(detector, candidates=values), values)
-    close(found.contributions, np.zeros((1, 3)))
+    close(found.drops, np.zeros((1, 3)))
     np.testing.assert_array_equal(found.likely_values, values)

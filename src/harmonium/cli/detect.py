@@ -48,6 +48,7 @@ class Opened:
         if self.density is not None:
             columns["log_density"] = self.density.density_.log_density(table.values)
         columns["p_value"] = self.detector.detector_.p_values_of(scores)
+        columns["modelled_p_value"] = self.detector.detector_.modelled_p_values_of(scores)
         if n_reasons:
             columns |= _reasons(self.detector, table, n_reasons)
         return columns
@@ -114,19 +115,21 @@ def detect_batches(
 
 @dataclass(frozen=True)
 class LowRow:
-    """A row of a table that scores low: its number from 1 on, score, p-value, and reasons in
+    """A row of a table that scores low: its number from 1 on, score, p-values, and reasons in
     words.
     """
 
     row: int
     score: float
     p_value: float
+    modelled_p_value: float
     reasons: list[str]
 
     def describe(self) -> str:
         """In one line."""
         why = "; ".join(self.reasons) or "no single cell explains it"
-        return f"row {self.row}: p {self.p_value:.2g}, score {self.score:.2f}; {why}"
+        p = f"p {self.p_value:.2g}, modelled {self.modelled_p_value:.1g}"
+        return f"row {self.row}: {p}, score {self.score:.2f}; {why}"
 
 
 def lowest_rows(opened: Opened, data: Path, scores: np.ndarray, n: int) -> list[LowRow]:
@@ -140,10 +143,11 @@ def lowest_rows(opened: Opened, data: Path, scores: np.ndarray, n: int) -> list[
             part = Table(table.values[own - start], table.names, table.fields)
             found |= dict(zip(own.tolist(), _sentences(opened.detector, part), strict=True))
         start += table.n_rows
-    p_values = opened.detector.detector_.p_values_of(scores[order])
+    fitted = opened.detector.detector_
+    p_values = fitted.p_values_of(scores[order]), fitted.modelled_p_values_of(scores[order])
     return [
-        LowRow(int(i) + 1, float(scores[i]), float(p), found[int(i)])
-        for i, p in zip(order, p_values, strict=True)
+        LowRow(int(i) + 1, float(scores[i]), float(p), float(modelled), found[int(i)])
+        for i, p, modelled in zip(order, *p_values, strict=True)
     ]
 
 
@@ -186,9 +190,9 @@ def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator 
 
 
 def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns:
-    """Per reason: the column, its value, what would be likely, and how much the score rises.
+    """Per reason: the column, its value, what would be likely, and by how much that is likelier.
 
-    Empty where no change of a further cell makes the row more likely. Values are numbers where all
+    Empty where a further cell is not likelier wrong than right. Values are numbers where all
     columns hold numbers, and text otherwise.
     """
     found = detector.explain(table)
@@ -197,12 +201,12 @@ def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns
     values, likely = _cells(table.values, table), _cells(found.likely_values, table)
     columns: Columns = {}
     for rank, index in enumerate(top.T, start=1):
-        rise = found.contributions[rows, index]
-        names = [found.names[i] if r > 0 else "" for i, r in zip(index, rise, strict=True)]
+        doubt = found.contributions[rows, index]
+        names = [found.names[i] if d > 0 else "" for i, d in zip(index, doubt, strict=True)]
         columns[f"reason_{rank}"] = names
         columns[f"reason_{rank}_value"] = values[rows, index]
         columns[f"reason_{rank}_likely"] = likely[rows, index]
-        columns[f"reason_{rank}_drop"] = rise
+        columns[f"reason_{rank}_drop"] = found.drops[rows, index]
     return columns
 
 

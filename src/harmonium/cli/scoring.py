@@ -101,6 +101,7 @@ def detect(
     with its value, a likely value, and by how many nats that is likelier given the other cells
     (drop). A p-value is never below 1 / (calibration rows + 1), so that a detector of few training
     rows may flag nothing: the rows of the lowest scores are told in any case, with reasons.
+    modelled_p_value goes on below that, by a fitted tail, without a guarantee.
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """

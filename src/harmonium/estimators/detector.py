@@ -33,8 +33,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     Parameters
     ----------
     contamination : "auto" or float
-        "auto" flags rows with a p-value of at most 0.05 (those below all calibration rows, where
-        fewer than 19 allow no such p-value) and trains on all rows. A share (0, 0.5] says how many
+        "auto" flags rows with a modelled p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
         training rows are abnormal: twice as many, those that an isolation forest separates first,
         shape nothing (half of the rows at most), and that share of the training rows is flagged.
     calibration_fraction : float
@@ -126,6 +125,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Split-conformal p-values, shape (rows,): for a normal row, P(p <= a) <= a for every a."""
         return self._fitted().p_values(self._values("p_values", X))
 
+    def modelled_p_values(self, X: Any) -> np.ndarray:
+        """p-values, shape (rows,), that go on below those of the calibration rows: a generalized
+        Pareto tail.
+
+        A model without a guarantee, for the order of magnitude; `p_values` has the guarantee.
+        """
+        scores = self.score_samples(X)
+        return self._fitted().modelled_p_values_of(scores)
+
     def select(self, X: Any, fdr: float = 0.05) -> np.ndarray:
         """Rows flagged at this false-discovery rate (Benjamini-Hochberg), boolean (rows,).
 
@@ -184,10 +192,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return self._auto_offset()
 
     def _auto_offset(self) -> float:
-        calibration = self.detector_.calibration
-        # p <= level if fewer than level (n + 1) calibration scores are at most the score.
-        n_below = int(AUTO_LEVEL * (len(calibration) + 1))
-        return float(calibration[max(n_below - 1, 0)])
+        return self.detector_.tail.score_of(AUTO_LEVEL)
 
     def _warn_if_untrusted(self) -> None:
         if not self.detector_.trusted:

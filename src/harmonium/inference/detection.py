@@ -14,6 +14,7 @@ from harmonium.inference.contamination import with_least_spread, without_suspect
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.finite import warn_if_not_finite
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.tails import Tail
 from harmonium.inference.views import (
     MOST_KERNELS,
     Rows,
@@ -43,6 +44,7 @@ N_CANDIDATES = 24
 N_COPIES = 4
 N_COMPLETIONS = 16
 _COMPLETION_SEED = 11
+NO_SCORES = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Detector:
     those of one kind are averaged to -log p, and a row is as abnormal, in nats, as the harmonic
     mean of these p is small (Wilson 2019, "The harmonic mean p-value"). `candidates` (candidates,
     modeled) are cells of the training columns, for explanations.
-    `calibration` (rows,) are the sorted scores of normal rows that shaped nothing; `verdict` says
+    `calibration` (rows,) are the sorted scores of normal rows that shaped nothing; `tail` is that of
+    scores of normal rows, these and training rows in views that have not seen them; `verdict` says
     what scores and p-values are good for, `trusted` says it to programs.
     """
 
@@ -64,6 +67,7 @@ class Detector:
     surprise: Surprise
     candidates: np.ndarray
     calibration: np.ndarray
+    tail: Tail
     verdict: str
     trusted: bool
 
@@ -118,20 +122,41 @@ class Detector:
         """Split-conformal p-values of rows with these scores, (rows,) both."""
         return p_values(self.calibration, scores)
 
-    def calibrated_on(self, values: np.ndarray, remarks: tuple[str, ...] = ()) -> "Detector":
+    def modelled_p_values_of(self, scores: np.ndarray) -> np.ndarray:
+        """p-values of rows with these scores, (rows,) both, by a fitted tail where calibration rows
+        are few.
+
+        Among the tenth of the lowest scores they are those of `tail`, elsewhere the conformal ones.
+        """
+        is_far = scores < self.tail.edge
+        return np.where(is_far, np.exp(self.tail.log_p_values(scores)), self.p_values_of(scores))
+
+    def calibrated_on(
+        self,
+        values: np.ndarray,
+        remarks: tuple[str, ...] = (),
+        *,
+        further: np.ndarray = NO_SCORES,
+    ) -> "Detector":
         """The same detector with p-values from these rows (rows, columns), which no view has seen.
 
-        `remarks` are added to the verdict.
+        `remarks` are added to the verdict; `further` (rows,) are scores for the tail alone.
         """
         calibration = np.sort(self.scores(values))
+        tail = Tail.fit(np.concatenate([calibration, further]))
         problems = _problems(values, calibration)
         words = [_guarantee(len(calibration)), *problems, *remarks]
         verdict = " ".join(words)
-        return replace(self, calibration=calibration, verdict=verdict, trusted=not problems)
+        return replace(
+            self, calibration=calibration, tail=tail, verdict=verdict, trusted=not problems
+        )
 
     def abnormality(self, values: np.ndarray) -> np.ndarray:
         """How abnormal complete rows (rows, columns) are, (rows,), whatever rules they break."""
-        votes = np.concatenate([space.votes(values) for space in self.spaces], axis=1)
+        return self.together(np.concatenate([s.votes(values) for s in self.spaces], axis=1))
+
+    def together(self, votes: Votes) -> np.ndarray:
+        """How abnormal rows with these votes (rows, views) of all spaces are, (rows,)."""
         surprises = self.surprise.of(votes)
         ends = np.cumsum([0, *(n for space in self.spaces for n in space.groups)])
         kinds = [surprises[:, start:end].mean(axis=1) for start, end in pairwise(ends)]
@@ -151,7 +176,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     kept = split.training[rng.permutation(len(split.training))[:MOST_ROWS]]
     bodies = _choose_bodies(columns, kept, rng)
     fitted = [_fit_space(columns, completion, kept, body, settings, rng) for body in bodies]
-    spaces, surprises = zip(*fitted, strict=True)
+    spaces, surprises, votes = zip(*fitted, strict=True)
     modeled = kept[:, columns.modeled_index]
     raw = Detector(
         completion=completion,
@@ -163,11 +188,14 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         candidates=np.nanquantile(
             modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0, method="nearest"
         ),
-        calibration=np.zeros(0),
+        calibration=NO_SCORES,
+        tail=Tail.fit(NO_SCORES),
         verdict="",
         trusted=False,
     )
-    return raw.calibrated_on(split.held_out, _calibration_remarks(settings))
+    votes = np.concatenate(votes, axis=1)
+    further = -raw.together(votes[np.isfinite(votes).all(axis=1)])
+    return raw.calibrated_on(split.held_out, _calibration_remarks(settings), further=further)
 
 
 def _choose_bodies(
@@ -188,8 +216,10 @@ def _fit_space(
     body: str,
     settings: DetectorSettings,
     rng: np.random.Generator,
-) -> tuple[Space, Surprise]:
-    """The training rows in coordinates by marginals of this body, and surprises of their votes."""
+) -> tuple[Space, Surprise, Votes]:
+    """The training rows in coordinates by marginals of this body, surprises of votes, and votes
+    (rows, views) that views cast on rows they have not seen, NaN where there is none.
+    """
     marginals = Marginals.fit(columns, values, body, atoms=body != PLAIN)
     n_copies = N_COPIES if np.isnan(marginals.centers(values)).any() else 1
     copies = np.tile(values, (n_copies, 1))
@@ -203,17 +233,18 @@ def _fit_space(
     numbers = np.flatnonzero(is_kept) % len(values)
     sizes = sizes_for(len(rows), rows.shape[1])
     # A row is not judged by copies of itself.
-    once = rows[np.unique(numbers, return_index=True)[1]]
-    kernels = once[rng.permutation(len(once))[:MOST_KERNELS]]
-    surprises = [
-        Surprise.fit(_cross_fitted(rows, numbers, sizes, rng)),
-        Surprise.fit(kernel_votes(kernels, kernels)),
-    ]
+    once = np.unique(numbers, return_index=True)[1]
+    at = once[rng.permutation(len(once))[:MOST_KERNELS]]
+    kernels = rows[at]
+    crossed, near = _cross_fitted(rows, numbers, sizes, rng), kernel_votes(kernels, kernels)
+    surprises = [Surprise.fit(crossed), Surprise.fit(near)]
     surprise = Surprise(
         np.concatenate([own.quantiles for own in surprises], axis=1),
         np.concatenate([own.scale for own in surprises]),
     )
-    return Space(scale, fit_mixtures(rows, sizes, rng), kernels), surprise
+    votes = np.full((len(values), crossed.shape[1] + near.shape[1]), np.nan)
+    votes[numbers[at]] = np.concatenate([crossed[at], near], axis=1)
+    return Space(scale, fit_mixtures(rows, sizes, rng), kernels), surprise, votes
 
 
 def _cross_fitted(
@@ -225,7 +256,8 @@ def _cross_fitted(
     for fold in range(N_FOLDS):
         mixtures = fit_mixtures(rows[folds != fold], sizes, rng)
         votes.append(mixture_votes(mixtures, rows[folds == fold]))
-    return np.concatenate(votes)
+    # In the order of the rows again.
+    return np.concatenate(votes)[np.argsort(np.argsort(folds, kind="stable"))]
 
 
 def _guarantee(n: int) -> str:

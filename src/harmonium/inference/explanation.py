@@ -12,15 +12,18 @@ from harmonium.inference.detection import Detector
 class Explanation:
     """Reasons for a table of rows.
 
-    `contributions` (rows, columns): how much likelier the likeliest value of a cell is than its
-    own, given the other cells of the row, in nats; never negative, larger = more responsible.
-    `likely_values` (rows, columns): that value, data units. `group` (rows, group size): the cells
+    `contributions` (rows, columns): by how many nats the value of a cell is likelier if it is wrong
+    than if it is right, given the other cells of the row; never negative, larger = more
+    responsible. A wrong value is one of another row, or lies anywhere.
+    `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
+    (rows, columns): by how many nats it is likelier than the own one, never negative. `group` (rows, group size): the cells
     that gain most when set one after the other, each given those before it, and `group_drops`
     (rows, group size): the gain up to and with each; it stays level once no cell helps.
     """
 
     names: tuple[str, ...]
     contributions: np.ndarray
+    drops: np.ndarray
     likely_values: np.ndarray
     group: np.ndarray
     group_drops: np.ndarray
@@ -49,37 +52,48 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
         draws = detector.completions(values[rows])[:, :, index]
         drawn = np.quantile(draws, 0.5, axis=0, method="nearest")
         whole[np.ix_(rows, index)] = np.where(missing[rows], drawn, values[rows][:, index])
-    drops, likely = _cell_drops(detector, whole)
-    contributions = np.zeros(values.shape)
-    contributions[:, index] = np.where(missing, 0.0, drops)
+    drops, likely, doubts = _cell_drops(detector, whole)
     likely_values = columns.complete(likely)
     as_it_is = (drops <= 0) & ~missing
     likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
     surprise = -columns.log_rule(values)
     broken = columns.breaks_rule(values)
     share = surprise / np.maximum(broken.sum(axis=1), 1)
-    contributions = np.where(broken, share[:, None], contributions)
+
+    def of_columns(found: np.ndarray) -> np.ndarray:
+        whole = np.zeros(values.shape)
+        whole[:, index] = np.where(missing, 0.0, found)
+        return np.where(broken, share[:, None], whole)
+
     group, group_drops = _repair(detector, whole, drops, likely, group_size)
     return Explanation(
         names=columns.names,
-        contributions=contributions,
+        contributions=of_columns(doubts),
+        drops=of_columns(drops),
         likely_values=likely_values,
         group=np.asarray(index)[group],
         group_drops=group_drops,
     )
 
 
-def _cell_drops(detector: Detector, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gain of the likeliest candidate of every cell of complete rows, and its value.
+def _cell_drops(
+    detector: Detector, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gain of the likeliest candidate of every cell of complete rows, its value, and by how
+    much the cell is likelier if it is wrong.
 
-    Both have shape (rows, modeled).
+    All have shape (rows, modeled), and are means over the spaces.
     """
-    rises = np.mean([space.rises(values, detector.candidates) for space in detector.spaces], axis=0)
+    spaces = detector.spaces
+    given = np.mean([space.conditionals(values, detector.candidates) for space in spaces], axis=0)
+    rises, own = given[:, :, :-1] - given[:, :, -1:], given[:, :, -1]
+    doubts = np.mean([space.wrong(values) for space in spaces], axis=0) - own
     best = rises.argmax(axis=2)
     drops = np.take_along_axis(rises, best[:, :, None], axis=2)[:, :, 0]
     columns = np.arange(rises.shape[1])
-    own = values[:, detector.columns.modeled_index]
-    return np.maximum(drops, 0.0), np.where(drops > 0, detector.candidates[best, columns], own)
+    cells = values[:, detector.columns.modeled_index]
+    likely = np.where(drops > 0, detector.candidates[best, columns], cells)
+    return np.maximum(drops, 0.0), likely, np.maximum(doubts, 0.0)
 
 
 def _repair(
@@ -91,7 +105,7 @@ def _repair(
     cells, falls = [], []
     for step in range(size):
         if step:
-            drops, likely = _cell_drops(detector, current)
+            drops, likely, _ = _cell_drops(detector, current)
         cell = np.where(free, drops, -1.0).argmax(axis=1)
         current[rows, index[cell]] = likely[rows, cell]
         free[rows, cell] = False

@@ -42,6 +42,10 @@ MOST_KERNELS = 5000
 UNSEEN = 5.0
 # Where coordinates end: single precision squares them and adds them up.
 LARGEST_COORDINATE = 1e4
+# Of wrong cells that lie anywhere: the scale of a Cauchy distribution, in standard deviations.
+ANYWHERE = 5.0
+# Rows that vote at once: a processor's cache holds what all components make of them.
+MOST_VOTING = 256
 # Rows that are explained at once: every candidate of every cell meets every component.
 MOST_EXPLAINED = 32
 # Share of the rows beyond which the tail of a view is measured, and places on the way there.
@@ -105,10 +109,10 @@ class Space:
             [mixture_votes(self.mixtures, rows), kernel_votes(self.kernels, rows)], axis=1
         )
 
-    def rises(
+    def conditionals(
         self, values: np.ndarray, candidates: np.ndarray
-    ) -> Float[np.ndarray, "rows modeled candidates"]:
-        """By how much log q(x_j given the others) rises where a candidate stands in place of x_j.
+    ) -> Float[np.ndarray, "rows modeled places"]:
+        """log q(x_j given the others) where a candidate stands in place of x_j; last, of x_j.
 
         For complete table rows (rows, columns) and `candidates` (candidates, modeled), cells of the
         columns; in nats, by the mean density of the mixtures.
@@ -117,16 +121,35 @@ class Space:
         cells = np.zeros((len(candidates), len(columns.names)))
         cells[:, columns.modeled_index] = candidates
         places, rows = self.scale.forward(cells), self.scale.forward(values)
-        return map_blocks(lambda block: self._rises(block, places), rows, longest=MOST_EXPLAINED)
+        return map_blocks(lambda block: self._tried(block, places), rows, longest=MOST_EXPLAINED)
 
-    def _rises(self, rows: Rows, places: Rows) -> np.ndarray:
-        n_places = len(places)
+    def wrong(self, values: np.ndarray) -> Rows:
+        """The log-density of cells (rows, columns) that are wrong: half of them are those of other
+        rows, whatever goes with them, and half lie anywhere.
+        """
+        rows = self.scale.forward(values)
+        others = np.logaddexp.reduce([marginal_log_densities(own, rows) for own in self.mixtures])
+        anywhere = -np.log(np.pi * ANYWHERE * (1 + (rows / ANYWHERE) ** 2))
+        return np.logaddexp(others - np.log(len(self.mixtures)), anywhere) - np.log(2)
+
+    def _tried(self, rows: Rows, places: Rows) -> np.ndarray:
         tried = np.concatenate(
             [np.broadcast_to(places.T, (len(rows), *places.T.shape)), rows[:, :, None]], axis=2
         )
         found = np.stack([conditional_log_densities(own, rows, tried) for own in self.mixtures])
-        mean = np.asarray(logsumexp(found, axis=0))
-        return mean[:, :, :n_places] - mean[:, :, n_places:]
+        return np.asarray(logsumexp(found, axis=0)) - np.log(len(self.mixtures))
+
+
+def marginal_log_densities(mixture: Mixture, rows: Rows) -> Rows:
+    """log q(x_j) of every coordinate by itself, (rows, modeled)."""
+    log_weights, means, factors = (
+        np.asarray(part, np.float64)
+        for part in (mixture.log_weights, mixture.means, mixture.factors)
+    )
+    variances = np.sum(factors**2, axis=2)[:, None]
+    squares = (rows - means[:, None]) ** 2 / variances
+    own = log_weights[:, None, None] - 0.5 * (squares + np.log(variances) + LOG_2PI)
+    return np.asarray(logsumexp(own, axis=0))
 
 
 def conditional_log_densities(
@@ -201,17 +224,14 @@ def sizes_for(n_rows: int, n_columns: int) -> tuple[int, ...]:
 
 def mixture_votes(mixtures: tuple[Mixture, ...], rows: Rows) -> Votes:
     """-log q(x) of every mixture, then the means of its column surprisals, (rows, 2 mixtures)."""
-    return map_rows(lambda batch: _mixture_votes(mixtures, batch), rows)
+    return map_rows(lambda batch: _mixture_votes(mixtures, batch), rows, longest=MOST_VOTING)
 
 
 @eqx.filter_jit
 def _mixture_votes(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "rows views"]:
-    def of_row(x: Array) -> Array:
-        joint = [-mixture.log_density(x) for mixture in mixtures]
-        columns = [jnp.mean(mixture.column_surprisals(x)) for mixture in mixtures]
-        return jnp.stack(joint + columns)
-
-    return jax.vmap(of_row)(rows)
+    found = [mixture.surprisals(rows.T) for mixture in mixtures]
+    joint = [own for own, _ in found]
+    return jnp.stack(joint + [jnp.mean(columns, axis=0) for _, columns in found], axis=1)
 
 
 def kernel_votes(kernels: Rows, rows: Rows) -> Votes:
@@ -220,7 +240,7 @@ def kernel_votes(kernels: Rows, rows: Rows) -> Votes:
     One kernel in the very place of a row is left out: it may be its own.
     """
     at = jnp.asarray(kernels, float)
-    return map_rows(lambda batch: _kernel_votes(at, batch), rows, longest=1024)[:, None]
+    return map_rows(lambda batch: _kernel_votes(at, batch), rows, longest=MOST_VOTING)[:, None]
 
 
 @eqx.filter_jit

@@ -110,10 +110,7 @@ class Mixture(eqx.Module):
     @full_precision
     def joint_log_densities(self, x: Visible) -> Components:
         """log w_k N(x; m_k, S_k) of every component."""
-        # One product for all components, and for all rows under vmap: two to six times as fast as
-        # one per component.
-        centers = jnp.einsum("kij,kj->ki", self.inverses, self.means)
-        standard = (self.inverses.reshape(-1, self.n_visible) @ x).reshape(centers.shape) - centers
+        standard = _apart(self.inverses, self.means, x)
         log_det = jnp.sum(jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)), axis=1)
         constant = log_det - 0.5 * self.n_visible * LOG_2PI
         return self.log_weights + constant - 0.5 * jnp.sum(jnp.square(standard), axis=1)
@@ -206,20 +203,44 @@ class Mixture(eqx.Module):
             np.asarray(part, np.float64) for part in (self.log_weights, self.means, self.factors)
         )
 
-    @full_precision
     def column_surprisals(self, x: Visible) -> Visible:
-        """-log q(x_j | all other coordinates) of every j, (visible,), in nats.
+        """-log q(x_j | all other coordinates) of every j, (visible,), in nats."""
+        return self.surprisals(x[:, None])[1][:, 0]
+
+    @full_precision
+    def surprisals(
+        self, columns: Float[Array, "visible rows"]
+    ) -> tuple[Float[Array, "rows"], Float[Array, "visible rows"]]:
+        """-log q(x) of rows, the columns of a matrix, and -log q(x_j | all other coordinates) of
+        every j; in nats.
 
         Of component k with precision P, the coordinate given the others has variance 1/P_jj and
         lies (P(x - m))_j / P_jj from its mean; the components are weighted by what the other
-        coordinates say of them.
+        coordinates say of them. Rows come last: what is between the two products is then twice as
+        fast as row by row, as long as a processor's cache holds it.
         """
-        standard = jnp.einsum("kij,kj->ki", self.inverses, x[None, :] - self.means)
-        pulled = jnp.einsum("kij,ki->kj", self.inverses, standard)
-        precision = jnp.sum(jnp.square(self.inverses), axis=1)
+        precisions = jnp.einsum("kli,klj->kij", self.inverses, self.inverses)
+        centers = jnp.einsum("kij,kj->ki", precisions, self.means)[:, :, None]
+        shape = (self.n_components, self.n_visible, columns.shape[1])
+        pulled = (precisions.reshape(-1, self.n_visible) @ columns).reshape(shape) - centers
+        squares = jnp.sum((columns[None] - self.means[:, :, None]) * pulled, axis=1)
+        log_det = jnp.sum(jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)), axis=1)
+        constant = self.log_weights + log_det - 0.5 * self.n_visible * LOG_2PI
+        joint = constant[:, None] - 0.5 * squares
+        precision = jnp.diagonal(precisions, axis1=1, axis2=2)[:, :, None]
         own = 0.5 * (jnp.log(precision) - LOG_2PI - pulled**2 / precision)
-        joint = self.joint_log_densities(x)[:, None]
-        return jax.nn.logsumexp(joint - own, axis=0) - jax.nn.logsumexp(joint, axis=0)
+        whole = jax.nn.logsumexp(joint, axis=0)
+        return -whole, jax.nn.logsumexp(joint[:, None] - own, axis=0) - whole[None]
+
+
+def _apart(matrices: Factors, means: Means, x: Visible) -> Means:
+    """A_k (x - m_k) of every component k.
+
+    By one product for all components, and under vmap for all rows: two to six times as fast as one
+    per component.
+    """
+    centers = jnp.einsum("kij,kj->ki", matrices, means)
+    return (matrices.reshape(-1, x.size) @ x).reshape(centers.shape) - centers
 
 
 def lower_factors(roots: np.ndarray) -> np.ndarray:

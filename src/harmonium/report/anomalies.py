@@ -93,7 +93,7 @@ def _reasons(evidence: Evidence, detector: Detector, values: np.ndarray) -> list
     cells, likely = cell_texts(values, fields), cell_texts(found.likely_values, fields)
     listed = []
     for row, top in enumerate(found.top(N_REASONS)):
-        rises = found.contributions[row]
+        doubts, rises = found.contributions[row], found.drops[row]
         largest = max(float(rises.max()), 1e-12)
         listed.append(
             [
@@ -105,7 +105,7 @@ def _reasons(evidence: Evidence, detector: Detector, values: np.ndarray) -> list
                     share=round(100 * float(rises[i]) / largest),
                 )
                 for i in top
-                if rises[i] > 0
+                if doubts[i] > 0
             ]
         )
     return listed

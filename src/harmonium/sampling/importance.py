@@ -15,6 +15,7 @@ from harmonium.compiling import compiled_briefly
 from harmonium.model import Path, base_log_partition, sample_base
 from harmonium.sampling.chains import init_chains
 from harmonium.sampling.kernel import AbstractKernel
+from harmonium.sampling.pareto import fit_shape
 from harmonium.sampling.population import (
     Population,
     effective_sample_size,
@@ -106,27 +107,8 @@ def pareto_k(log_weights: PerChain | Float[np.ndarray, "chains"]) -> float:
     # Some value has to come apart from the threshold and from the largest one.
     if excesses[n_tail // 4] <= 0 or np.ptp(excesses) <= 0:
         return -1.0
-    return _fit_shape(excesses)
-
-
-def _fit_shape(excesses: Float[np.ndarray, "tail"]) -> float:
-    """Zhang and Stephens (2009): the posterior mean over a grid of theta = -k / sigma, by profile
-    likelihoods.
-
-    `excesses` over the threshold are sorted upwards.
-    """
-    n = len(excesses)
-    n_grid = 30 + int(n**0.5)
-    quartile = excesses[int(n / 4 + 0.5) - 1]
-    steps = 1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5))
-    thetas = steps / (3 * quartile) + 1 / excesses[-1]
-    shapes = np.mean(np.log1p(-thetas[:, None] * excesses[None, :]), axis=1)
-    profile = n * (np.log(-thetas / shapes) - shapes - 1)
-    weights = np.exp(profile - np.logaddexp.reduce(profile))
-    theta = float(weights @ thetas)
-    shape = float(np.mean(np.log1p(-theta * excesses)))
     # As if ten more draws had k = 1/2.
-    return (n * shape + 5) / (n + 10)
+    return fit_shape(excesses, prior=0.5, prior_weight=10.0)
 
 
 @compiled_briefly

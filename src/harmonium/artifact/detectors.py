@@ -16,7 +16,6 @@ from harmonium.inference import Detector, DetectorSettings
 from harmonium.inference.completion import Completion
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
-from harmonium.sampling.pareto import Pareto
 
 _COMPLETION_PARTS = ("completion", "completion_marginals", "completion_whitening")
 MAX_SPACES, MAX_MIXTURES = 8, 64
@@ -34,7 +33,6 @@ class StoredDetector(NamedTuple):
 def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
     """All of a detector as plain values and named arrays."""
     detector = stored.detector
-    tail = detector.tail
     columns, column_arrays = detector.columns.to_state()
     completion, completion_arrays = _describe_completion(detector.completion)
     arrays = {
@@ -47,7 +45,7 @@ def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
                 "scale": detector.surprise.scale,
                 "candidates": detector.candidates,
                 "calibration": detector.calibration,
-                "tail": np.array([tail.edge, tail.share, *tail.excesses]),
+                "normal_scores": detector.tail.scores,
             },
         ),
     }
@@ -94,7 +92,7 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
         "scale": (n_votes,),
         "candidates": (_n_rows(found, "candidates"), columns.n_modeled),
         "calibration": (_n_rows(found, "calibration"),),
-        "tail": (4,),
+        "normal_scores": (_n_rows(found, "normal_scores"),),
     }
     checked = take_arrays(found, shapes, "Detector")
     if not np.all(checked["scale"] > 0):
@@ -108,7 +106,7 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
         surprise=Surprise(checked["quantiles"], checked["scale"]),
         candidates=checked["candidates"],
         calibration=checked["calibration"],
-        tail=_build_tail(*map(float, checked["tail"])),
+        tail=Tail.fit(checked["normal_scores"]),
         verdict=text(header, "verdict"),
         trusted=flag(header, "trusted"),
     )
@@ -116,15 +114,6 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     return StoredDetector(
         detector, settings, number(header, "offset"), mapping(header, "provenance")
     )
-
-
-def _build_tail(edge: float, share: float, shape: float, scale: float) -> Tail:
-    """A tail of these numbers."""
-    if not (0 < share <= 1 and shape >= 0 and scale > 0):
-        raise ArtifactError(
-            "tail: expected a share of at most 1, and a shape and a scale of tails."
-        )
-    return Tail(edge, share, Pareto(shape, scale))
 
 
 def _space_parts(name: str, n_mixtures: int) -> dict[str, list[str]]:

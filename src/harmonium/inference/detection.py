@@ -123,13 +123,8 @@ class Detector:
         return p_values(self.calibration, scores)
 
     def modelled_p_values_of(self, scores: np.ndarray) -> np.ndarray:
-        """p-values of rows with these scores, (rows,) both, by a fitted tail where calibration rows
-        are few.
-
-        Among the tenth of the lowest scores they are those of `tail`, elsewhere the conformal ones.
-        """
-        is_far = scores < self.tail.edge
-        return np.where(is_far, np.exp(self.tail.log_p_values(scores)), self.p_values_of(scores))
+        """p-values of rows with these scores, (rows,) both, by `tail`: they go on below all rows."""
+        return self.tail.p_values(scores)
 
     def calibrated_on(
         self,

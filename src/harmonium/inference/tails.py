@@ -11,22 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from harmonium.sampling.pareto import Pareto, fit_scale, fit_shape
+from harmonium.sampling.pareto import Pareto, average_shapes
 
 # Share of the scores that the tail is fitted to, and how many at least.
-TAIL_SHARE, FEWEST = 0.1, 20
-# Scores are surprises in nats, whose tail is exponential: shape 0, as if so many more rows said so.
-PRIOR_WEIGHT = 50.0
+TAIL_SHARE, FEWEST = 0.03, 20
+# Shapes that are averaged over. Scores are surprises in nats, whose tail is exponential, of shape
+# 0, where rows are as the views have it; the precision of that is of ten excesses.
+SHAPES, PRIOR_PRECISION = np.linspace(0.0, 1.0, 21), 10.0
 
 Scores = Float[np.ndarray, "rows"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tail:
-    """Scores of normal rows below `edge`, a share `share` of all: excesses edge - score are
-    Pareto.
+    """Scores of normal rows, sorted; those below `edge`, a share `share` of all, have Pareto
+    excesses.
     """
 
+    scores: Scores
     edge: float
     share: float
     excesses: Pareto
@@ -40,22 +42,28 @@ class Tail:
         n = len(scores)
         n_tail = min(max(int(TAIL_SHARE * n), FEWEST), n - 1)
         if n_tail < 1:
-            return Tail(float(scores[0]) if n else 0.0, 1.0, Pareto(0.0, 1.0))
-        edge = float(scores[n_tail])
-        excesses = edge - scores[:n_tail][::-1]
-        scale = float(excesses.mean())
-        if excesses[n_tail // 4] <= 0 or np.ptp(excesses) <= 0:
-            # Equal scores say nothing of a shape.
-            return Tail(edge, n_tail / n, Pareto(0.0, max(scale, 1.0)))
-        shape = max(fit_shape(excesses, prior=0.0, prior_weight=PRIOR_WEIGHT), 0.0)
-        return Tail(edge, n_tail / n, Pareto(shape, fit_scale(excesses, shape)))
+            return Tail(scores, float(scores[0]) if n else 0.0, 1.0, _exponential(1.0))
+        edge, share = float(scores[n_tail]), n_tail / n
+        excesses = edge - scores[:n_tail]
+        if np.ptp(excesses) <= 0:
+            # Equal scores say nothing of a tail.
+            return Tail(scores, edge, share, _exponential(max(float(excesses[0]), 1.0)))
+        found = average_shapes(excesses, SHAPES, prior_precision=PRIOR_PRECISION)
+        return Tail(scores, edge, share, found)
 
-    def log_p_values(self, scores: Scores) -> Scores:
-        """log P(a normal row scores this low) of scores below the edge; log `share` above it."""
-        return np.log(self.share) + self.excesses.log_survival(self.edge - scores)
+    def p_values(self, scores: Scores) -> Scores:
+        """The share of normal rows that score so low: counted above the edge, modelled below it."""
+        n_below = np.searchsorted(self.scores, scores, side="right")
+        counted = np.maximum(n_below / max(len(self.scores), 1), self.share)
+        modelled = self.share * np.exp(self.excesses.log_survival(self.edge - scores))
+        return np.where(scores < self.edge, modelled, counted)
 
     def score_of(self, p: float) -> float:
-        """The score that a share p of normal rows lies below; `edge` where that is more than the
-        tail has.
-        """
-        return self.edge - self.excesses.excess_of(min(np.log(p / self.share), 0.0))
+        """The score that a share p of normal rows lies below."""
+        if p < self.share:
+            return self.edge - self.excesses.excess_of(np.log(p / self.share))
+        return float(np.quantile(self.scores, p)) if len(self.scores) else self.edge
+
+
+def _exponential(scale: float) -> Pareto:
+    return Pareto(np.zeros(1), np.full(1, scale), np.ones(1))

@@ -4,36 +4,68 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import logsumexp
 
 Excesses = Float[np.ndarray, "tail"]
+Shapes = Float[np.ndarray, "shapes"]
 # Halvings of the interval in which the scale lies.
 _BISECTIONS = 60
-# A shape nearer to 0 is taken for the exponential distribution.
+# A smaller shape is taken for the exponential distribution.
 _FLAT = 1e-9
 
 
 class Pareto(NamedTuple):
-    """P(excess > x) = (1 + shape x / scale)^(-1 / shape), exp(-x / scale) for the shape 0.
+    """A mean of generalized Pareto distributions, for excesses of which nothing else is known.
 
-    With a negative shape no excess is larger than -scale / shape.
+    Of each, P(excess > x) = (1 + shape x / scale)^(-1 / shape), exp(-x / scale) for the shape 0;
+    shapes are at least 0, and weights add up to 1.
     """
 
-    shape: float
-    scale: float
+    shapes: Shapes
+    scales: Shapes
+    weights: Shapes
+
+    @property
+    def shape(self) -> float:
+        """The mean shape."""
+        return float(self.weights @ self.shapes)
 
     def log_survival(self, excesses: Excesses) -> Excesses:
-        """log P(excess > x); 0 for x <= 0, minus infinity beyond the largest possible."""
-        relative = np.maximum(excesses, 0.0) / self.scale
-        if abs(self.shape) < _FLAT:
-            return -relative
-        with np.errstate(divide="ignore"):
-            return -np.log(np.maximum(1 + self.shape * relative, 0.0)) / self.shape
+        """log P(excess > x), and 0 for x <= 0."""
+        relative = np.maximum(excesses, 0.0)[:, None] / self.scales
+        is_flat = self.shapes < _FLAT
+        shapes = np.where(is_flat, 1.0, self.shapes)
+        logs = np.where(is_flat, -relative, -np.log1p(shapes * relative) / shapes)
+        return np.asarray(logsumexp(logs, axis=1, b=self.weights))
 
     def excess_of(self, log_survival: float) -> float:
-        """The excess that so large a log-probability of more belongs to."""
-        if abs(self.shape) < _FLAT:
-            return -self.scale * log_survival
-        return self.scale * float(np.expm1(-self.shape * log_survival)) / self.shape
+        """The excess that so large a log-probability of more belongs to, by bisection."""
+        low, high = 0.0, float(self.scales.max())
+        while self.log_survival(np.array([high]))[0] > log_survival:
+            low, high = high, 2 * high
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            is_below = self.log_survival(np.array([middle]))[0] > log_survival
+            low, high = (middle, high) if is_below else (low, middle)
+        return low
+
+
+def average_shapes(excesses: Excesses, shapes: Shapes, *, prior_precision: float) -> Pareto:
+    """The mean over these shapes, each with its likeliest scale, by profile likelihoods.
+
+    Beforehand shapes are half-normal of this precision. A mean of tails says more of what is far
+    out than the tail of a mean shape: the heavier ones have it nearly alone.
+    """
+    scales = np.array([fit_scale(excesses, shape) for shape in shapes])
+    n = len(excesses)
+    density = [
+        -n * np.log(scale)
+        - (1 + 1 / shape if shape >= _FLAT else 1.0)
+        * float(np.sum(np.log1p(shape * excesses / scale) if shape >= _FLAT else excesses / scale))
+        for shape, scale in zip(shapes, scales, strict=True)
+    ]
+    posterior = np.array(density) - 0.5 * prior_precision * shapes**2
+    return Pareto(shapes, scales, np.exp(posterior - float(logsumexp(posterior))))
 
 
 def fit_shape(excesses: Excesses, *, prior: float, prior_weight: float) -> float:

@@ -65,7 +65,7 @@ def average_shapes(excesses: Excesses, shapes: Shapes, *, prior_precision: float
         for shape, scale in zip(shapes, scales, strict=True)
     ]
     posterior = np.array(density) - 0.5 * prior_precision * shapes**2
-    return Pareto(shapes, scales, np.exp(posterior - float(logsumexp(posterior))))
+    return Pareto(shapes, scales, np.exp(posterior - np.logaddexp.reduce(posterior)))
 
 
 def fit_shape(excesses: Excesses, *, prior: float, prior_weight: float) -> float:

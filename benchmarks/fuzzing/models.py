@@ -16,6 +16,7 @@ from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.inference import DensitySettings, Detector, DetectorSettings, fit_density
 from harmonium.inference.completion import Completion
 from harmonium.inference.provenance import describe_origin
+from harmonium.inference.tails import Tail
 from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
 from harmonium.likelihood.result import exact_result
 from harmonium.model import split_trainable
@@ -121,6 +122,7 @@ def _detector(table: Table) -> AnomalyDetector:
         ),
         candidates=np.tile(np.linspace(-1.0, 1.0, 7)[:, None], n),
         calibration=np.linspace(-3.0, 0.0, 20),
+        tail=Tail.fit(np.linspace(-3.0, 0.0, 20)),
         verdict="made up for fuzzing.",
         trusted=True,
     )

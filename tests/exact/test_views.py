@@ -403,7 +403,7 @@ def test_explanations_are_the_largest_mean_rise_over_the_spaces(detector):
     rises = given[:, :, :-1] - given[:, :, -1:]
     close(found.drops, np.maximum(rises.max(axis=2), 0))
     wrong = np.mean([space.wrong(values) for space in spaces], axis=0)
-    close(found.contributions, np.maximum(wrong - given[:, :, -1], 0))
+    close(found.contributions, np.log1p(np.exp(wrong - given[:, :, -1])))
     best = detector.candidates[rises.argmax(axis=2), np.arange(3)]
     close(found.likely_values, np.where(rises.max(axis=2) > 0, best, values))
 

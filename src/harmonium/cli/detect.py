@@ -16,6 +16,7 @@ from harmonium.data import Table, decode_columns, read_table
 from harmonium.errors import ArtifactError
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
+from harmonium.inference.explanation import DOUBTFUL
 
 Columns = dict[str, Any]
 
@@ -202,7 +203,7 @@ def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns
     columns: Columns = {}
     for rank, index in enumerate(top.T, start=1):
         doubt = found.contributions[rows, index]
-        names = [found.names[i] if d > 0 else "" for i, d in zip(index, doubt, strict=True)]
+        names = [found.names[i] if d > DOUBTFUL else "" for i, d in zip(index, doubt, strict=True)]
         columns[f"reason_{rank}"] = names
         columns[f"reason_{rank}_value"] = values[rows, index]
         columns[f"reason_{rank}_likely"] = likely[rows, index]

@@ -7,14 +7,18 @@ import numpy as np
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.detection import Detector
 
+# The contribution of a cell that is as likely wrong as right.
+DOUBTFUL = float(np.log(2))
+
 
 @dataclass(frozen=True)
 class Explanation:
     """Reasons for a table of rows.
 
-    `contributions` (rows, columns): by how many nats the value of a cell is likelier if it is wrong
-    than if it is right, given the other cells of the row; never negative, larger = more
-    responsible. A wrong value is one of another row, or lies anywhere.
+    `contributions` (rows, columns): -log P(the cell is right), nats, given the other cells of the
+    row, where right and wrong are as likely beforehand; never negative, larger = more responsible,
+    above `DOUBTFUL` where a cell is likelier wrong. A wrong value is one of another row, or lies
+    anywhere.
     `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
     (rows, columns): by how many nats it is likelier than the own one, never negative. `group` (rows, group size): the cells
     that gain most when set one after the other, each given those before it, and `group_drops`
@@ -79,8 +83,8 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 def _cell_drops(
     detector: Detector, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gain of the likeliest candidate of every cell of complete rows, its value, and by how
-    much the cell is likelier if it is wrong.
+    """The gain of the likeliest candidate of every cell of complete rows, its value, and -log P(the
+    cell is right).
 
     All have shape (rows, modeled), and are means over the spaces.
     """
@@ -93,7 +97,7 @@ def _cell_drops(
     columns = np.arange(rises.shape[1])
     cells = values[:, detector.columns.modeled_index]
     likely = np.where(drops > 0, detector.candidates[best, columns], cells)
-    return np.maximum(drops, 0.0), likely, np.maximum(doubts, 0.0)
+    return np.maximum(drops, 0.0), likely, np.logaddexp(0.0, doubts)
 
 
 def _repair(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harmonium.inference import Detector, explain
+from harmonium.inference.explanation import DOUBTFUL
 from harmonium.report.charts import (
     DATA,
     REFERENCE,
@@ -105,7 +106,7 @@ def _reasons(evidence: Evidence, detector: Detector, values: np.ndarray) -> list
                     share=round(100 * float(rises[i]) / largest),
                 )
                 for i in top
-                if doubts[i] > 0
+                if doubts[i] > DOUBTFUL
             ]
         )
     return listed

@@ -20,9 +20,10 @@ class Explanation:
     above `DOUBTFUL` where a cell is likelier wrong. A wrong value is one of another row, or lies
     anywhere.
     `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
-    (rows, columns): by how many nats it is likelier than the own one, never negative. `group` (rows, group size): the cells
-    that gain most when set one after the other, each given those before it, and `group_drops`
-    (rows, group size): the gain up to and with each; it stays level once no cell helps.
+    (rows, columns): by how many nats it is likelier than the own one, never negative. `group`
+    (rows, group size): the cells that gain most when set one after the other, each given those
+    before it, and `group_drops` (rows, group size): the gain up to and with each; it stays level
+    once no cell helps.
     """
 
     names: tuple[str, ...]

@@ -8,9 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE_PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
 
 
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README + EXAMPLE_PAGE, re.DOTALL)
 # What each Python example prints.
 OUTPUTS = [
     r"independent columns: -?\d+\.\d\d(.|\n)*base: (.|\n)*\d nats per row; .*log Z is",

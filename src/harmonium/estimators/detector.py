@@ -33,7 +33,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     Parameters
     ----------
     contamination : "auto" or float
-        "auto" flags rows with a modelled p-value of at most 0.05 and trains on all rows. A share (0, 0.5] says how many
+        "auto" flags rows with a modelled p-value of at most 0.05 and trains on all rows. A share
+        (0, 0.5] says how many
         training rows are abnormal: twice as many, those that an isolation forest separates first,
         shape nothing (half of the rows at most), and that share of the training rows is flagged.
     calibration_fraction : float

@@ -57,7 +57,7 @@ class Detector:
     those of one kind are averaged to -log p, and a row is as abnormal, in nats, as the harmonic
     mean of these p is small (Wilson 2019, "The harmonic mean p-value"). `candidates` (candidates,
     modeled) are cells of the training columns, for explanations.
-    `calibration` (rows,) are the sorted scores of normal rows that shaped nothing; `tail` is that of
+    `calibration` (rows,) are the sorted scores of normal rows that shaped nothing; `tail` is of
     scores of normal rows, these and training rows in views that have not seen them; `verdict` says
     what scores and p-values are good for, `trusted` says it to programs.
     """
@@ -123,7 +123,9 @@ class Detector:
         return p_values(self.calibration, scores)
 
     def modelled_p_values_of(self, scores: np.ndarray) -> np.ndarray:
-        """p-values of rows with these scores, (rows,) both, by `tail`: they go on below all rows."""
+        """p-values of rows with these scores, (rows,) both, by `tail`: they go on below all of
+        its own.
+        """
         return self.tail.p_values(scores)
 
     def calibrated_on(

@@ -160,8 +160,8 @@ def _record(measured: dict[str, float], state: State, started: float, fault: str
 def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> str:
     """What is wrong with the last updates, in words; empty if nothing is.
 
-    `highest` is the best training log-likelihood on the way: likelihood training may stall, but where
-    it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
+    `highest` is the best training log-likelihood on the way: likelihood training may stall, but
+    where it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
     the energy gap; both in nats.
     """
     watched = ("energy_gap", "acceptance", "ess", "log_partition", "trust_factor")

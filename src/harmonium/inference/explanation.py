@@ -57,7 +57,8 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
         draws = detector.completions(values[rows])[:, :, index]
         drawn = np.quantile(draws, 0.5, axis=0, method="nearest")
         whole[np.ix_(rows, index)] = np.where(missing[rows], drawn, values[rows][:, index])
-    drops, likely, doubts = _cell_drops(detector, whole)
+    drops, likely, right = _cell_drops(detector, whole)
+    wrong = np.mean([space.wrong(whole) for space in detector.spaces], axis=0)
     likely_values = columns.complete(likely)
     as_it_is = (drops <= 0) & ~missing
     likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
@@ -73,7 +74,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     group, group_drops = _repair(detector, whole, drops, likely, group_size)
     return Explanation(
         names=columns.names,
-        contributions=of_columns(doubts),
+        contributions=of_columns(np.logaddexp(0.0, wrong - right)),
         drops=of_columns(drops),
         likely_values=likely_values,
         group=np.asarray(index)[group],
@@ -84,21 +85,20 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 def _cell_drops(
     detector: Detector, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gain of the likeliest candidate of every cell of complete rows, its value, and -log P(the
-    cell is right).
+    """The gain of the likeliest candidate of every cell of complete rows, its value, and the
+    log-density of the cell given the others.
 
     All have shape (rows, modeled), and are means over the spaces.
     """
     spaces = detector.spaces
     given = np.mean([space.conditionals(values, detector.candidates) for space in spaces], axis=0)
     rises, own = given[:, :, :-1] - given[:, :, -1:], given[:, :, -1]
-    doubts = np.mean([space.wrong(values) for space in spaces], axis=0) - own
     best = rises.argmax(axis=2)
     drops = np.take_along_axis(rises, best[:, :, None], axis=2)[:, :, 0]
     columns = np.arange(rises.shape[1])
     cells = values[:, detector.columns.modeled_index]
     likely = np.where(drops > 0, detector.candidates[best, columns], cells)
-    return np.maximum(drops, 0.0), likely, np.logaddexp(0.0, doubts)
+    return np.maximum(drops, 0.0), likely, own
 
 
 def _repair(

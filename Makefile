@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes that run tests side by side, a file of tests at a time.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+# Threads of matrix products of one process would spin in wait for those of the other.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
 	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling \
 	density separated shapes

@@ -18,7 +18,7 @@ from harmonium.errors import InvalidInputError
 from harmonium.learning import base_choice
 from harmonium.learning.base_choice import choose_base, fit_base
 from harmonium.model import GaussianBase, MixtureBase, mixture_fit, mixture_rows
-from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
+from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_bag, fit_mixture
 from harmonium.model.mixture_rows import Components, MixtureRows
 
 NAN = np.nan
@@ -277,7 +277,7 @@ def test_the_share_of_the_identity_is_nearly_the_best_for_rows_left_out(
     root = np.linalg.cholesky(autoregressive(n_visible, correlation))
     rows = np.random.default_rng(11).normal(size=(n_rows, n_visible)) @ root.T
     covariance = rows.T @ rows / n_rows
-    found = mixture_fit._towards_identity(covariance, float(n_rows))
+    (found,) = mixture_fit._towards_identity(covariance[None], np.array([float(n_rows)]))
     off = ~np.eye(n_visible, dtype=bool)
     share = 1 - np.mean(found[off] * covariance[off]) / np.mean(covariance[off] ** 2)
     misfits = [left_out_misfit(rows, other) for other in mixture_fit.SHARES[8:]]
@@ -324,6 +324,23 @@ def test_a_fit_goes_on_from_a_start():
         fit_mixture(rows, plain(3), np.random.default_rng(1), start=first, most_passes=0).weights,
         first.weights,
     )
+
+
+@pytest.mark.parametrize("rank", [None, 1])
+@pytest.mark.parametrize("shrinkage", [0.0, 5.0, np.inf])
+def test_fits_side_by_side_are_those_of_each_alone(shrinkage, rank):
+    """Also where one of them needs more passes than the others."""
+    rows = clusters(120, 3, seed=3)
+    rows[np.random.default_rng(4).random(rows.shape) < 0.1] = np.nan
+    settings = plain(3, shrinkage=shrinkage, rank=rank)
+    rough = [fit_mixture(rows, settings, np.random.default_rng(i), most_passes=0) for i in range(2)]
+    close = fit_mixture(rows, settings, np.random.default_rng(7), tolerance=1e-4)
+    starts = (rough[0], close, rough[1])
+    bag = fit_bag(rows, settings, np.random.default_rng(0), 3, starts=starts)
+    for fit, start in zip(bag, starts, strict=True):
+        alone = fit_mixture(rows, settings, np.random.default_rng(0), start=start)
+        for name in ("weights", "means", "covariances"):
+            np.testing.assert_allclose(getattr(fit, name), getattr(alone, name), atol=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])

@@ -15,7 +15,7 @@ from harmonium.data.bodies import Body
 from harmonium.data.cell_shapes import CellShape
 from harmonium.data.intervals import Bounds, log_interval_mass
 from harmonium.data.marginal import Marginal
-from harmonium.data.mixture_fit import fit_mixtures, weighted_points
+from harmonium.data.mixture_fit import Weighted, fit_mixtures, weighted_points
 
 BODIES = ("auto", "affine", "asinh", "mixture")
 # Where asinh may set in, in robust standard deviations.
@@ -131,6 +131,30 @@ def choose_bodies(columns: list[Numbers], body: str) -> None:
     _try_mixtures(frames)
 
 
+def refit_bodies(columns: list[Numbers], like: list[Body]) -> None:
+    """Set `best` of every column to a body with the tail and the size of another one.
+
+    For rows that are a part of those by which these were chosen: the choice takes most of the time.
+    """
+    frames = [
+        affine_body(column.body_values, column.body_counts)
+        if body.tail == 0
+        else asinh_body(column.body_values, column.body_counts, body.tail)
+        for column, body in zip(columns, like, strict=True)
+    ]
+    by_size: dict[int, list[int]] = {}
+    for i, body in enumerate(like):
+        # The last component of a mixture is the wide one.
+        by_size.setdefault(min(body.n_components - 1, _most_components(columns[i])), []).append(i)
+    for n_components, own in by_size.items():
+        chosen = [(columns[i], frames[i]) for i in own]
+        bodies = [frame for _, frame in chosen]
+        if n_components > 0:
+            bodies = _mixture_bodies(chosen, *_as_points(chosen), n_components)
+        for (column, _), body in zip(chosen, bodies, strict=True):
+            column.best = column.marginal(body)
+
+
 def _try_plain_bodies(column: Numbers, body: str) -> list[Body]:
     """Try the bodies of one component; those in whose coordinates mixtures are to be tried."""
     affine = affine_body(column.body_values, column.body_counts)
@@ -192,26 +216,40 @@ def _try_mixtures(frames: list[tuple[Numbers, Body]]) -> None:
     """Fit mixtures of more and more components to columns in the coordinates of their bodies."""
     if not frames:
         return
-    data = weighted_points(
-        [(body.to_normal(column.body_values), column.body_counts) for column, body in frames]
-    )
-    least = np.array([_least_sd(column, body) for column, body in frames])
+    data, least = _as_points(frames)
     failures = np.zeros(len(frames), dtype=int)
     for n_components in N_COMPONENTS:
         enough = [_most_components(column) >= n_components for column, _ in frames]
         active = np.flatnonzero((failures < _PATIENCE) & enough)
         if not len(active):
             return
-        fitted = fit_mixtures(
-            type(data)(*(part[active] for part in data)), n_components, least[active]
-        )
-        for i, *parts in zip(active, *fitted, strict=True):
-            column, frame = frames[i]
+        own = Weighted(*(part[active] for part in data))
+        tried = [frames[i] for i in active]
+        bodies = _mixture_bodies(tried, own, least[active], n_components)
+        for i, (column, frame), body in zip(active, tried, bodies, strict=True):
             name = f"mixture {n_components}" + (" of asinh" if frame.tail > 0 else "")
-            body = _mixture_body(frame, *parts, n_rows=column.n_rows)
             bend = _ASINH_PARAMETERS - _AFFINE_PARAMETERS if frame.tail > 0 else 0
             better = column.consider(name, body, 3 * n_components - 1 + bend)
             failures[i] = 0 if better else failures[i] + 1
+
+
+def _as_points(
+    frames: list[tuple[Numbers, Body]],
+) -> tuple[Weighted, Float[np.ndarray, "columns"]]:
+    """Columns in the coordinates of their bodies, and the smallest widths of components there."""
+    points = [(body.to_normal(column.body_values), column.body_counts) for column, body in frames]
+    return weighted_points(points), np.array([_least_sd(column, body) for column, body in frames])
+
+
+def _mixture_bodies(
+    frames: list[tuple[Numbers, Body]], data: Weighted, least: np.ndarray, n_components: int
+) -> list[Body]:
+    """The bodies of mixtures of so many components."""
+    fitted = fit_mixtures(data, n_components, least)
+    return [
+        _mixture_body(frame, *parts, n_rows=column.n_rows)
+        for (column, frame), *parts in zip(frames, *fitted, strict=True)
+    ]
 
 
 def _most_components(column: Numbers) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from harmonium.data.atoms import find_atoms, has_levels
-from harmonium.data.body_choice import BODIES, Numbers, choose_bodies, numbers_of
+from harmonium.data.body_choice import BODIES, Numbers, choose_bodies, numbers_of, refit_bodies
 from harmonium.data.cell_shapes import CellShape
 from harmonium.data.columns import Columns
 from harmonium.data.intervals import Bounds, Cells
@@ -43,14 +43,20 @@ class Marginals:
 
     @staticmethod
     def fit(
-        columns: Columns, values: np.ndarray, body: str = "auto", *, atoms: bool = True
+        columns: Columns,
+        values: np.ndarray,
+        body: str = "auto",
+        *,
+        atoms: bool = True,
+        like: "Marginals | None" = None,
     ) -> "Marginals":
         """Fit to table cells `values` (rows, columns), NaN where missing, with rules `columns`.
 
         `body` is one of "auto", "affine", "asinh", "mixture". Without `atoms` every number is a
         point or a cell of a body: neither common values nor columns of few values become intervals
-        of their own. Raises `InvalidInputError` for another `body` or shape, and for columns of
-        numbers without two different finite cells.
+        of their own. With `like`, marginals of all rows of which `values` are a part, bodies get
+        the tails and sizes of theirs. Raises `InvalidInputError` for another `body` or shape, and
+        for columns of numbers without two different finite cells.
         """
         call = "Marginals.fit(columns, values, …)"
         if body not in BODIES:
@@ -59,7 +65,13 @@ class Marginals:
         parts: list[Marginal | Numbers] = []
         for i in columns.modeled_index:
             parts.append(_prepare(columns, i, values[:, i], atoms, call))
-        choose_bodies([part for part in parts if isinstance(part, Numbers)], body)
+        known = [part.body for part in like.parts] if like else [None] * len(parts)
+        numbers = [
+            (part, own) for part, own in zip(parts, known, strict=True) if isinstance(part, Numbers)
+        ]
+        choose_bodies([part for part, own in numbers if own is None], body)
+        again = [(part, own) for part, own in numbers if own is not None]
+        refit_bodies([part for part, _ in again], [own for _, own in again])
         scores = tuple(part.scores if isinstance(part, Numbers) else {} for part in parts)
         found = [part.best if isinstance(part, Numbers) else part for part in parts]
         return Marginals(columns, tuple(part for part in found if part is not None), scores)

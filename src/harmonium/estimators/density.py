@@ -62,8 +62,10 @@ class DensityEstimator(
         (features,) is taken as it is; any other callable is called as
         feature_map(n_visible, key=key) and returns one.
     effort : {"quick", "normal", "thorough"}
-        "quick" trains nothing: the density is that of the base, with an exact log Z. "thorough"
-        lets the likelihood by chains follow the noise-contrastive training of "auto".
+        "quick" trains nothing: the density is that of the base, with an exact log Z. "normal"
+        trains a residual energy where there are at least four rows per pair of columns, or where
+        `base`, `objective` or `feature_map` is not "auto". "thorough" always does, and lets the
+        likelihood by chains follow the noise-contrastive training of "auto".
     base : {"auto", "gaussian", "mixture"}
         The base; "auto" takes a mixture where it beats the Gaussian on held-out rows.
     width : int
@@ -84,7 +86,7 @@ class DensityEstimator(
     time_budget : float or None
         Seconds for the fit. With a budget, results depend on the machine.
     learning_rate : float or None
-        Of AdamW (weight decay 1e-4), decayed to 0 by a cosine. None takes 3e-3 for
+        Of AdamW (weight decay 1e-4), decayed to 0 by a cosine. None takes 5e-3 for
         noise-contrastive training and 1e-3 for the other objectives.
     batch_size : int
         Rows per update.

@@ -8,7 +8,7 @@ its own. So the plain bodies compete with the curved ones, table by table.
 import numpy as np
 from jaxtyping import Float
 
-from harmonium.data import Columns, log_interval_mass, spread
+from harmonium.data import Columns, Marginals, log_interval_mass, spread
 from harmonium.data.intervals import log_normal_density
 from harmonium.inference.coordinates import PLACES, Coordinates, Values
 from harmonium.inference.training_rows import filled
@@ -48,11 +48,20 @@ def compare_families(
         return {}
     seed = int(rng.integers(2**31))
 
-    def score(family: str, fold: np.ndarray) -> float:
+    def score(whole: Marginals, family: str, fold: np.ndarray) -> float:
         own = np.random.default_rng(seed)
-        return float(_score(columns, rows, fold, family, shape, own).mean())
+        training, held_out = np.delete(rows, fold, axis=0), rows[fold]
+        coordinates = Coordinates.fit(
+            columns, training, body=family, shape=shape, rng=own, like=whole
+        )
+        return float(_score(coordinates, training, held_out, own).mean())
 
-    return {family: float(np.mean([score(family, fold) for fold in folds])) for family in families}
+    found = {}
+    for family in families:
+        # Tails and sizes of the bodies are chosen once: only their numbers are fitted in every fold.
+        whole = Marginals.fit(columns, rows, family)
+        found[family] = float(np.mean([score(whole, family, fold) for fold in folds]))
+    return found
 
 
 def point_log_weights(coordinates: Coordinates, values: Values) -> Float[np.ndarray, "rows"]:
@@ -70,15 +79,10 @@ def point_log_weights(coordinates: Coordinates, values: Values) -> Float[np.ndar
 
 
 def _score(
-    columns: Columns,
-    rows: Values,
-    fold: np.ndarray,
-    family: str,
-    shape: str,
-    rng: np.random.Generator,
+    coordinates: Coordinates, training: Values, held_out: Values, rng: np.random.Generator
 ) -> Float[np.ndarray, "rows"]:
-    training, held_out = np.delete(rows, fold, axis=0), rows[fold]
-    coordinates = Coordinates.fit(columns, training, body=family, shape=shape, rng=rng)
+    """Log-densities of held-out rows under a small mixture of the others, nats in data units."""
+    columns = coordinates.columns
 
     def units(values: Values) -> np.ndarray:
         points = spread(

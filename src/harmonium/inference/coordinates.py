@@ -45,10 +45,19 @@ class Coordinates:
 
     @staticmethod
     def fit(
-        columns: Columns, values: Values, *, body: str, shape: str, rng: np.random.Generator
+        columns: Columns,
+        values: Values,
+        *,
+        body: str,
+        shape: str,
+        rng: np.random.Generator,
+        like: Marginals | None = None,
     ) -> "Coordinates":
-        """Fit marginals of these bodies and a whitening of this shape; no lattice is fine yet."""
-        marginals = Marginals.fit(columns, values, body)
+        """Fit marginals of these bodies and a whitening of this shape; no lattice is fine yet.
+
+        `like` are marginals of all rows of which `values` are a part (`Marginals.fit`).
+        """
+        marginals = Marginals.fit(columns, values, body, like=like)
         bounds = marginals.bounds(values)
         points = spread(bounds, rng.uniform(*PLACES, bounds.low.shape))
         cells = values[:, columns.modeled_index]

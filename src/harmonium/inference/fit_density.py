@@ -30,7 +30,7 @@ from harmonium.inference.own_parts import NAMED, OwnParts
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.stages import leaves_time_to_train, train_stages
+from harmonium.inference.stages import train_stages, why_untrained
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.verdict import UNJUDGED
@@ -49,9 +49,6 @@ _log = logging.getLogger(__name__)
 
 VALIDATION_COPIES = 4
 UNSTABLE = "Training stayed unstable, so no energy was put on the base."
-NO_TIME = (
-    "The time budget left no time to train an energy on top of the base: more time would help."
-)
 
 
 @dataclass(frozen=True)
@@ -121,12 +118,12 @@ def fit_density(
     choice, base, placement = fit_table_base(coordinates, kept, settings, rng)
     coordinates = placement.coordinates
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
-    density = _of_base(coordinates, model, choice, trains=settings.trains)
-    energy = _Energy(density, (), None, 0)
+    density = _of_base(coordinates, model, choice)
     spent = time.monotonic() - started
-    if settings.trains and not leaves_time_to_train(settings, spent):
-        energy = _Energy(_base_alone(density, NO_TIME), (), None, 0)
-    elif settings.trains:
+    why_not = why_untrained(settings, (len(kept), model.n_visible), spent)
+    if why_not is not None:
+        energy = _Energy(_base_alone(density, why_not), (), None, 0)
+    else:
         n_copies = count_copies(coordinates, kept)
         rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
         n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
@@ -168,10 +165,8 @@ def fit_density(
     )
 
 
-def _of_base(
-    coordinates: Coordinates, model: Harmonium, choice: BaseChoice, *, trains: bool
-) -> Density:
-    """The density without a residual energy: its log Z is exact."""
+def _of_base(coordinates: Coordinates, model: Harmonium, choice: BaseChoice) -> Density:
+    """The density before training: log Z is that of the base, and W is not 0."""
     kinds = dict(zip(coordinates.columns.modeled_names, coordinates.marginals.kinds, strict=True))
     chosen = Chosen(
         base="gaussian" if choice.settings is None else "mixture",
@@ -182,9 +177,7 @@ def _of_base(
         stages=(),
     )
     exact = exact_result(float(base_log_partition(model)), "exact")
-    density = Density(coordinates, model, exact, exact.verdict, chosen, UNJUDGED)
-    # For training to begin, W is not 0.
-    return density if trains else untrained(density)
+    return Density(coordinates, model, exact, exact.verdict, chosen, UNJUDGED)
 
 
 class _Energy(NamedTuple):
@@ -220,7 +213,7 @@ def _with_energy(
 def _base_alone(density: Density, reason: str) -> Density:
     """The density of the base, and why it has no energy."""
     alone = untrained(density)
-    return replace(alone, training=f"{alone.log_partition.verdict} {reason}")
+    return replace(alone, training=f"{alone.log_partition.verdict} {reason}".rstrip())
 
 
 def _as_rows(

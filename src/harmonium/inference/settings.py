@@ -120,9 +120,10 @@ class DensitySettings:
         checks.share("validation_fraction", self.validation_fraction)
 
     @property
-    def trains(self) -> bool:
-        """Whether an energy is trained on top of the base."""
-        return self.effort != "quick"
+    def leaves_it_open(self) -> bool:
+        """Whether nothing says that an energy is wanted: neither effort nor a part of it."""
+        parts = (self.base, self.objective, self.feature_map)
+        return self.effort == "normal" and parts == ("auto",) * len(parts)
 
     def build_model(self, key: RandomKey, base: AbstractBase, own: OwnParts = NAMED) -> Harmonium:
         """The untrained model: small weights in pairs of opposite sign, nearly the base."""

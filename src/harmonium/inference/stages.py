@@ -17,11 +17,30 @@ from harmonium.typing import RandomKey
 
 # Seconds of compilation, log Z and scores that come with a training, however short it is.
 LEAST_SECONDS = 8.0
+# With fewer rows per pair of columns no energy was worth its training (docs/decisions.md).
+ROWS_PER_PAIR = 4
+NO_TIME = (
+    "The time budget left no time to train an energy on top of the base: more time would help."
+)
 
 
-def leaves_time_to_train(settings: DensitySettings, spent: float) -> bool:
-    """Whether a time budget of which so many seconds are spent bears a training."""
-    return settings.time_budget is None or settings.time_budget - spent >= LEAST_SECONDS
+def why_untrained(settings: DensitySettings, shape: tuple[int, int], seconds: float) -> str | None:
+    """Why no energy is trained on rows of this shape, in words, empty where this was asked for;
+    None if one is.
+
+    `seconds` of the time budget are spent already.
+    """
+    if settings.effort == "quick":
+        return ""
+    n_rows, n_columns = shape
+    if settings.leaves_it_open and n_rows < ROWS_PER_PAIR * n_columns**2:
+        return (
+            f"{n_rows} rows are too few for an energy on top of the base in {n_columns} columns: "
+            "none was trained. effort='thorough' trains one."
+        )
+    if settings.time_budget is not None and settings.time_budget - seconds < LEAST_SECONDS:
+        return NO_TIME
+    return None
 
 
 def train_stages(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from harmonium.learning.base_folds import Rescale, hold_out
 from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
-from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
+from harmonium.model.mixture_fit import Bag, MixtureSettings, fit_bag
 from harmonium.model.mixture_rows import completion_work
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 96)
@@ -46,7 +46,6 @@ N_TRIED = 3
 
 Rows = Float[np.ndarray, "rows visible"]
 Scores = Float[np.ndarray, "rows"]
-Bag = tuple[MixtureFit, ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def fit_base(
     if settings is None:
         return GaussianBase(rows.shape[1])
     n_fits = n_fits if settings.n_components > 1 else 1
-    fits = [fit_mixture(rows, settings, rng, most_passes=60, apart=apart) for _ in range(n_fits)]
+    fits = fit_bag(rows, settings, rng, n_fits, most_passes=60, apart=apart)
     mixture = Mixture.from_moments(
         np.concatenate([fit.weights for fit in fits]) / n_fits,
         np.concatenate([fit.means for fit in fits]),
@@ -291,22 +290,19 @@ class _Search:
         """Fit a bag to every fold, from where another trial ended if one is given."""
         narrow = replace(settings, wide_share=0.0)
         n_fits = 1 if settings.n_components == 1 else N_TRIED
-        bags = []
-        for number, fold in enumerate(self.folds):
-            starts = start.bags[number] if start else (None,) * n_fits
-            bag = [
-                fit_mixture(
-                    fold.training,
-                    narrow,
-                    self.rng,
-                    most_passes=40,
-                    tolerance=3e-3,
-                    start=own,
-                    apart=fold.apart if self.is_apart else None,
-                )
-                for own in starts
-            ]
-            bags.append(tuple(bag))
+        bags = [
+            fit_bag(
+                fold.training,
+                narrow,
+                self.rng,
+                n_fits,
+                most_passes=40,
+                tolerance=3e-3,
+                starts=None if start is None else start.bags[number],
+                apart=fold.apart if self.is_apart else None,
+            )
+            for number, fold in enumerate(self.folds)
+        ]
         return self._score(settings, tuple(bags))
 
     def _score(self, settings: MixtureSettings, bags: tuple[Bag, ...]) -> _Trial:

@@ -4,13 +4,14 @@ Everything is in float64, by NumPy.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.model.mixture_rows import Components, MixtureRows, Moments, completion_work, fill
+from harmonium.model.mixture_rows import Components, MixtureRows, completion_work, fill
 from harmonium.model.mixture_starts import deal_rows
 
 # Rows of the whole that a component gets which would have fewer, so that none dies.
@@ -82,7 +83,7 @@ class MixtureFit:
         # Far from 0, squares would leave few digits of a distance.
         center = self.weights @ self.means
         parts = MixtureRows(rows - center, len(self.weights))
-        return parts.log_density(self._around(center)._components())
+        return parts.log_density(_components([self._around(center)]))
 
     def widened(self, share: float, spread: float) -> "MixtureFit":
         """With one more component, of the mean and `spread`² times the covariance of the whole."""
@@ -99,26 +100,8 @@ class MixtureFit:
     def _around(self, center: Float[np.ndarray, "visible"]) -> "MixtureFit":
         return replace(self, means=self.means - center)
 
-    def _repeated(self, n_components: int) -> "MixtureFit":
-        """Its first component, so many times."""
-        return MixtureFit(
-            np.full(n_components, 1 / n_components),
-            np.repeat(self.means[:1], n_components, axis=0),
-            np.repeat(self.covariances[:1], n_components, axis=0),
-        )
 
-    def _components(self) -> Components:
-        try:
-            return Components.from_moments(self.weights, self.means, self.covariances)
-        except np.linalg.LinAlgError as error:
-            raise InvalidInputError(
-                describe(
-                    "MixtureFit",
-                    expected="positive definite covariances",
-                    got="a component whose rows lie in a plane",
-                    hint="a larger floor or shrinkage, or fewer components",
-                )
-            ) from error
+Bag = tuple[MixtureFit, ...]
 
 
 def fit_mixture(
@@ -131,52 +114,90 @@ def fit_mixture(
     start: MixtureFit | None = None,
     apart: Rows | None = None,
 ) -> MixtureFit:
-    """Fit to rows, NaN where a cell is missing.
+    """Fit to rows, NaN where a cell is missing; `fit_bag` says how."""
+    starts = None if start is None else (start,)
+    (fit,) = fit_bag(
+        rows,
+        settings,
+        rng,
+        1,
+        most_passes=most_passes,
+        tolerance=tolerance,
+        starts=starts,
+        apart=apart,
+    )
+    return fit
 
-    Passes end when one gains less than `tolerance` nats per row. The first one starts from `start`
-    (without a wide component), or from rows dealt to k-means++ centers; there, missing cells stand
-    at their means given the others under one Gaussian. `apart`, if given, are the same rows,
-    complete, in coordinates where clusters may lie further apart: they are dealt there. The
-    likelihood is that of the observed cells, so cells have to be missing at random. Where many rows
-    miss many cells, only some rows are taken, at random. Raises `InvalidInputError` for rows that
-    cannot be fitted.
+
+def fit_bag(
+    rows: Rows,
+    settings: MixtureSettings,
+    rng: np.random.Generator,
+    n_fits: int,
+    *,
+    most_passes: int = 100,
+    tolerance: float = 1e-3,
+    starts: Bag | None = None,
+    apart: Rows | None = None,
+) -> Bag:
+    """Fit `n_fits` mixtures to rows, NaN where a cell is missing, side by side.
+
+    Passes of a fit end when one gains less than `tolerance` nats per row. The first one starts from
+    its own of `starts` (without wide components), or from rows dealt to k-means++ centers; there,
+    missing cells stand at their means given the others under one Gaussian. `apart`, if given, are
+    the same rows, complete, in coordinates where clusters may lie further apart: they are dealt
+    there. The likelihood is that of the observed cells, so cells have to be missing at random.
+    Where many rows miss many cells, only some rows are taken, at random. Raises `InvalidInputError`
+    for rows that cannot be fitted.
     """
-    _check_rows(rows, start)
-    n_components = len(start.weights) if start else min(settings.n_components, len(rows))
+    _check_rows(rows, starts)
+    n_components = len(starts[0].weights) if starts else min(settings.n_components, len(rows))
     taken = _affordable(rows, n_components, rng)
     rows, apart = rows[taken], None if apart is None else apart[taken]
     center = np.nanmean(rows, axis=0)
     rows = rows - center
-    first = start._around(center) if start else _first_fit(rows, n_components, settings, rng, apart)
+    parts = MixtureRows(rows, n_fits * n_components)
+    if starts:
+        first = tuple(start._around(center) for start in starts)
+    else:
+        first = _first_fits(rows, parts, n_components, n_fits, settings, rng, apart)
     is_over = n_components == 1 and not np.isnan(rows).any()
-    fit = _climb(rows, first, settings, 1 if is_over else most_passes, tolerance)
-    fit = fit._around(-center)
-    return fit.widened(settings.wide_share, settings.wide_spread) if settings.wide_share else fit
+    fits = _climb(parts, first, settings, 1 if is_over else most_passes, tolerance)
+    share, spread = settings.wide_share, settings.wide_spread
+    moved = [fit._around(-center) for fit in fits]
+    return tuple(fit.widened(share, spread) if share else fit for fit in moved)
 
 
 def _climb(
-    rows: Rows, fit: MixtureFit, settings: MixtureSettings, most_passes: int, tolerance: float
-) -> MixtureFit:
-    """Expectation-maximization from a first fit."""
-    parts = MixtureRows(rows, len(fit.weights))
-    best = -np.inf
+    parts: MixtureRows, first: Bag, settings: MixtureSettings, most_passes: int, tolerance: float
+) -> Bag:
+    """Expectation-maximization from first fits."""
+    fits, best = list(first), np.full(len(first), -np.inf)
+    active = np.arange(len(first))
     for _ in range(most_passes):
-        moments, log_likelihood = parts.expected_moments(fit._components())
-        if log_likelihood - best < tolerance * len(rows):
+        components = _components([fits[i] for i in active])
+        moments, found = parts.expected_moments(components, len(active))
+        gains = found - best[active] >= tolerance * parts.shape[0]
+        best[active] = found
+        active = active[gains]
+        if not len(active):
             break
-        best = log_likelihood
-        fit = _maximize(moments, settings)
-    return fit
+        moments = moments.reshape(len(gains), -1, *moments.shape[1:])
+        for i, fit in zip(active, _maximize(moments[gains], settings), strict=True):
+            fits[i] = fit
+    return tuple(fits)
 
 
-def _first_fit(
+def _first_fits(
     rows: Rows,
+    parts: MixtureRows,
     n_components: int,
+    n_fits: int,
     settings: MixtureSettings,
     rng: np.random.Generator,
     apart: Rows | None,
-) -> MixtureFit:
-    """One Gaussian, or what rows dealt to centers make."""
+) -> Bag:
+    """Gaussians, or what rows dealt to centers make."""
     is_complete = not np.isnan(rows).any()
     variances = np.nanvar(rows, axis=0)
     typical = variances.mean() or 1.0
@@ -184,78 +205,101 @@ def _first_fit(
     spherical = np.diag(np.maximum(variances, 1e-6 * typical))
     gaussian = MixtureFit(np.ones(1), np.zeros((1, rows.shape[1])), spherical[None])
     if n_components == 1:
-        return gaussian
+        return (gaussian,) * n_fits
     if not is_complete:
         single = replace(settings, floor=max(settings.floor, 1e-6 * typical))
-        gaussian = _climb(rows, gaussian, single, FIRST_PASSES, 1e-3)
-    filled = rows if is_complete else fill(rows, gaussian._components())
-    dealt = deal_rows(filled if apart is None else apart, n_components, rng)
-    parts = MixtureRows(rows, n_components)
-    repeated = gaussian._repeated(n_components)._components()
-    return _maximize(parts.moments_of(repeated, np.eye(n_components)[:, dealt]), settings)
+        (gaussian,) = _climb(MixtureRows(rows, 1), (gaussian,), single, FIRST_PASSES, 1e-3)
+    filled = rows if is_complete else fill(rows, _components([gaussian]))
+    dealt = [
+        deal_rows(filled if apart is None else apart, n_components, rng) for _ in range(n_fits)
+    ]
+    members = np.concatenate([np.eye(n_components)[:, labels] for labels in dealt])
+    moments = parts.moments_of(_components([gaussian] * len(members)), members)
+    return _maximize(moments.reshape(n_fits, n_components, *moments.shape[1:]), settings)
 
 
-def _maximize(moments: Moments, settings: MixtureSettings) -> MixtureFit:
-    """The mixture that moments of (1, x) make."""
-    whole = moments.sum(axis=0)
-    lacking = np.maximum(LEAST_ROWS - moments[:, 0, 0], 0.0)
-    moments = moments + lacking[:, None, None] * whole / whole[0, 0]
-    counts, n_visible = moments[:, 0, 0], len(whole) - 1
-    means = moments[:, 0, 1:] / counts[:, None]
-    squares = counts[:, None, None] * means[:, :, None] * means[:, None, :]
-    scatter = moments[:, 1:, 1:] - squares
-    if settings.shrinkage == 0:
-        covariances = scatter / counts[:, None, None]
-    else:
-        pooled = scatter.sum(axis=0) / counts.sum()
-        pooled = _towards_identity(pooled, counts.sum() - len(counts))
-        own = 0.0 if np.isinf(settings.shrinkage) else counts / (counts + settings.shrinkage)
-        own = np.broadcast_to(own, counts.shape)[:, None, None]
-        covariances = own * scatter / counts[:, None, None] + (1 - own) * pooled
+def _components(fits: Sequence[MixtureFit]) -> Components:
+    """The Gaussians of several mixtures, one after the other."""
+    weights, means, covariances = (
+        np.concatenate(parts)
+        for parts in zip(*((f.weights, f.means, f.covariances) for f in fits), strict=True)
+    )
+    try:
+        return Components.from_moments(weights, means, covariances)
+    except np.linalg.LinAlgError as error:
+        raise InvalidInputError(
+            describe(
+                "MixtureFit",
+                expected="positive definite covariances",
+                got="a component whose rows lie in a plane",
+                hint="a larger floor or shrinkage, or fewer components",
+            )
+        ) from error
+
+
+def _maximize(
+    moments: Float[np.ndarray, "fits components augmented augmented"], settings: MixtureSettings
+) -> Bag:
+    """The mixtures that moments of (1, x) make."""
+    whole = moments.sum(axis=1, keepdims=True)
+    lacking = np.maximum(LEAST_ROWS - moments[:, :, :1, :1], 0.0)
+    moments = moments + lacking * whole / whole[:, :, :1, :1]
+    counts, n_visible = moments[:, :, 0, 0], moments.shape[2] - 1
+    rows = counts[:, :, None, None]
+    means = moments[:, :, 0, 1:] / counts[:, :, None]
+    scatter = moments[:, :, 1:, 1:] - rows * means[:, :, :, None] * means[:, :, None, :]
+    covariances = scatter / rows
+    if settings.shrinkage > 0:
+        n_rows = counts.sum(axis=1)
+        pooled = scatter.sum(axis=1) / n_rows[:, None, None]
+        pooled = _towards_identity(pooled, n_rows - counts.shape[1])[:, None]
+        own = 0.0 if np.isinf(settings.shrinkage) else rows / (rows + settings.shrinkage)
+        covariances = own * covariances + (1 - own) * pooled
     if settings.rank is not None and settings.rank < n_visible:
         covariances = _leading(covariances, settings.rank)
-    floor = settings.floor * np.eye(n_visible)
-    return MixtureFit(counts / counts.sum(), means, covariances + floor)
+    covariances = covariances + settings.floor * np.eye(n_visible)
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    return tuple(MixtureFit(*own) for own in zip(weights, means, covariances, strict=True))
 
 
 def _towards_identity(
-    covariance: Float[np.ndarray, "visible visible"], n_rows: float
-) -> Float[np.ndarray, "visible visible"]:
-    """A covariance mixed with a multiple of the identity, by the share that left-out rows prefer.
+    covariances: Float[np.ndarray, "fits visible visible"], n_rows: Float[np.ndarray, "fits"]
+) -> Float[np.ndarray, "fits visible visible"]:
+    """Covariances mixed with multiples of the identity, by the shares that left-out rows prefer.
 
     Their likelihood is the approximation of Theiler ("The incredible shrinking covariance
     estimator", Proceedings of SPIE 8391, 2012), where all rows lie at the mean distance. Unlike the
     share of Ledoit and Wolf, this one minds small variances. An inverse exists also with few rows.
     """
-    n_visible, n_rows = len(covariance), max(n_rows, 2.0)
-    variances = np.maximum(np.linalg.eigvalsh(covariance), 0.0)
-    typical = variances.mean()
-    if typical == 0:
-        return covariance
-    kept = (1 - SHARES) / (n_rows - 1)
-    drawn = n_rows * np.outer(kept, variances) + SHARES[:, None] * typical
-    distance = np.sum(variances / drawn, axis=1)
-    rest = np.maximum(1 - kept * distance, 1e-12)
-    misfit = np.log(drawn).sum(axis=1) + np.log(rest) + distance / rest
-    share = SHARES[np.argmin(misfit)]
-    return (1 - share) * covariance + share * typical * np.eye(n_visible)
+    n_visible, n_rows = covariances.shape[1], np.maximum(n_rows, 2.0)[:, None, None]
+    variances = np.maximum(np.linalg.eigvalsh(covariances), 0.0)[:, None]
+    typical = variances.mean(axis=2, keepdims=True)
+    kept = (1 - SHARES)[:, None] / (n_rows - 1)
+    drawn = n_rows * kept * variances + SHARES[:, None] * typical
+    # Without any variance all shares are as good as none.
+    drawn = np.where(typical > 0, drawn, 1.0)
+    distance = np.sum(variances / drawn, axis=2)
+    rest = np.maximum(1 - kept[:, :, 0] * distance, 1e-12)
+    misfit = np.log(drawn).sum(axis=2) + np.log(rest) + distance / rest
+    share = SHARES[np.argmin(misfit, axis=1)][:, None, None]
+    return (1 - share) * covariances + share * typical * np.eye(n_visible)
 
 
 def _leading(
-    covariances: Float[np.ndarray, "components visible visible"], rank: int
-) -> Float[np.ndarray, "components visible visible"]:
+    covariances: Float[np.ndarray, "fits components visible visible"], rank: int
+) -> Float[np.ndarray, "fits components visible visible"]:
     """With leading directions as they are and the mean variance of the others in their place.
 
     These are the most likely covariances of that form (Tipping and Bishop, "Mixtures of
     probabilistic principal component analyzers", Neural Computation 11, 1999, appendix A).
     """
-    n_visible = covariances.shape[1]
+    n_visible = covariances.shape[-1]
     variances, directions = np.linalg.eigh(covariances)
-    rest = variances[:, : n_visible - rank].mean(axis=1)
-    above = variances[:, n_visible - rank :] - rest[:, None]
-    leading = directions[:, :, n_visible - rank :]
-    kept = (leading * above[:, None]) @ np.swapaxes(leading, 1, 2)
-    return kept + rest[:, None, None] * np.eye(n_visible)
+    rest = variances[..., : n_visible - rank].mean(axis=-1)[..., None]
+    above = variances[..., n_visible - rank :] - rest
+    leading = directions[..., n_visible - rank :]
+    kept = (leading * above[..., None, :]) @ np.swapaxes(leading, -1, -2)
+    return kept + rest[..., None] * np.eye(n_visible)
 
 
 def _affordable(
@@ -274,15 +318,15 @@ def _affordable(
     return np.union1d(taken, first_seen)
 
 
-def _check_rows(rows: Rows, start: MixtureFit | None) -> None:
+def _check_rows(rows: Rows, starts: Bag | None) -> None:
     if rows.ndim != 2 or 0 in rows.shape:
         problem = f"shape {rows.shape}"
     elif np.isinf(rows).any():
         problem = "an infinite cell"
     elif (empty := np.isnan(rows).all(axis=0)).any():
         problem = f"column {int(np.argmax(empty)) + 1} without an observed cell"
-    elif start is not None and start.means.shape[1] != rows.shape[1]:
-        problem = f"{rows.shape[1]} columns and a start of {start.means.shape[1]}"
+    elif starts and (own := starts[0].means.shape[1]) != rows.shape[1]:
+        problem = f"{rows.shape[1]} columns and a start of {own}"
     else:
         return
     expected = "rows (rows, visible) of finite cells or NaN, and an observed cell in every column"

@@ -9,7 +9,7 @@ Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 6, 1
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +61,7 @@ class Components:
         # The two halves of a symmetric matrix meet in one monomial.
         form[:, 1:, 1:] = -self.precisions
         form[:, range(1, n_visible + 1), range(1, n_visible + 1)] *= 0.5
-        first, second = np.triu_indices(n_visible + 1)
+        first, second = _pairs(n_visible + 1)
         return form[:, first, second]
 
 
@@ -72,7 +72,7 @@ class Sums:
         n_components, n_visible = components.means.shape
         size = n_visible + 1
         self.means = components.means
-        self.index = np.triu_indices(size)
+        self.index = _pairs(size)
         self.monomials = np.zeros((n_components, len(self.index[0])))
         # Of (1, x - m_k) for the means that the components had.
         self.centered = np.zeros((n_components, size, size))
@@ -126,15 +126,22 @@ class MixtureRows:
             found[block.index] = normalize(block.given(components).joint)
         return found
 
-    def expected_moments(self, components: Components) -> tuple[Moments, float]:
-        """Moments expected given the observed cells, and the log-likelihood of these, nats."""
-        sums, log_likelihood = Sums(components), 0.0
+    def expected_moments(
+        self, components: Components, n_mixtures: int = 1
+    ) -> tuple[Moments, Float[np.ndarray, "mixtures"]]:
+        """Moments expected given the observed cells, and log-likelihoods of these, nats.
+
+        `components` are those of so many mixtures of equal size, one after the other: passes over
+        several of them cost little more than over one.
+        """
+        sums, log_likelihoods = Sums(components), np.zeros(n_mixtures)
         for block in self.blocks:
             given = block.given(components)
             # In place: the logarithms become responsibilities.
-            log_likelihood += float(normalize(given.joint).sum())
+            apart = given.joint.reshape(n_mixtures, -1, given.joint.shape[1])
+            log_likelihoods += normalize(apart).sum(axis=1)
             given.add_to(sums, given.joint)
-        return sums.moments(), log_likelihood
+        return sums.moments(), log_likelihoods
 
     def moments_of(self, components: Components, members: Shares) -> Moments:
         """The same for rows that are known to belong to the components by these shares."""
@@ -160,14 +167,20 @@ def completion_work(rows: Rows) -> Float[np.ndarray, "rows"]:
     return np.where(n_missing > 0, 4.0 * rows.shape[1] ** 2 + 2.0 * n_missing**3, 0.0)
 
 
-def normalize(joint: Shares) -> Float[np.ndarray, "rows"]:
+def normalize(joint: Float[np.ndarray, "... components rows"]) -> Float[np.ndarray, "... rows"]:
     """The logarithms of the sums over components; what is given becomes shares of these sums."""
-    peak = joint.max(axis=0)
-    joint -= peak
+    peak = joint.max(axis=-2)
+    joint -= peak[..., None, :]
     np.exp(joint, out=joint)
-    total = joint.sum(axis=0)
-    joint /= total
+    total = joint.sum(axis=-2)
+    joint /= total[..., None, :]
     return peak + np.log(total)
+
+
+@cache
+def _pairs(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """i and j of all pairs i <= j."""
+    return np.triu_indices(size)
 
 
 def _cut(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -201,7 +214,7 @@ class _Monomials(NamedTuple):
 def _monomials(
     augmented: Float[np.ndarray, "augmented rows"],
 ) -> Float[np.ndarray, "monomials rows"]:
-    """z_i z_j of every row for i <= j, in the order of `np.triu_indices`."""
+    """z_i z_j of every row for i <= j, in the order of `_pairs`."""
     size, n_rows = augmented.shape
     products = np.empty((size * (size + 1) // 2, n_rows))
     start = 0

@@ -11,7 +11,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harmonium.artifact import write_atomically
+from harmonium.errors import InvalidInputError, describe
+from harmonium.files import write_atomically
 from harmonium.report.anomalies import density_chart, most_anomalous, score_chart
 from harmonium.report.charts import Chart, chart_json
 from harmonium.report.chosen import choices
@@ -44,8 +45,19 @@ class ReportSummary:
 def write_report(path: str | Path, view: RunView) -> ReportSummary:
     """Write a run as one self-contained HTML file, which asks nothing of any network.
 
-    It appears under its name once it is complete.
+    It appears under its name once it is complete. Raises `InvalidInputError` where its folder does
+    not exist.
     """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise InvalidInputError(
+            describe(
+                f"write_report({str(path)!r}, view)",
+                expected="a folder that exists",
+                got=str(folder),
+                hint="create it first",
+            )
+        )
     sections = _sections(view)
     text = _render(view, sections)
     write_atomically(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harmonium.cli.cluster import require_ray
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
+from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
 from harmonium.files import write_atomically
 
@@ -224,10 +225,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
     """config.toml: every setting as it was resolved; settings that are off are left out."""
-    import tomli_w
-
     given = {name: value for name, value in config.items() if value is not None}
-    _write_text(folder / CONFIG_FILE, tomli_w.dumps(given))
+    _write_text(folder / CONFIG_FILE, to_toml(given))
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:

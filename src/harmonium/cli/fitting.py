@@ -190,7 +190,7 @@ def fit(
         print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
         print_fit(metrics, run.estimator.chosen_)
     if metrics["stopped"]:
-        errors.print(run.hint, markup=False)
+        errors.print(run.hint)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -224,5 +224,5 @@ def demo(
     else:
         print_demo(metrics, output)
     if metrics["stopped"]:
-        errors.print(hint, markup=False)
+        errors.print(hint)
         raise typer.Exit(INTERRUPTED)

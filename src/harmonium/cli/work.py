@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harmonium.cli.budget import shorten_budget
+from harmonium.cli.console import Console
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.progress import Display
@@ -163,7 +164,7 @@ def follow_run(run: Run) -> None:
     run.estimator.fit_table(run.table, source=run.source, **run.saving())
 
 
-def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Any) -> None:
+def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
     try:
         # Here, because training need not wait for what draws: it takes a second to import.
@@ -172,8 +173,7 @@ def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: A
         report_run(run.output, run.estimator, run.detector, run.table, metrics, config)
     except Exception as error:
         console.print(
-            f"warning: no report was written ({type(error).__name__}: {error}). Try: harmonium report {run.output} DATA",
-            markup=False,
+            f"warning: no report was written ({type(error).__name__}: {error}). Try: harmonium report {run.output} DATA"
         )
 
 

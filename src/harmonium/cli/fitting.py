@@ -103,7 +103,10 @@ def fit(
     ] = None,
     report: Annotated[
         bool | None,
-        typer.Option(help="Also write report.html.", show_default="on, or as the run was begun"),
+        typer.Option(
+            help="Also write report.html, which needs the extra `report`.",
+            show_default="on, or as the run was begun",
+        ),
     ] = None,
     log_to: Annotated[
         str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
@@ -209,7 +212,9 @@ def demo(
     Example: harmonium demo -o demo-run
     """
     from harmonium.cli.runs import check_run_output
+    from harmonium.report.extra import require_packages
 
+    require_packages("harmonium demo")
     check_run_output(output, overwrite=overwrite)
     budget = parse_duration(time_budget)
 

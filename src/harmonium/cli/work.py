@@ -25,6 +25,7 @@ from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference import DensitySettings, DetectorSettings
+from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
 Metrics = dict[str, Any]
 
@@ -146,7 +147,6 @@ def fit_run(
             if finish is not None:
                 finish(folder.path, metrics)
             if run.report:
-                _log.info("writing the report")
                 _write_report(run, metrics, config, display.console)
             write_metrics(folder.path, metrics)
     return metrics
@@ -166,6 +166,14 @@ def follow_run(run: Run) -> None:
 
 def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
+    again = f"harmonium report {run.output} DATA"
+    if missing := missing_packages():
+        names = " and ".join(missing)
+        console.print(
+            f"no report was written, for want of {names}. Try: {HOW_TO_INSTALL}, then {again}"
+        )
+        return
+    _log.info("writing the report")
     try:
         # Here, because training need not wait for what draws: it takes a second to import.
         from harmonium.cli.report import report_run
@@ -173,7 +181,7 @@ def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: C
         report_run(run.output, run.estimator, run.detector, run.table, metrics, config)
     except Exception as error:
         console.print(
-            f"warning: no report was written ({type(error).__name__}: {error}). Try: harmonium report {run.output} DATA"
+            f"warning: no report was written ({type(error).__name__}: {error}). Try: {again}"
         )
 
 

@@ -2,18 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of what a user needs, and of what developers need, which is more.
+USABLE := $(VENV)/.usable
 STAMP := $(VENV)/.installed
 # Processes that run tests side by side, a file of tests at a time.
 WORKERS ?= 2
 # Threads of matrix products of one process would spin in wait for those of the other.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	--universal --python-version 3.11 pyproject.toml --group build
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
 	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling \
 	density separated shapes
 
 .PHONY: demo test test-all lint format bench docs requirements clean
 
-demo: $(STAMP)
+demo: $(USABLE)
 	$(BIN)/harmonium demo -o demo-run --overwrite
 
 test: $(STAMP)
@@ -39,17 +43,25 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/make_cli.py
 
-# A failed install leaves no stamp behind, so that the next call tries again.
-$(STAMP): requirements/dev.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $(STAMP)
+define install
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endef
 
-# Needs uv; writes no download addresses.
+# A failed install leaves no stamp behind, so that the next call tries again.
+$(USABLE): requirements/use.txt pyproject.toml
+	$(call install,requirements/use.txt)
+	touch $(USABLE)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(call install,requirements/dev.txt)
+	touch $(USABLE) $(STAMP)
+
+# Needs uv; writes no download addresses. What users get are the versions that are tested.
 requirements:
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra report -c requirements/dev.txt -o requirements/use.txt
 
 clean:
 	rm -rf $(VENV) .cache demo-run dist build

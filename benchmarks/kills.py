@@ -113,12 +113,8 @@ def killed_run(
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             done += 1
-            folder = output / "checkpoints"
-            numbers = (
-                [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
-                if folder.is_dir()
-                else []
-            )
+            saved = (output / "checkpoints").glob("*.safetensors")
+            numbers = [int(path.stem.rpartition("-")[2]) for path in saved]
             states.append(max(numbers, default=0))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from devices.fits import make_rows
-from devices.programs import free_port, start_harmonium
+from devices.programs import free_port, start, start_harmonium
 from shell.test_cli import call
 
 from harmonium.errors import CheckpointError, InvalidInputError
@@ -64,7 +64,7 @@ def test_a_killed_process_ends_the_run_which_goes_on_alone(table, tmp_path):
     options = [*FIT, "--updates", "400"]
     run = tmp_path / "run"
     first, second = start_two(table, "-o", run, *options)
-    while not list(run.glob("checkpoints/[0-9]*")):
+    while not list(run.glob("checkpoints/*.safetensors")):
         assert first.poll() is None and second.poll() is None, first.communicate()
         time.sleep(0.1)
     second.kill()
@@ -81,6 +81,28 @@ def test_a_killed_process_ends_the_run_which_goes_on_alone(table, tmp_path):
         for path in (run, tmp_path / "whole")
     ]
     assert updates[0] == updates[1] > 10
+
+
+# A process 0 that cannot write the state of the fit.
+FULL_DISK = """
+import harmonium.learning.checkpoints as checkpoints
+def fail(*_):
+    raise OSError("no space left on device")
+checkpoints.save_file = fail
+from harmonium.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_where_the_first_process_cannot_write_all_end_in_words(table, tmp_path):
+    joined = ["--coordinator", f"localhost:{free_port()}", "--processes", "2", "--process"]
+    fit = ["fit", table, "-o", tmp_path / "run", *FIT, "--updates", "40", *joined]
+    runs = [start("-c", FULL_DISK, *fit, "0"), start_harmonium(*fit, "1")]
+    told = [run.communicate(timeout=2 * HEARTBEAT)[1] for run in runs]
+    assert [run.returncode for run in runs] == [1, 1], told
+    assert all("the state of the fit could not be written" in words for words in told)
+    assert "no space left" in told[0] and "process 0 says why" in told[1]
 
 
 @pytest.mark.slow

@@ -15,9 +15,8 @@ atexit.register(lambda: print("MODULES", *sorted(sys.modules)))
 from harmonium.cli import main
 main()
 """
-# Of the report, of checkpoints, of diagnostics, and of training.
+# Of the report.
 PICTURES = {"matplotlib", "jinja2"}
-FITTING = {"orbax", "arviz_stats", "tensorstore"}
 # Of estimators, whose methods `score` does without.
 ESTIMATING = {"sklearn", "scipy.stats"}
 
@@ -48,11 +47,11 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"]])
 def test_words_need_no_numbers(arguments):
     heavy = {"jax", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "equinox", "optax"}
-    assert not modules_of(*arguments) & (heavy | PICTURES | FITTING)
+    assert not modules_of(*arguments) & (heavy | PICTURES)
 
 
 @pytest.mark.parametrize("command", ["score", "detect", "impute"])
-def test_using_a_model_imports_nothing_that_fits_or_draws(command, folder):
+def test_using_a_model_imports_nothing_that_draws(command, folder):
     if command == "detect":
         arguments = ("fit", folder / "table.csv", "--output", folder / "run", "--effort", "quick")
         modules = modules_of(*arguments, "--no-report")
@@ -62,6 +61,6 @@ def test_using_a_model_imports_nothing_that_fits_or_draws(command, folder):
         model = folder / "model.safetensors"
     output = folder / f"{command}.csv"
     modules = modules_of(command, model, folder / "table.csv", "--output", output)
-    assert not modules & (PICTURES | FITTING)
+    assert not modules & PICTURES
     assert command != "score" or not modules & ESTIMATING
     assert output.is_file()

@@ -315,7 +315,7 @@ def test_a_failure_leaves_the_old_report(mixed, tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("harmonium.artifact.container.os.replace", fail)
+    monkeypatch.setattr("harmonium.files.os.replace", fail)
     with pytest.raises(OSError, match="no space"):
         write_report(path, view_of(mixed[0], None, None))
     assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == [path.name]

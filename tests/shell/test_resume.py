@@ -14,9 +14,9 @@ import tomllib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 from shell.test_cli import QUICK, call
 
+from harmonium.cli.console import USUAL_WIDTH, Console
 from harmonium.cli.interrupts import Interrupt
 from harmonium.cli.progress import PlainLines, showing
 from harmonium.cli.runs import RunFolder
@@ -57,8 +57,7 @@ def wait_for(condition, process):
 
 
 def checkpoints(run):
-    folder = run / "checkpoints"
-    return [p for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    return list((run / "checkpoints").glob("*.safetensors"))
 
 
 @pytest.mark.slow
@@ -183,20 +182,65 @@ def test_progress_in_plain_lines(tmp_path, monkeypatch, capsys):
     assert third.endswith("repaired just now") and fourth == "update 5: a fault; returned"
 
 
-def test_phases_are_shown_on_a_terminal_and_elsewhere():
-    for console in (
-        Console(file=io.StringIO(), force_terminal=True, width=100),
-        Console(file=io.StringIO()),
-    ):
-        with showing(console) as display:
-            logging.getLogger("harmonium.learning.fit").info("estimating log Z")
-            logging.getLogger("harmonium.inference").debug("256 of 500 rows")
-            display.begin("fitting")
-            display.note("update 5", 5, 10)
-        shown = console.file.getvalue()
-        assert "estimating log Z" in shown and "fitting" in shown
-        assert ("\x1b" in shown) == console.is_terminal
+class Screen(io.StringIO):
+    """A terminal that keeps all it was sent."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Screen(), io.StringIO()], ids=["terminal", "file"])
+def test_phases_are_shown_on_a_terminal_and_elsewhere(stream, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(lambda: stream)
+    with showing(console) as display:
+        logging.getLogger("harmonium.learning.fit").info("estimating log Z")
+        logging.getLogger("harmonium.inference").debug("256 of 500 rows")
+        display.begin("fitting")
+        display.note("update 5", 5, 10)
+        console.print("a line that stays")
+    shown = stream.getvalue()
+    assert "estimating log Z" in shown and "fitting" in shown
+    assert ("\x1b" in shown) == console.is_terminal == stream.isatty()
     assert not logging.getLogger("harmonium").handlers
+
+
+def lines_of(sent):
+    """What stands on a screen in the end, which knows how to erase a line."""
+    text = sent.replace("\x1b[?7l", "").replace("\x1b[?7h", "")
+    return [line.rpartition("\r\x1b[K")[2] for line in text.split("\n")]
+
+
+def test_the_live_line_moves_by_itself_stays_below_and_goes(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("harmonium.cli.progress.REDRAWN_EVERY", 0.001)
+    screen = Screen()
+    console = Console(lambda: screen)
+    with showing(console) as display:
+        display.begin("reading a\nb")
+        drawn = screen.getvalue()
+        while screen.getvalue() == drawn:
+            time.sleep(0.001)
+        assert lines_of(screen.getvalue()) == ["reading a?b 0:00"]
+        console.print("a line that stays")
+        display.note("update 5", 5, 10)
+        bar = "━" * 10 + "╌" * 10
+        assert lines_of(screen.getvalue()) == [
+            "a line that stays",
+            f"reading a?b {bar} 0:00 update 5",
+        ]
+        display.note("so long " * 20, 5, 10)
+        last = lines_of(screen.getvalue())[-1]
+        assert len(last) == USUAL_WIDTH - 1 and last.endswith("…")
+    assert lines_of(screen.getvalue()) == ["a line that stays", ""]
+
+
+def test_a_screen_that_cannot_erase_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    screen = Screen()
+    with showing(Console(lambda: screen)) as display:
+        display.begin("fitting")
+    assert screen.getvalue() == "fitting\n"
 
 
 def test_commands_tell_their_phases(table, tmp_path, monkeypatch, capsys):
@@ -250,6 +294,7 @@ def test_the_first_interrupt_ends_training_only_once_it_has_begun(tmp_path, monk
     assert not report(RECORD)
     interrupt.handle()
     assert codes == [130] and report(RECORD)
-    (folder.checkpoints / "3").mkdir(parents=True)
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "checkpoint-00000003.safetensors").touch()
     interrupt.handle()
     assert codes == [130, 130] and "to go on: harmonium demo" in capsys.readouterr().err

@@ -1,14 +1,7 @@
 """Fitted densities and detectors as `.safetensors` files."""
 
-from harmonium.artifact.container import write_atomically
 from harmonium.artifact.densities import StoredDensity
 from harmonium.artifact.detectors import StoredDetector
 from harmonium.artifact.files import load_artifact, save_artifact
 
-__all__ = [
-    "StoredDensity",
-    "StoredDetector",
-    "load_artifact",
-    "save_artifact",
-    "write_atomically",
-]
+__all__ = ["StoredDensity", "StoredDetector", "load_artifact", "save_artifact"]

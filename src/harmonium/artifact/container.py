@@ -11,8 +11,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +19,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from harmonium.errors import ArtifactError
+from harmonium.files import write_atomically
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -40,6 +39,11 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8"}
 
 def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
     """Write a header of plain values and named arrays; the file appears whole or not at all."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"save({str(path)!r}): the folder {str(folder)!r} does not exist. Try: create it first."
+        )
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name, array in contiguous.items():
         if array.dtype.str not in _DTYPES.values():
@@ -136,26 +140,6 @@ def parse(text: str) -> Config:
     # Halves of surrogate pairs are no text: printing a name with one would fail.
     json.dumps(value, ensure_ascii=False).encode()
     return value
-
-
-def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it; nothing is left on
-    failure.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ArtifactError(
-            f"save({str(path)!r}): the folder {str(path.parent)!r} does not exist. Try: create it first."
-        )
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        write(temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:

@@ -75,4 +75,4 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     # A fit and its detector say the same of the same table: once is enough.
     if str(message) not in _shown:
         _shown.add(str(message))
-        errors.print(f"warning: {reworded(str(message))}", markup=False)
+        errors.print(f"warning: {reworded(str(message))}")

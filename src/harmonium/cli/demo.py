@@ -4,8 +4,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table as RichTable
 from sklearn.datasets import load_digits
 
 from harmonium.cli.progress import Display
@@ -24,6 +22,7 @@ LARGEST_PIXEL = 16.0
 # The start of the fit is another Gaussian, of compressed columns.
 # Of the baselines and the pictures.
 FINISH_SECONDS = 15.0
+HEADINGS = ("density", "mean", "95 % interval", "gain of harmonium")
 NAMES = {
     "gaussian": "Gaussian, full covariance",
     "gaussian mixture (10)": "mixture of 10 Gaussians",
@@ -82,21 +81,25 @@ def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path) -> None:
     draw_training_curve(folder / "training.png", estimator.history_)
 
 
+def _cells(name: str, row: dict[str, float]) -> tuple[str, ...]:
+    """What the table of densities says of one of them."""
+    interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
+    gain = f"{row['gain']:+.2f}" if "gain" in row else ""
+    return NAMES.get(name, name), f"{row['mean']:.2f}", interval, gain
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
 def print_demo(metrics: Metrics, output: Path) -> None:
     """The table of densities, for people."""
-    table = RichTable(title=f"{N_TEST} held-out digits, log-density in nats per row")
-    for heading in ("density", "mean", "95 % interval", "gain of harmonium"):
-        table.add_column(heading, justify="left" if heading == "density" else "right")
-    for name, row in metrics["test"].items():
-        gain = f"{row['gain']:+.2f}" if "gain" in row else ""
-        table.add_row(
-            NAMES.get(name, name),
-            f"{row['mean']:.2f}",
-            f"[{row['low']:.2f}, {row['high']:.2f}]",
-            gain,
-        )
-    console = Console(width=max(80, Console().width), highlight=False)
-    console.print(table, markup=False)
+    print(f"{N_TEST} held-out digits, log-density in nats per row\n")
+    print(_aligned([HEADINGS, *(_cells(name, row) for name, row in metrics["test"].items())]))
+    print()
     print(f"fitted {metrics['rows']} rows in {metrics['seconds']:.0f} s -> {output}")
     chosen = metrics["chosen"]
     residual = "with" if chosen["residual"] else "without"

@@ -103,7 +103,10 @@ def fit(
     ] = None,
     report: Annotated[
         bool | None,
-        typer.Option(help="Also write report.html.", show_default="on, or as the run was begun"),
+        typer.Option(
+            help="Also write report.html, which needs the extra `report`.",
+            show_default="on, or as the run was begun",
+        ),
     ] = None,
     log_to: Annotated[
         str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
@@ -190,7 +193,7 @@ def fit(
         print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
         print_fit(metrics, run.estimator.chosen_)
     if metrics["stopped"]:
-        errors.print(run.hint, markup=False)
+        errors.print(run.hint)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -209,7 +212,9 @@ def demo(
     Example: harmonium demo -o demo-run
     """
     from harmonium.cli.runs import check_run_output
+    from harmonium.report.extra import require_packages
 
+    require_packages("harmonium demo")
     check_run_output(output, overwrite=overwrite)
     budget = parse_duration(time_budget)
 
@@ -224,5 +229,5 @@ def demo(
     else:
         print_demo(metrics, output)
     if metrics["stopped"]:
-        errors.print(hint, markup=False)
+        errors.print(hint)
         raise typer.Exit(INTERRUPTED)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from harmonium.cli.console import Console
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
 from harmonium.cli.wording import as_option
 from harmonium.cli.work import Run, make_detector, make_estimator
 from harmonium.data import LongTable, fingerprint, sample_rows
 from harmonium.errors import InvalidInputError
+from harmonium.report.extra import require_packages
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +121,11 @@ def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None
 def _report(settings: dict[str, Any], given: bool | None) -> bool:
     """Whether to write a report: as given, or else as the settings have it, out of which it is
     taken.
+
+    Where it is asked for, what draws has to be installed; by default it may be missing.
     """
+    if given:
+        require_packages("--report")
     found = settings.pop("report", True)
     if not isinstance(found, bool):
         raise InvalidInputError(f"--config, report: expected true or false; got {found!r}.")

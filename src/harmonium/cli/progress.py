@@ -9,12 +9,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from harmonium.cli.console import Console
 
 # Seconds between plain lines of one phase.
 PAUSE = 10.0
+REDRAWN_EVERY = 0.2
+BAR_WIDTH = 20
 
 
 class Display(ABC):
@@ -33,21 +35,58 @@ class Display(ABC):
 
 
 class LiveLine(Display):
-    """One line on a terminal, which is gone at the end."""
+    """One line on a terminal, which is gone at the end: phase, bar, seconds, and a note."""
 
-    def __init__(self, console: Console, progress: Progress):
+    def __init__(self, console: Console):
         super().__init__(console)
-        self._progress = progress
-        self._task = progress.add_task("", visible=False, note="")
+        self._phase, self._note = "", ""
+        self._share: float | None = None
+        self._begun = time.monotonic()
 
     def begin(self, phase: str) -> None:
-        """See `Display`. A new task, for the time of a phase is its own."""
-        self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(phase, total=None, note="")
+        """See `Display`."""
+        self._phase, self._note, self._share = phase, "", None
+        self._begun = time.monotonic()
+        self._draw()
 
     def note(self, text: str, done: float | None = None, total: float | None = None) -> None:
         """See `Display`."""
-        self._progress.update(self._task, total=total, completed=done, note=text)
+        self._note = text
+        self._share = done / total if done is not None and total else None
+        self._draw()
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """A block in which the seconds pass while the work says nothing."""
+        ended = Event()
+
+        def move() -> None:
+            while not ended.wait(REDRAWN_EVERY):
+                self._draw()
+
+        thread = Thread(target=move, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.console.show("")
+
+    def _draw(self) -> None:
+        if self._phase:
+            minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
+            parts = [self._phase, *self._bar(), f"{minutes}:{seconds:02d}", self._note]
+            line = " ".join(filter(None, parts))
+            # A file may be named anything.
+            self.console.show("".join(sign if sign.isprintable() else "?" for sign in line))
+
+    def _bar(self) -> list[str]:
+        """Nothing where it is not known how much there is to do."""
+        if self._share is None:
+            return []
+        n_done = round(BAR_WIDTH * min(self._share, 1.0))
+        return ["━" * n_done + "╌" * (BAR_WIDTH - n_done)]
 
 
 class PlainLines(Display):
@@ -60,13 +99,13 @@ class PlainLines(Display):
     def begin(self, phase: str) -> None:
         """See `Display`."""
         self._due = time.monotonic() + PAUSE
-        self.console.print(phase, markup=False)
+        self.console.print(phase)
 
     def note(self, text: str, done: float | None = None, total: float | None = None) -> None:
         """See `Display`."""
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + PAUSE
-            self.console.print(text, markup=False)
+            self.console.print(text)
 
 
 @contextmanager
@@ -76,18 +115,8 @@ def showing(console: Console) -> Iterator[Display]:
         with _listening(PlainLines(console)) as display:
             yield display
         return
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        # Standard output may be a file, and is left alone.
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with progress, _listening(LiveLine(console, progress)) as display:
+    line = LiveLine(console)
+    with line.moving(), _listening(line) as display:
         yield display
 
 

@@ -37,7 +37,9 @@ def report(
     Example: harmonium report run table.csv --overwrite
     """
     from harmonium.cli.runs import check_table_output
+    from harmonium.report.extra import require_packages
 
+    require_packages("harmonium report")
     if output is None:
         output = (run if run.is_dir() else run.parent) / "report.html"
     check_table_output(output, overwrite=overwrite, suffixes=(".html",))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from harmonium.cli.cluster import require_ray
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
+from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
+from harmonium.files import write_atomically
 
 # A wrong path must be told before JAX is imported.
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class RunFolder:
         """Remove the folder unless a fit can go on from it; the run that stood here before comes
         back.
         """
-        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+        if any(path.is_file() for path in self.checkpoints.rglob("*.safetensors")):
             return
         shutil.rmtree(self.path, ignore_errors=True)
         if self._replaced.exists():
@@ -223,10 +225,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
     """config.toml: every setting as it was resolved; settings that are off are left out."""
-    import tomli_w
-
     given = {name: value for name, value in config.items() if value is not None}
-    _write_text(folder / CONFIG_FILE, tomli_w.dumps(given))
+    _write_text(folder / CONFIG_FILE, to_toml(given))
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
@@ -235,8 +235,6 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from harmonium.artifact import write_atomically
-
     write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
@@ -244,8 +242,6 @@ def write_history(folder: Path, history: tuple["Record", ...]) -> None:
     """history.parquet: one row per evaluation."""
     import pyarrow as pa
     from pyarrow import parquet
-
-    from harmonium.artifact import write_atomically
 
     names = dict.fromkeys(name for record in history for name in record)
     table = pa.table({name: [record.get(name) for record in history] for name in names})

@@ -1,10 +1,12 @@
 """The application that commands belong to, and how it speaks of errors."""
 
+import io
+import sys
 import traceback
 
 import typer
-from rich.console import Console
 
+from harmonium.cli.console import Console
 from harmonium.cli.wording import reworded
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
 
@@ -14,9 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Densities, samples and scores from deep energy-based models with binary latent units.",
 )
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
-# Of processes that leave speaking to the first.
-silence = Console(quiet=True)
+errors = Console(lambda: sys.stderr)
+# Of processes that leave speaking to the first: what they write is dropped.
+silence = Console(io.StringIO)
 
 _shows_tracebacks = False
 
@@ -32,8 +34,8 @@ def report_error(error: Exception) -> int:
     if _shows_tracebacks:
         traceback.print_exception(error)
     if isinstance(error, HarmoniumError):
-        errors.print(f"error: {reworded(str(error))}", markup=False)
+        errors.print(f"error: {reworded(str(error))}")
         return 2 if isinstance(error, InvalidInputError | ArtifactError) else 1
     text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
-    errors.print(text, markup=False)
+    errors.print(text)
     return 1

@@ -44,7 +44,7 @@ def _in_turn(display: Display, n_updates: int) -> Tell:
         update = float(record["update"])
         display.note(_in_words(record, n_updates, clock.after(record)), update, n_updates)
         if record["event"]:
-            display.console.print(f"update {update:.0f}: {record['event']}", markup=False)
+            display.console.print(f"update {update:.0f}: {record['event']}")
 
     return tell
 

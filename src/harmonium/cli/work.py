@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harmonium.cli.budget import shorten_budget
+from harmonium.cli.console import Console
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.progress import Display
@@ -24,6 +25,7 @@ from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators import AnomalyDetector, DensityEstimator, load
 from harmonium.inference import DensitySettings, DetectorSettings
+from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
 Metrics = dict[str, Any]
 
@@ -145,7 +147,6 @@ def fit_run(
             if finish is not None:
                 finish(folder.path, metrics)
             if run.report:
-                _log.info("writing the report")
                 _write_report(run, metrics, config, display.console)
             write_metrics(folder.path, metrics)
     return metrics
@@ -163,8 +164,16 @@ def follow_run(run: Run) -> None:
     run.estimator.fit_table(run.table, source=run.source, **run.saving())
 
 
-def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Any) -> None:
+def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
+    again = f"harmonium report {run.output} DATA"
+    if missing := missing_packages():
+        names = " and ".join(missing)
+        console.print(
+            f"no report was written, for want of {names}. Try: {HOW_TO_INSTALL}, then {again}"
+        )
+        return
+    _log.info("writing the report")
     try:
         # Here, because training need not wait for what draws: it takes a second to import.
         from harmonium.cli.report import report_run
@@ -172,8 +181,7 @@ def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: A
         report_run(run.output, run.estimator, run.detector, run.table, metrics, config)
     except Exception as error:
         console.print(
-            f"warning: no report was written ({type(error).__name__}: {error}). Try: harmonium report {run.output} DATA",
-            markup=False,
+            f"warning: no report was written ({type(error).__name__}: {error}). Try: {again}"
         )
 
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, get_abstract_mesh
 
@@ -135,6 +136,18 @@ def gather(tree: T) -> T:
     dynamic, static = eqx.partition(tree, eqx.is_array)
     whole = _whole(mesh, dynamic)
     return eqx.combine(jax.tree.map(lambda leaf: leaf.addressable_data(0), whole), static)
+
+
+def lay_out(array: np.ndarray, like: jax.Array) -> jax.Array:
+    """An array that every process has whole, with the values of `array`, on the devices of `like`
+    and split as that is.
+    """
+    return jax.make_array_from_callback(like.shape, like.sharding, lambda part: array[part])
+
+
+def is_first() -> bool:
+    """Whether this process writes for all: it is the first, or the only one."""
+    return _is_alone() or jax.process_index() == 0
 
 
 def broadcast(value: T) -> T:

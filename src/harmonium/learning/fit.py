@@ -229,6 +229,7 @@ def _open(
         )
     if resume is None:
         store = Checkpoints(Path(checkpoints or "."), identity)
+        store.make_folder()
         if not store.is_empty():
             raise CheckpointError(
                 f"fit(checkpoints={str(checkpoints)!r}): the folder holds checkpoints of a fit. Try: "
@@ -236,6 +237,7 @@ def _open(
             )
         return store, None
     store = Checkpoints(Path(resume), identity)
+    store.make_folder()
     course = store.restore(start)
     if course is None:
         warnings.warn(

@@ -15,6 +15,7 @@ from harmonium.likelihood.bridge import LARGEST_WORK, Bridge, bridge
 from harmonium.model import Harmonium, Path, base_log_partition
 from harmonium.sampling import AbstractKernel
 from harmonium.sampling.chains import ADAPTATION_RATE, run_chains
+from harmonium.sampling.convergence import bulk_ess
 from harmonium.sampling.replica_exchange import ExchangeInfo, ExchangeState, ReplicaExchange
 from harmonium.sampling.schedule import PathProfile
 from harmonium.sampling.tuning import respaced, spaced_exchange
@@ -117,13 +118,9 @@ def _shifted(found: Bridge, base: float) -> Bridge:
 def _bulk_ess(free_energy: np.ndarray) -> float:
     if not np.all(np.isfinite(free_energy)) or np.ptp(free_energy) == 0:
         return 0.0
-    # Its import takes longer than that of all else.
-    from arviz_stats.base import array_stats
-
-    with np.errstate(all="ignore"):
-        found = float(np.max(array_stats.ess(free_energy, chain_axis=0, draw_axis=1)))
+    (found,) = bulk_ess(free_energy[None])
     # Chains that overshoot can be worth more than independent draws; no more is claimed.
-    return min(found, float(free_energy.size)) if np.isfinite(found) else 0.0
+    return min(float(found), float(free_energy.size)) if np.isfinite(found) else 0.0
 
 
 def _attempted(info: ExchangeInfo, works: np.ndarray) -> np.ndarray:

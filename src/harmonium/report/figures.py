@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from harmonium.learning.result import Record
+from harmonium.report.extra import require_packages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TRAINING_COLOR = "#0072b2"
 VALIDATION_COLOR = "#d55e00"
 
 
 def draw_training_curve(path: str | Path, history: Sequence[Record]) -> None:
-    """Log-likelihood of training and validation rows against parameter updates."""
+    """Log-likelihood of training and validation rows against parameter updates.
+
+    Raises `InvalidInputError` without the packages of the extra `report`.
+    """
+    figure = _new_figure("draw_training_curve", 7, 4.2)
     updates = [float(record["update"]) for record in history]
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for name, label, color in (
         ("train_log_likelihood", "training rows", TRAINING_COLOR),
@@ -34,8 +40,11 @@ def draw_training_curve(path: str | Path, history: Sequence[Record]) -> None:
 def draw_image_grids(
     path: str | Path, grids: Sequence[tuple[str, np.ndarray]], *, limits: tuple[float, float]
 ) -> None:
-    """Square grids of gray images side by side: (title, images of shape (count, height, width))."""
-    figure = Figure(figsize=(4.2 * len(grids), 4.6), layout="constrained")
+    """Square grids of gray images side by side: (title, images of shape (count, height, width)).
+
+    Raises `InvalidInputError` without the packages of the extra `report`.
+    """
+    figure = _new_figure("draw_image_grids", 4.2 * len(grids), 4.6)
     for axes, (title, images) in zip(
         figure.subplots(1, len(grids), squeeze=False)[0], grids, strict=True
     ):
@@ -55,6 +64,16 @@ def _tile(images: np.ndarray, border: float) -> np.ndarray:
     return rows.reshape(side * (height + 1), side * (width + 1))
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def _new_figure(call: str, width: float, height: float) -> "Figure":
+    """An empty figure of so many inches; its canvas asks for no screen."""
+    require_packages(call)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: "Figure", path: str | Path) -> None:
     figure.savefig(path, dpi=150)

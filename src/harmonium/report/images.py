@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import colormaps, image
 
 from harmonium.data import Columns
 from harmonium.report.evidence import Evidence
@@ -131,6 +130,9 @@ def tile(images: Images, border: float) -> Float[np.ndarray, "tall wide"]:
 def _picture(
     pixels: np.ndarray, colors: str, limits: tuple[float, float], label: str, caption: str
 ) -> Picture:
+    # Only where something is drawn: it takes long to import, and need not be installed.
+    from matplotlib import colormaps, image
+
     low, high = limits
     shares = np.clip((pixels - low) / max(high - low, 1e-12), 0, 1)
     file = io.BytesIO()

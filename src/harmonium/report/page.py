@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from harmonium.artifact import write_atomically
+from harmonium.errors import InvalidInputError, describe
+from harmonium.files import write_atomically
 from harmonium.report.anomalies import density_chart, most_anomalous, score_chart
 from harmonium.report.charts import Chart, chart_json
 from harmonium.report.chosen import choices
 from harmonium.report.evidence import collect
+from harmonium.report.extra import require_packages
 from harmonium.report.headline import Facts, make_headline
 from harmonium.report.images import RULE, compare_images, image_side
 from harmonium.report.marginals import MOST_COLUMNS, marginals
@@ -44,8 +44,20 @@ class ReportSummary:
 def write_report(path: str | Path, view: RunView) -> ReportSummary:
     """Write a run as one self-contained HTML file, which asks nothing of any network.
 
-    It appears under its name once it is complete.
+    It appears under its name once it is complete. Raises `InvalidInputError` where its folder does
+    not exist, and without the packages of the extra `report`.
     """
+    require_packages("write_report")
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise InvalidInputError(
+            describe(
+                f"write_report({str(path)!r}, view)",
+                expected="a folder that exists",
+                got=str(folder),
+                hint="create it first",
+            )
+        )
     sections = _sections(view)
     text = _render(view, sections)
     write_atomically(
@@ -64,6 +76,9 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
 
 def _render(view: RunView, sections: dict[str, Any]) -> str:
     """The text of the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     scripts = [_asset("plotly-basic.min.js"), _asset("report.js")]
     environment = Environment(
         loader=PackageLoader("harmonium.report", "templates"),

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
 from harmonium.sampling.chains import init_chains, run_chains
+from harmonium.sampling.convergence import bulk_ess, nested_r_hat, split_r_hat, tail_ess
 from harmonium.sampling.independence import name_of
 from harmonium.sampling.kernel import AbstractKernel, jump_acceptance
 from harmonium.typing import PerChain, Positions, RandomKey, Scalar
@@ -29,9 +30,8 @@ R_HAT_BELOW = 1.05
 R_HAT_STUCK = 1.2
 # Vehtari et al. (2021): below a total of 400, R-hat and ESS are themselves too noisy to be used.
 ESS_AT_LEAST = 400.0
-TAIL = (0.05, 0.95)
 N_DIRECTIONS = 3
-# Below this, a chain's halves have no variance to compare (and ArviZ returns NaN).
+# Below this, a chain's halves have no variance to compare.
 MIN_DRAWS = 4
 MAX_CORRELATION = 0.999
 
@@ -233,9 +233,7 @@ def _measure(traces: Measured, starts: tuple[str, ...], thin: int) -> dict[str, 
     broken = [name for name, trace in traces.items() if not np.all(np.isfinite(trace))]
     varying = {} if broken else {name: t for name, t in traces.items() if np.ptp(t) > 0}
     if varying:
-        # Chains that never moved have no variance of their own: R-hat is infinite, silently.
-        with np.errstate(all="ignore"):
-            return _compare(varying, starts, thin)
+        return _compare(varying, starts, thin)
     numbers = ("r_hat", "start_r_hat", "bulk_ess", "tail_ess", "autocorrelation_time")
     gaps = dict.fromkeys(starts, math.nan)
     verdict = {"worst": broken[0] if broken else "", "start_gaps": gaps, "agrees": False}
@@ -243,27 +241,23 @@ def _measure(traces: Measured, starts: tuple[str, ...], thin: int) -> dict[str, 
 
 
 def _compare(traces: Measured, starts: tuple[str, ...], thin: int) -> dict[str, Any]:
-    # Its import takes longer than that of all else.
-    from arviz_stats.base import array_stats
-
     stacked = np.stack(list(traces.values()))
-    r_hats = array_stats.rhat(stacked, method="rank")
+    r_hats = split_r_hat(stacked)
     r_hat, start_r_hat = float(np.max(r_hats)), math.nan
     if len(starts) > 1:
-        start_of_chain = np.repeat(np.arange(len(starts)), stacked.shape[1] // len(starts))
-        start_r_hat = float(np.max(array_stats.rhat_nested(stacked, start_of_chain)))
-    bulk_ess = float(np.min(array_stats.ess(stacked, method="bulk")))
+        start_r_hat = float(np.max(nested_r_hat(stacked, len(starts))))
+    smallest_ess = float(np.min(bulk_ess(stacked)))
     return {
         "r_hat": r_hat,
         "start_r_hat": start_r_hat,
         "worst": list(traces)[int(np.argmax(r_hats))],
-        "bulk_ess": bulk_ess,
-        "tail_ess": float(np.min(array_stats.ess(stacked, method="tail", prob=TAIL))),
-        "autocorrelation_time": max(1.0, stacked[0].size * thin / bulk_ess),
+        "bulk_ess": smallest_ess,
+        "tail_ess": float(np.min(tail_ess(stacked))),
+        "autocorrelation_time": max(1.0, stacked[0].size * thin / smallest_ess),
         "start_gaps": _gaps(stacked, starts),
         "agrees": r_hat < R_HAT_BELOW
         and not start_r_hat >= R_HAT_BELOW
-        and bulk_ess >= ESS_AT_LEAST,
+        and smallest_ess >= ESS_AT_LEAST,
     }
 
 

@@ -9,11 +9,12 @@ from harmonium.artifact.container import Arrays, Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
 from harmonium.artifact.mixtures import MAX_FACTORS, build_mixture, describe_mixture
 from harmonium.artifact.parts import prefixed, taken
-from harmonium.data import Columns, Marginals, Whitening
+from harmonium.data import Columns, Marginals, Table, Whitening
 from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
-from harmonium.inference import Detector, DetectorSettings
+from harmonium.inference import Detector, DetectorSettings, fit_detector
 from harmonium.inference.completion import Completion
+from harmonium.inference.provenance import describe_origin
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
 
@@ -28,6 +29,15 @@ class StoredDetector(NamedTuple):
     settings: DetectorSettings
     offset: float
     provenance: dict[str, Any]
+
+    @staticmethod
+    def fit(table: Table, settings: DetectorSettings) -> "StoredDetector":
+        """Fit a detector to a table of mostly normal rows (`fit_detector`)."""
+        detector = fit_detector(table, settings)
+        offset = detector.offset(settings, table.values)
+        metrics = {"n_calibration": len(detector.calibration), "offset": offset}
+        origin = describe_origin(table, settings.seed, metrics, detector.verdict)
+        return StoredDetector(detector, settings, offset, origin)
 
 
 def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:

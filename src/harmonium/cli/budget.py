@@ -1,10 +1,11 @@
 """The time budget of a command: it holds from the call to the last file."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harmonium.estimators import DensityEstimator
+    from harmonium.inference import DensitySettings
 
 # Share of a budget that the fit of the density keeps, whatever else there is to do.
 LEAST_SHARE = 0.3
@@ -27,11 +28,12 @@ class _Clock:
 clock = _Clock()
 
 
-def shorten_budget(estimator: "DensityEstimator", afterwards: float) -> None:
-    """Leave the fit of the density what the command has spent so far, and what is to come after the
-    fit (seconds), do not take; nothing changes without a budget.
+def shortened(settings: "DensitySettings", afterwards: float) -> "DensitySettings":
+    """Settings that leave the fit of the density what the command has spent so far, and what is to
+    come after the fit (seconds), do not take; nothing changes without a budget.
     """
-    budget = estimator.time_budget
-    if budget is not None:
-        left = max(budget - clock.seconds - afterwards, LEAST_SHARE * budget)
-        estimator.set_params(time_budget=left)
+    budget = settings.time_budget
+    if budget is None:
+        return settings
+    left = max(budget - clock.seconds - afterwards, LEAST_SHARE * budget)
+    return replace(settings, time_budget=left)

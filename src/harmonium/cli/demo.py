@@ -1,4 +1,4 @@
-"""The demo: handwritten digits, a model, two baselines, two pictures."""
+"""The demo: handwritten digits, a model, two baselines, a picture."""
 
 import logging
 from pathlib import Path
@@ -9,9 +9,9 @@ from sklearn.datasets import load_digits
 from harmonium.cli.progress import Display
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
-from harmonium.estimators import DensityEstimator
+from harmonium.inference import DensityFit, DensitySettings
 from harmonium.inference.baselines import compare_baselines
-from harmonium.report import draw_image_grids, draw_training_curve
+from harmonium.report import draw_image_grids
 
 _log = logging.getLogger(__name__)
 
@@ -37,25 +37,24 @@ def run_demo(
     pixels = pixels[np.random.default_rng(seed).permutation(len(pixels))]
     training, test = pixels[N_TEST:], pixels[:N_TEST]
     names = tuple(f"pixel_{row}_{column}" for row in range(SIDE) for column in range(SIDE))
-    estimator = DensityEstimator(time_budget=time_budget, random_state=seed)
 
-    def finish(folder: Path, metrics: Metrics) -> None:
+    def finish(folder: Path, fitted: DensityFit, metrics: Metrics) -> None:
         _log.info("fitting the baselines")
-        metrics["test"] = _compare(estimator, training, test, seed)
-        _draw(estimator, test, folder)
+        metrics["test"] = _compare(fitted, training, test, seed)
+        _draw(fitted, test, folder, seed)
 
-    run = Run(estimator, Table(training, names), output, hint, finish_seconds=FINISH_SECONDS)
-    metrics = fit_run(run, display, finish=finish)
-    return metrics
+    settings = DensitySettings(time_budget=time_budget, seed=seed)
+    run = Run(settings, Table(training, names), output, hint, finish_seconds=FINISH_SECONDS)
+    return fit_run(run, display, finish=finish)[0]
 
 
 def _compare(
-    estimator: DensityEstimator, training: np.ndarray, test: np.ndarray, seed: int
+    fitted: DensityFit, training: np.ndarray, test: np.ndarray, seed: int
 ) -> dict[str, dict[str, float]]:
     """Mean held-out log-density with a 95 % interval, for the model and each baseline."""
-    ours = {"harmonium": estimator.score_samples(test)}
-    others = compare_baselines(estimator.density_.columns, training, test, seed=seed)
-    log_partition = estimator.log_partition_
+    ours = {"harmonium": fitted.density.log_density(test)}
+    others = compare_baselines(fitted.density.columns, training, test, seed=seed)
+    log_partition = fitted.density.log_partition
     rows = {name: _interval(values, 0.0) for name, values in (ours | others).items()}
     rows["harmonium"] = _interval(ours["harmonium"], log_partition.standard_error)
     for name, values in others.items():
@@ -70,15 +69,15 @@ def _interval(values: np.ndarray, log_partition_error: float) -> dict[str, float
     return {"mean": mean, "low": mean - 1.96 * float(error), "high": mean + 1.96 * float(error)}
 
 
-def _draw(estimator: DensityEstimator, test: np.ndarray, folder: Path) -> None:
-    generated = estimator.sample(N_SHOWN).reshape(-1, SIDE, SIDE)
+def _draw(fitted: DensityFit, test: np.ndarray, folder: Path, seed: int) -> None:
+    rows, _ = fitted.density.sample(N_SHOWN, seed=seed)
+    generated = rows.reshape(-1, SIDE, SIDE)
     real = test[:N_SHOWN].reshape(-1, SIDE, SIDE)
     draw_image_grids(
         folder / "samples.png",
         [("64 generated digits", generated), ("64 real digits", real)],
         limits=(0.0, LARGEST_PIXEL),
     )
-    draw_training_curve(folder / "training.png", estimator.history_)
 
 
 def _cells(name: str, row: dict[str, float]) -> tuple[str, ...]:
@@ -104,5 +103,5 @@ def print_demo(metrics: Metrics, output: Path) -> None:
     chosen = metrics["chosen"]
     residual = "with" if chosen["residual"] else "without"
     print(f"chosen: {chosen['base']} of {chosen['n_components']}, {residual} a residual energy")
-    print("pictures: samples.png, training.png; numbers: metrics.json")
+    print("picture: samples.png; numbers: metrics.json")
     print(metrics["verdict"])

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
 from harmonium.cli.options import find_detector
 from harmonium.cli.streaming import read_rows
 from harmonium.data import Table, decode_columns, read_table
 from harmonium.errors import ArtifactError
-from harmonium.estimators import AnomalyDetector, DensityEstimator, load
+from harmonium.inference import Density, Detector, explain
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
 from harmonium.inference.explanation import DOUBTFUL
 
@@ -38,8 +39,8 @@ class Flags:
 class Opened:
     """A detector, and the density of the same columns that goes with it, if there is one."""
 
-    detector: AnomalyDetector
-    density: DensityEstimator | None
+    detector: Detector
+    density: Density | None
 
     def columns(self, table: Table, scores: np.ndarray, n_reasons: int) -> Columns:
         """Named columns of rows with these scores, but their flags; `n_reasons` worst cells are
@@ -47,9 +48,9 @@ class Opened:
         """
         columns: Columns = {"score": scores}
         if self.density is not None:
-            columns["log_density"] = self.density.density_.log_density(table.values)
-        columns["p_value"] = self.detector.detector_.p_values_of(scores)
-        columns["modelled_p_value"] = self.detector.detector_.modelled_p_values_of(scores)
+            columns["log_density"] = self.density.log_density(table.values)
+        columns["p_value"] = self.detector.p_values_of(scores)
+        columns["modelled_p_value"] = self.detector.modelled_p_values_of(scores)
         if n_reasons:
             columns |= _reasons(self.detector, table, n_reasons)
         return columns
@@ -57,20 +58,19 @@ class Opened:
     def flags(self, p_values: np.ndarray, fdr: float) -> Flags:
         """The rows that are flagged at a false-discovery rate, by the p-values of all."""
         flagged = benjamini_hochberg(p_values, fdr)
-        n_calibration = len(self.detector.detector_.calibration)
+        n_calibration = len(self.detector.calibration)
         return Flags(flagged, lack_of_calibration(p_values, flagged, n_calibration, fdr))
 
     def verdict(self, flags: Flags) -> str:
         """What is to be made of the columns, in full."""
-        parts = [self.detector.verdict_]
-        parts += [] if self.density is None else [f"Of log_density: {self.density.verdict_}"]
+        parts = [self.detector.verdict]
+        parts += [] if self.density is None else [f"Of log_density: {self.density.verdict}"]
         return " ".join([*parts, flags.concern]).rstrip()
 
     def in_short(self, flags: Flags) -> str:
         """The same in a line, and what concerns these rows."""
-        fitted = self.detector.detector_
-        n = len(fitted.calibration)
-        words = "Trusted" if fitted.trusted else "NOT trusted"
+        n = len(self.detector.calibration)
+        words = "Trusted" if self.detector.trusted else "NOT trusted"
         line = f"{words}; p-values rest on {n} calibration rows and are at least 1/{n + 1}. The whole verdict: --json."
         return f"{line} {flags.concern}".rstrip()
 
@@ -79,17 +79,17 @@ def open_detector(model: Path, calibration: Path | None = None) -> Opened:
     """The detector of a run; `calibration` is a table of normal rows for its p-values, read into
     memory.
     """
-    detector = load(find_detector(model))
-    if not isinstance(detector, AnomalyDetector):
+    stored = load_artifact(find_detector(model))
+    if not isinstance(stored, StoredDetector):
         raise ArtifactError(
             f"{model} holds a density, not a detector. Try: a run folder of `harmonium fit`."
         )
+    detector = stored.detector
     if calibration is not None:
         _log.info("calibrating on %s", calibration.name)
-        fields = detector.detector_.columns.fields
-        detector.calibrate(
-            read_table(calibration, fields=fields, call=f"--calibrate {calibration}")
-        )
+        fields = detector.columns.fields
+        normal = read_table(calibration, fields=fields, call=f"--calibrate {calibration}")
+        detector = detector.calibrated_on(normal.values)
     return Opened(detector, _density_beside(model, detector))
 
 
@@ -97,9 +97,8 @@ def score_rows(opened: Opened, data: Path) -> np.ndarray:
     """The scores of all rows of a table: a first pass, after which it is known which are
     flagged.
     """
-    fitted = opened.detector.detector_
-    rows = read_rows(data, fitted.columns.fields, "scoring")
-    return np.concatenate([fitted.scores(table.values) for table, _ in rows])
+    rows = read_rows(data, opened.detector.columns.fields, "scoring")
+    return np.concatenate([opened.detector.scores(table.values) for table, _ in rows])
 
 
 def detect_batches(
@@ -108,7 +107,7 @@ def detect_batches(
     """All columns of successive rows of a table whose scores are known."""
     start = 0
     doing = "explaining the rows of" if n_reasons else "writing the scores of"
-    for table, _ in read_rows(data, opened.detector.detector_.columns.fields, doing):
+    for table, _ in read_rows(data, opened.detector.columns.fields, doing):
         part = slice(start, start + table.n_rows)
         start += table.n_rows
         yield with_flags(opened.columns(table, scores[part], n_reasons), flags.flagged[part])
@@ -138,13 +137,13 @@ def lowest_rows(opened: Opened, data: Path, scores: np.ndarray, n: int) -> list[
     order = np.argsort(scores, kind="stable")[:n]
     found: dict[int, list[str]] = {}
     start = 0
-    for table, _ in read_rows(data, opened.detector.detector_.columns.fields, "explaining"):
+    for table, _ in read_rows(data, opened.detector.columns.fields, "explaining"):
         own = order[(order >= start) & (order < start + table.n_rows)]
         if len(own):
             part = Table(table.values[own - start], table.names, table.fields)
             found |= dict(zip(own.tolist(), _sentences(opened.detector, part), strict=True))
         start += table.n_rows
-    fitted = opened.detector.detector_
+    fitted = opened.detector
     p_values = fitted.p_values_of(scores[order]), fitted.modelled_p_values_of(scores[order])
     return [
         LowRow(int(i) + 1, float(scores[i]), float(p), float(modelled), found[int(i)])
@@ -152,7 +151,7 @@ def lowest_rows(opened: Opened, data: Path, scores: np.ndarray, n: int) -> list[
     ]
 
 
-def _sentences(detector: AnomalyDetector, table: Table) -> list[list[str]]:
+def _sentences(detector: Detector, table: Table) -> list[list[str]]:
     """What is unusual of every row, given its other cells."""
     told = _reasons(detector, table, N_SENTENCES)
     ranks = range(1, min(N_SENTENCES, table.n_columns) + 1)
@@ -180,23 +179,23 @@ def with_flags(columns: Columns, flagged: np.ndarray) -> Columns:
     return {name: whole[name] for name in names}
 
 
-def _density_beside(model: Path, detector: AnomalyDetector) -> DensityEstimator | None:
+def _density_beside(model: Path, detector: Detector) -> Density | None:
     """The density of the run folder, if there is one and it is of the same columns."""
     path = (model if model.is_dir() else model.parent) / "model.safetensors"
-    loaded = load(path) if path.is_file() else None
-    if not isinstance(loaded, DensityEstimator):
+    stored = load_artifact(path) if path.is_file() else None
+    if not isinstance(stored, StoredDensity):
         return None
-    same = loaded.density_.columns.fields == detector.detector_.columns.fields
-    return loaded if same else None
+    same = stored.density.columns.fields == detector.columns.fields
+    return stored.density if same else None
 
 
-def _reasons(detector: AnomalyDetector, table: Table, n_reasons: int) -> Columns:
+def _reasons(detector: Detector, table: Table, n_reasons: int) -> Columns:
     """Per reason: the column, its value, what would be likely, and by how much that is likelier.
 
     Empty where a further cell is not likelier wrong than right. Values are numbers where all
     columns hold numbers, and text otherwise.
     """
-    found = detector.explain(table)
+    found = explain(detector, table.values)
     top = found.top(min(n_reasons, table.n_columns))
     rows = np.arange(table.n_rows)
     values, likely = _cells(table.values, table), _cells(found.likely_values, table)

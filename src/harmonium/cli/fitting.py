@@ -186,12 +186,12 @@ def fit(
         if not is_first:
             follow_run(run)
             return
-        metrics = fit_run(run, display)
+        metrics, fitted = fit_run(run, display)
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:
         print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
-        print_fit(metrics, run.estimator.chosen_)
+        print_fit(metrics, fitted.density.chosen)
     if metrics["stopped"]:
         errors.print(run.hint)
         raise typer.Exit(INTERRUPTED)
@@ -207,7 +207,7 @@ def demo(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the handwritten digits that scikit-learn ships, with pictures and two baselines.
+    """Fit the handwritten digits that scikit-learn ships, with a picture and two baselines.
 
     Example: harmonium demo -o demo-run
     """

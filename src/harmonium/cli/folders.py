@@ -50,7 +50,7 @@ class DetectFile:
         p_values: list[np.ndarray] = []
 
         def batches() -> Iterator[Columns]:
-            detector = self._opened.detector.detector_
+            detector = self._opened.detector
             for table, _ in read_rows(file, detector.columns.fields, "scoring"):
                 columns = self._opened.columns(
                     table, detector.scores(table.values), self._n_reasons

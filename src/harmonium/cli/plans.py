@@ -9,7 +9,7 @@ from harmonium.cli.console import Console
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
 from harmonium.cli.wording import as_option
-from harmonium.cli.work import Run, make_detector, make_estimator
+from harmonium.cli.work import Run, make_detector_settings, make_settings
 from harmonium.data import LongTable, fingerprint, sample_rows
 from harmonium.errors import InvalidInputError
 from harmonium.report.extra import require_packages
@@ -36,11 +36,13 @@ class Plan:
 
     def read(self, data: Path, console: Console, *, logs: bool) -> Run:
         """Read the rows to train on."""
-        estimator = make_estimator(self.settings).set_params(kinds=self.kinds or None)
-        seed = self.settings.get("seed", 0)
+        settings = make_settings(self.settings)
+        detector = self.detector
+        if detector is not None:
+            detector = make_detector_settings(detector, settings.seed)
         _log.info("reading %s", data.name)
         table, n_rows, numbers = sample_rows(
-            data, self.max_rows, kinds=self.kinds, seed=seed, call=str(data)
+            data, self.max_rows, kinds=self.kinds, seed=settings.seed, call=str(data)
         )
         _log.info("%s: %d rows x %d columns", data.name, n_rows, table.n_columns)
         source = LongTable(data, n_rows, numbers) if n_rows > table.n_rows else None
@@ -55,11 +57,12 @@ class Plan:
                 f"{table.n_columns}, or other cells. Try: the same table, or a new run with -o."
             )
         return Run(
-            estimator=estimator,
+            settings=settings,
+            kinds=self.kinds or None,
             table=table,
             output=self.output,
             hint=f"to go on: harmonium fit {data} --resume {self.output}",
-            detector=None if self.detector is None else make_detector(estimator, self.detector),
+            detector=detector,
             source=source,
             max_rows=self.max_rows,
             resume=self.begun is not None,

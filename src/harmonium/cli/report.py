@@ -14,10 +14,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
 from harmonium.cli.options import DETECTOR_FILE, find_model
 from harmonium.data import Table, read_batches
 from harmonium.errors import ArtifactError, InvalidInputError
-from harmonium.estimators import AnomalyDetector, DensityEstimator, load
+from harmonium.inference import Density, DensityFit, Detector
 from harmonium.learning.result import Record
 from harmonium.report import ReportSummary, RunView, write_report
 from harmonium.report.words import count, duration
@@ -32,29 +33,25 @@ BATCH_ROWS = 65_536
 
 def report_run(
     folder: Path,
-    estimator: DensityEstimator,
-    detector: AnomalyDetector | None,
+    fitted: DensityFit,
+    detector: Detector | None,
     table: Table | None,
     metrics: Mapping[str, Any],
     settings: Mapping[str, Any],
-    *,
-    name: str | None = None,
 ) -> ReportSummary:
     """Write report.html into a run folder that is being made; `metrics` and `settings` are what is
     stored there.
-
-    `name` heads the page: that of the folder if left out.
     """
     view = RunView(
-        density=estimator.density_,
-        detector=None if detector is None else detector.detector_,
-        history=estimator.history_,
+        density=fitted.density,
+        detector=detector,
+        history=fitted.history,
         metrics=metrics,
         settings=settings,
         provenance=_provenance(metrics, settings),
         table=table,
-        seed=estimator.settings_.seed,
-        name=name or folder.resolve().name,
+        seed=settings["seed"],
+        name=folder.resolve().name,
     )
     return write_report(folder / REPORT_FILE, view)
 
@@ -64,16 +61,16 @@ def remake_report(
 ) -> ReportSummary:
     """The report of a run folder, with rows of `data` where it is given."""
     model = find_model(run)
-    estimator = load(model)
-    if not isinstance(estimator, DensityEstimator):
+    stored = load_artifact(model)
+    if not isinstance(stored, StoredDensity):
         raise ArtifactError(f"{run} holds a detector, not a density. Try: a run folder.")
     folder = model.parent
     metrics, settings = _read_json(folder / "metrics.json"), _read_toml(folder / "config.toml")
     _log.info("writing the report")
-    drawn = None if data is None else _draw_rows(data, estimator, n_rows, seed)
+    drawn = None if data is None else _draw_rows(data, stored.density, n_rows, seed)
     view = RunView(
-        density=estimator.density_,
-        detector=_detector_of(folder, estimator),
+        density=stored.density,
+        detector=_detector_of(folder, stored.density),
         history=_read_history(folder / "history.parquet"),
         metrics=metrics,
         settings=settings,
@@ -98,9 +95,9 @@ class _Drawn:
     n_rows: int
 
 
-def _draw_rows(data: Path, estimator: DensityEstimator, n: int, seed: int) -> _Drawn:
+def _draw_rows(data: Path, density: Density, n: int, seed: int) -> _Drawn:
     """A uniform random sample of at most `n` rows, in one pass and constant memory."""
-    fields = estimator.density_.columns.fields
+    fields = density.columns.fields
     rng = np.random.default_rng(seed)
     values, numbers, tickets = np.zeros((0, len(fields))), np.zeros(0, int), np.zeros(0)
     n_rows = 0
@@ -115,14 +112,13 @@ def _draw_rows(data: Path, estimator: DensityEstimator, n: int, seed: int) -> _D
     return _Drawn(Table(values, names, fields), numbers, n_rows)
 
 
-def _detector_of(folder: Path, estimator: DensityEstimator) -> Any:
+def _detector_of(folder: Path, density: Density) -> Detector | None:
     """The detector beside a density, if there is one and it is of the same columns."""
     path = folder / DETECTOR_FILE
-    found = load(path) if path.is_file() else None
-    if not isinstance(found, AnomalyDetector):
+    found = load_artifact(path) if path.is_file() else None
+    if not isinstance(found, StoredDetector):
         return None
-    same = found.detector_.columns.fields == estimator.density_.columns.fields
-    return found.detector_ if same else None
+    return found.detector if found.detector.columns.fields == density.columns.fields else None
 
 
 def _provenance(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,6 @@ RUN_FILES = {
     DETECTOR_FILE,
     "report.html",
     "samples.png",
-    "training.png",
     CHECKPOINTS,
     "tensorboard",
 }

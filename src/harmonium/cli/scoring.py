@@ -163,7 +163,7 @@ def _detect(
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import write_batches
 
-    flags = opened.flags(opened.detector.detector_.p_values_of(scores), fdr)
+    flags = opened.flags(opened.detector.p_values_of(scores), fdr)
     batches = detect_batches(opened, data, scores, flags, n_reasons)
     if output is None and not as_json:
         print_batches(batches)

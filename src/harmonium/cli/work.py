@@ -1,4 +1,7 @@
-"""Fitting an estimator into a run folder."""
+"""Fitting a density, and a detector, into a run folder.
+
+Without the estimators: scikit-learn takes a second to import.
+"""
 
 import logging
 import time
@@ -7,7 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from harmonium.cli.budget import shorten_budget
+from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, save_artifact
+from harmonium.cli.budget import shortened
 from harmonium.cli.console import Console
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
@@ -23,8 +27,8 @@ from harmonium.cli.runs import (
 from harmonium.cli.training import fit_reports
 from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
-from harmonium.estimators import AnomalyDetector, DensityEstimator, load
-from harmonium.inference import DensitySettings, DetectorSettings
+from harmonium.inference import DensityFit, DensitySettings, DetectorSettings, fit_density
+from harmonium.learning.loop import Report
 from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
 Metrics = dict[str, Any]
@@ -35,15 +39,24 @@ _log = logging.getLogger(__name__)
 REPORT_SECONDS = 6.0
 
 
-def make_estimator(settings: dict[str, Any]) -> DensityEstimator:
-    """An estimator with these settings, checked; what is not named keeps its default."""
-    known = {field.name for field in fields(DensitySettings)}
+def make_settings(settings: dict[str, Any]) -> DensitySettings:
+    """These settings of a density, checked; what is not named keeps its default."""
+    _check_names("--config", settings, DensitySettings)
+    return DensitySettings(**settings)
+
+
+def make_detector_settings(settings: dict[str, Any], seed: int) -> DetectorSettings:
+    """These settings of a detector, checked; the seed is that of the density unless it is named."""
+    _check_names("--config, [detector]", settings, DetectorSettings)
+    return DetectorSettings(**{"seed": seed} | settings)
+
+
+def _check_names(where: str, settings: dict[str, Any], kind: type) -> None:
+    known = {field.name for field in fields(kind)}
     if unknown := sorted(set(settings) - known):
         raise InvalidInputError(
-            describe("--config", expected=f"settings among {sorted(known)}", got=str(unknown))
+            describe(where, expected=f"settings among {sorted(known)}", got=str(unknown))
         )
-    checked = asdict(DensitySettings(**settings))
-    return DensityEstimator(random_state=checked.pop("seed"), **checked)
 
 
 @dataclass(frozen=True)
@@ -52,14 +65,16 @@ class Run:
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one;
     `resume` says that the folder holds a fit to go on with, and `hint` what a user can do after
-    Ctrl-C. `finish_seconds` is about what follows the fit beside the report.
+    Ctrl-C. `kinds` are those of columns that were stated. `finish_seconds` is about what follows the
+    fit beside the report.
     """
 
-    estimator: DensityEstimator
+    settings: DensitySettings
     table: Table
     output: Path
     hint: str
-    detector: AnomalyDetector | None = None
+    detector: DetectorSettings | None = None
+    kinds: dict[str, str] | None = None
     source: LongTable | None = None
     max_rows: int | None = None
     resume: bool = False
@@ -88,15 +103,13 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """All settings, as config.toml holds them, and what tells the table from others."""
-        estimator, detector = self.estimator, self.detector
-        settings = estimator.check_settings()
-        resolved: dict[str, Any] = asdict(settings) | {
+        resolved: dict[str, Any] = asdict(self.settings) | {
             "max_rows": self.max_rows,
             "report": self.report,
         }
-        resolved |= {"kinds": estimator.kinds} if estimator.kinds else {}
-        if detector is not None:
-            resolved |= {"detector": asdict(detector.check_settings())}
+        resolved |= {"kinds": self.kinds} if self.kinds else {}
+        if self.detector is not None:
+            resolved |= {"detector": asdict(self.detector)}
         told = {
             "rows": self.n_rows,
             "columns": self.table.n_columns,
@@ -105,51 +118,49 @@ class Run:
         return resolved | {DATA_SECTION: told}
 
 
+Finish = Callable[[Path, DensityFit, Metrics], None]
+
+
 def fit_run(
-    run: Run, display: Display, *, finish: Callable[[Path, Metrics], None] | None = None
-) -> Metrics:
+    run: Run, display: Display, *, finish: Finish | None = None
+) -> tuple[Metrics, DensityFit]:
     """Fit, then write models, history and metrics into the folder; `finish` may add to it.
+    The metrics, and the fit.
 
     A detector is fitted first. A time budget is that of the whole command: what was spent before
     the density is fitted, and what comes after, is taken off. Ctrl-C during the
     training of the density ends it with the model so far; the metrics then say so, and the run can
     go on later.
     """
-    folder, estimator, started = run.folder, run.estimator, time.monotonic()
+    folder, started = run.folder, time.monotonic()
     config = run.config()
     with filling(folder, resume=run.resume):
         write_config(folder.path, config)
         with ending_on_interrupt(display.console, folder, run.hint) as interrupt:
-            if run.detector is not None:
-                _log.info("fitting the detector")
-                if _fit_detector(run, run.detector):
-                    run.detector.save(run.output / DETECTOR_FILE)
-            shorten_budget(estimator, run.seconds_afterwards)
-            with fit_reports(display, run.output, estimator.n_updates, logs=run.logs) as tell:
-                numbers = all(field.is_number for field in run.table.fields)
-                # What `sample` of the loaded model returns; Arrow is always there.
-                container = "array" if numbers else "pyarrow"
-                estimator.fit_table(
-                    run.table,
-                    container=container,
-                    report=interrupt.also(tell),
-                    source=run.source,
-                    **run.saving(),
-                )
-            metrics = _metrics(estimator, time.monotonic() - started)
+            detector = _fit_detector(run)
+            if detector is not None:
+                save_artifact(run.output / DETECTOR_FILE, detector)
+            settings = shortened(run.settings, run.seconds_afterwards)
+            with fit_reports(display, run.output, settings.n_updates, logs=run.logs) as tell:
+                fitted = _fit_density(run, settings, report=interrupt.also(tell))
+            metrics = _metrics(fitted, time.monotonic() - started)
             metrics |= {"rows": run.n_rows, "rows_in_memory": run.table.n_rows}
             metrics["stopped"] = interrupt.requested
             metrics["fingerprint"] = config[DATA_SECTION]["fingerprint"]
-            if run.detector is not None:
-                metrics["detector"] = run.detector.verdict_
-            estimator.save(folder.path / MODEL_FILE)
-            write_history(folder.path, estimator.history_)
+            if detector is not None:
+                metrics["detector"] = detector.detector.verdict
+            numbers = all(field.is_number for field in run.table.fields)
+            # What `sample` of the loaded model returns; Arrow is always there.
+            container = "array" if numbers else "pyarrow"
+            stored = StoredDensity(fitted.density, settings, container, fitted.provenance)
+            save_artifact(folder.path / MODEL_FILE, stored)
+            write_history(folder.path, fitted.history)
             if finish is not None:
-                finish(folder.path, metrics)
+                finish(folder.path, fitted, metrics)
             if run.report:
-                _write_report(run, metrics, config, display.console)
+                _write_report(run, fitted, detector, metrics, config, display.console)
             write_metrics(folder.path, metrics)
-    return metrics
+    return metrics, fitted
 
 
 def follow_run(run: Run) -> None:
@@ -158,13 +169,22 @@ def follow_run(run: Run) -> None:
 
     The detector is not needed here, but no process may be long in waiting for another.
     """
-    if run.detector is not None:
-        _fit_detector(run, run.detector)
-    shorten_budget(run.estimator, run.seconds_afterwards)
-    run.estimator.fit_table(run.table, source=run.source, **run.saving())
+    _fit_detector(run)
+    _fit_density(run, shortened(run.settings, run.seconds_afterwards))
 
 
-def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: Console) -> None:
+def _fit_density(run: Run, settings: DensitySettings, report: Report | None = None) -> DensityFit:
+    return fit_density(run.table, settings, report=report, source=run.source, **run.saving())
+
+
+def _write_report(
+    run: Run,
+    fitted: DensityFit,
+    detector: StoredDetector | None,
+    metrics: Metrics,
+    config: dict[str, Any],
+    console: Console,
+) -> None:
     """report.html; a picture that cannot be drawn must not cost a fit."""
     again = f"harmonium report {run.output} DATA"
     if missing := missing_packages():
@@ -178,58 +198,39 @@ def _write_report(run: Run, metrics: Metrics, config: dict[str, Any], console: C
         # Here, because training need not wait for what draws: it takes a second to import.
         from harmonium.cli.report import report_run
 
-        report_run(run.output, run.estimator, run.detector, run.table, metrics, config)
+        found = None if detector is None else detector.detector
+        report_run(run.output, fitted, found, run.table, metrics, config)
     except Exception as error:
         console.print(
             f"warning: no report was written ({type(error).__name__}: {error}). Try: {again}"
         )
 
 
-def _fit_detector(run: Run, detector: AnomalyDetector) -> bool:
-    """Fit it, or take over the one that an earlier fit into this folder has left; whether it was
-    fitted.
-    """
+def _fit_detector(run: Run) -> StoredDetector | None:
+    """The detector of the table, or the one that an earlier fit into this folder has left."""
+    if run.detector is None:
+        return None
     path = run.output / DETECTOR_FILE
     if run.resume and path.is_file():
-        stored = load(path)
-        if isinstance(stored, AnomalyDetector):
-            detector.adopt(stored.detector_, stored.settings_, stored.offset_, stored.provenance_)
-            return False
-    detector.fit(run.table)
-    return True
+        stored = load_artifact(path)
+        if isinstance(stored, StoredDetector):
+            return stored
+    _log.info("fitting the detector")
+    return StoredDetector.fit(run.table, run.detector)
 
 
-def make_detector(
-    estimator: DensityEstimator, settings: dict[str, Any] | None = None
-) -> AnomalyDetector:
-    """The detector that goes with a density, with these settings or with its seed."""
-    if settings:
-        known = {field.name for field in fields(DetectorSettings)}
-        if unknown := sorted(set(settings) - known):
-            raise InvalidInputError(
-                describe(
-                    "--config, [detector]",
-                    expected=f"settings among {sorted(known)}",
-                    got=str(unknown),
-                )
-            )
-        checked = asdict(DetectorSettings(**settings))
-        return AnomalyDetector(random_state=checked.pop("seed"), **checked)
-    return AnomalyDetector(random_state=estimator.random_state)
-
-
-def _metrics(estimator: DensityEstimator, seconds: float) -> Metrics:
-    history, diagnostics = estimator.history_, estimator.diagnostics_
+def _metrics(fitted: DensityFit, seconds: float) -> Metrics:
+    history, diagnostics, density = fitted.history, fitted.diagnostics, fitted.density
     return {
-        "chosen": asdict(estimator.chosen_),
-        "held_out": asdict(estimator.held_out_),
-        "judgment": asdict(estimator.density_.judgment),
+        "chosen": asdict(density.chosen),
+        "held_out": asdict(fitted.held_out),
+        "judgment": asdict(density.judgment),
         "updates": int(history[-1]["update"]) if history else 0,
-        "kept_update": estimator.kept_update_,
+        "kept_update": fitted.kept_update,
         "seconds": seconds,
         "repairs": [str(record["event"]) for record in history if record["event"]],
-        "log_partition": asdict(estimator.log_partition_),
+        "log_partition": asdict(density.log_partition),
         "diagnostics": None if diagnostics is None else asdict(diagnostics),
-        "trusted": estimator.density_.trusted,
-        "verdict": estimator.verdict_,
+        "trusted": density.trusted,
+        "verdict": density.verdict,
     }

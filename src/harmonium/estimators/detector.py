@@ -9,16 +9,13 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import StoredDetector, save_artifact
-from harmonium.data import Table, as_table
+from harmonium.data import as_table
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.inference import Detector, DetectorSettings, Explanation, explain, fit_detector
+from harmonium.inference import Detector, DetectorSettings, Explanation, explain
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
-from harmonium.inference.provenance import describe_origin
-
-AUTO_LEVEL = 0.05
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
@@ -80,14 +77,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Raises `InvalidInputError` for input that cannot be used, naming column and row.
         """
         table = as_table(X, call="AnomalyDetector.fit(X)", kinds=self.kinds)
-        self.settings_ = self.check_settings()
-        self.detector_ = fit_detector(table, self.settings_)
-        self.offset_ = self._find_offset(table)
-        metrics = {"n_calibration": len(self.detector_.calibration), "offset": self.offset_}
-        self.provenance_ = describe_origin(table, self.settings_.seed, metrics, self.verdict_)
-        name_features(self, table.names)
-        self._warn_if_untrusted()
-        return self
+        return self.adopt(*StoredDetector.fit(table, self.check_settings()))
 
     def check_settings(self) -> DetectorSettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
@@ -106,8 +96,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         values = self._values("calibrate", X)
         self.detector_ = self._fitted().calibrated_on(values)
         if isinstance(self.settings_.contamination, str):
-            self.offset_ = self._auto_offset()
-        self._warn_if_untrusted()
+            self.offset_ = self.detector_.offset(self.settings_, values)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -185,19 +174,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.detector_, self.settings_, self.offset_ = detector, settings, offset
         name_features(self, detector.columns.names)
         return self
-
-    def _find_offset(self, table: Table) -> float:
-        if not isinstance(self.settings_.contamination, str):
-            scores = self.detector_.scores(table.values)
-            return float(np.percentile(scores, 100 * self.settings_.contamination))
-        return self._auto_offset()
-
-    def _auto_offset(self) -> float:
-        return self.detector_.tail.score_of(AUTO_LEVEL)
-
-    def _warn_if_untrusted(self) -> None:
-        if not self.detector_.trusted:
-            warnings.warn(self.detector_.verdict, HarmoniumWarning, stacklevel=3)
 
     def _fitted(self) -> Detector:
         check_is_fitted(self, "detector_")

@@ -1,5 +1,6 @@
 """A fitted anomaly detector: views of the training rows, calibrated on rows they have not seen."""
 
+import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -7,6 +8,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from harmonium.data import Columns, Marginals, Table
+from harmonium.errors import HarmoniumWarning
 from harmonium.inference.body_family import compare_families
 from harmonium.inference.completion import Completion, on_levels
 from harmonium.inference.conformal import p_values
@@ -45,6 +47,8 @@ N_COPIES = 4
 N_COMPLETIONS = 16
 _COMPLETION_SEED = 11
 NO_SCORES = np.zeros(0)
+# Modelled p-value of the rows that are flagged where no share is stated.
+AUTO_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -137,16 +141,27 @@ class Detector:
     ) -> "Detector":
         """The same detector with p-values from these rows (rows, columns), which no view has seen.
 
-        `remarks` are added to the verdict; `further` (rows,) are scores for the tail alone.
+        `remarks` are added to the verdict; `further` (rows,) are scores for the tail alone. Warns
+        where scores are not to be used.
         """
         calibration = np.sort(self.scores(values))
         tail = Tail.fit(np.concatenate([calibration, further]))
         problems = _problems(values, calibration)
         words = [_guarantee(len(calibration)), *problems, *remarks]
         verdict = " ".join(words)
+        if problems:
+            warnings.warn(verdict, HarmoniumWarning, stacklevel=3)
         return replace(
             self, calibration=calibration, tail=tail, verdict=verdict, trusted=not problems
         )
+
+    def offset(self, settings: DetectorSettings, values: np.ndarray) -> float:
+        """The score below which a row is flagged: that of a modelled p-value of 0.05, or of the
+        stated share of the training rows (rows, columns).
+        """
+        if settings.share_abnormal:
+            return float(np.percentile(self.scores(values), 100 * settings.share_abnormal))
+        return self.tail.score_of(AUTO_LEVEL)
 
     def abnormality(self, values: np.ndarray) -> np.ndarray:
         """How abnormal complete rows (rows, columns) are, (rows,), whatever rules they break."""

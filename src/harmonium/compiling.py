@@ -6,7 +6,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -36,6 +38,13 @@ def compiled_briefly(function: Callable[Arguments, Result]) -> Callable[Argument
         return program()(*args, **kwargs)
 
     return call
+
+
+def as_floats(values: np.ndarray) -> Array:
+    """Values as JAX's floating-point numbers; rounded by NumPy, so that nothing is compiled."""
+    with np.errstate(over="ignore"):
+        # A copy: on a CPU the device may keep what it is given.
+        return jax.device_put(np.array(values, jax.dtypes.canonicalize_dtype(float)))
 
 
 @cache

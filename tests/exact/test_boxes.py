@@ -18,7 +18,7 @@ import pytest
 from exact import brute
 from scipy.special import ndtr
 
-from harmonium.data import Columns, Field, Table
+from harmonium.data import Columns, Field, Marginals, Table
 from harmonium.inference import (
     Chosen,
     Density,
@@ -43,7 +43,9 @@ def density_of(values, fields=None, *, has_residual=False, body="auto"):
     names = fields or tuple(Field(f"x{i + 1}") for i in range(values.shape[1]))
     table = Table(values, tuple(field.name for field in names), names)
     rng, columns = np.random.default_rng(7), Columns.fit(table)
-    coordinates = Coordinates.fit(columns, values, body=body, shape="full", rng=rng)
+    coordinates = Coordinates.fit(
+        Marginals.fit(columns, values, body), values, shape="full", rng=rng
+    )
     z = coordinates.whitening.forward(coordinates.draw_points(values, rng))
     base = fit_base(z, MixtureSettings(3), rng)
     coordinates = coordinates.refined(base, values)

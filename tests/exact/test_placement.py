@@ -13,7 +13,7 @@ from exact import brute
 from scipy.special import logsumexp, ndtr
 from scipy.stats import truncnorm
 
-from harmonium.data import Columns, Field, Table
+from harmonium.data import Columns, Field, Marginals, Table
 from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.placement import Placement
 from harmonium.learning.base_choice import fit_base
@@ -38,7 +38,9 @@ def placement_of(values, n_components=2):
     """A placement by a mixture base fitted to random points, and that base."""
     columns = Columns.fit(Table(values, tuple(field.name for field in FIELDS), FIELDS))
     rng = np.random.default_rng(7)
-    coordinates = Coordinates.fit(columns, values, body="affine", shape="full", rng=rng)
+    coordinates = Coordinates.fit(
+        Marginals.fit(columns, values, "affine"), values, shape="full", rng=rng
+    )
     z = coordinates.whitening.forward(coordinates.draw_points(values, rng))
     base = fit_base(z, MixtureSettings(n_components), rng)
     return Placement.of_base(coordinates, base), base
@@ -165,7 +167,9 @@ def test_rows_of_points_have_nothing_to_draw():
     numbers = VALUES[:, [0, 2]]
     columns = Columns.fit(Table(numbers, ("a", "c")))
     rng = np.random.default_rng(7)
-    coordinates = Coordinates.fit(columns, numbers, body="affine", shape="full", rng=rng)
+    coordinates = Coordinates.fit(
+        Marginals.fit(columns, numbers, "affine"), numbers, shape="full", rng=rng
+    )
     placement = Placement.of_base(
         coordinates, fit_base(coordinates.forward(numbers), MixtureSettings(2), rng)
     )

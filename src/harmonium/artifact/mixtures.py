@@ -1,9 +1,9 @@
 """Mixtures of Gaussians as arrays, and back."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from harmonium.artifact.container import Arrays
+from harmonium.compiling import as_floats
 from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
 from harmonium.model import Mixture
@@ -36,7 +36,7 @@ def build_mixture(arrays: Arrays, n_visible: int) -> Mixture:
         "inverses": (n_components, n_visible, n_visible),
     }
     checked = take_arrays(arrays, shapes, "Mixture")
-    mixture = Mixture(**{name: jnp.asarray(part, float) for name, part in checked.items()})
+    mixture = Mixture(**{name: as_floats(part) for name, part in checked.items()})
     check_mixture(mixture)
     return mixture
 

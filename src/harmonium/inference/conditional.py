@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Whitening
 from harmonium.inference.batches import map_rows
 from harmonium.model import ConditionedModel, Harmonium, Mixture, condition, in_coordinates
@@ -116,7 +117,7 @@ class BoxDensity:
         """What the hidden units add to the base at points u, less what they add with W = 0."""
 
         def added(rows: np.ndarray) -> np.ndarray:
-            return np.asarray(_hidden_log_sums(self.model, jnp.asarray(rows, float)))
+            return np.asarray(_hidden_log_sums(self.model, as_floats(rows)))
 
         return map_rows(added, np.asarray(points), self.whitening.forward) - self._at_rest
 

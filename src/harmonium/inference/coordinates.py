@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Columns, Marginals, Whitening, spread
 from harmonium.model import AbstractBase
 
@@ -45,19 +45,10 @@ class Coordinates:
 
     @staticmethod
     def fit(
-        columns: Columns,
-        values: Values,
-        *,
-        body: str,
-        shape: str,
-        rng: np.random.Generator,
-        like: Marginals | None = None,
+        marginals: Marginals, values: Values, *, shape: str, rng: np.random.Generator
     ) -> "Coordinates":
-        """Fit marginals of these bodies and a whitening of this shape; no lattice is fine yet.
-
-        `like` are marginals of all rows of which `values` are a part (`Marginals.fit`).
-        """
-        marginals = Marginals.fit(columns, values, body, like=like)
+        """Fit a whitening of this shape to table rows; no lattice is fine yet."""
+        columns = marginals.columns
         bounds = marginals.bounds(values)
         points = spread(bounds, rng.uniform(*PLACES, bounds.low.shape))
         cells = values[:, columns.modeled_index]
@@ -132,7 +123,7 @@ def conditional_spread(base: AbstractBase, whitening: Whitening) -> Float[np.nda
     """Standard deviation of u of each column given all others, in the narrowest components of a
     base.
     """
-    _, mixture = base.tilted(jnp.zeros(base.n_visible))
+    _, mixture = base.tilted(as_floats(np.zeros(base.n_visible)))
     inverses = np.asarray(mixture.inverses, np.float64) @ whitening.matrix.T
     spreads = 1 / np.sqrt(np.sum(inverses**2, axis=1))
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))

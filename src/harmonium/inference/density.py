@@ -5,9 +5,10 @@ from functools import cached_property
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
+from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Columns
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_blocks, map_rows
@@ -169,10 +170,12 @@ class Density:
 
 def untrained(density: Density) -> Density:
     """The same density without the residual energy: that of its base alone."""
-    model = eqx.tree_at(
-        lambda m: (m.weights, m.visible_bias), density.model, replace_fn=jnp.zeros_like
-    )
+    model = eqx.tree_at(lambda m: (m.weights, m.visible_bias), density.model, replace_fn=_zeros)
     return _with_exact_log_partition(density, model)
+
+
+def _zeros(values: Array) -> Array:
+    return as_floats(np.zeros(values.shape))
 
 
 def gaussian(density: Density) -> Density:

@@ -186,8 +186,8 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
     completion = Completion.fit(columns, split.training)
     kept = split.training[rng.permutation(len(split.training))[:MOST_ROWS]]
-    bodies = _choose_bodies(columns, kept, rng)
-    fitted = [_fit_space(columns, completion, kept, body, settings, rng) for body in bodies]
+    marginals = _choose_marginals(columns, kept, rng)
+    fitted = [_fit_space(own, completion, kept, settings, rng) for own in marginals]
     spaces, surprises, votes = zip(*fitted, strict=True)
     modeled = kept[:, columns.modeled_index]
     raw = Detector(
@@ -210,29 +210,27 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     return raw.calibrated_on(split.held_out, _calibration_remarks(settings), further=further)
 
 
-def _choose_bodies(
+def _choose_marginals(
     columns: Columns, values: np.ndarray, rng: np.random.Generator
-) -> tuple[str, ...]:
-    """The bodies of the spaces, by rows that are held out."""
-    scores = compare_families(
-        columns, values, (PLAIN, OWN), shape="full", rng=rng, most_folds=COMPARED_FOLDS
-    )
-    is_bent = bool(scores) and scores[OWN] < scores[PLAIN] - MOST_BENT
-    return (PLAIN,) if is_bent else (PLAIN, OWN)
+) -> tuple[Marginals, ...]:
+    """The marginals of the spaces, by rows that are held out."""
+    plain = Marginals.fit(columns, values, PLAIN, atoms=False)
+    rivals = {body: Marginals.fit(columns, values, body) for body in (PLAIN, OWN)}
+    gaps = compare_families(rivals, values, shape="full", rng=rng, most_folds=COMPARED_FOLDS)
+    is_bent = bool(gaps) and gaps[OWN] < gaps[PLAIN] - MOST_BENT
+    return (plain,) if is_bent else (plain, rivals[OWN])
 
 
 def _fit_space(
-    columns: Columns,
+    marginals: Marginals,
     completion: Completion,
     values: np.ndarray,
-    body: str,
     settings: DetectorSettings,
     rng: np.random.Generator,
 ) -> tuple[Space, Surprise, Votes]:
-    """The training rows in coordinates by marginals of this body, surprises of votes, and votes
+    """The training rows in coordinates by these marginals, surprises of votes, and votes
     (rows, views) that views cast on rows they have not seen, NaN where there is none.
     """
-    marginals = Marginals.fit(columns, values, body, atoms=body != PLAIN)
     n_copies = N_COPIES if np.isnan(marginals.centers(values)).any() else 1
     copies = np.tile(values, (n_copies, 1))
     copies = on_levels(completion.fill(copies, rng), copies, marginals)

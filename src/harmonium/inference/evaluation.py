@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from harmonium.compiling import as_floats
 from harmonium.inference.coordinates import bounded
 from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.training_rows import filled
@@ -94,7 +94,7 @@ def _diagnose(density: Density, values: np.ndarray, seed: int) -> ChainDiagnosti
     rng = np.random.default_rng(seed)
     # Chains need a whole row to start from.
     points = filled(coordinates, coordinates.marginals.centers(values[:MAX_STARTS]), rng)
-    rows = jnp.asarray(bounded(coordinates.whitening.forward(points)), float)
+    rows = as_floats(bounded(coordinates.whitening.forward(points)))
     dispersed, kernel = find_modes(key_tune, model, default_kernel(model))
     starts = {"these rows": rows, "dispersed starts": dispersed}
     return check_equilibrium(key_check, model, kernel, starts)

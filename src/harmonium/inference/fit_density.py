@@ -16,6 +16,7 @@ from harmonium.compiling import compiled_briefly
 from harmonium.data import (
     Columns,
     LongTable,
+    Marginals,
     Pools,
     Table,
 )
@@ -110,10 +111,12 @@ def fit_density(
     kept, held_out = split.training, split.held_out
     _log.info("fitting the marginals")
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
-    body = settings.marginals
-    if body == "auto":
-        body = choose_family(columns, kept, shape=settings.whitening, rng=rng)
-    coordinates = Coordinates.fit(columns, kept, body=body, shape=settings.whitening, rng=rng)
+    shape = settings.whitening
+    if settings.marginals == "auto":
+        marginals = choose_family(columns, kept, shape=shape, rng=rng)
+    else:
+        marginals = Marginals.fit(columns, kept, settings.marginals)
+    coordinates = Coordinates.fit(marginals, kept, shape=shape, rng=rng)
     _log.info("choosing the base")
     choice, base, placement = fit_table_base(coordinates, kept, settings, rng)
     coordinates = placement.coordinates

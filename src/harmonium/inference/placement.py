@@ -8,10 +8,10 @@ Draws that depend a little on each other are enough for that: `sampling.cells` m
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from harmonium.compiling import as_floats
 from harmonium.data import Bounds
 from harmonium.inference.body_family import point_log_weights
 from harmonium.inference.coordinates import Coordinates, Points, Values
@@ -37,7 +37,7 @@ class Placement:
     @staticmethod
     def of_base(coordinates: Coordinates, base: AbstractBase) -> "Placement":
         """That of a base in model units."""
-        _, mixture = base.tilted(jnp.zeros(base.n_visible))
+        _, mixture = base.tilted(as_floats(np.zeros(base.n_visible)))
         whitening = coordinates.whitening
         return Placement(coordinates, mixture.mapped(whitening.inverse_matrix.T, whitening.center))
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from harmonium.compiling import as_floats
 from harmonium.data.gaussian import draw_missing
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.coordinates import Coordinates, Points, Values, bounded
@@ -50,11 +51,11 @@ def as_model_rows(
     whitening, n_rows = coordinates.whitening, len(points)
     if are_whole:
         units = pad_rows(bounded(whitening.forward(points)))
-        return CompleteRows(jnp.asarray(units, float), n_rows)
+        return CompleteRows(as_floats(units), n_rows)
     return IncompleteRows(
-        standard=jnp.asarray(pad_rows(bounded(points - whitening.center)), float),
+        standard=as_floats(pad_rows(bounded(points - whitening.center))),
         missing=jnp.asarray(pad_rows(missing)),
-        matrix=jnp.asarray(whitening.matrix.T, float),
+        matrix=as_floats(whitening.matrix.T),
         key=key,
         n_rows=n_rows,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
+from harmonium.compiling import as_floats
 from harmonium.data import Marginals, Whitening
 from harmonium.inference.batches import map_blocks, map_rows
 from harmonium.model import Mixture
@@ -239,7 +240,7 @@ def kernel_votes(kernels: Rows, rows: Rows) -> Votes:
 
     One kernel in the very place of a row is left out: it may be its own.
     """
-    at = jnp.asarray(kernels, float)
+    at = as_floats(kernels)
     return map_rows(lambda batch: _kernel_votes(at, batch), rows, longest=MOST_VOTING)[:, None]
 
 

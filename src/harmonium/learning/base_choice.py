@@ -206,11 +206,12 @@ class _Search:
         n_rows, n_visible = self.rows.shape
         is_loose = n_rows >= LOOSE_ROWS_PER_COLUMN * n_visible
         failures, place = 0, 1 if is_loose else len(SHRINKAGES) - 1
+        loosest = 0
         for size in self._sizes(largest):
             if failures == PATIENCE or self._is_late:
                 break
             before = self.best.mean
-            place = self._best_shrinkage(size, place)
+            place, loosest = self._best_shrinkage(size, place, loosest)
             if size in COMPARED and self.has_apart:
                 self._choose_start(size, place)
             failures = 0 if self.best.mean > before else failures + 1
@@ -231,8 +232,10 @@ class _Search:
             if 1 < size <= most and _work(self.rows, size, N_FOLDS) <= MOST_WORK
         ]
 
-    def _best_shrinkage(self, size: int, place: int) -> int:
-        """The place of the best shrinkage for a size, searched from that of the size before."""
+    def _best_shrinkage(self, size: int, place: int, loosest: int) -> tuple[int, int]:
+        """The place of the best shrinkage for a size, searched from that of the size before, and the
+        loosest one for larger sizes: what was too loose for this one is too loose for them.
+        """
 
         def attempt(place: int, start: _Trial | None = None) -> _Trial:
             shrinkage = SHRINKAGES[place] * self.rows.shape[1]
@@ -241,14 +244,15 @@ class _Search:
         best = attempt(place)
         for step in (-1, 1):
             begun = place
-            while 0 <= place + step < len(SHRINKAGES):
+            while loosest <= place + step < len(SHRINKAGES):
                 tried = attempt(place + step, best)
                 if tried.mean <= best.mean:
+                    loosest = place if step < 0 else loosest
                     break
                 best, place = tried, place + step
             if place != begun:
                 break
-        return place
+        return place, loosest
 
     def _choose_start(self, size: int, place: int) -> None:
         """Deal rows in the other coordinates from now on if that is better at this size."""

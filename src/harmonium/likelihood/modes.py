@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.spatial import KDTree
 
 from harmonium.compiling import compiled_briefly
 from harmonium.likelihood.local_mass import local_bound
@@ -128,6 +127,9 @@ def _count_elsewhere(
     n_neighbors = max(n_neighbors, FEWEST_NEIGHBORS)
     if n_neighbors >= len(found):
         return 0
+    # A tenth of a second that a command need not wait for which trains nothing.
+    from scipy.spatial import KDTree
+
     to_draws = KDTree(draws).query(found)[0]
     # The first neighbor of a chain is itself.
     distances, neighbors = KDTree(found).query(found, k=n_neighbors + 1)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.compiling import as_floats, compiled_briefly
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.precision import full_precision
 from harmonium.typing import Positions, RandomKey, Scalar, Visible
@@ -141,6 +142,7 @@ class Mixture(eqx.Module):
         chosen = jnp.sum(point > cumulative[:-1])
         return self.means[chosen] + self.factors[chosen] @ noise[:-1]
 
+    @compiled_briefly
     @full_precision
     def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:
         """log ∫ exp(tilt·x) q(x) dx, and the normalized mixture proportional to exp(tilt·x) q(x).
@@ -256,7 +258,7 @@ def _of_factors(log_weights: np.ndarray, means: np.ndarray, factors: np.ndarray)
     precision.
     """
     parts = (log_weights, means, factors, np.tril(np.linalg.inv(factors)))
-    return Mixture(*(jnp.asarray(part, float) for part in parts))
+    return Mixture(*(as_floats(part) for part in parts))
 
 
 def _refused(expected: str, got: str) -> InvalidInputError:

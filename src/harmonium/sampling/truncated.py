@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.special import logsumexp
 
+from harmonium.compiling import as_floats
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.mixture import Mixture
 from harmonium.sampling.boxes import (
@@ -229,7 +230,7 @@ def _row_batch(rows: _Rows, top: Float[np.ndarray, "rows one"]) -> RowBatch:
     high = np.where(is_interval, np.take_along_axis(rows.high, order, axis=1), np.inf)
     log_joint = np.maximum(given.log_joint - top, _LEAST_LOG_DENSITY)
     floats = (log_joint, given.means, given.factors, low, high, high - low)
-    log_joint, means, factors, low, high, width = (jnp.asarray(part, float) for part in floats)
+    log_joint, means, factors, low, high, width = map(as_floats, floats)
     patterns, n_intervals = (jnp.asarray(part, int) for part in (given.patterns, rows.n_intervals))
     return RowBatch(log_joint, means, factors, patterns, low, high, width, n_intervals)
 
@@ -254,7 +255,7 @@ def _sobol_points(
 def _uniforms(values: np.ndarray) -> Array:
     """Numbers of [0, 1) in the configured precision, kept off 0 and 1."""
     least = float(jnp.finfo(_float_type()).eps)
-    return jnp.asarray(np.clip(values, least, 1 - least), float)
+    return as_floats(np.clip(values, least, 1 - least))
 
 
 def _inward(low: Table, high: Table) -> tuple[Table, Table]:

@@ -6,10 +6,13 @@
 of their own: empty, then filled by what came before. The first table has 569 rows and 30 columns
 (breast_cancer of scikit-learn), the second 540 rows of its own (drawn with replacement, noised).
 "python": seconds of calls in one process each, first for one table, then for another. "budgets":
-`harmonium fit --time-budget` with detector and report, compiled code kept from a fit before.
+`harmonium fit --time-budget` with detector and report, compiled code kept from a fit before, of
+penguins, diamonds (3000 and all 53 940 rows), a mixed table of 4000 rows and 22 columns with gaps,
+and 300 rows of 500 columns; and `harmonium detect` of all diamonds, the 20 lowest explained.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -19,9 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.datasets import load_breast_cancer
 
 from benchmarks.report import Row, publish
+from benchmarks.tables import TABLES
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 COMMAND = ("-c", "from harmonium.cli import main; main()")
@@ -128,16 +133,58 @@ def calls(folder: Path, tables: list[Path]) -> Iterator[Row]:
         yield {"what": f"{name}, another table", "seconds": found[1], "asked": after}
 
 
-def budgets(folder: Path, tables: list[Path], seconds: list[float]) -> Iterator[Row]:
-    """The first and the long table within budgets, with report and detector."""
-    for path in (tables[0], tables[2]):
-        cache = folder / "budgets"
-        run((*COMMAND, "fit", path, "-o", folder / f"warm-{path.stem}"), cache)
+def mixed_table() -> pd.DataFrame:
+    """4000 rows of 22 columns that depend on four hidden numbers: numbers, counts, scales of five
+    points and categories, of which a tenth of the cells is missing.
+    """
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(4000, 4)) @ rng.normal(size=(4, 22)) + rng.normal(size=(4000, 22))
+    table = pd.DataFrame({f"x{i + 1}": column for i, column in enumerate(hidden.T)})
+    for name in table.columns[8:12]:
+        table[name] = np.floor(np.exp(0.7 * table[name]))
+    for name in table.columns[12:17]:
+        table[name] = np.clip(np.round(table[name] + 3), 1, 5)
+    for name in table.columns[17:]:
+        table[name] = np.array(list("abcd"))[np.digitize(table[name], [-2, 0, 1])]
+    return table.mask(rng.random(table.shape) < 0.1)
+
+
+def budget_tables(folder: Path) -> Iterator[Path]:
+    """The tables that are fitted within budgets, as CSV files."""
+    diamonds = TABLES["diamonds"]()
+    wide = np.random.default_rng(0).normal(size=(300, 500))
+    made = {
+        "penguins": TABLES["penguins"](),
+        "mixed": mixed_table(),
+        "diamonds-3000": diamonds.sample(3000, random_state=0),
+        "diamonds": diamonds,
+        "wide": pd.DataFrame(wide, columns=[f"x{i + 1}" for i in range(500)]),
+    }
+    for name, table in made.items():
+        path = folder / f"{name}.csv"
+        table.to_csv(path, index=False)
+        yield path
+
+
+def budgets(folder: Path, seconds: list[float]) -> Iterator[Row]:
+    """Whole commands within budgets, with report and detector, and what the fit came to."""
+    cache = folder / "budgets"
+    for path in budget_tables(folder):
+        spent, _ = run((*COMMAND, "fit", path, "-o", folder / path.stem), cache)
+        yield {"what": f"{path.stem}, no budget", "seconds": spent, "asked": ""}
         for budget in seconds:
             output = folder / f"{path.stem}-{budget:g}"
             arguments = ("fit", path, "-o", output, "--time-budget", f"{budget:g}s", "--json")
-            spent, _ = run((*COMMAND, *arguments), cache)
-            yield {"what": f"{path.stem}, budget {budget:g} s", "seconds": spent, "asked": budget}
+            spent, printed = run((*COMMAND, *arguments), cache)
+            held_out = json.loads(printed)["held_out"]["log_likelihood"]
+            what = f"{path.stem}, budget {budget:g} s"
+            yield {"what": what, "seconds": spent, "asked": budget, "held out": held_out}
+        if path.stem == "diamonds":
+            scored = folder / "scored.csv"
+            spent, _ = run(
+                (*COMMAND, "detect", folder / path.stem, path, "-o", scored, "--top", 20), cache
+            )
+            yield {"what": "diamonds, the 20 lowest explained", "seconds": spent, "asked": 15.0}
 
 
 def main() -> None:
@@ -154,7 +201,7 @@ def main() -> None:
         sources = {
             "fit": lambda: commands(folder, tables),
             "python": lambda: calls(folder, tables),
-            "budgets": lambda: budgets(folder, tables, options.budgets),
+            "budgets": lambda: budgets(folder, options.budgets),
         }
         for source in options.only:
             rows: list[Row] = []

@@ -12,6 +12,7 @@ each other.
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,11 @@ def parts(name: str, shared: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([training, validation]), test
 
 
+def fit(kinds: dict[str, str], seed: int, rows: np.ndarray, **settings: Any) -> hm.DensityEstimator:
+    """A density of these rows, with these settings beside the default ones."""
+    return hm.DensityEstimator(kinds=kinds, random_state=seed, **settings).fit(rows)
+
+
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     """One row per table, ratio and seed."""
     for name in options.tables:
@@ -53,11 +59,8 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
             n_rows = int(ratio * rows.shape[1] ** 2)
             for seed in options.seeds if 60 <= n_rows <= len(rows) else ():
                 own = rows[np.random.default_rng(seed).permutation(len(rows))[:n_rows]]
-                quick, trained = (
-                    hm.DensityEstimator(kinds=kinds, random_state=seed, **settings).fit(own)
-                    for settings in ({"effort": "quick"}, {"objective": "noise-contrastive"})
-                )
-                base = quick.score(test)
+                base = fit(kinds, seed, own, effort="quick").score(test)
+                trained = fit(kinds, seed, own, objective="noise-contrastive")
                 yield {
                     "table": name,
                     "rows": n_rows,

@@ -80,9 +80,9 @@ def arff(package: str, member: str) -> pd.DataFrame:
     return table
 
 
-def diamonds() -> pd.DataFrame:
-    """Prices, cuts and measures of 53 940 diamonds."""
-    return pd.read_csv(io.BytesIO(read_member("plotnine", "plotnine/data/diamonds.csv")))
+def of_plotnine(name: str) -> Callable[[], pd.DataFrame]:
+    """A table of plotnine: prices, cuts and measures of 53 940 "diamonds", or 344 "penguins"."""
+    return lambda: pd.read_csv(io.BytesIO(read_member("plotnine", f"plotnine/data/{name}.csv")))
 
 
 def weather() -> pd.DataFrame:
@@ -109,7 +109,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "cardio": lambda: normal_rows("cardio"),
     "magic": lambda: normal_rows("magic.gamma"),
     "pendigits": lambda: normal_rows("pendigits"),
-    "diamonds": diamonds,
+    "diamonds": of_plotnine("diamonds"),
+    "penguins": of_plotnine("penguins"),
     "weather": weather,
     "flchain": survival("flchain"),
     "GBSG2": survival("GBSG2"),

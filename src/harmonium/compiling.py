@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
@@ -43,8 +44,7 @@ def compiled_briefly(function: Callable[Arguments, Result]) -> Callable[Argument
 def as_floats(values: np.ndarray) -> Array:
     """Values as JAX's floating-point numbers; rounded by NumPy, so that nothing is compiled."""
     with np.errstate(over="ignore"):
-        # A copy: on a CPU the device may keep what it is given.
-        return jax.device_put(np.array(values, jax.dtypes.canonicalize_dtype(float)))
+        return jnp.array(np.asarray(values, jax.dtypes.canonicalize_dtype(float)))
 
 
 @cache

@@ -121,7 +121,7 @@ def test_a_failure_before_training_leaves_the_old_run(table, tmp_path, monkeypat
         raise OSError("a failure")
 
     with monkeypatch.context() as patch:
-        patch.setattr("harmonium.estimators.DensityEstimator.fit_table", fail)
+        patch.setattr("harmonium.cli.work.fit_density", fail)
         assert call("fit", table, "-o", run, *QUICK, "--overwrite", "--seed", "1") == 1
     assert (run / "model.safetensors").read_bytes() == old
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

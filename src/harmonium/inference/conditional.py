@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Whitening
 from harmonium.inference.batches import map_rows
-from harmonium.model import ConditionedModel, Harmonium, Mixture, condition, in_coordinates
+from harmonium.model import ConditionedModel, Harmonium, Mixture, condition, in_coordinates, tilted
 from harmonium.sampling.boxes import Boxes, MassEstimate, TruncatedDraws, log_mean_exps
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.typing import Batch, PerRow
@@ -85,8 +85,13 @@ class BoxDensity:
         return log_mass + self._log_constant
 
     def draw(self, bounds: Bounds, n_draws: int, *, seed: int) -> ConditionalDraws:
-        """Equally weighted draws from the boxes of rows, by importance resampling from the base."""
-        wanted = min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
+        """Equally weighted draws from the boxes of rows, by importance resampling from the base.
+
+        Draws of the base alone are exact where a row has at most one interval.
+        """
+        is_interval = ~(bounds.is_point | bounds.is_open)
+        is_exact = not self.has_residual and is_interval.sum(axis=1).max(initial=0) <= 1
+        wanted = n_draws if is_exact else min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
         n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), N_DRAWS)
         sampler = TruncatedSampler(self.base, n_proposals, seed)
         drawn = sampler.draw(_boxes(bounds))
@@ -123,7 +128,7 @@ class BoxDensity:
 
     @cached_property
     def _tilted(self) -> tuple[float, Mixture]:
-        log_partition, mixture = self.model.base.tilted(self.model.visible_bias)
+        log_partition, mixture = tilted(self.model.base, self.model.visible_bias)
         return float(log_partition), mixture
 
     @cached_property

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Columns, Marginals, Whitening, spread
-from harmonium.model import AbstractBase
+from harmonium.model import AbstractBase, tilted
 
 # Cells narrower than this share of a column's spread given the others are as good as points.
 COARSE_CELL = 0.1
@@ -123,7 +123,7 @@ def conditional_spread(base: AbstractBase, whitening: Whitening) -> Float[np.nda
     """Standard deviation of u of each column given all others, in the narrowest components of a
     base.
     """
-    _, mixture = base.tilted(as_floats(np.zeros(base.n_visible)))
+    _, mixture = tilted(base, as_floats(np.zeros(base.n_visible)))
     inverses = np.asarray(mixture.inverses, np.float64) @ whitening.matrix.T
     spreads = 1 / np.sqrt(np.sum(inverses**2, axis=1))
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))

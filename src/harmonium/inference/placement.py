@@ -16,7 +16,7 @@ from harmonium.data import Bounds
 from harmonium.inference.body_family import point_log_weights
 from harmonium.inference.coordinates import Coordinates, Points, Values
 from harmonium.inference.training_rows import copied, filled
-from harmonium.model import AbstractBase, Mixture
+from harmonium.model import AbstractBase, Mixture, tilted
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.cells import move_in_cells
 from harmonium.sampling.truncated import TruncatedSampler
@@ -37,7 +37,7 @@ class Placement:
     @staticmethod
     def of_base(coordinates: Coordinates, base: AbstractBase) -> "Placement":
         """That of a base in model units."""
-        _, mixture = base.tilted(as_floats(np.zeros(base.n_visible)))
+        _, mixture = tilted(base, as_floats(np.zeros(base.n_visible)))
         whitening = coordinates.whitening
         return Placement(coordinates, mixture.mapped(whitening.inverse_matrix.T, whitening.center))
 

@@ -6,6 +6,7 @@ from harmonium.model.bases import (
     ConditionalVisible,
     GaussianBase,
     MixtureBase,
+    tilted,
     with_wide_component,
 )
 from harmonium.model.conditioning import ConditionedModel, condition, in_coordinates
@@ -55,5 +56,6 @@ __all__ = [
     "sample_base",
     "split_trainable",
     "temper",
+    "tilted",
     "with_wide_component",
 ]

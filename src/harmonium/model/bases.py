@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.compiling import compiled_briefly
 from harmonium.errors import InvalidInputError, check_shape, describe
 from harmonium.model.mixture import Mixture
 from harmonium.model.precision import full_precision
@@ -117,6 +118,12 @@ class MixtureBase(AbstractBase):
     def conditional(self, tilt: Visible) -> Mixture:
         """The tilted mixture."""
         return self.tilted(tilt)[1]
+
+
+@compiled_briefly
+def tilted(base: AbstractBase, tilt: Visible) -> tuple[Scalar, Mixture]:
+    """`base.tilted(tilt)` as one program, for calls outside of compiled code."""
+    return base.tilted(tilt)
 
 
 def with_wide_component(mixture: Mixture, share: float = 0.05, spread: float = 1.3) -> Mixture:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from harmonium.compiling import as_floats, compiled_briefly
+from harmonium.compiling import as_floats
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.precision import full_precision
 from harmonium.typing import Positions, RandomKey, Scalar, Visible
@@ -142,7 +142,6 @@ class Mixture(eqx.Module):
         chosen = jnp.sum(point > cumulative[:-1])
         return self.means[chosen] + self.factors[chosen] @ noise[:-1]
 
-    @compiled_briefly
     @full_precision
     def tilted(self, tilt: Visible) -> tuple[Scalar, "Mixture"]:
         """log ∫ exp(tilt·x) q(x) dx, and the normalized mixture proportional to exp(tilt·x) q(x).

@@ -404,6 +404,26 @@ def test_a_body_can_be_asked_for(body):
     assert set(numbers) == {body}
 
 
+@pytest.mark.parametrize("body", ["auto", "asinh", "affine"])
+def test_marginals_like_others_keep_their_tails_and_sizes(body):
+    """Of the same rows they are the same ones; of a part of them, those of the same kind."""
+    rules, whole, values = fitted(table_columns(600), body)
+    again = Marginals.fit(rules, values, body, like=whole)
+    part = Marginals.fit(rules, values[::2], body, like=whole)
+    for own, new, some in zip(whole.parts, again.parts, part.parts, strict=True):
+        if own.body is None:
+            continue
+        for name in ("location", "scale", "tail", "weights", "means", "sds"):
+            np.testing.assert_allclose(getattr(new.body, name), getattr(own.body, name))
+        np.testing.assert_allclose(new.masses, own.masses)
+        if some.body is not None:
+            assert some.body.tail == own.body.tail
+            assert some.body.n_components == own.body.n_components
+            assert not np.array_equal(
+                some.body.sds * some.body.scale, own.body.sds * own.body.scale
+            )
+
+
 def test_without_atoms_every_number_is_a_point_or_a_cell_of_the_body():
     rules, marginals, values = fitted(table_columns(400, seed=14), "affine", atoms=False)
     bounds = marginals.bounds(values)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from exact import brute
 from scipy.special import ndtr
+from scipy.stats import norm
 
 from harmonium.data import Columns, Field, Marginals, Table
 from harmonium.inference import (
@@ -309,6 +310,32 @@ def test_points_are_exact_with_a_residual():
     np.testing.assert_allclose(
         density.log_density(values[:50]), truths(density, values[:50]), atol=1e-8
     )
+
+
+def test_draws_of_a_base_alone_are_as_good_as_their_number():
+    """Given a number, exact ones; their moments by the closed form of the mixture. Seed 14."""
+    values = grouped(600, 2, seed=5)
+    density = density_of(values, body="affine")
+    bounds = density.coordinates.bounds(np.array([[0.7, NAN]]))
+    drawn = density.boxes.draw(bounds, 64, seed=14)
+    n_proposals = 128
+    assert drawn.ess[0] == pytest.approx(n_proposals)
+    mixture, known = density.boxes.base, bounds.low[0, 0]
+    weights, means, factors = (
+        np.asarray(part, np.float64)
+        for part in (np.exp(mixture.log_weights), mixture.means, mixture.factors)
+    )
+    covariances = factors @ np.swapaxes(factors, 1, 2)
+    shares = weights * norm.pdf(known, means[:, 0], covariances[:, 0, 0] ** 0.5)
+    shares /= shares.sum()
+    slopes = covariances[:, 1, 0] / covariances[:, 0, 0]
+    centers = means[:, 1] + slopes * (known - means[:, 0])
+    spreads = covariances[:, 1, 1] - slopes * covariances[:, 0, 1]
+    mean = shares @ centers
+    sd = (shares @ (spreads + centers**2) - mean**2) ** 0.5
+    # Quasi-random points err by less than so many random ones would.
+    assert abs(drawn.points[0, :, 1].mean() - mean) < 5 * sd / 64**0.5
+    assert drawn.points[0, :, 1].std() == pytest.approx(sd, rel=0.5)
 
 
 @each_model

@@ -113,6 +113,16 @@ def test_expected_moments_are_those_of_the_definition(n_components):
     assert log_likelihood == pytest.approx(log_densities(fit, HOLED).sum(), abs=1e-9)
 
 
+@pytest.mark.parametrize("n_visible", [1, 7, 8, 20])
+def test_components_have_the_precisions_of_their_covariances(n_visible):
+    fit = random_fit(n_visible, 3)
+    found = Components.from_moments(fit.weights, fit.means, fit.covariances)
+    identity = np.broadcast_to(np.eye(n_visible), fit.covariances.shape)
+    np.testing.assert_allclose(found.precisions @ fit.covariances, identity, atol=1e-9)
+    log_dets = np.linalg.slogdet(fit.covariances)[1]
+    np.testing.assert_allclose(found.log_scales, np.log(fit.weights) - log_dets / 2, atol=1e-9)
+
+
 @pytest.mark.parametrize("sizes", [(1, 1), (100, 200)])
 def test_blocks_do_not_matter(monkeypatch, sizes):
     """Neither how many rows they have, nor which kind complete rows go through."""

@@ -24,7 +24,7 @@ test: $(STAMP)
 	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP)
-	$(PYTEST)
+	$(PYTEST) --durations=10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

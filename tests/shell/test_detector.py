@@ -269,23 +269,24 @@ def test_pyod_signs(detector, normal, odd):
     assert shares.min() >= 0
 
 
-def test_groups_are_greedy_and_their_drops_add_up(detector, odd):
-    found = detector.explain(odd, group_size=3)
-    first = found.drops.argmax(axis=1)
-    np.testing.assert_array_equal(found.group[:, 0], first)
-    repaired = odd.copy()
-    rows = np.arange(len(odd))
-    repaired[rows, first] = found.likely_values[rows, first]
-    again = detector.explain(repaired)
-    second = found.group[:, 1]
-    np.testing.assert_allclose(
-        found.group_drops[:, 1] - found.group_drops[:, 0],
-        again.drops[rows, second],
-        rtol=1e-4,
-        atol=1e-5,
-    )
-    assert np.all(np.diff(found.group_drops, axis=1) >= 0)
-    assert all(len(set(cells)) == 3 for cells in found.group)
+def test_groups_begin_with_the_likeliest_pair(detector, odd):
+    single, pair, triple = (detector.explain(odd, group_size=size) for size in (1, 2, 3))
+    np.testing.assert_array_equal(single.group, single.top(1))
+    np.testing.assert_allclose(single.group_contributions, single.contributions.max(axis=1))
+    np.testing.assert_array_equal(triple.group[:, :2], pair.group)
+    # The constant column is in none.
+    assert all(set(cells) == {0, 1, 2} for cells in triple.group)
+    assert np.all(pair.group_contributions >= 0)
+
+
+def test_groups_leave_missing_cells_out(detector, odd):
+    holed = odd.copy()
+    holed[:50, 0], holed[50:, 1:3] = np.nan, np.nan
+    found = detector.explain(holed, group_size=2)
+    np.testing.assert_array_equal(np.sort(found.group[:50], axis=1), np.tile([1, 2], (50, 1)))
+    assert np.all(found.group[50:, 0] == 0)
+    # Of one cell that is there, no pair can be blamed.
+    np.testing.assert_array_equal(found.group_contributions[50:], 0.0)
 
 
 @pytest.mark.parametrize("size", [0, 9, 1.5])

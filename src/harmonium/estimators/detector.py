@@ -139,7 +139,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def explain(self, X: Any, group_size: int = 1) -> Explanation:
         """Which cells make each row unlikely, and what would be likely instead.
 
-        `group_size` cells are also sought that explain a row together.
+        `group_size` cells are also sought that are likeliest wrong together, such as two cells of
+        another row, which vouch for each other.
         """
         values = self._values("explain", X)
         return explain(self._fitted(), values, group_size=group_size)

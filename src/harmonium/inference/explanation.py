@@ -6,6 +6,7 @@ import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.detection import Detector
+from harmonium.inference.groups import likeliest_groups
 
 # The contribution of a cell that is as likely wrong as right.
 DOUBTFUL = float(np.log(2))
@@ -21,9 +22,9 @@ class Explanation:
     anywhere.
     `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
     (rows, columns): by how many nats it is likelier than the own one, never negative. `group`
-    (rows, group size): the cells that gain most when set one after the other, each given those
-    before it, and `group_drops` (rows, group size): the gain up to and with each; it stays level
-    once no cell helps.
+    (rows, group size): columns of cells that are likeliest wrong together, and
+    `group_contributions` (rows,): -log P(all of them are right), as for cells; 0 where the group
+    has to take a missing cell.
     """
 
     names: tuple[str, ...]
@@ -31,7 +32,7 @@ class Explanation:
     drops: np.ndarray
     likely_values: np.ndarray
     group: np.ndarray
-    group_drops: np.ndarray
+    group_contributions: np.ndarray
 
     def top(self, n: int) -> np.ndarray:
         """Indices of the n most responsible columns of every row, (rows, n)."""
@@ -43,9 +44,12 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 
     The densities of a cell given the others are those of the mixtures of all views, in closed form.
     A cell that breaks the rule of a constant or duplicate column, or holds a category that training
-    has not seen, counts with the surprise of that rule; such cells are in no group. A missing cell
-    contributes nothing. Raises `InvalidInputError` for a `group_size` that is not from 1 to the
-    number of columns that are modeled.
+    has not seen, counts with the surprise of that rule, and a missing cell contributes nothing.
+    Groups are of modeled columns, and take missing cells and unseen categories only where there is
+    nothing else. Groups of two are the likeliest of all pairs; of more than 40 columns, of those
+    with one of the 40 largest contributions. Larger ones grow from these, cell by cell. Raises
+    `InvalidInputError` for a `group_size` that is not from 1 to the number of columns that are
+    modeled.
     """
     columns = detector.columns
     _check_group_size(group_size, columns.n_modeled)
@@ -58,7 +62,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
         drawn = np.quantile(draws, 0.5, axis=0, method="nearest")
         whole[np.ix_(rows, index)] = np.where(missing[rows], drawn, values[rows][:, index])
     drops, likely, right = _cell_drops(detector, whole)
-    wrong = np.mean([space.wrong(whole) for space in detector.spaces], axis=0)
+    doubts = np.mean([space.wrong(whole) for space in detector.spaces], axis=0) - right
     likely_values = columns.complete(likely)
     as_it_is = (drops <= 0) & ~missing
     likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
@@ -71,14 +75,14 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
         whole[:, index] = np.where(missing, 0.0, found)
         return np.where(broken, share[:, None], whole)
 
-    group, group_drops = _repair(detector, whole, drops, likely, group_size)
+    group, group_doubts = likeliest_groups(detector.spaces, whole, doubts, missing, group_size)
     return Explanation(
         names=columns.names,
-        contributions=of_columns(np.logaddexp(0.0, wrong - right)),
+        contributions=of_columns(np.logaddexp(0.0, doubts)),
         drops=of_columns(drops),
         likely_values=likely_values,
         group=np.asarray(index)[group],
-        group_drops=group_drops,
+        group_contributions=np.logaddexp(0.0, group_doubts),
     )
 
 
@@ -99,24 +103,6 @@ def _cell_drops(
     cells = values[:, detector.columns.modeled_index]
     likely = np.where(drops > 0, detector.candidates[best, columns], cells)
     return np.maximum(drops, 0.0), likely, own
-
-
-def _repair(
-    detector: Detector, values: np.ndarray, drops: np.ndarray, likely: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy search: cells and total drops, (rows, size) both."""
-    rows, index = np.arange(len(values)), np.asarray(detector.columns.modeled_index)
-    current, free = np.array(values), np.ones(drops.shape, dtype=bool)
-    cells, falls = [], []
-    for step in range(size):
-        if step:
-            drops, likely, _ = _cell_drops(detector, current)
-        cell = np.where(free, drops, -1.0).argmax(axis=1)
-        current[rows, index[cell]] = likely[rows, cell]
-        free[rows, cell] = False
-        cells.append(cell)
-        falls.append(drops[rows, cell])
-    return np.stack(cells, axis=1), np.cumsum(np.stack(falls, axis=1), axis=1)
 
 
 def _check_group_size(group_size: int, n_modeled: int) -> None:

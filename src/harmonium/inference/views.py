@@ -48,7 +48,7 @@ ANYWHERE = 5.0
 # Rows that vote at once: a processor's cache holds what all components make of them.
 MOST_VOTING = 256
 # Rows that are explained at once: every candidate of every cell meets every component.
-MOST_EXPLAINED = 32
+MOST_EXPLAINED = 16
 # Share of the rows beyond which the tail of a view is measured, and places on the way there.
 TAIL, N_QUANTILES = 0.1, 201
 
@@ -99,6 +99,16 @@ class Space:
         """How many votes there are of each kind: joint, of columns given the others, of kernels."""
         return len(self.mixtures), len(self.mixtures), 1
 
+    @property
+    def pooled(self) -> Mixture:
+        """The mean density of the mixtures, as one mixture of all their components."""
+        share = np.log(len(self.mixtures))
+        parts = [
+            (np.asarray(own.log_weights) - share, own.means, own.factors, own.inverses)
+            for own in self.mixtures
+        ]
+        return Mixture(*(as_floats(np.concatenate(own)) for own in zip(*parts, strict=True)))
+
     def votes(self, values: np.ndarray) -> Votes:
         """How abnormal complete table rows (rows, columns) are by every view, in nats.
 
@@ -116,29 +126,34 @@ class Space:
         """log q(x_j given the others) where a candidate stands in place of x_j; last, of x_j.
 
         For complete table rows (rows, columns) and `candidates` (candidates, modeled), cells of the
-        columns; in nats, by the mean density of the mixtures.
+        columns; in nats, by the mean density of the mixtures, so that those count more that expect
+        the others.
         """
         columns = self.scale.marginals.columns
         cells = np.zeros((len(candidates), len(columns.names)))
         cells[:, columns.modeled_index] = candidates
-        places, rows = self.scale.forward(cells), self.scale.forward(values)
-        return map_blocks(lambda block: self._tried(block, places), rows, longest=MOST_EXPLAINED)
+        places, rows = self.scale.forward(cells).T, self.scale.forward(values)
+        mixture = self.pooled
+
+        def tried(block: Rows) -> np.ndarray:
+            at = np.broadcast_to(places, (len(block), *places.shape))
+            at = np.concatenate([at, block[:, :, None]], axis=2)
+            return conditional_log_densities(mixture, block, at)
+
+        return map_blocks(tried, rows, longest=MOST_EXPLAINED)
 
     def wrong(self, values: np.ndarray) -> Rows:
         """The log-density of cells (rows, columns) that are wrong: half of them are those of other
         rows, whatever goes with them, and half lie anywhere.
         """
         rows = self.scale.forward(values)
-        others = np.logaddexp.reduce([marginal_log_densities(own, rows) for own in self.mixtures])
-        anywhere = -np.log(np.pi * ANYWHERE * (1 + (rows / ANYWHERE) ** 2))
-        return np.logaddexp(others - np.log(len(self.mixtures)), anywhere) - np.log(2)
+        others = marginal_log_densities(self.pooled, rows)
+        return np.logaddexp(others, anywhere_log_densities(rows)) - np.log(2)
 
-    def _tried(self, rows: Rows, places: Rows) -> np.ndarray:
-        tried = np.concatenate(
-            [np.broadcast_to(places.T, (len(rows), *places.T.shape)), rows[:, :, None]], axis=2
-        )
-        found = np.stack([conditional_log_densities(own, rows, tried) for own in self.mixtures])
-        return np.asarray(logsumexp(found, axis=0)) - np.log(len(self.mixtures))
+
+def anywhere_log_densities(rows: Rows) -> Rows:
+    """The log-density of every coordinate that lies anywhere, (rows, modeled)."""
+    return -np.log(np.pi * ANYWHERE * (1 + (rows / ANYWHERE) ** 2))
 
 
 def marginal_log_densities(mixture: Mixture, rows: Rows) -> Rows:

@@ -6,7 +6,13 @@ import sys
 
 import pytest
 
-from harmonium.cli.threads import FLAGS_VARIABLE, NUMBER_VARIABLE, limit_threads
+from harmonium.cli.threads import (
+    FLAGS_VARIABLE,
+    NUMBER_VARIABLE,
+    PRODUCTS_VARIABLE,
+    keep_products_alone,
+    limit_threads,
+)
 
 PROGRAM = """
 import os, sys
@@ -54,3 +60,12 @@ def test_no_thread_is_refused():
     call = [sys.executable, "-c", PROGRAM, "--threads", "0", "probe"]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "--threads" in done.stderr
+
+
+def test_products_have_one_thread_unless_the_user_says_otherwise():
+    environment = {}
+    keep_products_alone(environment)
+    assert environment == {PRODUCTS_VARIABLE: "1"}
+    environment = {PRODUCTS_VARIABLE: "8"}
+    keep_products_alone(environment)
+    assert environment == {PRODUCTS_VARIABLE: "8"}

@@ -18,7 +18,7 @@ from harmonium.cache import keep_compiled_code
 from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
 from harmonium.cli.budget import clock
 from harmonium.cli.shell import app, errors, report_error, show_tracebacks
-from harmonium.cli.threads import limit_threads
+from harmonium.cli.threads import keep_products_alone, limit_threads
 from harmonium.cli.wording import reworded
 from harmonium.errors import HarmoniumWarning
 
@@ -69,6 +69,7 @@ def run(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
     show_tracebacks("--debug" in arguments)
+    keep_products_alone(os.environ)
     # Whoever only asks for help finds nothing new on disk.
     if arguments and not {"--help", "--version"} & set(arguments):
         keep_compiled_code()

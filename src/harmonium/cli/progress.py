@@ -1,7 +1,7 @@
 """What a command shows while it works: a live line on a terminal, plain lines otherwise.
 
 The library logs, to the logger "harmonium", the phases of its work (INFO), and how far each has
-come (DEBUG).
+come (DEBUG). What it has found out on the way is a record with `is_result`, and stays.
 """
 
 import logging
@@ -145,7 +145,9 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.levelno >= logging.INFO:
+        if getattr(record, "is_result", False):
+            self._display.console.print(text)
+        elif record.levelno >= logging.INFO:
             self._display.begin(text)
         else:
             self._display.note(text)

@@ -23,7 +23,7 @@ from harmonium.data import (
 from harmonium.errors import DivergedError, HarmoniumWarning
 from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
-from harmonium.inference.coordinates import Coordinates
+from harmonium.inference.coordinates import Coordinates, Values
 from harmonium.inference.density import Density, untrained
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
@@ -49,6 +49,8 @@ from harmonium.typing import RandomKey
 _log = logging.getLogger(__name__)
 
 VALIDATION_COPIES = 4
+# Held-out rows by which the base is told of before training.
+MOST_TOLD = 500
 UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 
 
@@ -127,6 +129,7 @@ def fit_density(
     if why_not is not None:
         energy = _Energy(_base_alone(density, why_not), (), None, 0)
     else:
+        _tell_of_base(density, held_out)
         n_copies = count_copies(coordinates, kept)
         rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
         n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
@@ -181,6 +184,14 @@ def _of_base(coordinates: Coordinates, model: Harmonium, choice: BaseChoice) -> 
     )
     exact = exact_result(float(base_log_partition(model)), "exact")
     return Density(coordinates, model, exact, exact.verdict, chosen, UNJUDGED)
+
+
+def _tell_of_base(density: Density, held_out: Values) -> None:
+    """What is known before an energy is trained: the answer of a quick fit."""
+    if _log.isEnabledFor(logging.INFO):
+        found = untrained(density).log_density(held_out[:MOST_TOLD])
+        message = "the base alone has %.2f nats per held-out row; an energy on top is trained"
+        _log.info(message, found.mean(), extra={"is_result": True})
 
 
 class _Energy(NamedTuple):

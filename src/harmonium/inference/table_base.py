@@ -21,6 +21,8 @@ from harmonium.model import AbstractBase
 
 # Points that a mixture is fitted to, at most.
 MOST_BASE_POINTS = 20_000
+# The same per second of a time budget.
+POINTS_PER_SECOND, FEWEST_BASE_POINTS = 200, 1000
 # How often a base is fitted to points of cells that are drawn under the base before it.
 ROUNDS = 3
 # Share of a time budget for the search of a base.
@@ -38,7 +40,10 @@ def fit_table_base(
     Where cells are not points, the base is fitted again to points that are drawn given the others
     under the base before it.
     """
-    values = values[rng.permutation(len(values))[:MOST_BASE_POINTS]]
+    most = MOST_BASE_POINTS
+    if settings.time_budget is not None:
+        most = int(np.clip(POINTS_PER_SECOND * settings.time_budget, FEWEST_BASE_POINTS, most))
+    values = values[rng.permutation(len(values))[:most]]
     points = Placement(coordinates).draw(values, 1, rng)
     choice = _choose_base(coordinates, points, settings, rng)
     base = _base_of(coordinates, points, choice, rng)
@@ -46,7 +51,7 @@ def fit_table_base(
     placement = Placement(coordinates)
     if not placement.is_free(values):
         return choice, base, placement
-    n_copies = min(MOST_BASE_POINTS // len(values), count_copies(coordinates, values))
+    n_copies = min(most // len(values), count_copies(coordinates, values))
     for number in range(ROUNDS):
         is_last = number + 1 == ROUNDS
         placement = Placement.of_base(coordinates, base)

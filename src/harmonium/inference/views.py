@@ -27,7 +27,7 @@ LEAST_ROWS_PER_COMPONENT = 4
 # Rows of a component, at least.
 FEWEST_ROWS = 5
 # Numbers in the covariances of the largest mixture.
-MOST_NUMBERS = 8_000_000
+MOST_NUMBERS = 4_000_000
 # Rows by which every covariance is tied to the pooled one, and what is added to its variances.
 SHRINKAGE = 5.0
 FLOOR = 1e-2

@@ -23,6 +23,8 @@ MAX_DISAGREEMENT = 1.0
 # Standard errors of the paired differences by which a model has to beat a simpler one.
 MARGIN = 2.0
 MAX_STARTS = 1024
+# Of gains, the share that counts as it is.
+CAPPED_AT = 0.99
 
 
 class Candidates(NamedTuple):
@@ -85,11 +87,19 @@ def beats(scores: Float[np.ndarray, "rows"], simpler: Float[np.ndarray, "rows"])
     chance.
 
     Beyond chance means by two standard errors of the paired differences, and by more where few rows
-    tell these: the quantile of Student's t that two standard errors are of a normal.
+    tell these: the quantile of Student's t that two standard errors are of a normal. Where a few
+    odd rows gain hundreds of nats, their spread hides what all others gain; so the differences may
+    be capped, which makes their mean smaller and its standard error, too.
     """
     gain = scores - simpler
     if len(gain) < 2:
         return False
+    capped = np.minimum(gain, np.quantile(gain, CAPPED_AT))
+    return _is_positive(gain) or _is_positive(capped)
+
+
+def _is_positive(gain: Float[np.ndarray, "rows"]) -> bool:
+    """Whether the mean is above 0 beyond chance."""
     margin = stdtrit(len(gain) - 1, ndtr(MARGIN))
     return bool(gain.mean() > margin * gain.std(ddof=1) / len(gain) ** 0.5)
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from harmonium.compiling import as_floats
 from harmonium.errors import InvalidInputError, describe
+from harmonium.model.mixture_rows import triangular_inverses
 from harmonium.model.precision import full_precision
 from harmonium.typing import Positions, RandomKey, Scalar, Visible
 
@@ -256,7 +257,7 @@ def _of_factors(log_weights: np.ndarray, means: np.ndarray, factors: np.ndarray)
     """The mixture with these lower Cholesky factors, which are inverted here, once and in double
     precision.
     """
-    parts = (log_weights, means, factors, np.tril(np.linalg.inv(factors)))
+    parts = (log_weights, means, factors, triangular_inverses(factors))
     return Mixture(*(as_floats(part) for part in parts))
 
 

@@ -48,7 +48,7 @@ class Components:
         weights: np.ndarray, means: np.ndarray, covariances: np.ndarray
     ) -> "Components":
         """The Gaussians of these covariances; `LinAlgError` if one is not positive definite."""
-        inverses = _inverses(np.linalg.cholesky(covariances))
+        inverses = triangular_inverses(np.linalg.cholesky(covariances))
         half_log_dets = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
         precisions = np.swapaxes(inverses, 1, 2) @ inverses
         return Components(np.log(weights) + half_log_dets, means, precisions)
@@ -88,10 +88,14 @@ class Sums:
         whole[:, first, second] = whole[:, second, first] = self.monomials
         if not self.centered.any():
             return whole
-        shift = np.zeros_like(whole)
-        shift[:] = np.eye(len(whole[0]))
-        shift[:, 1:, 0] = self.means
-        return whole + shift @ self.centered @ np.swapaxes(shift, 1, 2)
+        # Of (1, x) = (1, x - m) + (0, m): the squares first, of which the others are parts.
+        whole += self.centered
+        counts, means = self.centered[:, 0, :1], self.means
+        crossed = means[:, :, None] * (self.centered[:, :1, 1:] + 0.5 * (counts * means)[:, None])
+        whole[:, 1:, 1:] += crossed + np.swapaxes(crossed, 1, 2)
+        whole[:, 0, 1:] += counts * means
+        whole[:, 1:, 0] += counts * means
+        return whole
 
 
 class MixtureRows:
@@ -181,12 +185,12 @@ def normalize(joint: Float[np.ndarray, "... components rows"]) -> Float[np.ndarr
     return peak + np.log(total)
 
 
-def _inverses(
+def triangular_inverses(
     factors: Float[np.ndarray, "components visible visible"],
 ) -> Float[np.ndarray, "components visible visible"]:
     """Inverses of lower Cholesky factors: of larger ones LAPACK's take a third of NumPy's time."""
     if factors.shape[1] < LEAST_TRIANGULAR:
-        return np.linalg.inv(factors)
+        return np.tril(np.linalg.inv(factors))
     # By its transpose, which is in the order of LAPACK, so that nothing is copied.
     return np.stack([_trtri(factor.T, lower=0)[0].T for factor in factors])
 

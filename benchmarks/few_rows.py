@@ -3,10 +3,10 @@
 `python -m benchmarks.few_rows [--tables pendigits ...] [--ratios 1 2 4 ...] [--seeds 0 1]`
 
 Of every table, `ratio` rows per pair of columns are drawn; two densities are fitted to them, the
-base alone (`effort="quick"`) and one that trains an energy, whatever the number of rows. Figures are
-mean log-densities of the test rows, nats per row, and whether held-out rows kept the energy. Tables
-are those of `benchmarks.density`; "rings" are ten columns on five circles whose angles depend on
-each other.
+base alone (`effort="quick"`) and one that trains an energy, whatever the number of rows. Figures
+are mean log-densities of the test rows, nats per row, and whether held-out rows kept the energy.
+Tables are those of `benchmarks.density`; "rings" are ten columns on five circles whose angles
+depend on each other.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What is said to people beside the results: lines, and one line that changes while work is done."""
+"""What is said to people beside the results: lines, and one that changes while work is done."""
 
 import os
 from collections.abc import Callable

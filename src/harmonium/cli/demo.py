@@ -19,7 +19,6 @@ N_TEST = 347
 N_SHOWN = 64
 SIDE = 8
 LARGEST_PIXEL = 16.0
-# The start of the fit is another Gaussian, of compressed columns.
 # Of the baselines and the pictures.
 FINISH_SECONDS = 15.0
 HEADINGS = ("density", "mean", "95 % interval", "gain of harmonium")

@@ -132,6 +132,6 @@ def print_fit(metrics: dict[str, Any], chosen: Any) -> None:
         f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
         f"of {stages_in_short(chosen)}"
     )
-    print(metrics["verdict"])
+    print(reworded(metrics["verdict"]))
     if "detector" in metrics:
         print(f"Detector: {reworded(metrics['detector'])}")

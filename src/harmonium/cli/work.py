@@ -65,8 +65,8 @@ class Run:
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one;
     `resume` says that the folder holds a fit to go on with, and `hint` what a user can do after
-    Ctrl-C. `kinds` are those of columns that were stated. `finish_seconds` is about what follows the
-    fit beside the report.
+    Ctrl-C. `kinds` are those of columns that were stated. `finish_seconds` is about what follows
+    the fit beside the report.
     """
 
     settings: DensitySettings

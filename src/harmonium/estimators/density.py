@@ -16,7 +16,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import StoredDensity, save_artifact
-from harmonium.data import LongTable, Table, as_table, container_of
+from harmonium.data import Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
@@ -187,27 +187,14 @@ class DensityEstimator(
         *,
         container: str = "array",
         report: Callable[[Record], bool | None] | None = None,
-        checkpoints: Path | None = None,
-        resume: Path | None = None,
-        source: LongTable | None = None,
     ) -> "DensityEstimator":
         """Fit to a table that is already read, sending each record of the history to `report`.
 
         `container` is what `sample` returns: "array", "pandas", "polars" or "pyarrow". Where
-        `report` returns True training ends early. `checkpoints` is a folder to save the state of
-        training in, `resume` one to go on from. `source` is the longer table that the rows were
-        drawn from, for further rows to train on.
+        `report` returns True training ends early.
         """
         self.settings_ = self.check_settings()
-        fitted = fit_density(
-            table,
-            self.settings_,
-            self._split_parts()[1],
-            report=report,
-            checkpoints=checkpoints,
-            resume=resume,
-            source=source,
-        )
+        fitted = fit_density(table, self.settings_, self._split_parts()[1], report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self.diagnostics_, self.provenance_ = fitted.diagnostics, fitted.provenance

@@ -28,9 +28,7 @@ BEYOND_CHANCE = 4.0
 def choose_family(
     columns: Columns, values: Values, *, shape: str, rng: np.random.Generator
 ) -> Marginals:
-    """Marginals with the bodies, one of `FAMILIES`, under which a small mixture scores held-out rows
-    best.
-    """
+    """The marginals of one of `FAMILIES` under which a small mixture scores held-out rows best."""
     marginals = {family: Marginals.fit(columns, values, family) for family in FAMILIES}
     scores = compare_families(marginals, values, shape=shape, rng=rng)
     return marginals[max(scores, key=lambda family: scores[family]) if scores else "asinh"]

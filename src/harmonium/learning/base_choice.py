@@ -233,8 +233,9 @@ class _Search:
         ]
 
     def _best_shrinkage(self, size: int, place: int, loosest: int) -> tuple[int, int]:
-        """The place of the best shrinkage for a size, searched from that of the size before, and the
-        loosest one for larger sizes: what was too loose for this one is too loose for them.
+        """The place of the best shrinkage for a size, searched from that of the size before.
+
+        Beside it the loosest one for larger sizes: what was too loose here is too loose for them.
         """
 
         def attempt(place: int, start: _Trial | None = None) -> _Trial:

@@ -102,8 +102,8 @@ class Checkpoints:
                 problems.append(f"{type(error).__name__}: {str(error)[:200]}")
         if problems and course is None:
             raise CheckpointError(
-                f"resume={str(self.folder)!r}: none of {len(paths)} checkpoints can be read ({problems[0]}). "
-                "Try: fit again, into another folder."
+                f"resume={str(self.folder)!r}: none of {len(paths)} checkpoints can be read "
+                f"({problems[0]}). Try: fit again, into another folder."
             )
         self._latest = None if course is None else len(course.history)
         check_agreed(lambda: {"checkpoints": str(self._latest)})
@@ -145,7 +145,8 @@ class Checkpoints:
         """`problem` is None where it is that of another process."""
         what = "process 0 says why" if problem is None else str(problem)[:300]
         return CheckpointError(
-            f"checkpoints={str(self.folder)!r}: the state of the fit could not be written ({what}). What "
+            f"checkpoints={str(self.folder)!r}: the state of the fit could not be written "
+            f"({what}). What "
             "was there before is kept. Try: free space or another folder, then resume."
         )
 

@@ -161,8 +161,8 @@ def find_fault(measured: dict[str, float], highest: float, gap_limit: float) -> 
     """What is wrong with the last updates, in words; empty if nothing is.
 
     `highest` is the best training log-likelihood on the way: likelihood training may stall, but
-    where it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit` bounds
-    the energy gap; both in nats.
+    where it falls far, mass has appeared that the chains of the gradient do not see. `gap_limit`
+    bounds the energy gap; both in nats.
     """
     watched = ("energy_gap", "acceptance", "ess", "log_partition", "trust_factor")
     broken = [name for name in watched if not math.isfinite(measured.get(name, 0.0))]

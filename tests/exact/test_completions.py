@@ -1,52 +1,132 @@
-"""What summarizes draws of missing cells, and what fills them for a detector. Kind of truth: closed
-forms.
+"""What fills missing cells. Kind of truth: closed forms, and enumeration by the density itself.
 
-Seeds: NumPy 3 and 4.
+Seeds: NumPy 3, 4 and 5.
 """
 
-from types import SimpleNamespace
+import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from harmonium.data import Columns, Marginals, as_table
-from harmonium.inference import summarize
+from harmonium.data import Columns, as_table
+from harmonium.estimators import DensityEstimator, Imputer
+from harmonium.inference import expect_cells
 from harmonium.inference.completion import Completion
+from harmonium.inference.imputation import _medians
 
 
-def fitted(cells, **options):
-    """A density as far as it is needed here: columns and marginals."""
-    table = as_table(cells, call="test")
-    columns = Columns.fit(table)
-    marginals = Marginals.fit(columns, table.values, **options)
-    coordinates = SimpleNamespace(marginals=marginals)
-    return SimpleNamespace(columns=columns, coordinates=coordinates)
+def test_medians_of_weighted_numbers():
+    numbers = np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
+    weights = np.array([[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]])
+    assert _medians(numbers, weights).tolist() == [2.0, 3.0]
 
 
-def test_numbers_are_averaged_tails_get_the_median_and_categories_vote():
+@pytest.fixture(scope="module")
+def mixed():
+    """Sizes by color, how many by size, and few numbers; with the Gaussian of such a table."""
+    rng = np.random.default_rng(5)
+    color = rng.integers(0, 3, 600)
+    size = np.round(color + rng.normal(size=600), 2)
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "color": np.array(["blue", "green", "red"])[color],
+            "count": rng.poisson(np.exp(1 + 0.3 * size)),
+            "stars": rng.choice([1.0, 2.0, 5.0], 600),
+        }
+    )
+    estimator = DensityEstimator(effort="quick", base="gaussian", validation_fraction=0.1)
+    return frame, estimator.fit(frame)
+
+
+def expected_of(estimator, rows, column, loss="squared"):
+    """What is expected of a column of a frame whose cells there are missing, (rows, width)."""
+    density = estimator.density_
+    values = as_table(rows, call="test", fields=density.columns.fields).values
+    place = list(density.columns.modeled_names).index(column)
+    found = expect_cells(density, values, loss, seed=0).cells[place]
+    assert found.rows.tolist() == list(range(len(rows)))
+    return found.values
+
+
+def shares(estimator, rows, column, cells):
+    """Probabilities of cells given the others, by scores of the rows that have them."""
+    scores = [estimator.score_samples(rows.assign(**{column: cell})) for cell in cells]
+    odds = np.exp(np.stack(scores, axis=1) - np.max(scores, axis=0)[:, None])
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_categories_have_the_probabilities_that_scores_give_them(mixed):
+    frame, estimator = mixed
+    rows = frame.iloc[:8].assign(color=None)
+    truth = shares(estimator, rows, "color", ["blue", "green", "red"])
+    found = expected_of(estimator, rows, "color")
+    codes = estimator.density_.coordinates.marginals.parts[1].atoms.astype(int)
+    np.testing.assert_allclose(found[:, np.argsort(codes)], truth, atol=0.03)
+
+
+def test_whole_numbers_have_the_mean_and_the_median_that_scores_give_them(mixed):
+    frame, estimator = mixed
+    rows = frame.iloc[:8].assign(count=None)
+    cells = np.arange(frame["count"].max() + 1)
+    truth = shares(estimator, rows, "count", cells)
+    np.testing.assert_allclose(
+        expected_of(estimator, rows, "count")[:, 0], truth @ cells, rtol=0.05
+    )
+    medians = (truth.cumsum(axis=1) >= 0.5).argmax(axis=1)
+    found = expected_of(estimator, rows, "count", "absolute")[:, 0]
+    assert np.all(np.abs(found - medians) <= 1)
+
+
+def test_fills_are_cells_that_the_column_could_have(mixed):
+    frame, estimator = mixed
+    imputer = Imputer(n_trees=0).adopt(estimator)
+    holes = np.random.default_rng(5).random(frame.shape) < 0.3
+    filled = imputer.transform(frame.mask(holes))
+    assert set(filled["color"]) == {"blue", "green", "red"}
+    assert set(filled["stars"]) == {1.0, 2.0, 5.0}
+    assert np.all(filled["count"] % 1 == 0)
+    assert np.all(np.abs(filled["size"] * 100 - np.round(filled["size"] * 100)) < 1e-6)
+
+
+def test_few_numbers_get_the_one_nearest_to_their_mean(mixed):
+    frame, estimator = mixed
+    rows = frame.iloc[:1].assign(stars=None)
+    mean = shares(estimator, rows, "stars", [1.0, 2.0, 5.0])[0] @ [1.0, 2.0, 5.0]
+    nearest = min([1.0, 2.0, 5.0], key=lambda level: abs(level - mean))
+    assert Imputer(n_trees=0).adopt(estimator).transform(rows)["stars"].item() == nearest
+
+
+@pytest.fixture(scope="module")
+def folded():
+    """y = |x| and a little noise, which a Gaussian does not see; and an imputer fitted to it."""
     rng = np.random.default_rng(3)
-    parts = [rng.random(400), np.sinh(6 * rng.normal(size=400)), rng.random(400) < 0.4]
-    density = fitted(np.stack(parts, axis=1))
-    long_tails = [part.has_long_tails for part in density.coordinates.marginals.parts]
-    assert long_tails == [False, True, False]
-    draws = np.array([[[1.0, 0.1, 1.0]], [[3.0, 1e4, 0.0]], [[6.0, 2.0, 1.0]]])
-    np.testing.assert_allclose(summarize(density, draws), [[10 / 3, 2.0, 1.0]])
+    x = rng.normal(size=400)
+    values = np.stack([x, np.abs(x) + 0.05 * rng.normal(size=400)], axis=1)
+    estimator = DensityEstimator(effort="quick", base="gaussian")
+    return values, Imputer(estimator=estimator).fit(values)
 
 
-def test_columns_of_few_numbers_vote_too():
-    rng = np.random.default_rng(3)
-    density = fitted(np.stack([rng.normal(size=400), rng.choice([1.0, 2, 5], 400)], axis=1))
-    assert density.coordinates.marginals.kinds[1] == "levels"
-    draws = np.array([[[0.0, 1.0]], [[0.0, 5.0]], [[0.0, 5.0]]])
-    assert summarize(density, draws)[0, 1] == 5.0
+def test_trees_see_what_the_base_does_not(folded):
+    values, imputer = folded
+    holed = np.array(values)
+    holed[:, 1] = np.nan
+    alone = Imputer(n_trees=0).adopt(imputer.estimator_)
+    errors = [np.mean((own.transform(holed) - values)[:, 1] ** 2) for own in (alone, imputer)]
+    # Half of what is expected is the trees': an error of at least half goes with it.
+    assert errors[1] < 0.5 * errors[0]
 
 
-def test_means_have_two_decimals_more_than_the_cells():
-    rng = np.random.default_rng(3)
-    cells = [np.round(rng.normal(size=400), decimals) for decimals in (1, 3)]
-    density = fitted(np.stack(cells, axis=1), body="affine")
-    draws = np.array([[[0.1, 0.001]], [[0.2, 0.001]], [[0.2, 0.002]]])
-    assert summarize(density, draws).tolist() == [[0.167, 0.00133]]
+def test_a_row_by_itself_is_filled_as_among_others_and_after_pickling(folded):
+    values, imputer = folded
+    holed = np.where(np.random.default_rng(4).random(values.shape) < 0.3, np.nan, values)[:40]
+    filled = imputer.transform(holed)
+    np.testing.assert_allclose(imputer.transform(holed[7:8])[0], filled[7], rtol=1e-5)
+    again = pickle.loads(pickle.dumps(imputer))
+    np.testing.assert_allclose(again.transform(holed), filled, rtol=1e-6)
+    empty = imputer.transform(np.full((1, 2), np.nan))
+    assert np.all(np.isfinite(empty))
 
 
 @pytest.fixture(scope="module")

@@ -38,13 +38,19 @@ def impute(
         int,
         typer.Option(help="Completed tables to draw, one below the other; 0 fills once.", min=0),
     ] = 0,
+    trees: Annotated[
+        int,
+        typer.Option(help="Trees of every column, grown on the rows of DATA; 0 needs none.", min=0),
+    ] = 60,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
 
-    Draws differ as much as is not known of a cell. Columns that name rows are written as they are.
+    Single fills are the mean of what the density and trees on the rows of DATA expect. Draws are
+    those of the density, and differ as much as is not known of a cell. Columns that name rows are
+    written as they are.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
@@ -53,11 +59,16 @@ def impute(
     stored = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
     from harmonium.cli.progress import showing
-    from harmonium.cli.streaming import impute_batches, write_batches
+    from harmonium.cli.streaming import impute_batches, sampled_rows, write_batches
     from harmonium.estimators import DensityEstimator, Imputer
+    from harmonium.estimators.trees import MOST_ROWS
 
-    imputer = Imputer(random_state=seed).adopt(DensityEstimator().adopt(*stored))
+    n_trees = 0 if draws else trees
+    imputer = Imputer(n_trees=n_trees, random_state=seed)
     with showing(errors):
+        fields = stored.density.columns.fields
+        rows = sampled_rows(data, fields, MOST_ROWS, seed) if n_trees else None
+        imputer.adopt(DensityEstimator().adopt(*stored), rows)
         n_rows = write_batches(output, impute_batches(imputer, data, draws))
     if as_json:
         print_json({"rows": n_rows, "draws": draws, "verdict": stored.density.verdict})

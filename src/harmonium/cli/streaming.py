@@ -39,6 +39,18 @@ def read_rows(data: Path, fields: tuple[Field, ...], doing: str) -> Iterator[tup
         _log.debug("%d rows done", n_rows)
 
 
+def sampled_rows(data: Path, fields: tuple[Field, ...], n: int, seed: int) -> np.ndarray:
+    """At most `n` rows of a table of any length (rows, columns), chosen at random."""
+    rng = np.random.default_rng(seed)
+    kept, marks = np.empty((0, len(fields))), np.empty(0)
+    for table, _ in read_rows(data, fields, "reading"):
+        kept = np.concatenate([kept, table.values])
+        marks = np.concatenate([marks, rng.random(table.n_rows)])
+        lowest = np.sort(np.argsort(marks)[:n])
+        kept, marks = kept[lowest], marks[lowest]
+    return kept
+
+
 def score_batches(density: Density, data: Path) -> Iterator[Columns]:
     """Log-density and free energy of successive rows; no free energy where cells are missing."""
     for table, _ in read_rows(data, density.columns.fields, "scoring"):

@@ -11,26 +11,36 @@ from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators.containers import fill_container, take_mixed_tables
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.inference import Density, draw_completions, summarize
+from harmonium.estimators.trees import Trees
+from harmonium.inference import Density, draw_completions, expect_cells, settle
+
+LOSSES = ("squared", "absolute")
 
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Fill missing cells with what a fitted density says of them given the other cells of their
-    row.
+    """Fill missing cells with what a fitted density, and trees on the rows that it completes, say
+    of them given the other cells of their row.
 
-    The density is fitted to the incomplete table itself. What is known only roughly stays so:
-    `draws` gives completed tables that differ in the filled cells as much as is not known of them,
-    for multiple imputation (Rubin 1987).
+    The density is fitted to the incomplete table itself; cells have to be missing at random (Rubin
+    1976): whether a cell is missing may depend on what is observed, but not on the cell. What is
+    known only roughly stays so: `draws` gives completed tables that differ in the filled cells as
+    much as is not known of them, for multiple imputation (Rubin 1987).
 
     Parameters
     ----------
     n_draws : int
-        Completed tables that `draws` returns, and draws that `transform` takes the mean of.
+        Completed tables that `draws` returns.
+    loss : {"squared", "absolute"}
+        What a filled number keeps small: the squared error (conditional means) or the absolute one
+        (conditional medians, by the density alone). Categories are the most probable ones.
+    n_trees : int
+        Trees of every column, whose mean with the density fills better than either; 0 fills by the
+        density alone. Draws are those of the density.
     estimator : DensityEstimator or None
-        What to fit; a clone of it is fitted, or a default one. Its `kinds` says what columns are,
-        and its `effort` how long the fit may take.
+        What to fit; a clone of it is fitted, or one of effort "quick". Its `kinds` says what
+        columns are, and its `effort` how long the fit may take.
     random_state : int, RandomState or None
-        Seed of the draws; that of the fit is the estimator's.
+        Seed of the draws and of the trees; that of the fit is the estimator's.
 
     Attributes
     ----------
@@ -47,10 +57,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self,
         n_draws: int = 64,
         *,
+        loss: str = "squared",
+        n_trees: int = 60,
         estimator: DensityEstimator | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.n_draws = n_draws
+        self.loss = loss
+        self.n_trees = n_trees
         self.estimator = estimator
         self.random_state = random_state
 
@@ -58,23 +72,21 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Fit a density to X (rows, columns), an array or a frame, with or without missing
         cells.
         """
-        self._check_n_draws()
+        self._check_parameters()
         estimator = self._new_estimator()
         table = as_table(X, call="Imputer.fit(X)", kinds=estimator.kinds)
-        self.estimator_ = estimator.fit_table(table, container=container_of(X))
-        name_features(self, table.names)
-        return self
+        return self.adopt(estimator.fit_table(table, container=container_of(X)), table.values)
 
     def transform(self, X: Any) -> Any:
         """X with missing cells filled: the conditional mean of numbers, the most probable category;
         a table like X.
 
-        Columns whose marginal compresses the tails get the conditional median, for their mean hangs
-        on few draws. In a frame, whole numbers and dates are rounded to the lattice of their
-        column. Known cells stay as they are.
+        In a frame, numbers have the decimals of their column, and whole numbers and dates lie on
+        its lattice. Columns of few numbers get the one nearest to the mean. Known cells stay as
+        they are.
         """
         table = self._table("transform", X)
-        filled = self._fill(table, self.n_draws, whole=container_of(X) != "array")
+        filled = self._fill(table, as_cells=container_of(X) != "array")
         return fill_container(X, filled, self._fitted().columns)
 
     def draws(self, X: Any) -> Any:
@@ -91,7 +103,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fill(self, table: Table) -> np.ndarray:
         """The values of a table that is already read, missing cells filled as `transform` does."""
-        return self._fill(table, self.n_draws, whole=True)
+        return self._fill(table, as_cells=True)
 
     def draw_tables(self, table: Table, n_draws: int) -> np.ndarray:
         """The values of a table that is already read, completed by draws, (draws, rows,
@@ -102,10 +114,16 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             completed[:, batch.rows] = batch.draws
         return completed
 
-    def adopt(self, estimator: DensityEstimator) -> "Imputer":
-        """Take over a density that is fitted already."""
-        self.estimator_ = estimator
-        name_features(self, estimator.density_.columns.names)
+    def adopt(self, estimator: DensityEstimator, values: np.ndarray | None = None) -> "Imputer":
+        """Take over a density that is fitted already, and rows (rows, columns) to grow trees on;
+        without rows the density fills alone.
+        """
+        self._check_parameters()
+        self.estimator_, self._trees = estimator, None
+        density, seed = estimator.density_, as_seed(self.random_state)
+        if values is not None and self.n_trees:
+            self._trees = Trees.of_rows(density, values, self.n_trees, seed)
+        name_features(self, density.columns.names)
         return self
 
     def __sklearn_tags__(self):
@@ -114,7 +132,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _new_estimator(self) -> DensityEstimator:
         if self.estimator is None:
-            return DensityEstimator()
+            return DensityEstimator(effort="quick")
         if not isinstance(self.estimator, DensityEstimator):
             got = type(self.estimator).__name__
             raise InvalidInputError(
@@ -122,42 +140,33 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         return cast(DensityEstimator, clone(self.estimator))
 
-    def _fill(self, table: Table, n_draws: int, *, whole: bool) -> np.ndarray:
-        filled = np.array(table.values)
-        for batch in self._completions(table, n_draws):
-            means = summarize(self._fitted(), batch.draws)
-            if whole:
-                means = self._on_lattice(means)
-            filled[batch.rows] = np.where(np.isnan(filled[batch.rows]), means, filled[batch.rows])
-        return filled
-
-    def _on_lattice(self, means: np.ndarray) -> np.ndarray:
-        """Means (rows, columns) with whole numbers and dates on the lattice of their column."""
-        columns = self._fitted().columns
-        lattice = [field.form in ("integer", "datetime") for field in columns.fields]
-        at = np.flatnonzero(lattice & (columns.step > 0))
-        offset, step = columns.offset[at], columns.step[at]
-        means[:, at] = offset + step * np.round((means[:, at] - offset) / step)
-        return means
+    def _fill(self, table: Table, *, as_cells: bool) -> np.ndarray:
+        self._check_parameters()
+        density, seed = self._fitted(), as_seed(self.random_state)
+        expected = expect_cells(density, table.values, self.loss, seed=seed)
+        self.ess_ = float(expected.ess.min(initial=np.inf)) if len(expected.ess) else float("nan")
+        filled = settle(density, table.values, expected.cells, as_cells=as_cells)
+        if self._trees is None or self.loss == "absolute":
+            return filled
+        better = self._trees.improve(filled, expected.cells)
+        return settle(density, table.values, better, as_cells=as_cells)
 
     def _completions(self, table: Table, n_draws: int):
-        self._check_n_draws()
+        self._check_parameters()
         self.ess_ = float("nan")
         seed = as_seed(self.random_state)
         for batch in draw_completions(self._fitted(), table.values, n_draws, seed=seed):
             self.ess_ = float(np.fmin(self.ess_, batch.ess.min()))
             yield batch
 
-    def _check_n_draws(self) -> None:
-        whole = isinstance(self.n_draws, int | np.integer) and not isinstance(self.n_draws, bool)
-        if not whole or self.n_draws < 1:
-            raise InvalidInputError(
-                describe(
-                    "Imputer(n_draws=...)",
-                    expected="a whole number of at least 1",
-                    got=repr(self.n_draws),
-                )
-            )
+    def _check_parameters(self) -> None:
+        if self.loss not in LOSSES:
+            raise _refused("loss", f"one of {LOSSES}", repr(self.loss))
+        for name, least in (("n_draws", 1), ("n_trees", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value < least:
+                raise _refused(name, f"a whole number of at least {least}", repr(value))
 
     def _fitted(self) -> Density:
         check_is_fitted(self, "estimator_")
@@ -166,3 +175,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _table(self, method: str, X: Any) -> Table:
         fields = self._fitted().columns.fields
         return as_table(X, call=f"Imputer.{method}(X)", fields=fields)
+
+
+def _refused(name: str, expected: str, got: str) -> InvalidInputError:
+    return InvalidInputError(describe(f"Imputer({name}=...)", expected=expected, got=got))

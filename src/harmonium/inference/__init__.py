@@ -8,7 +8,7 @@ from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.evaluation import Evaluation, evaluate_density
 from harmonium.inference.explanation import Explanation, explain
 from harmonium.inference.fit_density import DensityFit, fit_density
-from harmonium.inference.imputation import Completed, draw_completions, summarize
+from harmonium.inference.imputation import Completed, draw_completions, expect_cells, settle
 from harmonium.inference.judging import HeldOut
 from harmonium.inference.own_parts import OwnParts, split_parts
 from harmonium.inference.settings import DensitySettings
@@ -33,10 +33,11 @@ __all__ = [
     "Verdict",
     "draw_completions",
     "evaluate_density",
+    "expect_cells",
     "explain",
     "fit_density",
     "fit_detector",
     "sample_given",
+    "settle",
     "split_parts",
-    "summarize",
 ]

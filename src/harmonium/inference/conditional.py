@@ -93,13 +93,20 @@ class BoxDensity:
         is_exact = not self.has_residual and is_interval.sum(axis=1).max(initial=0) <= 1
         wanted = n_draws if is_exact else min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
         n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), N_DRAWS)
-        sampler = TruncatedSampler(self.base, n_proposals, seed)
-        drawn = sampler.draw(_boxes(bounds))
-        if self.has_residual:
-            factor = self._log_factor(drawn.positions.reshape(-1, drawn.positions.shape[2]))
-            drawn = drawn.reweighted(factor.reshape(drawn.log_weights.shape))
+        drawn = self.propose(bounds, n_proposals, seed=seed)
         points = drawn.resampled(n_draws, seed)
         return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)
+
+    def propose(self, bounds: Bounds, n_proposals: int, *, seed: int) -> TruncatedDraws:
+        """Weighted draws of u from the boxes of rows: those of the base, weighted by the residual.
+
+        Their number is a power of two.
+        """
+        drawn = TruncatedSampler(self.base, n_proposals, seed).draw(_boxes(bounds))
+        if not self.has_residual:
+            return drawn
+        factor = self._log_factor(drawn.positions.reshape(-1, drawn.positions.shape[2]))
+        return drawn.reweighted(factor.reshape(drawn.log_weights.shape))
 
     def draw_rows(self, n: int, *, seed: int) -> tuple[Points, float]:
         """Whole rows u (n, modeled): exact draws of the base, resampled by the residual energy.

@@ -1,5 +1,5 @@
-"""Filling missing cells: draws from the density given the other cells of a row, and what summarizes
-them.
+"""Filling missing cells: draws from the density given the other cells of a row, and what is
+expected of each.
 """
 
 import logging
@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
+from harmonium.data.marginal import Marginal
 from harmonium.inference.density import Density
 
 _log = logging.getLogger(__name__)
 
 # Rows whose draws are held at once.
 BATCH = 256
+# Weighted draws of a row from which means are taken.
+N_PROPOSALS = 256
 # Of a mean of draws, beside those of the cells.
 MORE_DECIMALS = 2
+# Points u between which marginals are interpolated where very many cells are restored.
+TABULATED = np.linspace(-6.0, 6.0, 4097)
 
 
 class Completed(NamedTuple):
@@ -29,6 +35,29 @@ class Completed(NamedTuple):
     ess: np.ndarray
 
 
+class Expected(NamedTuple):
+    """What is expected of the missing cells of one column, which stand in `rows` (cells,).
+
+    `values` (cells, width) are the probabilities of the categories, or one number: the conditional
+    mean, or the median.
+    """
+
+    rows: Int[np.ndarray, "cells"]
+    values: Float[np.ndarray, "cells width"]
+
+
+class Expectation(NamedTuple):
+    """What is expected of the missing cells of rows: `cells` for every modeled column.
+
+    `incomplete` (some,) are the rows with such cells, `ess` (some,) the effective sample sizes of
+    the weighted draws that tell it.
+    """
+
+    cells: tuple[Expected, ...]
+    incomplete: Int[np.ndarray, "some"]
+    ess: Float[np.ndarray, "some"]
+
+
 def draw_completions(
     density: Density, values: np.ndarray, n_draws: int, *, seed: int
 ) -> Iterator[Completed]:
@@ -39,49 +68,68 @@ def draw_completions(
     known; numbers beyond the range of the training rows are moved to its ends. Columns that follow
     a rule are filled by it; left-out columns stay missing.
     """
-    incomplete = np.flatnonzero(np.isnan(values).any(axis=1))
-    for start in range(0, len(incomplete), BATCH):
-        rows = incomplete[start : start + BATCH]
+    for rows in _batches(values):
         known = values[rows]
-        bounds = density.coordinates.bounds(_with_twins(density, known))
-        drawn = density.boxes.draw(bounds, n_draws, seed=seed + start)
+        bounds = density.coordinates.bounds(with_twins(density, known))
+        drawn = density.boxes.draw(bounds, n_draws, seed=seed + int(rows[0]))
         draws = np.stack([_restored(density, drawn.points[:, d], known) for d in range(n_draws)])
         yield Completed(rows, draws, drawn.ess)
-        _log.debug("%d of %d rows with missing cells", start + len(rows), len(incomplete))
 
 
-def summarize(density: Density, draws: np.ndarray) -> np.ndarray:
-    """The mean of draws (draws, rows, columns) in numeric columns, the most frequent category in
-    others: (rows, columns).
+def expect_cells(density: Density, values: np.ndarray, loss: str, *, seed: int) -> Expectation:
+    """What the density expects of the missing cells of rows (rows, columns) given the others.
 
-    In columns with compressed tails it is the median: a draw far out, of which few draws have too
-    many or too few, must not decide. Numbers have two decimals more than the training cells of
-    their column; more would be noise of the draws.
+    Under `loss` "squared" it is the conditional mean of numbers, under "absolute" the median.
+    """
+    n_modeled = density.columns.n_modeled
+    parts: list[list[Expected]] = [[] for _ in range(n_modeled)]
+    incomplete, ess = [np.empty(0, int)], [np.empty(0)]
+    for rows in _batches(values):
+        known = with_twins(density, values[rows])
+        bounds = density.coordinates.bounds(known)
+        drawn = density.boxes.propose(bounds, N_PROPOSALS, seed=seed)
+        missing, weights = np.isnan(known[:, density.columns.modeled_index]), drawn.weights
+        for place in range(n_modeled):
+            own = np.flatnonzero(missing[:, place])
+            points = np.asarray(drawn.positions[own, :, place], np.float64)
+            found = _expected_of(density, place, points, weights[own], loss)
+            parts[place].append(Expected(rows[own], found))
+        incomplete.append(rows)
+        ess.append(drawn.mass.ess)
+    none = Expected(np.empty(0, int), np.empty((0, 1)))
+    cells = tuple(
+        Expected(*(np.concatenate(each) for each in zip(*part, strict=True))) if part else none
+        for part in parts
+    )
+    return Expectation(cells, np.concatenate(incomplete), np.concatenate(ess))
+
+
+def settle(
+    density: Density, values: np.ndarray, cells: tuple[Expected, ...], *, as_cells: bool
+) -> np.ndarray:
+    """Rows (rows, columns) with missing cells filled by what is expected of them.
+
+    Of categories it is the likeliest, of columns of few numbers the level nearest to what is
+    expected. `as_cells` gives numbers the decimals, and the lattice, of the training cells;
+    otherwise they have two decimals more, because any others would be noise of the draws. Columns
+    that follow a rule are filled by it; left-out columns stay missing.
     """
     columns = density.columns
-    filled = draws.mean(axis=0)
-    marginals = density.coordinates.marginals
-    tailed = columns.modeled_index[[part.has_long_tails for part in marginals.parts]]
-    filled[:, tailed] = np.median(draws[:, :, tailed], axis=0)
-    for column in np.flatnonzero(columns.decimals >= 0):
-        filled[:, column] = np.round(filled[:, column], columns.decimals[column] + MORE_DECIMALS)
-    for column, part in zip(columns.modeled_index, marginals.parts, strict=True):
-        if part.body is None:
-            counts = np.stack([(draws[:, :, column] == code).sum(axis=0) for code in part.atoms])
-            filled[:, column] = part.atoms[counts.argmax(axis=0)]
-    twins = [i for i, kind in enumerate(columns.kinds) if kind == "duplicate"]
-    filled[:, twins] = filled[:, columns.source[twins]]
-    return filled
+    known = with_twins(density, values)[:, columns.modeled_index]
+    marginals = density.coordinates.marginals.parts
+    for place, (expected, part) in enumerate(zip(cells, marginals, strict=True)):
+        at = columns.modeled_index[place]
+        if columns.levels[at] is not None:
+            settled = part.atoms[expected.values.argmax(axis=1)]
+        elif part.body is None:
+            settled = part.atoms[np.abs(expected.values - part.atoms).argmin(axis=1)]
+        else:
+            settled = _rounded(density, at, expected.values[:, 0], as_cells)
+        known[expected.rows, place] = settled
+    return np.where(np.isnan(values), columns.complete(known), values)
 
 
-def _restored(density: Density, points: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Rows in data units, filled cells in the range of the training rows; known cells exactly as
-    they came.
-    """
-    return np.where(np.isnan(known), density.coordinates.restore_within(points), known)
-
-
-def _with_twins(density: Density, values: np.ndarray) -> np.ndarray:
+def with_twins(density: Density, values: np.ndarray) -> np.ndarray:
     """The rows with missing cells copied from duplicates of their columns."""
     columns = density.columns
     values = np.array(values)
@@ -91,3 +139,68 @@ def _with_twins(density: Density, values: np.ndarray) -> np.ndarray:
             np.isnan(values[:, source]), values[:, twin], values[:, source]
         )
     return values
+
+
+def _batches(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows with missing cells, some at a time."""
+    incomplete = np.flatnonzero(np.isnan(values).any(axis=1))
+    for start in range(0, len(incomplete), BATCH):
+        yield incomplete[start : start + BATCH]
+        done = min(start + BATCH, len(incomplete))
+        _log.debug("%d of %d rows with missing cells", done, len(incomplete))
+
+
+def _expected_of(
+    density: Density,
+    place: int,
+    points: Float[np.ndarray, "cells draws"],
+    weights: Float[np.ndarray, "cells draws"],
+    loss: str,
+) -> Float[np.ndarray, "cells width"]:
+    """What weighted draws of u say of cells of one modeled column."""
+    coordinates = density.coordinates
+    part = coordinates.marginals.parts[place]
+    numbers = _numbers(part, points)
+    if density.columns.levels[density.columns.modeled_index[place]] is not None:
+        shares = [(weights * (numbers == code)).sum(axis=1) for code in part.atoms]
+        return np.stack(shares, axis=1)
+    numbers = np.clip(numbers, coordinates.lowest[place], coordinates.highest[place])
+    if loss == "absolute":
+        return _medians(numbers, weights)[:, None]
+    return (weights * numbers).sum(axis=1)[:, None]
+
+
+def _numbers(part: Marginal, points: Float[np.ndarray, "cells draws"]) -> np.ndarray:
+    """The cells that points u stand for; of many, by interpolation."""
+    if part.body is None or points.size <= len(TABULATED):
+        return part.restore(points.ravel()).reshape(points.shape)
+    return np.interp(points, TABULATED, part.restore(TABULATED))
+
+
+def _medians(
+    numbers: Float[np.ndarray, "cells draws"], weights: Float[np.ndarray, "cells draws"]
+) -> Float[np.ndarray, "cells"]:
+    """Medians of weighted numbers."""
+    order = np.argsort(numbers, axis=1)
+    below = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    middle = (below >= 0.5 * below[:, -1:]).argmax(axis=1)[:, None]
+    chosen = np.take_along_axis(order, middle, axis=1)
+    return np.take_along_axis(numbers, chosen, axis=1)[:, 0]
+
+
+def _rounded(density: Density, at: int, numbers: np.ndarray, as_cells: bool) -> np.ndarray:
+    """Numbers of one column as its cells have them, or with a few more decimals."""
+    columns = density.columns
+    step, offset, decimals = columns.step[at], columns.offset[at], columns.decimals[at]
+    if as_cells and step > 0:
+        return offset + step * np.round((numbers - offset) / step)
+    if decimals < 0:
+        return numbers
+    return np.round(numbers, decimals + (0 if as_cells else MORE_DECIMALS))
+
+
+def _restored(density: Density, points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Rows in data units, filled cells in the range of the training rows; known cells exactly as
+    they came.
+    """
+    return np.where(np.isnan(known), density.coordinates.restore_within(points), known)

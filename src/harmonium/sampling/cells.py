@@ -45,7 +45,7 @@ def move_in_cells(
 
 def _components_of(mixture: Mixture) -> Components:
     """The Gaussians by their precisions; covariances are never squared up."""
-    log_weights, means, factors = DoubleMixture.of(mixture)
+    log_weights, means, factors, _ = DoubleMixture.of(mixture)
     inverses = np.linalg.inv(factors)
     half_log_dets = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
     return Components(log_weights + half_log_dets, means, np.swapaxes(inverses, 1, 2) @ inverses)

@@ -12,6 +12,9 @@ from jaxtyping import Float, Int, Int8
 
 from harmonium.model.mixture import LOG_2PI, Mixture, lower_factors
 
+# Variance left of a column given those before it, in parts of its own, whose rounding is harmless.
+LEAST_PIVOT = 1e-8
+
 # The kinds of cells, in the order in which they are conditioned on.
 KNOWN, INTERVAL, OPEN = 0, 1, 2
 
@@ -26,17 +29,20 @@ PatternFactors = Float[np.ndarray, "patterns components columns columns"]
 
 
 class DoubleMixture(NamedTuple):
-    """A mixture of Gaussians in float64 by NumPy; `factors` are those of its covariances."""
+    """A mixture of Gaussians in float64 by NumPy; `factors` are those of its `covariances`."""
 
     log_weights: Weights
     means: Means
     factors: Factors
+    covariances: Factors
 
     @staticmethod
     def of(mixture: Mixture) -> "DoubleMixture":
         """The numbers of `mixture`."""
         parts = (mixture.log_weights, mixture.means, mixture.factors)
-        return DoubleMixture(*(np.asarray(part, np.float64) for part in parts))
+        log_weights, means, factors = (np.asarray(part, np.float64) for part in parts)
+        covariances = factors @ np.swapaxes(factors, 1, 2)
+        return DoubleMixture(log_weights, means, factors, covariances)
 
 
 class Conditioned(NamedTuple):
@@ -126,7 +132,20 @@ def _orders(mixture: DoubleMixture, kinds: Patterns) -> Orders:
 
 
 def _ordered_factors(mixture: DoubleMixture, orders: Orders) -> PatternFactors:
-    """Cholesky factors of the covariances with the columns of each pattern in order."""
+    """Cholesky factors of the covariances with the columns of each pattern in order.
+
+    The factorization of covariances is several times as fast as that of their factors, which keeps
+    twice as many digits: it serves where none of these would be missed.
+    """
+    rows, columns = orders[:, :, None], orders[:, None, :]
+    ordered = np.moveaxis(mixture.covariances[:, rows, columns], 0, 1)
+    try:
+        factors = np.linalg.cholesky(ordered)
+    except np.linalg.LinAlgError:
+        factors = np.zeros_like(ordered)
+    pivots, variances = (np.diagonal(part, axis1=2, axis2=3) for part in (factors, ordered))
+    if np.all(pivots**2 > LEAST_PIVOT * variances):
+        return factors
     roots = np.moveaxis(mixture.factors[:, orders], 0, 1)
     return lower_factors(roots.reshape(-1, *roots.shape[2:])).reshape(roots.shape)
 

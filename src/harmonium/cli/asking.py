@@ -63,11 +63,10 @@ def impute(
     from harmonium.estimators import DensityEstimator, Imputer
     from harmonium.estimators.trees import MOST_ROWS
 
-    n_trees = 0 if draws else trees
-    imputer = Imputer(n_trees=n_trees, random_state=seed)
+    imputer = Imputer(n_trees=0 if draws else trees, random_state=seed)
     with showing(errors):
         fields = stored.density.columns.fields
-        rows = sampled_rows(data, fields, MOST_ROWS, seed) if n_trees else None
+        rows = sampled_rows(data, fields, MOST_ROWS, seed)
         imputer.adopt(DensityEstimator().adopt(*stored), rows)
         n_rows = write_batches(output, impute_batches(imputer, data, draws))
     if as_json:

@@ -1,5 +1,6 @@
 """`Imputer`: missing cells filled from a fitted density."""
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -7,12 +8,13 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.data import Table, as_table, container_of
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
 from harmonium.estimators.containers import fill_container, take_mixed_tables
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.estimators.trees import Trees
 from harmonium.inference import Density, draw_completions, expect_cells, settle
+from harmonium.inference.missingness import compare_holes, describe_holes
 
 LOSSES = ("squared", "absolute")
 
@@ -49,6 +51,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ess_ : float
         Smallest effective sample size of the weighted draws that the cells of a row were taken
         from, in the last `transform` or `draws`; NaN where no cell was missing.
+    hole_differences_ : tuple of HoleDifference
+        Columns with holes where other columns are higher or lower than elsewhere: these holes are
+        not completely at random. `fit` warns of them.
     n_features_in_ : int
         Number of columns of the table.
     """
@@ -121,8 +126,21 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._check_parameters()
         self.estimator_, self._trees = estimator, None
         density, seed = estimator.density_, as_seed(self.random_state)
-        if values is not None and self.n_trees:
-            self._trees = Trees.of_rows(density, values, self.n_trees, seed)
+        n_columns = len(density.columns.names)
+        cells = np.empty((0, n_columns)) if values is None else values
+        if len(cells) and self.n_trees:
+            self._trees = Trees.of_rows(density, cells, self.n_trees, seed)
+        holes = np.isnan(cells[:, density.columns.modeled_index])
+        self._shares = 1 - holes.sum(axis=0) / max(len(cells), 1)
+        self.hole_differences_ = compare_holes(density.coordinates.marginals, cells)
+        if self.hole_differences_:
+            told = describe_holes(self.hole_differences_)
+            warnings.warn(
+                f"Imputer: cells are not missing completely at random: {told}. Fills are right "
+                "where holes depend on observed cells alone, and not on the hidden ones",
+                HarmoniumWarning,
+                stacklevel=2,
+            )
         name_features(self, density.columns.names)
         return self
 
@@ -155,7 +173,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._check_parameters()
         self.ess_ = float("nan")
         seed = as_seed(self.random_state)
-        for batch in draw_completions(self._fitted(), table.values, n_draws, seed=seed):
+        density, shares = self._fitted(), self._shares
+        for batch in draw_completions(density, table.values, n_draws, seed=seed, shares=shares):
             self.ess_ = float(np.fmin(self.ess_, batch.ess.min()))
             yield batch
 

@@ -84,25 +84,30 @@ class BoxDensity:
             log_mass[poor] = self._masses(_rows_of(bounds, poor), MORE_DRAWS).log_mass
         return log_mass + self._log_constant
 
-    def draw(self, bounds: Bounds, n_draws: int, *, seed: int) -> ConditionalDraws:
+    def draw(
+        self, bounds: Bounds, n_draws: int, *, seed: int, base: Mixture | None = None
+    ) -> ConditionalDraws:
         """Equally weighted draws from the boxes of rows, by importance resampling from the base.
 
-        Draws of the base alone are exact where a row has at most one interval.
+        Draws of the base alone are exact where a row has at most one interval. Another `base`, a
+        mixture of u, may take the place of the model's.
         """
         is_interval = ~(bounds.is_point | bounds.is_open)
         is_exact = not self.has_residual and is_interval.sum(axis=1).max(initial=0) <= 1
         wanted = n_draws if is_exact else min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
         n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), N_DRAWS)
-        drawn = self.propose(bounds, n_proposals, seed=seed)
+        drawn = self.propose(bounds, n_proposals, seed=seed, base=base)
         points = drawn.resampled(n_draws, seed)
         return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)
 
-    def propose(self, bounds: Bounds, n_proposals: int, *, seed: int) -> TruncatedDraws:
+    def propose(
+        self, bounds: Bounds, n_proposals: int, *, seed: int, base: Mixture | None = None
+    ) -> TruncatedDraws:
         """Weighted draws of u from the boxes of rows: those of the base, weighted by the residual.
 
         Their number is a power of two.
         """
-        drawn = TruncatedSampler(self.base, n_proposals, seed).draw(_boxes(bounds))
+        drawn = TruncatedSampler(base or self.base, n_proposals, seed).draw(_boxes(bounds))
         if not self.has_residual:
             return drawn
         factor = self._log_factor(drawn.positions.reshape(-1, drawn.positions.shape[2]))

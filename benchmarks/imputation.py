@@ -45,6 +45,8 @@ MAX_ROWS, FEW_ROWS, SEEDS_OF_FEW = 3000, 1000, 5
 HIDDEN = 0.2
 N_DRAWS = 64
 SCHEMES = ("mcar", "mar")
+# Completed tables of which central intervals of 90 % can be taken.
+FEWEST_DRAWS = 19
 # Rows whose energy distance is taken, and completed tables whose mean it is.
 ENERGY_ROWS, ENERGY_TABLES = 1000, 5
 # The ten tables of the first comparison, by which targets are stated.
@@ -142,7 +144,7 @@ def measure(name: str, scheme: str, method: str, seed: int) -> dict[str, Any]:
             spread = float(np.nanstd(table[column].to_numpy(float)))
             guess = filled[column].to_numpy(float)[holes]
             errors.append(float(np.sqrt(np.mean((guess - truth) ** 2))) / spread)
-        if completed is not None and numeric[i]:
+        if completed is not None and len(completed) >= FEWEST_DRAWS and numeric[i]:
             drawn = np.stack([d[column].to_numpy(float)[holes] for d in completed])
             # So that a value that is one more draw is inside with probability 0.9.
             low, high = np.quantile(drawn, [0.05, 0.95], axis=0, method="weibull")
@@ -193,7 +195,7 @@ def _fills(runs: Any, name: str, title: str, sets: tuple[str, ...]) -> None:
 
 def _completed(runs: Any) -> None:
     """Completed tables: coverage of central 90 %, and energy distances."""
-    runs = runs[runs["coverage"].notna()]
+    runs = runs[runs["energy"].notna()]
     figures = ["coverage", "energy", "seconds_drawn"]
     per_set = runs.groupby(["scheme", "method", "set"])[figures].mean()
     for figure in ("coverage", "energy"):

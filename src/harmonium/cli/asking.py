@@ -41,7 +41,7 @@ def impute(
     trees: Annotated[
         int,
         typer.Option(help="Trees of every column, grown on the rows of DATA; 0 needs none.", min=0),
-    ] = 60,
+    ] = 40,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -61,7 +61,7 @@ def impute(
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import impute_batches, sampled_rows, write_batches
     from harmonium.estimators import DensityEstimator, Imputer
-    from harmonium.estimators.trees import MOST_ROWS
+    from harmonium.estimators.imputer import MOST_ROWS
 
     imputer = Imputer(n_trees=0 if draws else trees, random_state=seed)
     with showing(errors):

@@ -14,8 +14,11 @@ from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.estimators.trees import Trees
 from harmonium.inference import Density, draw_completions, expect_cells, settle
+from harmonium.inference.imputation import Expectation
 from harmonium.inference.missingness import compare_holes, describe_holes
 
+# More rows make trees no better than the time they take.
+MOST_ROWS = 5000
 LOSSES = ("squared", "absolute")
 
 
@@ -63,7 +66,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_draws: int = 64,
         *,
         loss: str = "squared",
-        n_trees: int = 60,
+        n_trees: int = 40,
         estimator: DensityEstimator | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ):
@@ -128,8 +131,12 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         density, seed = estimator.density_, as_seed(self.random_state)
         n_columns = len(density.columns.names)
         cells = np.empty((0, n_columns)) if values is None else values
+        self._rows, self._expectation = cells[:0], None
         if len(cells) and self.n_trees:
-            self._trees = Trees.of_rows(density, cells, self.n_trees, seed)
+            some = np.sort(np.random.default_rng(seed).permutation(len(cells))[:MOST_ROWS])
+            self._rows = cells[some]
+            self._expectation = expect_cells(density, self._rows, "squared", seed=seed)
+            self._trees = Trees.of_rows(density, self._rows, self._expectation, self.n_trees, seed)
         holes = np.isnan(cells[:, density.columns.modeled_index])
         self._shares = 1 - holes.sum(axis=0) / max(len(cells), 1)
         self.hole_differences_ = compare_holes(density.coordinates.marginals, cells)
@@ -160,14 +167,20 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _fill(self, table: Table, *, as_cells: bool) -> np.ndarray:
         self._check_parameters()
-        density, seed = self._fitted(), as_seed(self.random_state)
-        expected = expect_cells(density, table.values, self.loss, seed=seed)
+        density, expected = self._fitted(), self._expect(table.values)
         self.ess_ = float(expected.ess.min(initial=np.inf)) if len(expected.ess) else float("nan")
         filled = settle(density, table.values, expected.cells, as_cells=as_cells)
         if self._trees is None or self.loss == "absolute":
             return filled
         better = self._trees.improve(filled, expected.cells)
         return settle(density, table.values, better, as_cells=as_cells)
+
+    def _expect(self, values: np.ndarray) -> Expectation:
+        """What the density expects; of the training rows it is known already."""
+        is_known = self.loss == "squared" and np.array_equal(values, self._rows, equal_nan=True)
+        if is_known and self._expectation is not None:
+            return self._expectation
+        return expect_cells(self._fitted(), values, self.loss, seed=as_seed(self.random_state))
 
     def _completions(self, table: Table, n_draws: int):
         self._check_parameters()

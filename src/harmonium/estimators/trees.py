@@ -14,10 +14,8 @@ from jaxtyping import Float, Int
 
 from harmonium.data import Marginals
 from harmonium.inference import Density
-from harmonium.inference.imputation import Expected, expect_cells, settle, with_twins
+from harmonium.inference.imputation import Expectation, Expected, settle, with_twins
 
-# More rows make trees no better than the time they take.
-MOST_ROWS = 5000
 # Training cells of a column, below which its trees would know nothing.
 FEWEST_CELLS = 50
 LEAST_LEAF = 3
@@ -44,13 +42,12 @@ class Trees:
     grown: dict[int, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of_rows(density: Density, values: np.ndarray, n_trees: int, seed: int) -> "Trees":
-        """Those of table rows (rows, columns), of some of them where there are very many."""
-        chosen = np.random.default_rng(seed).permutation(len(values))[:MOST_ROWS]
-        rows = with_twins(density, values[np.sort(chosen)])
-        expected = expect_cells(density, rows, "squared", seed=seed).cells
-        filled = settle(density, rows, expected, as_cells=True)
-        cells = rows[:, density.columns.modeled_index]
+    def of_rows(
+        density: Density, values: np.ndarray, expectation: Expectation, n_trees: int, seed: int
+    ) -> "Trees":
+        """Those of table rows (rows, columns), completed by what is expected of their cells."""
+        filled = settle(density, values, expectation.cells, as_cells=True)
+        cells = with_twins(density, values)[:, density.columns.modeled_index]
         return Trees(density, _points(density, filled), cells, n_trees, seed)
 
     def improve(self, filled: np.ndarray, cells: tuple[Expected, ...]) -> tuple[Expected, ...]:

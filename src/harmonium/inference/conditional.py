@@ -28,7 +28,7 @@ FEWEST_EFFECTIVE = 8.0
 MORE_DRAWS = 512
 # Proposals per draw that is wanted of a row given its known cells.
 PROPOSALS_PER_DRAW = 8
-MOST_PROPOSALS = 4096
+FEWEST_PROPOSALS, MOST_PROPOSALS = 16, 4096
 
 Points = Float[np.ndarray, "points modeled"]
 
@@ -95,7 +95,7 @@ class BoxDensity:
         is_interval = ~(bounds.is_point | bounds.is_open)
         is_exact = not self.has_residual and is_interval.sum(axis=1).max(initial=0) <= 1
         wanted = n_draws if is_exact else min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
-        n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), N_DRAWS)
+        n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), FEWEST_PROPOSALS)
         drawn = self.propose(bounds, n_proposals, seed=seed, base=base)
         points = drawn.resampled(n_draws, seed)
         return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)

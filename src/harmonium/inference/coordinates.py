@@ -97,13 +97,6 @@ class Coordinates:
         """Table rows (rows, columns) of points u: cells as the table has them."""
         return self.columns.complete(self.marginals.restore(points))
 
-    def restore_within(self, points: Points) -> Values:
-        """The same, moved into the range of the training cells: beside an outlier, a long tail may
-        be unrolled to any length.
-        """
-        cells = np.clip(self.marginals.restore(points), self.lowest, self.highest)
-        return self.columns.complete(cells)
-
     def whitened(self, points: Points, shape: str) -> "Coordinates":
         """With a whitening of other points u of the rows."""
         return replace(self, whitening=Whitening.fit(points, shape))

@@ -88,8 +88,7 @@ def draw_completions(
         for part, (base, own) in enumerate(zip(bases, numbers, strict=True)):
             start = seed + part + int(rows[0]) * len(bases)
             drawn = density.boxes.draw(bounds, len(own), seed=start, base=base)
-            points = np.moveaxis(drawn.points, 1, 0)
-            draws[own] = [_restored(density, each, known) for each in points]
+            draws[own] = _restored(density, drawn.points, known)
             ess = np.minimum(ess, drawn.ess)
         yield Completed(rows, draws, ess)
 
@@ -217,8 +216,19 @@ def _rounded(density: Density, at: int, numbers: np.ndarray, as_cells: bool) -> 
     return np.round(numbers, decimals + (0 if as_cells else MORE_DECIMALS))
 
 
-def _restored(density: Density, points: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _restored(
+    density: Density, points: Float[np.ndarray, "rows draws modeled"], known: np.ndarray
+) -> Float[np.ndarray, "draws rows columns"]:
     """Rows in data units, filled cells in the range of the training rows; known cells exactly as
     they came.
     """
-    return np.where(np.isnan(known), density.coordinates.restore_within(points), known)
+    columns, coordinates = density.columns, density.coordinates
+    own = with_twins(density, known)[:, columns.modeled_index]
+    cells = np.tile(own, (points.shape[1], 1, 1))
+    for place, part in enumerate(coordinates.marginals.parts):
+        rows = np.flatnonzero(np.isnan(own[:, place]))
+        drawn = part.restore(np.asarray(points[rows, :, place], np.float64).ravel())
+        drawn = np.clip(drawn, coordinates.lowest[place], coordinates.highest[place])
+        cells[:, rows, place] = drawn.reshape(len(rows), -1).T
+    whole = columns.complete(cells.reshape(-1, cells.shape[2]))
+    return np.where(np.isnan(known), whole.reshape(*cells.shape[:2], -1), known)

@@ -229,6 +229,6 @@ def _restored(
         rows = np.flatnonzero(np.isnan(own[:, place]))
         drawn = part.restore(np.asarray(points[rows, :, place], np.float64).ravel())
         drawn = np.clip(drawn, coordinates.lowest[place], coordinates.highest[place])
-        cells[:, rows, place] = drawn.reshape(len(rows), -1).T
+        cells[:, rows, place] = drawn.reshape(len(rows), points.shape[1]).T
     whole = columns.complete(cells.reshape(-1, cells.shape[2]))
     return np.where(np.isnan(known), whole.reshape(*cells.shape[:2], -1), known)

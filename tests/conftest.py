@@ -10,30 +10,48 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the time of the suite is compilation, of which the optimizer takes a quarter.
+# Most of the time of the suite is compilation: neither the optimizer nor the newer way to write
+# loops, which takes twice the time of the older one, pays for itself on programs that run once.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    + " --xla_cpu_use_fusion_emitters=false"
 )
 # Shared reference implementations are imported as `exact.brute`, whatever the import mode.
 sys.path.insert(0, str(Path(__file__).parent))
 
-# Modules compile the same code anew after `compiled_code_is_dropped`, and so do every run and every
-# process that a test starts: most of the time of the suite. Entries are keyed by program, flags and
-# versions; `make clean` drops them. Every process that runs tests has a folder of its own, because
-# JAX does not write entries in one go.
+# Modules compile the same code anew after `compiled_code_is_dropped`, and so do both workers and
+# every run. Entries are keyed by program, flags and versions; `make clean` drops them.
+CACHE = Path(__file__).parents[1] / ".cache" / "jax"
+# Processes that tests start have a folder for every worker, because JAX does not write entries in
+# one go; tests themselves do, and share one.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
-    Path(__file__).parents[1] / ".cache" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    CACHE / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 )
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Else the folder would be part of the keys.
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
 import jax
 import jaxtyping
 import pytest
+from jax._src.lru_cache import LRUCache
 
+jax.config.update("jax_compilation_cache_dir", str(CACHE / "shared"))
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def put_in_one_go(cache: LRUCache, key: str, value: bytes) -> None:
+    """Write an entry so that another process sees all of it or nothing."""
+    path = Path(cache.path) / f"{key}-cache"
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_bytes(value)
+    part.replace(path)
+
+
+LRUCache.put = put_in_one_go
 
 MATHEMATICS = [
     "harmonium.model",

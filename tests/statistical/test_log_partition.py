@@ -32,6 +32,8 @@ MODELS = {
     "deep": (DEEP, brute.grid_log_partition(DEEP)),
     "deep on a mixture": (BASED, brute.grid_log_partition(BASED)),
 }
+# Those whose estimates only the slow suite needs.
+OTHERS = ["strong", "deep on a mixture"]
 
 
 @functools.cache
@@ -53,7 +55,9 @@ def test_every_method_agrees_with_the_exact_value(name, method):
     assert found.method == method
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", ["weak", "deep", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 def test_methods_are_different_estimates(name):
     # Values may be one: those below the bound of all hidden states seen, which is exact, are raised
     # to it.

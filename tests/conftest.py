@@ -8,6 +8,8 @@ import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -62,12 +64,20 @@ MATHEMATICS = [
 jaxtyping.install_import_hook(MATHEMATICS, "beartype.beartype")
 
 
+@contextmanager
+def without_annotations() -> Iterator[None]:
+    """Run-time annotation checks are off, and then as they were."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
 @pytest.fixture
 def unannotated():
     """Run-time annotation checks off, as for a user: the library's own messages appear."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with without_annotations():
+        yield
 
 
 @pytest.fixture

@@ -106,8 +106,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Modules stay: the collector need not look at what they hold, a tenth of the time of tracing,
-    nor as often as it would."""
+    """Modules stay: the collector need not look at what they hold, nor as often as it would."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
@@ -124,8 +123,7 @@ def compiled_code_is_dropped():
 
 
 def mappings_are_many() -> bool:
-    """Whether this process holds an eighth of those that Linux allows, with 2 GiB; elsewhere,
-    always."""
+    """Whether this process holds an eighth of those that Linux allows; elsewhere, always."""
     try:
         allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
         with open("/proc/self/maps", "rb") as held:

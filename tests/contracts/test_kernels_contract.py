@@ -61,8 +61,21 @@ POSITION = jnp.asarray([0.3, -0.7, 1.1])
 
 # Compiled once per kernel; `test_jit_is_no_jit` says that this changes nothing.
 @eqx.filter_jit
+def first_state(key, model, kernel, position):
+    return kernel.init(key, model, position)
+
+
+@eqx.filter_jit
+def retargeted(key, model, kernel, state):
+    return kernel.retarget(key, model, state)
+
+
+@eqx.filter_jit
 def one_step(key, model, kernel, state):
     return kernel.step(key, model, state)
+
+
+all_states = eqx.filter_jit(init_chains)
 
 
 @eqx.filter_jit
@@ -94,7 +107,7 @@ def test_the_contract_itself_cannot_be_built():
 @each_kernel
 def test_init_and_step_give_states_of_one_shape(name):
     kernel, model = KERNELS[name]
-    state = kernel.init(jax.random.key(0), model, POSITION)
+    state = first_state(jax.random.key(0), model, kernel, POSITION)
     np.testing.assert_array_equal(np.asarray(state.position), np.asarray(POSITION))
     expected = brute.free_energies(model, np.asarray(POSITION)[None, :])[0]
     assert float(state.free_energy) == pytest.approx(expected, abs=1e-10)
@@ -111,10 +124,10 @@ def test_init_and_step_give_states_of_one_shape(name):
 def test_follow_keeps_positions_and_evaluates_them_anew(name):
     kernel, model = KERNELS[name]
     other = brute.with_parameters(model, np.random.default_rng(7))
-    state = kernel.init(jax.random.key(0), model, POSITION)
+    state = first_state(jax.random.key(0), model, kernel, POSITION)
     for seed in range(3):
         state, _ = one_step(jax.random.key(seed), model, kernel, state)
-    followed = kernel.retarget(jax.random.key(1), other, state)
+    followed = retargeted(jax.random.key(1), other, kernel, state)
     assert jax.tree.structure(followed) == jax.tree.structure(state)
     assert dtypes(followed) == dtypes(state)
     np.testing.assert_array_equal(np.asarray(followed.position), np.asarray(state.position))
@@ -125,13 +138,13 @@ def test_follow_keeps_positions_and_evaluates_them_anew(name):
         expected = -np.asarray(other.score(state.position))
         np.testing.assert_allclose(np.asarray(followed.gradient), expected, rtol=1e-9)
     # Back under the first model nothing is lost: where replicas are and have been too.
-    same(kernel.retarget(jax.random.key(1), model, followed), state)
+    same(retargeted(jax.random.key(1), model, kernel, followed), state)
 
 
 @each_kernel
 def test_settled_states_stand_where_they_stood(name):
     kernel, model = KERNELS[name]
-    state = kernel.init(jax.random.key(0), model, POSITION)
+    state = first_state(jax.random.key(0), model, kernel, POSITION)
     state, _ = one_step(jax.random.key(1), model, kernel, state)
     same(refresh_free_energy(model, state), state)
     if isinstance(state, PositionState):
@@ -170,10 +183,10 @@ def test_vmap_is_a_loop(name):
     kernel, model = KERNELS[name]
     positions = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)))
     keys = jax.random.split(jax.random.key(2), 4)
-    states = init_chains(jax.random.key(3), model, kernel, positions)
+    states = all_states(jax.random.key(3), model, kernel, positions)
     moved, info = all_steps(keys, model, kernel, states)
     for chain in range(4):
-        state = kernel.init(keys[chain], model, positions[chain])
+        state = first_state(keys[chain], model, kernel, positions[chain])
         one = one_step(keys[chain], model, kernel, state)
         same(jax.tree.map(lambda leaf, c=chain: leaf[c], (moved, info)), one)
 
@@ -183,7 +196,7 @@ def test_vmap_is_a_loop(name):
 def test_the_runner_is_a_loop_over_steps(name):
     kernel, model = KERNELS[name]
     positions = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)))
-    states = init_chains(jax.random.key(3), model, kernel, positions)
+    states = all_states(jax.random.key(3), model, kernel, positions)
     result = eqx.filter_jit(run_chains)(jax.random.key(2), model, kernel, states, n_steps=4)
     acceptance = []
     for key in jax.random.split(jax.random.key(2), 4):
@@ -199,7 +212,7 @@ def test_the_runner_is_a_loop_over_steps(name):
 @each_kernel
 def test_the_same_key_gives_the_same_step_and_another_key_another(name):
     kernel, model = KERNELS[name]
-    state = kernel.init(jax.random.key(0), model, POSITION)
+    state = first_state(jax.random.key(0), model, kernel, POSITION)
     first, again = (one_step(jax.random.key(1), model, kernel, state)[0] for _ in range(2))
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
@@ -253,8 +266,8 @@ def test_only_kernels_with_a_target_are_adapted(name):
 def test_a_proposal_that_is_not_finite_is_rejected(family, step_size):
     # F overflows to inf, or the position itself to NaN: the chain stays, and so does its info.
     kernel = family(step_size)
-    state = kernel.init(jax.random.key(0), DEEP, POSITION)
-    moved, info = kernel.step(jax.random.key(1), DEEP, state)
+    state = first_state(jax.random.key(0), DEEP, kernel, POSITION)
+    moved, info = one_step(jax.random.key(1), DEEP, kernel, state)
     same(moved, state)
     assert float(info.acceptance) == 0.0
 

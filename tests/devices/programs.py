@@ -11,8 +11,10 @@ FITS = Path(__file__).with_name("fits.py")
 
 def start(*arguments, n_devices=1):
     """A Python program on so many simulated devices, in double precision."""
-    flags = f"--xla_force_host_platform_device_count={n_devices} --xla_backend_optimization_level=0"
-    added = {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1"}
+    devices = f"--xla_force_host_platform_device_count={n_devices}"
+    # As in conftest.py.
+    quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    added = {"XLA_FLAGS": f"{devices} {quick}", "JAX_ENABLE_X64": "1"}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         env=os.environ | added,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact import brute
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 from scipy.stats import norm
 
 from harmonium.data import Columns, Field, Marginals, Table
@@ -78,30 +78,23 @@ class Gaussians:
         means = exact.means @ back + whitening.center
         return Gaussians(exact.probabilities, means, back.T @ exact.covariances @ back)
 
-    def log_density(self, known, interval=None):
-        """Of known coordinates {column: u}, and of one that lies in an interval (column, low,
-        high)."""
-        index = sorted(known)
-        u = np.array([known[j] for j in index])
-        means, within = (
-            self.means[:, index],
-            self.covariances[np.ix_(range(len(self.weights)), index, index)],
-        )
-        total = 0.0
-        for k, weight in enumerate(self.weights):
-            precision = np.linalg.inv(within[k])
-            off = u - means[k]
-            log_density = -0.5 * off @ precision @ off
-            log_density -= 0.5 * np.linalg.slogdet(2 * np.pi * within[k])[1]
-            mass = 1.0
-            if interval is not None:
-                j, low, high = interval
-                gain = self.covariances[k][j, index] @ precision
-                mean = self.means[k, j] + gain @ off
-                sd = np.sqrt(self.covariances[k][j, j] - gain @ self.covariances[k][index, j])
-                mass = ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
-            total += weight * np.exp(log_density) * mass
-        return np.log(total)
+    def log_density(self, index, u, interval=None):
+        """Of rows of coordinates by their index, and of one that lies in intervals (column, lows,
+        highs)."""
+        within = self.covariances[:, index][:, :, index]
+        precision = np.linalg.inv(within)
+        off = u[:, None] - self.means[:, index]
+        log_density = -0.5 * (np.einsum("nki,kij->nkj", off, precision) * off).sum(axis=2)
+        log_density -= 0.5 * np.linalg.slogdet(2 * np.pi * within)[1]
+        mass = 1.0
+        if interval is not None:
+            j, low, high = interval
+            across = self.covariances[:, index, j]
+            gain = np.einsum("ki,kij->kj", across, precision)
+            mean = self.means[:, j] + (off * gain).sum(axis=2)
+            sd = np.sqrt(self.covariances[:, j, j] - (gain * across).sum(axis=1))
+            mass = ndtr((high[:, None] - mean) / sd) - ndtr((low[:, None] - mean) / sd)
+        return logsumexp(log_density, b=self.weights * mass, axis=1)
 
 
 def without_rules(density, values):
@@ -262,12 +255,16 @@ def truths(density, rows):
     """Log-densities of rows by the closed form, where at most one cell is an interval."""
     exact, coordinates = Gaussians.of(density), density.coordinates
     bounds, found = coordinates.bounds(rows), np.empty(len(rows))
-    for i, (low, high) in enumerate(zip(bounds.low, bounds.high, strict=True)):
-        known = {j: low[j] for j in np.flatnonzero(low == high)}
-        wide = np.flatnonzero((low < high) & (np.isfinite(low) | np.isfinite(high)))
-        assert len(wide) <= 1
-        interval = (wide[0], low[wide[0]], high[wide[0]]) if len(wide) else None
-        found[i] = exact.log_density(known, interval)
+    known = bounds.low == bounds.high
+    wide = (bounds.low < bounds.high) & (np.isfinite(bounds.low) | np.isfinite(bounds.high))
+    assert np.all(wide.sum(axis=1) <= 1)
+    patterns, places = np.unique(np.concatenate([known, wide], axis=1), axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        own = places == i
+        index, columns = (np.flatnonzero(part) for part in np.split(pattern, 2))
+        low, high = bounds.low[own], bounds.high[own]
+        interval = (columns[0], low[:, columns[0]], high[:, columns[0]]) if len(columns) else None
+        found[own] = exact.log_density(index, low[:, index], interval)
     return found + coordinates.log_measure(rows) + coordinates.log_rule(rows)
 
 

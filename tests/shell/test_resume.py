@@ -38,9 +38,14 @@ def table(tmp_path_factory, rows):
 
 def start(*arguments):
     command = [sys.executable, "-c", "from harmonium.cli import main; main()", *map(str, arguments)]
-    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    # Those of conftest.py, but for the number of devices.
+    quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | flags
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"XLA_FLAGS": quick},
     )
 
 

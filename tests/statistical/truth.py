@@ -1,6 +1,8 @@
 """Exact expectations and exact draws of models with two visible units, for tests of what moves
 chains."""
 
+from functools import cached_property
+
 import numpy as np
 from exact import brute
 from scipy.special import logsumexp
@@ -28,6 +30,7 @@ class Truth:
         energies = np.stack([free_energies, free_energies**2], axis=1)
         return np.hstack([rows, products, energies, brute.hidden_means(self.observer, rows)])
 
+    @cached_property
     def expected(self):
         """The exact mean of each statistic."""
         return self.weights @ self.statistics(self.nodes, self.free_energies)
@@ -53,4 +56,4 @@ class Truth:
         """The largest |z| over all statistics."""
         rows = np.asarray(rows)
         statistics = self.statistics(rows, brute.free_energies(self.model, rows))
-        return np.abs(brute.z_scores(statistics, self.expected())).max()
+        return np.abs(brute.z_scores(statistics, self.expected)).max()

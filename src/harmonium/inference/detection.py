@@ -29,6 +29,8 @@ from harmonium.inference.views import (
     mixture_votes,
     sizes_for,
 )
+from harmonium.sampling.boxes import Boxes
+from harmonium.sampling.cells import move_in_cells
 
 # Bodies of the marginals of each space: numbers as they are, where what is far out is far, and
 # numbers by their own distribution, where what is rare is far. The second one is left out where
@@ -99,7 +101,7 @@ class Detector:
             abnormality[~incomplete] = self.abnormality(values[~incomplete])
         if incomplete.any():
             found = np.stack([self.abnormality(d) for d in self.completions(values[incomplete])])
-            # Where the Gaussian fit does not hold, most of its draws are abnormal with any row.
+            # Where the mixtures do not hold, most draws are abnormal with any row.
             abnormality[incomplete] = np.sum(softmax(-found, axis=0) * found, axis=0)
         return warn_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
 
@@ -113,9 +115,17 @@ class Detector:
         return np.stack([self._completed(values, rng) for _ in range(N_COMPLETIONS)])
 
     def _completed(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        filled = self.completion.fill(values, rng)
-        for space in self.spaces:
-            filled = on_levels(filled, values, space.scale.marginals)
+        """Rows with missing cells drawn from the mixtures of the first space, given the others."""
+        space, missing = self.spaces[0], self.missing(values)
+        start = on_levels(self.completion.fill(values, rng), values, self.marginals)
+        points = space.scale.forward(start)
+        boxes = Boxes(np.where(missing, -np.inf, points), np.where(missing, np.inf, points))
+        cells = space.scale.restore(move_in_cells(space.pooled, boxes, points, 1, rng))
+        cells = np.clip(cells, self.completion.lowest, self.completion.highest)
+        filled, index = np.array(values), self.columns.modeled_index
+        filled[:, index] = np.where(missing, cells, values[:, index])
+        for own in self.spaces:
+            filled = on_levels(filled, values, own.scale.marginals)
         return filled
 
     def p_values(self, values: np.ndarray) -> np.ndarray:

@@ -77,6 +77,10 @@ class Scale:
             points = np.where(gaps, self._with_unseen(values), points)
         return np.clip(points, -LARGEST_COORDINATE, LARGEST_COORDINATE)
 
+    def restore(self, rows: Rows) -> Rows:
+        """The modeled cells of standardized points (rows, modeled), in data units."""
+        return self.marginals.restore(self.whitening.inverse(rows / 2**0.5))
+
     def _with_unseen(self, values: np.ndarray) -> Rows:
         """The same, column by column, with levels that training has not seen far out."""
         points = (self.marginals.centers(values) - self.whitening.center) / self.whitening.spread

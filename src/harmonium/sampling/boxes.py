@@ -105,20 +105,22 @@ class TruncatedDraws:
     def resampled(self, n: int, seed: int) -> Positions:
         """`n` equally weighted draws of every row, (rows, n, columns), in random order.
 
-        Systematic resampling (Kitagawa 1996), with an offset of its own for every row: points are
-        the same for all rows, their choice is not. Draws repeat where weights are uneven, and where
-        `n` exceeds the number of draws.
+        Systematic resampling (Kitagawa 1996), in an order of its own for every row: points are the
+        same for all rows, their choice is not. Draws repeat where weights are uneven, and where `n`
+        exceeds the number of draws.
         """
         rng = np.random.default_rng(seed)
         n_rows = len(self.positions)
         start = np.arange(n_rows)[:, None]
         marks = (np.arange(n) + rng.random((n_rows, 1))) / n
-        cumulative = np.cumsum(self.weights, axis=1)
+        # Every eighth point of a quasi-random sequence lies in one eighth of an axis.
+        order = rng.permuted(np.tile(np.arange(self.n_draws), (n_rows, 1)), axis=1)
+        cumulative = np.cumsum(np.take_along_axis(self.weights, order, axis=1), axis=1)
         cumulative /= cumulative[:, -1:]
         # One search serves all rows: the cumulative weights of row r lie in (r, r + 1].
         places = np.searchsorted((cumulative + start).ravel(), (marks + start).ravel(), "right")
         chosen = (places.reshape(n_rows, n) - start * self.n_draws).clip(0, self.n_draws - 1)
-        chosen = rng.permuted(chosen, axis=1)
+        chosen = rng.permuted(np.take_along_axis(order, chosen, axis=1), axis=1)
         return np.take_along_axis(self.positions, chosen[:, :, None], axis=1)
 
 

@@ -50,7 +50,7 @@ def test_classifiers_tell_other_rows_and_columns_cannot_tell_other_pairs(fitted)
     rng = np.random.default_rng(2)
     apart = np.stack([rng.permutation(column) for column in values.T], axis=1)
     found = likeness(values, apart, columns, seed=0)
-    assert found.shape == pytest.approx(1.0) and found.boosting < 0.8 and found.trend < 0.9
+    assert found.shape == pytest.approx(1.0) and found.boosting < 0.95 and found.trend < 0.8
 
 
 def test_copies_are_nearer_to_the_rows_that_they_copy(fitted):
@@ -61,9 +61,17 @@ def test_copies_are_nearer_to_the_rows_that_they_copy(fitted):
     assert nearer_training(others, training, others, columns, seed=0) == pytest.approx(0, abs=0.2)
 
 
-def test_draws_miss_the_cells_that_the_rows_miss():
-    values = np.array([[np.nan, 1.0], [2.0, np.nan]])
-    np.testing.assert_array_equal(np.isnan(holed(np.ones((2, 2)), values)), np.isnan(values))
+def test_draws_miss_the_cells_that_rows_like_them_miss():
+    """The second cell where the first is above 0, and half of the others."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(2000, 2))
+    values[(values[:, 0] > 0) | (rng.random(2000) < 0.5), 1] = np.nan
+    drawn = rng.normal(size=(1000, 2))
+    gaps = np.isnan(holed(drawn, values, seed=0))
+    assert not gaps[:, 0].any() and gaps[drawn[:, 0] > 0.01, 1].all()
+    assert gaps[drawn[:, 0] < 0, 1].mean() == pytest.approx(0.5, abs=0.1)
+    nowhere = np.array([[np.nan, 1.0], [2.0, np.nan]])
+    assert np.isnan(holed(np.ones((50, 2)), nowhere, seed=0)).sum() == 50
 
 
 def test_few_rows_are_refused(fitted):

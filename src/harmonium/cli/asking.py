@@ -170,6 +170,12 @@ def sample(
         str | None,
         typer.Option(help="Column of categories of which each is drawn equally often."),
     ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="Keep every draw, not only what trees take for a training row."
+        ),
+    ] = False,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -179,7 +185,7 @@ def sample(
     Numbers have the decimals of the training rows and may lie beyond their range. Columns that name
     rows are left out. What is not given is drawn given the rest.
 
-    Example: harmonium sample run -n 1000 --given color=red --given "size>0.5" -o new.csv
+    Example: harmonium sample run -n 1000 --given color=red -o new.csv
     """
     density = load_density(model, output, overwrite=overwrite).density
 
@@ -191,9 +197,11 @@ def sample(
     with showing(errors) as display:
         display.begin("drawing rows")
         if wanted or balance is not None:
-            rows, diagnostics = sample_given(density, n, wanted, balance=balance, seed=seed)
+            rows, diagnostics = sample_given(
+                density, n, wanted, balance=balance, refined=not plain, seed=seed
+            )
         else:
-            rows, diagnostics = density.sample(n, seed=seed)
+            rows, diagnostics = density.sample(n, seed=seed, refined=not plain)
     columns = density.columns
     kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
     rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]

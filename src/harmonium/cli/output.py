@@ -74,7 +74,7 @@ def comparison_in_words(compared: Any) -> str:
     }
     lines = [
         f"{compared.n_rows} draws beside these rows, and two halves of the rows beside each other; "
-        "of draws those cells are hidden that the rows miss:",
+        "of draws those cells are hidden that rows like them miss:",
         f"  {'':9} draws  halves",
     ]
     for name, meaning in meanings.items():

@@ -22,6 +22,8 @@ FEWEST_ROWS = 20
 N_FOLDS = 5
 # Categories of a column: those that trees can tell apart, and those that have an indicator.
 MOST_CODES, MOST_INDICATORS = 250, 50
+# Rows of a leaf that lend their gaps to draws.
+SMALLEST_LEAF = 5
 
 Values = Float[np.ndarray, "rows columns"]
 
@@ -62,8 +64,8 @@ def compare_samples(
 ) -> SampleComparison:
     """Compare as many draws of a fitted estimator as X has rows with X, rows that it has not seen.
 
-    `training` are the rows of the fit, by which copies are found. Cells of draws are hidden where X
-    has none, row by row. Raises `InvalidInputError` for fewer than 20 rows.
+    `training` are the rows of the fit, by which copies are found. Of draws those cells are hidden
+    that rows like them miss. Raises `InvalidInputError` for fewer than 20 rows.
     """
     density = estimator._fitted()
     call, fields = "compare_samples(estimator, X)", density.columns.fields
@@ -90,15 +92,35 @@ def judge_samples(
         nearer = nearer_training(drawn, training, values, density.columns, seed=seed)
     return SampleComparison(
         n_rows=len(values),
-        samples=likeness(values, holed(drawn, values), density.columns, seed=seed),
+        samples=likeness(values, holed(drawn, values, seed=seed), density.columns, seed=seed),
         halves=likeness(values[:half], values[half:], density.columns, seed=seed),
         nearer_training=nearer,
     )
 
 
-def holed(drawn: Values, values: Values) -> Values:
-    """Draws without the cells that the rows of a table of the same length miss."""
-    return np.where(np.isnan(values), np.nan, drawn)
+def holed(drawn: Values, values: Values, *, seed: int) -> Values:
+    """Draws without cells that rows like them miss.
+
+    What a row misses may hang on its other cells: of rows in one leaf of a tree, grown on the
+    columns that are always known, one lends its gaps to a draw.
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    is_missing = np.isnan(values)
+    is_known = ~is_missing.any(axis=0)
+    if is_known.all():
+        return drawn
+    rng = np.random.default_rng(seed)
+    lenders = rng.integers(len(values), size=len(drawn))
+    if is_known.any():
+        patterns = np.unique(is_missing, axis=0, return_inverse=True)[1].reshape(-1)
+        tree = DecisionTreeClassifier(min_samples_leaf=SMALLEST_LEAF, random_state=seed)
+        tree.fit(values[:, is_known], patterns)
+        leaves, wanted = (tree.apply(rows[:, is_known]) for rows in (values, drawn))
+        order = np.argsort(leaves, kind="stable")
+        first, last = (np.searchsorted(leaves[order], wanted, side) for side in ("left", "right"))
+        lenders = order[(first + rng.random(len(drawn)) * (last - first)).astype(np.int64)]
+    return np.where(is_missing[lenders], np.nan, drawn)
 
 
 def likeness(real: Values, drawn: Values, columns: Columns, *, seed: int) -> Likeness:

@@ -240,6 +240,7 @@ class DensityEstimator(
         given: Mapping[str, Any] | None = None,
         *,
         balance: str | None = None,
+        refined: bool = True,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
         """Draw n rows in data units: an array (n, columns), or a frame like the one that `fit` was
@@ -250,7 +251,9 @@ class DensityEstimator(
         these, by importance resampling from the base. `balance` names a column of categories, of
         which each that training saw gets n/k of the rows, give or take one. Without both, chains
         start at weighted draws of the base, or are annealed from it; of a base alone the draws are
-        exact. `random_state` defaults to that of the estimator. Raises `InvalidInputError` for what
+        exact. Where there are 100 training rows, four times as many rows are drawn and those kept
+        that look most like training rows, by trees that the fit has grown; `refined=False` draws
+        from the density as it is. `random_state` defaults to that of the estimator. Raises `InvalidInputError` for what
         no row can be. Warns where the draws are not to be trusted; `draw_diagnostics_` holds their
         figures.
         """
@@ -258,11 +261,11 @@ class DensityEstimator(
         seed = self.settings_.seed if random_state is None else as_seed(random_state)
         if given is None and balance is None:
             rows, self.draw_diagnostics_ = fitted.sample(
-                n, seed=seed, kernel=self._split_parts()[1].kernel
+                n, seed=seed, kernel=self._split_parts()[1].kernel, refined=refined
             )
         else:
             rows, self.draw_diagnostics_ = sample_given(
-                fitted, n, given, balance=balance, seed=seed
+                fitted, n, given, balance=balance, refined=refined, seed=seed
             )
         if not self.draw_diagnostics_.trusted:
             warnings.warn(self.draw_diagnostics_.verdict, HarmoniumWarning, stacklevel=2)

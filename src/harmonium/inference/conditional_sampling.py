@@ -13,6 +13,7 @@ from scipy.special import softmax
 
 from harmonium.inference.conditions import Condition, read_balanced, read_conditions, stacked
 from harmonium.inference.density import Density
+from harmonium.inference.refinement import SURPLUS
 from harmonium.likelihood import estimate_log_partition
 from harmonium.sampling import sample
 
@@ -55,6 +56,7 @@ def sample_given(
     given: Mapping[str, Any] | None,
     *,
     balance: str | None = None,
+    refined: bool = True,
     seed: int,
 ) -> Drawn:
     """Draw n rows (n, columns) in data units given some columns, with their diagnostics.
@@ -63,9 +65,10 @@ def sample_given(
     resampled by what the model makes of them. Where too few of them are effective and no cell is an
     interval, chains of the model given what is known take their place. Members of a set are drawn
     as often as the model has it; `balance` names a column of which every category that training saw
-    gets n/k of the rows, give or take one. Raises `InvalidInputError` for what no row can be.
+    gets n/k of the rows, give or take one. `refined` is that of `Density.sample`. Raises `InvalidInputError` for what no row can be.
     """
     rng = np.random.default_rng(seed)
+    density = density if refined else replace(density, refinement=None)
     if balance is None:
         return _draw_any(density, read_conditions(density, given or {}), n, seed, rng)
     groups = read_balanced(density, given, balance)
@@ -130,13 +133,14 @@ def _log_sum(log_values: ArrayLike) -> float:
 
 
 def _draw_one(density: Density, condition: Condition, n: int, seed: int) -> Drawn:
-    points, diagnostics = _draw(density, condition, n, seed)
+    n_drawn = n if density.refinement is None else SURPLUS * n
+    points, diagnostics = _draw(density, condition, n_drawn, seed)
     if not diagnostics.trusted and condition.has_only_values:
-        points, diagnostics = _draw_by_chains(density, condition, n, seed)
+        points, diagnostics = _draw_by_chains(density, condition, n_drawn, seed)
     rows = density.coordinates.restore(points)
     for index, value in condition.values.items():
         rows[:, index] = value
-    return Drawn(rows, diagnostics)
+    return Drawn(density.refine(rows, n, seed=seed), diagnostics)
 
 
 def _draw(

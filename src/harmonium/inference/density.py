@@ -16,6 +16,7 @@ from harmonium.inference.chosen import Chosen
 from harmonium.inference.conditional import BoxDensity
 from harmonium.inference.coordinates import Coordinates, bounded
 from harmonium.inference.finite import warn_if_not_finite
+from harmonium.inference.refinement import SURPLUS, Refinement
 from harmonium.inference.verdict import Verdict
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
@@ -26,6 +27,7 @@ from harmonium.typing import Batch, HiddenBatch, PerRow
 # Draws of the missing cells of a row, over which its features are averaged.
 FEATURE_DRAWS = 16
 BATCH = 256
+REFINED = "those that trees take for training rows."
 # Rows whose boxes are worked on at once.
 BOX_ROWS = 4096
 
@@ -35,7 +37,8 @@ class Density:
     """A normalized density of table rows, in data units.
 
     `training` says in words how the training went and what its log Z is worth; `judgment` holds the
-    facts that speak for and against the density.
+    facts that speak for and against the density. `refinement` says which draws `sample` keeps; None
+    keeps all.
     """
 
     coordinates: Coordinates
@@ -44,6 +47,7 @@ class Density:
     training: str
     chosen: Chosen
     judgment: Verdict
+    refinement: Refinement | None = None
 
     @property
     def has_residual(self) -> bool:
@@ -150,16 +154,39 @@ class Density:
         return map_rows(lambda rows: _hidden_mean(self.model, rows), bounded(units))
 
     def sample(
-        self, n: int, *, seed: int, n_steps: int = 500, kernel: AbstractKernel | None = None
+        self,
+        n: int,
+        *,
+        seed: int,
+        n_steps: int = 500,
+        kernel: AbstractKernel | None = None,
+        refined: bool = True,
     ) -> tuple[np.ndarray, SampleDiagnostics]:
         """Draw n rows (n, columns) in data units, with the diagnostics of their chains.
 
-        Of a density that is its base alone the draws are exact, and no chains are needed.
+        Of a density that is its base alone the draws are exact, and no chains are needed. `refined`
+        draws four times as many and keeps those that look like training rows, by `refinement`.
         """
+        refined = refined and self.refinement is not None
         key = jax.random.fold_in(jax.random.key(seed), 2)
-        drawn = sample(self.model, n, key=key, kernel=kernel, n_steps=n_steps)
+        n_drawn = SURPLUS * n if refined else n
+        drawn = sample(self.model, n_drawn, key=key, kernel=kernel, n_steps=n_steps)
         points = self.coordinates.whitening.inverse(np.asarray(drawn.samples, np.float64))
-        return self.coordinates.restore(points), drawn.diagnostics
+        rows, diagnostics = self.coordinates.restore(points), drawn.diagnostics
+        if refined:
+            rows = self.refine(rows, n, seed=seed)
+            verdict = f"{diagnostics.verdict} {n} of {n_drawn} are kept: {REFINED}"
+            diagnostics = replace(diagnostics, verdict=verdict)
+        return rows, diagnostics
+
+    def refine(self, rows: np.ndarray, n: int, *, seed: int) -> np.ndarray:
+        """The n of drawn rows (rows, columns) that are kept; the first ones without a
+        refinement.
+        """
+        if self.refinement is None:
+            return rows[:n]
+        rng = np.random.default_rng(seed)
+        return rows[self.refinement.choose(self.coordinates.marginals, rows, n, rng)]
 
     def in_model_units(self, values: np.ndarray) -> np.ndarray:
         """Rows (rows, columns) as the model sees them, (rows, visible), at the middle of their

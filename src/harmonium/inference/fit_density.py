@@ -25,6 +25,7 @@ from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates, Values
 from harmonium.inference.density import Density, untrained
+from harmonium.inference.fit_refinement import fit_refinement
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
 from harmonium.inference.own_parts import NAMED, OwnParts
@@ -160,6 +161,9 @@ def fit_density(
         energy = _with_energy(density, stages, shifts)
     _log.info("scoring the held-out rows")
     scored, density = judge_density(energy.density, kept, held_out, rng, seed=settings.seed)
+    _log.info("telling draws from rows")
+    refinement = fit_refinement(density, kept, rng, seed=settings.seed)
+    density = replace(density, refinement=refinement)
     metrics = {**asdict(scored), "kept_update": energy.kept_update}
     return DensityFit(
         density=density,

@@ -17,7 +17,7 @@ results/synthesis_runs.jsonl as soon as it is there.
 import argparse
 import json
 import subprocess
-import tempfile
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -31,7 +31,6 @@ from scipy.special import ndtr, ndtri
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.imputation import Coded, is_text
-from benchmarks.peers import peer_python
 from benchmarks.report import publish
 from benchmarks.tables import TABLES
 from harmonium import DensityEstimator
@@ -40,6 +39,9 @@ from harmonium.estimators.comparison import holed, likeness, nearer_training
 
 RUNS = Path(__file__).with_name("results") / "synthesis_runs.jsonl"
 FOREST = Path(__file__).with_name("synthesis_forest.py")
+# The forest alone, without the larger peers of the other benchmarks.
+ENVIRONMENT = Path(__file__).parents[1] / ".cache" / "synthesis"
+PINS = ("arfpy==0.1.1", "numpy==2.4.6", "scikit-learn==1.9.1")
 MAX_ROWS = {"magic": 20_000}
 MIXED = ("diamonds", "penguins", "flchain", "GBSG2")
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -109,14 +111,25 @@ def by_mixture(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def forest_python() -> Path:
+    """The python of an environment with arfpy, which is made first if it is not complete."""
+    python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "complete.txt"
+    if not stamp.exists():
+        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINS], check=True)
+        stamp.write_text("\n".join(PINS), encoding="utf-8")
+    return python
+
+
 def by_forest(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """arfpy's FORDE under the peers' python."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "train.pkl"), Path(folder, "drawn.pkl")
-        filled(train, seed).to_pickle(source)
-        call = [peer_python(), FOREST, source, target, n, seed]
-        subprocess.run(list(map(str, call)), check=True, stdout=subprocess.DEVNULL)
-        return pd.read_pickle(target)
+    """arfpy's FORDE in its own environment."""
+    whole = filled(train, seed)
+    request = {"columns": {c: whole[c].tolist() for c in whole}, "n": n, "seed": seed}
+    call = [str(forest_python()), str(FOREST)]
+    done = subprocess.run(
+        call, input=json.dumps(request), check=True, capture_output=True, text=True
+    )
+    return pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))
 
 
 def by_columns(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:

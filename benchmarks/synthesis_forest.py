@@ -1,8 +1,10 @@
-"""Rows of an adversarial random forest (Watson et al. 2023); run by the peers' python.
+"""Rows of an adversarial random forest (Watson et al. 2023); run in an environment with arfpy.
 
-`python synthesis_forest.py TRAIN DRAWN N SEED` reads a pickled frame and writes N rows.
+Reads a JSON object of "columns", lists by name, "n" and "seed", and prints as many new rows, as lists
+by name.
 """
 
+import json
 import sys
 
 import numpy as np
@@ -15,12 +17,17 @@ np.in1d = np.isin  # pyright: ignore[reportAttributeAccessIssue]
 
 def main() -> None:
     """Fit and draw with the defaults of arfpy."""
-    source, target, n, seed = sys.argv[1:]
-    np.random.seed(int(seed))
-    frame = pd.read_pickle(source)
-    model = arf(frame, random_state=int(seed), verbose=False)
+    request = json.load(sys.stdin)
+    np.random.seed(request["seed"])
+    frame = pd.DataFrame(request["columns"])
+    text = [name for name in frame if frame[name].dtype.kind not in "iufb"]
+    frame = frame.astype(dict.fromkeys(text, object))
+    # arfpy looks columns up by their positions.
+    names, frame.columns = list(frame), range(frame.shape[1])
+    model = arf(frame, random_state=request["seed"], verbose=False)
     model.forde()
-    model.forge(n=int(n))[list(frame)].to_pickle(target)
+    drawn = model.forge(n=request["n"])
+    print(json.dumps({name: drawn[i].tolist() for i, name in enumerate(names)}))
 
 
 if __name__ == "__main__":

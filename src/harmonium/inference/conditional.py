@@ -84,14 +84,17 @@ class BoxDensity:
             log_mass[poor] = self._masses(_rows_of(bounds, poor), MORE_DRAWS).log_mass
         return log_mass + self._log_constant
 
-    def draw(self, bounds: Bounds, n_draws: int, *, seed: int) -> ConditionalDraws:
+    def draw(
+        self, bounds: Bounds, n_draws: int, *, seed: int, per_draw: int = PROPOSALS_PER_DRAW
+    ) -> ConditionalDraws:
         """Equally weighted draws from the boxes of rows, by importance resampling from the base.
 
-        Draws of the base alone are exact where a row has at most one interval.
+        Draws of the base alone are exact where a row has at most one interval; for others there are
+        `per_draw` proposals for each that is wanted.
         """
         is_interval = ~(bounds.is_point | bounds.is_open)
         is_exact = not self.has_residual and is_interval.sum(axis=1).max(initial=0) <= 1
-        wanted = n_draws if is_exact else min(PROPOSALS_PER_DRAW * n_draws, MOST_PROPOSALS)
+        wanted = n_draws if is_exact else min(per_draw * n_draws, MOST_PROPOSALS)
         n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), N_DRAWS)
         drawn = self.propose(bounds, n_proposals, seed=seed)
         points = drawn.resampled(n_draws, seed)

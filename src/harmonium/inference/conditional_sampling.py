@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 
+from harmonium.inference.conditional import PROPOSALS_PER_DRAW
 from harmonium.inference.conditions import Condition, read_balanced, read_conditions, stacked
 from harmonium.inference.density import Density
 from harmonium.inference.refinement import SURPLUS
@@ -147,10 +148,13 @@ def _draw(
     density: Density, condition: Condition, n: int, seed: int
 ) -> tuple[np.ndarray, ConditionalDiagnostics]:
     """Draws of u (n, modeled), in a random order."""
-    n_batches = -(-n // MOST_AT_ONCE)
+    # Of a surplus that is chosen from, each draw has been chosen among fewer proposals.
+    surplus = 1 if density.refinement is None else SURPLUS
+    n_batches = -(-n // (MOST_AT_ONCE * surplus))
     size = -(-max(n, FEWEST_DRAWS) // n_batches)
+    per_draw = PROPOSALS_PER_DRAW // surplus
     parts = [
-        density.boxes.draw(condition.bounds, size, seed=seed + number)
+        density.boxes.draw(condition.bounds, size, seed=seed + number, per_draw=per_draw)
         for number in range(n_batches)
     ]
     points = np.concatenate([part.points[0] for part in parts])

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Processes that run tests side by side, a file of tests at a time, in the order of conftest.py.
 WORKERS ?= 2
 # Threads of matrix products of one process would spin in wait for those of the other.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile \
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile \
 	--no-loadscope-reorder
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	--universal --python-version 3.11 pyproject.toml --group build

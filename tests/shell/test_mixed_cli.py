@@ -8,9 +8,11 @@ import pytest
 
 from harmonium.cli.app import run
 from harmonium.cli.detect import _cells
+from harmonium.cli.given import parse_given
 from harmonium.cli.options import parse_kinds
 from harmonium.data import Field, Table
 from harmonium.errors import InvalidInputError
+from harmonium.inference.conditions import Span
 
 
 def call(*arguments):
@@ -83,6 +85,64 @@ def test_samples_have_no_names(folder):
     assert call("sample", folder / "run", "-n", 5, "-o", folder / "new.csv") == 0
     assert list(pd.read_csv(folder / "new.csv")) == ["size", "color", "zip", "day"]
     assert call("score", folder / "run", folder / "new.csv") == 0
+
+
+def test_samples_keep_to_what_is_given(folder):
+    arguments = (
+        "--given", "color=red|blue", "--given", "size>0.2", "--given", "size<=1",
+        "--given", "zip=007", "--given", "day>=2024-01-20",
+    )  # fmt: skip
+    new = folder / "given.csv"
+    assert call("sample", folder / "run", "-n", 40, *arguments, "-o", new) == 0
+    drawn = pd.read_csv(new, dtype={"zip": str})
+    assert set(drawn["color"]) == {"red", "blue"} and set(drawn["zip"]) == {"007"}
+    assert drawn["size"].between(0.2, 1.0).all() and min(drawn["day"]) >= "2024-01-20"
+    balanced = folder / "balanced.csv"
+    assert call("sample", folder / "run", "-n", 30, "--balance", "zip", "-o", balanced) == 0
+    assert set(pd.read_csv(balanced, dtype=str)["zip"].value_counts()) == {10}
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["color=green"], "--given: expected 'color' among ['blue', 'red']; got 'green'"),
+        (["width=3"], "--given: expected columns among ['size', 'color'"),
+        (["size>2", "size<1"], "--given: expected low < high for 'size'"),
+        (["size~2"], "--given: expected COLUMN=VALUE"),
+        (["size=large"], "--given: expected a number for 'size'; got 'large'"),
+    ],
+)
+def test_what_cannot_be_given_is_told_in_a_line(folder, capsys, texts, words):
+    given = [argument for text in texts for argument in ("--given", text)]
+    assert call("sample", folder / "run", *given) == 2
+    assert words in capsys.readouterr().err
+
+
+GIVEN = {
+    "a>=b=3": {"a>=b": "3"},
+    "a<2": {"a": Span(high="2", excludes_high=True)},
+    "a >= 2": {"a": Span(low="2")},
+    "a>=b>1": {"a>=b": Span(low="1", excludes_low=True)},
+    "c=x|y": {"c": "x|y"},
+    "c=x|z": {"c": frozenset({"x", "z"})},
+    "f=true": {"f": True},
+    "f=maybe": {"f": "maybe"},
+    "other<=3": {"other": Span(high="3")},
+}
+
+
+@pytest.mark.parametrize("text", GIVEN)
+def test_what_is_given_is_read(text):
+    """Names of columns and categories may hold operators."""
+    category = Field("c", "text", "categorical", ("x", "x|y", "z"))
+    fields = (Field("a"), Field("a>=b"), category, Field("f", "boolean"))
+    assert parse_given([text], fields) == GIVEN[text]
+
+
+@pytest.mark.parametrize("texts", [["a>1", "a>2"], ["a=1", "a=2"], ["a=1", "a<2"], ["a="], ["=1"]])
+def test_what_is_given_twice_or_not_at_all_is_refused(texts):
+    with pytest.raises(InvalidInputError, match="--given"):
+        parse_given(texts, (Field("a"),))
 
 
 def test_kinds_are_kept_in_the_configuration(folder):

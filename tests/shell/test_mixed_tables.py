@@ -17,6 +17,7 @@ from conftest import as_users_run_it, with_residual
 import harmonium as hm
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 from harmonium.estimators import DensityEstimator, Imputer
+from harmonium.inference.conditions import Span
 
 COLORS = ["blue", "green", "red"]
 MODELED = ["height", "count", "color", "married", "when"]
@@ -169,6 +170,16 @@ GIVEN = {
     "whole numbers": ({"count": (2, 4)}, lambda rows: rows["count"].isin([2, 3, 4])),
     "between whole numbers": ({"count": (1.5, 3.5)}, lambda rows: rows["count"].isin([2, 3])),
     "a category": ({"color": "red"}, lambda rows: rows["color"] == "red"),
+    "a set": ({"color": {"red", "blue"}}, lambda rows: rows["color"].isin(["red", "blue"])),
+    "numbers of a set": ({"count": {2, 5}}, lambda rows: rows["count"].isin([2, 5])),
+    "excluded ends": (
+        {"count": Span(2, 5, True, True)},
+        lambda rows: rows["count"].isin([3, 4]),
+    ),
+    "dates before": (
+        {"when": Span(None, "2020-01-15", excludes_high=True)},
+        lambda rows: rows["when"] <= pd.Timestamp("2020-01-14"),
+    ),
     "a truth value": ({"married": True}, lambda rows: rows["married"]),
     "a date": (
         {"when": pd.Timestamp("2020-01-15")},
@@ -202,6 +213,7 @@ def test_a_category_given_is_weighed_by_its_probability(fitted, frame):
     assert red["height"].mean() > blue["height"].mean() + 1
 
 
+DAYS = [str(day)[:10] for day in pd.date_range("2020-01-01", periods=40)]
 REFUSED = {
     "an unknown column": ({"age": 3.0}, "columns among", "'age'"),
     "an identifier": ({"id": "x"}, "columns that are modeled", "'id', which is ignored"),
@@ -210,7 +222,10 @@ REFUSED = {
     "low above high": ({"height": (2.0, 1.0)}, "low < high for 'height'", "(2.0, 1.0)"),
     "no cell between": ({"count": (2.2, 2.8)}, "low < high for 'count'", "(2.2, 2.8)"),
     "three ends": ({"height": (0.0, 1.0, 2.0)}, "an interval (low, high)", "(0.0, 1.0, 2.0)"),
-    "an interval of categories": ({"color": ("blue", "red")}, "one category for 'color'", "blue"),
+    "an interval of categories": ({"color": Span("blue", "red")}, "categories for 'color'", "red"),
+    "no category at all": ({"color": []}, "at least one value for 'color'", "[]"),
+    "an unseen one of a set": ({"color": ["red", "pink"]}, "'green', 'red']", "'pink'"),
+    "too many": ({"when": set(DAYS[:40]), "count": set(range(7))}, "at most 256", "280"),
     "an unseen category": ({"color": "purple"}, "['blue', 'green', 'red']", "'purple'"),
     "nothing": ({}, "a dictionary", "{}"),
     "a missing value": ({"height": None}, "a value for 'height'", "None"),
@@ -225,6 +240,26 @@ def test_what_no_row_can_be_is_refused_by_name(fitted, name):
         fitted.sample(2, given=given)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("balance", "given", "words"),
+    [
+        ("age", None, "columns among"),
+        ("id", None, "'id', which is ignored"),
+        ("height", None, "'height', whose numbers have a density"),
+        ("color", {"color": "red"}, "'color', which is also given"),
+    ],
+)
+def test_what_cannot_be_balanced_is_refused_by_name(fitted, balance, given, words):
+    with pytest.raises(InvalidInputError, match="balance") as caught:
+        fitted.sample(4, given=given, balance=balance)
+    assert words in str(caught.value)
+
+
+def test_balanced_draws_come_in_the_container_of_the_fit(fitted):
+    drawn = fitted.sample(12, balance="color", random_state=2)
+    assert drawn["color"].value_counts().to_dict() == dict.fromkeys(COLORS, 4)
 
 
 def test_a_constant_cannot_be_given():

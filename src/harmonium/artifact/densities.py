@@ -11,6 +11,7 @@ from harmonium.artifact.entries import entry, flag, listing, mapping, number, te
 from harmonium.artifact.judgments import build_judgment, describe_judgment, number_or_nan, or_null
 from harmonium.artifact.models import build_model, describe_model
 from harmonium.artifact.parts import prefixed, taken
+from harmonium.artifact.unseen import build_unseen, describe_unseen
 from harmonium.data import Columns, Marginals, Whitening
 from harmonium.data.frames import CONTAINERS
 from harmonium.data.state import take_arrays
@@ -20,7 +21,7 @@ from harmonium.inference.coordinates import Coordinates
 from harmonium.learning.base_choice import Candidate
 from harmonium.likelihood import LogPartition
 
-_PARTS = ("columns", "marginals", "whitening", "coordinates", "model")
+_PARTS = ("columns", "marginals", "whitening", "coordinates", "model", "unseen")
 _CANDIDATE = ("name", "score", "standard_error")
 MOST_CANDIDATES = 1000
 _CHOSEN = ("base", "n_components", "marginals", "residual", "candidates", "stages")
@@ -48,6 +49,7 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
     whitening, whitening_arrays = coordinates.whitening.to_state()
     ends = {name: getattr(coordinates, name) for name in _ENDS}
     model, model_arrays = describe_model(density.model)
+    unseen, unseen_arrays = describe_unseen(density.unseen)
     header = {
         "kind": "density",
         "container": stored.container,
@@ -59,6 +61,7 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
         "log_partition": _describe_log_partition(density.log_partition),
         "training": density.training,
         "judgment": describe_judgment(density.judgment),
+        "unseen": unseen,
         "settings": asdict(stored.settings),
         "provenance": stored.provenance,
     }
@@ -68,6 +71,7 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
         **prefixed("whitening", whitening_arrays),
         **prefixed("coordinates", ends | {"fine": coordinates.fine.astype(np.float64)}),
         **prefixed("model", model_arrays),
+        **prefixed("unseen", unseen_arrays),
     }
     return header, arrays
 
@@ -77,15 +81,16 @@ def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDen
     given.
     """
     parts = taken(arrays, _PARTS)
+    coordinates = _build_coordinates(header, parts)
     density = Density(
-        coordinates=_build_coordinates(header, parts),
+        coordinates=coordinates,
         model=build_model(mapping(header, "model"), parts["model"], feature_map),
         log_partition=_build_log_partition(mapping(header, "log_partition", _LOG_PARTITION)),
         training=text(header, "training"),
         chosen=_build_chosen(mapping(header, "chosen", _CHOSEN)),
         judgment=build_judgment(entry(header, "judgment")),
+        unseen=build_unseen(entry(header, "unseen"), parts["unseen"], coordinates.marginals),
     )
-    coordinates = density.coordinates
     widths = {coordinates.columns.n_modeled, coordinates.whitening.n_columns}
     widths.add(density.model.n_visible)
     if len(widths) > 1:

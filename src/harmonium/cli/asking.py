@@ -14,6 +14,8 @@ from harmonium.cli.options import (
     SeedOption,
 )
 from harmonium.cli.output import (
+    comparison_figures,
+    comparison_in_words,
     decoded_rows,
     draw_figures,
     draws_in_words,
@@ -25,6 +27,7 @@ from harmonium.cli.output import (
     write_columns_of,
 )
 from harmonium.cli.shell import app, errors
+from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -84,16 +87,26 @@ def evaluate(
         Path | None,
         typer.Option("-o", "--output", help="Table of rows to write: CSV, Parquet or NPY."),
     ] = None,
+    samples: Annotated[
+        bool, typer.Option(help="Draw as many rows as DATA has, and compare them with it.")
+    ] = False,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="The table of the fit, to tell with --samples if it was copied."),
+    ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
 
-    The rows must not be those of the fit.
+    The rows must not be those of the fit. With --samples, what classifiers, columns and pairs of
+    columns make of drawn rows beside DATA, and of two halves of DATA beside each other.
 
-    Example: harmonium evaluate run test.csv
+    Example: harmonium evaluate run test.csv --samples --train train.csv
     """
+    if train is not None and not samples:
+        raise InvalidInputError(describe("--train", expected="--samples too", got="--train alone"))
     density = load_density(model, output, overwrite=overwrite).density
 
     from harmonium.cli.progress import showing
@@ -105,11 +118,20 @@ def evaluate(
         display.begin(f"reading {data.name}")
         table = read_table(data, fields=density.columns.fields, call=str(data))
         found = evaluate_density(density, table.values, seed=seed)
+        compared = None
+        if samples:
+            from harmonium.estimators.comparison import judge_samples
+
+            display.begin("comparing draws with these rows")
+            known = None
+            if train is not None:
+                known = read_table(train, fields=density.columns.fields, call=str(train)).values
+            compared = judge_samples(density, table.values, known, seed=seed)
     if output is not None:
         columns = [found.log_density, found.row_low, found.row_high]
         write_columns_of(output, ["log_density", "low", "high"], columns)
     if as_json:
-        print_json(evaluation_figures(found))
+        print_json(evaluation_figures(found) | comparison_figures(compared))
         return
     log_partition = found.log_partition
     print(
@@ -125,6 +147,8 @@ def evaluate(
         f"{method_name(log_partition.method)}"
     )
     print(found.verdict)
+    if compared is not None:
+        print(comparison_in_words(compared))
 
 
 @app.command()
@@ -134,24 +158,49 @@ def sample(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Table to write: CSV, Parquet or NPY.")
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What all rows share: color=red, color=red|blue, day=2024-01-05, size>0.5 or "
+            "size<=2; may be repeated."
+        ),
+    ] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option(help="Column of categories of which each is drawn equally often."),
+    ] = None,
+    keep_unseen: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unseen", help="Keep all draws of pairs of categories that no row had."
+        ),
+    ] = False,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw rows from a fitted density.
+    """Draw rows from a fitted density, all of them or those of a kind.
 
     Numbers have the decimals of the training rows and may lie beyond their range. Columns that name
-    rows are left out.
+    rows are left out. What is not given is drawn given the rest.
 
-    Example: harmonium sample run -n 1000 -o new.csv
+    Example: harmonium sample run -n 1000 --given color=red -o new.csv
     """
     density = load_density(model, output, overwrite=overwrite).density
 
+    from harmonium.cli.given import parse_given
     from harmonium.cli.progress import showing
+    from harmonium.inference import sample_given
 
+    wanted = parse_given(given or [], density.columns.fields)
     with showing(errors) as display:
         display.begin("drawing rows")
-        rows, diagnostics = density.sample(n, seed=seed)
+        if wanted or balance is not None:
+            rows, diagnostics = sample_given(
+                density, n, wanted, balance=balance, keep_unseen=keep_unseen, seed=seed
+            )
+        else:
+            rows, diagnostics = density.sample(n, seed=seed, keep_unseen=keep_unseen)
     columns = density.columns
     kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
     rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]

@@ -27,6 +27,10 @@ def draw_figures(diagnostics: Any) -> dict[str, Any]:
 
 def draws_in_words(n: int, diagnostics: Any) -> str:
     """How draws came about, and whether they may be trusted."""
+    if not hasattr(diagnostics, "way"):
+        return (
+            f"{n} draws by {diagnostics.method}, worth {diagnostics.ess:.0f}. {diagnostics.verdict}"
+        )
     if diagnostics.way == "exact":
         return diagnostics.verdict
     way = "annealed from the base"
@@ -53,6 +57,35 @@ def evaluation_figures(found: Any) -> dict[str, Any]:
         "trusted": found.trusted,
         "verdict": found.verdict,
     }
+
+
+def comparison_figures(compared: Any) -> dict[str, Any]:
+    """What `evaluate --samples --json` says of draws; nothing where none were compared."""
+    return {} if compared is None else {"samples": asdict(compared)}
+
+
+def comparison_in_words(compared: Any) -> str:
+    """The figures of draws, with those of two halves of the table beside them."""
+    meanings = {
+        "boosting": "boosted trees cannot tell them apart",
+        "logistic": "nor can a logistic regression",
+        "shape": "columns by themselves are alike",
+        "trend": "pairs of columns are",
+    }
+    lines = [
+        f"{compared.n_rows} draws beside these rows, and two halves of the rows beside each other; "
+        "of draws those cells are hidden that rows like them miss:",
+        f"  {'':9} draws  halves",
+    ]
+    for name, meaning in meanings.items():
+        own, half = (getattr(part, name) for part in (compared.samples, compared.halves))
+        lines.append(f"  {name:9} {own:.3f}  {half:.3f}  1 where {meaning}")
+    if compared.nearer_training is not None:
+        lines.append(
+            f"{compared.nearer_training:.3f} of the draws are nearer to a row of --train than to any of "
+            "as many of these: 0.5 where nothing is copied, 1 where every draw is a copy."
+        )
+    return "\n".join(lines)
 
 
 def write_columns_of(output: Path, names: list[str], values: list[Any]) -> None:

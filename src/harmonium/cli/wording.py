@@ -32,6 +32,7 @@ _REWORDED = [
         "a run folder written by `harmonium fit`",
     ),
     (re.compile(r"^fit\(X\)"), "fit"),
+    (re.compile(r"^sample\(n, (given|balance)=\.\.\.\)"), r"--\1"),
     (re.compile(r"\beffort='(\w+)'"), r"--effort \1"),
     (re.compile(r"pass an array to go by position"), "write an NPY file, which goes by position"),
     (re.compile(r"(\d+) sample\(s\)\."), r"\1."),

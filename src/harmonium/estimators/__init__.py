@@ -1,8 +1,16 @@
 """Layer 6: the scikit-learn faces."""
 
+from harmonium.estimators.comparison import SampleComparison, compare_samples
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
 from harmonium.estimators.files import load
 from harmonium.estimators.imputer import Imputer
 
-__all__ = ["AnomalyDetector", "DensityEstimator", "Imputer", "load"]
+__all__ = [
+    "AnomalyDetector",
+    "DensityEstimator",
+    "Imputer",
+    "SampleComparison",
+    "compare_samples",
+    "load",
+]

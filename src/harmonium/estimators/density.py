@@ -239,25 +239,34 @@ class DensityEstimator(
         n: int = 1,
         given: Mapping[str, Any] | None = None,
         *,
+        balance: str | None = None,
+        keep_unseen: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
         """Draw n rows in data units: an array (n, columns), or a frame like the one that `fit` was
         given.
 
-        `given` fixes columns: {column: value} or {column: (low, high)}, None for an open end; the
-        other columns are drawn given these, by importance resampling from the base. Without `given`
-        chains start at weighted draws of the base, or are annealed from it; of a base alone the
-        draws are exact. `random_state` defaults to that of the estimator. Warns
-        where the draws are not to be trusted; `draw_diagnostics_` holds their figures.
+        `given` fixes columns: {column: value}, {column: (low, high)}, None for an open end, or a
+        set {column: {value, value}}, for categories also a list; the other columns are drawn given
+        these, by importance resampling from the base. `balance` names a column of categories, of
+        which each that training saw gets n/k of the rows, give or take one. Without both, chains
+        start at weighted draws of the base, or are annealed from it; of a base alone the draws are
+        exact. Of pairs of categories that no training row has only so many are
+        kept as n rows may have missed (Good and Turing); `keep_unseen=True` keeps all.
+        `random_state` defaults to that of the estimator. Raises `InvalidInputError` for what no
+        row can be. Warns where the draws are not to be trusted; `draw_diagnostics_` holds their
+        figures.
         """
         fitted = self._fitted()
         seed = self.settings_.seed if random_state is None else as_seed(random_state)
-        if given is None:
+        if given is None and balance is None:
             rows, self.draw_diagnostics_ = fitted.sample(
-                n, seed=seed, kernel=self._split_parts()[1].kernel
+                n, seed=seed, kernel=self._split_parts()[1].kernel, keep_unseen=keep_unseen
             )
         else:
-            rows, self.draw_diagnostics_ = sample_given(fitted, n, given, seed=seed)
+            rows, self.draw_diagnostics_ = sample_given(
+                fitted, n, given, balance=balance, keep_unseen=keep_unseen, seed=seed
+            )
         if not self.draw_diagnostics_.trusted:
             warnings.warn(self.draw_diagnostics_.verdict, HarmoniumWarning, stacklevel=2)
         return as_container(rows, fitted.columns, self.container_)

@@ -71,13 +71,13 @@ class BoxDensity:
         """Whether anything is left beside the base."""
         return bool(np.any(np.asarray(self.model.weights)))
 
-    def log_masses(self, bounds: Bounds) -> Float[np.ndarray, "rows"]:
+    def log_masses(self, bounds: Bounds, n_draws: int = N_DRAWS) -> Float[np.ndarray, "rows"]:
         """log ∫ exp(-F) over the boxes of rows, as a density of u in their known cells; nats.
 
-        Exact for the base where at most one cell is an interval; otherwise a mean over 128 draws,
-        or 512 where the weights of these are worth fewer than 8 draws.
+        Exact for the base where at most one cell is an interval; otherwise a mean over `n_draws`, a
+        power of two, or 512 where the weights of these are worth fewer than 8 draws.
         """
-        found = self._masses(bounds, N_DRAWS)
+        found = self._masses(bounds, n_draws)
         log_mass = found.log_mass
         poor = np.flatnonzero(found.ess < FEWEST_EFFECTIVE)
         if len(poor):

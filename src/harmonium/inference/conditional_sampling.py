@@ -1,25 +1,29 @@
-"""Rows drawn from a density given some of their cells: `sample(n, given={column: value or
-interval})`.
-"""
+"""Rows drawn from a density given some of their cells, and as many of every category."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.special import softmax
 
-from harmonium.data import Bounds, Columns, as_table
-from harmonium.errors import InvalidInputError, describe
+from harmonium.inference.conditions import Condition, read_balanced, read_conditions, stacked
 from harmonium.inference.density import Density
+from harmonium.inference.unseen import SURPLUS
 from harmonium.likelihood import estimate_log_partition
 from harmonium.sampling import sample
 
-CALL = "sample(n, given=...)"
 # Effective draws below which those that are returned are told not to be trusted.
 FEWEST_EFFECTIVE = 50.0
 FEWEST_DRAWS, MOST_AT_ONCE = 256, 512
+# Draws by which conditions are weighed against each other.
+N_WEIGHED = 2048
+
+Rows = Float[np.ndarray, "rows columns"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class ConditionalDiagnostics:
 
     `log_probability` is log p of what was given, in nats: a density for values, a probability for
     intervals and categories. `verdict` says in words whether the draws may be trusted, `trusted`
-    says it to programs.
+    says it to programs. Of several conditions the figures are those of the worst, all together
+    `log_probability`.
     """
 
     method: str
@@ -38,127 +43,105 @@ class ConditionalDiagnostics:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What is given: bounds in u (1, modeled), the row with its values (1, columns), NaN elsewhere,
-    and these by column.
-    """
+class Drawn(NamedTuple):
+    """Rows (rows, columns) with their diagnostics."""
 
-    bounds: Bounds
-    row: np.ndarray
-    values: dict[int, float]
-
-    @property
-    def has_only_values(self) -> bool:
-        """Whether every cell is a point or open."""
-        return bool(np.all(self.bounds.is_point | self.bounds.is_open))
+    rows: Rows
+    diagnostics: ConditionalDiagnostics
 
 
 def sample_given(
-    density: Density, n: int, given: Mapping[str, Any], *, seed: int
-) -> tuple[np.ndarray, ConditionalDiagnostics]:
+    density: Density,
+    n: int,
+    given: Mapping[str, Any] | None,
+    *,
+    balance: str | None = None,
+    keep_unseen: bool = False,
+    seed: int,
+) -> Drawn:
     """Draw n rows (n, columns) in data units given some columns, with their diagnostics.
 
     Proposals are exact draws of the base given what is known (sequential where intervals are),
     resampled by what the model makes of them. Where too few of them are effective and no cell is an
-    interval, chains of the model given what is known take their place. Raises `InvalidInputError`
-    for what no row can be.
+    interval, chains of the model given what is known take their place. Members of a set are drawn
+    as often as the model has it; `balance` names a column of which every category that training saw
+    gets n/k of the rows, give or take one. `keep_unseen` is that of `Density.sample`. Raises
+    `InvalidInputError` for what no row can be.
     """
-    condition = read_condition(density, given)
-    points, diagnostics = _draw(density, condition, n, seed)
+    rng = np.random.default_rng(seed)
+    density = replace(density, unseen=()) if keep_unseen else density
+    if balance is None:
+        return _draw_any(density, read_conditions(density, given or {}), n, seed, rng)
+    groups = read_balanced(density, given, balance)
+    parts = [
+        _draw_any(density, group, count, _next_seed(rng), rng)
+        for group, count in zip(groups, _fair_shares(n, len(groups), rng), strict=True)
+        if count
+    ]
+    return _joined(parts, rng)
+
+
+def _next_seed(rng: np.random.Generator) -> int:
+    """Parts with the same seed would share their random numbers."""
+    return int(rng.integers(2**31))
+
+
+def _fair_shares(n: int, k: int, rng: np.random.Generator) -> list[int]:
+    """n in k parts that differ by one at most; chance says which are the larger ones."""
+    return (n // k + (rng.permutation(k) < n % k)).tolist()
+
+
+def _draw_any(
+    density: Density, conditions: Sequence[Condition], n: int, seed: int, rng: np.random.Generator
+) -> Drawn:
+    """Draw n rows of which each keeps to one of the conditions, by their probabilities."""
+    if len(conditions) == 1:
+        return _draw_one(density, conditions[0], n, seed)
+    log_probabilities = _log_probabilities(density, conditions)
+    counts = rng.multinomial(n, softmax(log_probabilities)).tolist()
+    parts = [
+        _draw_one(density, condition, count, _next_seed(rng))
+        for condition, count in zip(conditions, counts, strict=True)
+        if count
+    ]
+    found = _joined(parts, rng)
+    log_probability = _log_sum(log_probabilities)
+    return found._replace(diagnostics=replace(found.diagnostics, log_probability=log_probability))
+
+
+def _log_probabilities(
+    density: Density, conditions: Sequence[Condition]
+) -> Float[np.ndarray, "conditions"]:
+    """log p of every condition, nats; exact for a base alone where one cell is an interval."""
+    bounds, rows = stacked(conditions)
+    log_masses = density.boxes.log_masses(bounds, n_draws=N_WEIGHED)
+    measure = density.coordinates.log_measure(rows)
+    return log_masses + measure - density.log_partition.value
+
+
+def _joined(parts: Sequence[Drawn], rng: np.random.Generator) -> Drawn:
+    """All rows in random order, with the diagnostics of the worst part."""
+    rows = np.concatenate([part.rows for part in parts])
+    found = [part.diagnostics for part in parts]
+    worst = min(found, key=lambda own: (own.trusted, own.ess))
+    together = _log_sum([own.log_probability for own in found])
+    diagnostics = replace(worst, log_probability=together)
+    return Drawn(rng.permutation(rows), diagnostics)
+
+
+def _log_sum(log_values: ArrayLike) -> float:
+    return float(np.logaddexp.reduce(np.asarray(log_values)))
+
+
+def _draw_one(density: Density, condition: Condition, n: int, seed: int) -> Drawn:
+    n_drawn = SURPLUS * n if density.unseen else n
+    points, diagnostics = _draw(density, condition, n_drawn, seed)
     if not diagnostics.trusted and condition.has_only_values:
-        points, diagnostics = _draw_by_chains(density, condition, n, seed)
+        points, diagnostics = _draw_by_chains(density, condition, n_drawn, seed)
     rows = density.coordinates.restore(points)
     for index, value in condition.values.items():
         rows[:, index] = value
-    return rows, diagnostics
-
-
-def read_condition(density: Density, given: Mapping[str, Any]) -> Condition:
-    """Check what is given and turn it into bounds."""
-    columns = density.columns
-    if not isinstance(given, Mapping) or not given:
-        raise _problem("a dictionary {column: value or (low, high)}", repr(given)[:80])
-    values: dict[int, float] = {}
-    intervals: dict[int, tuple[float, float]] = {}
-    for name, wanted in given.items():
-        index = _index_of(columns, name)
-        if isinstance(wanted, tuple | list):
-            intervals[index] = _read_interval(density, index, wanted)
-        else:
-            values[index] = _read_value(density, index, wanted)
-    row = np.full((1, len(columns.names)), np.nan)
-    for index, value in values.items():
-        row[0, index] = value
-    low, high = (np.array(end) for end in density.coordinates.bounds(row))
-    place = {column: j for j, column in enumerate(columns.modeled_index)}
-    for index, ends in intervals.items():
-        low[0, place[index]], high[0, place[index]] = ends
-    return Condition(Bounds(low, high), row, values)
-
-
-def _index_of(columns: Columns, name: Any) -> int:
-    """Position of the modeled column that is meant; a duplicate means its source."""
-    if name not in columns.names:
-        raise _problem(f"columns among {list(columns.names)}", repr(name))
-    index = columns.names.index(name)
-    kind = columns.kinds[index]
-    if kind == "duplicate":
-        return int(columns.source[index])
-    if kind in ("constant", "ignored"):
-        raise _problem("columns that are modeled", f"{name!r}, which is {kind}")
-    return index
-
-
-def _read_number(columns: Columns, index: int, wanted: Any) -> float:
-    """The cell as the table codes it, NaN where it is missing or unseen."""
-    import pyarrow as pa
-
-    field = columns.fields[index]
-    try:
-        cells = pa.table({field.name: [wanted]})
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise _problem(f"a cell for {field.name!r}", repr(wanted)[:80]) from error
-    return float(as_table(cells, call=CALL, fields=(field,)).values[0, 0])
-
-
-def _read_value(density: Density, index: int, wanted: Any) -> float:
-    """The cell as the table codes it, after a check that a row may have it."""
-    columns = density.columns
-    field, value = columns.fields[index], _read_number(columns, index, wanted)
-    if math.isnan(value):
-        raise _problem(f"a value for {field.name!r}", f"{wanted!r}; leave open columns out")
-    place = int(np.flatnonzero(columns.modeled_index == index)[0])
-    part = density.coordinates.marginals.parts[place]
-    if part.is_unseen(np.array([value]))[0]:
-        codes = sorted(part.atoms.tolist())
-        seen = [field.categories[int(code)] for code in codes] if field.categories else codes
-        raise _problem(f"{field.name!r} among {seen}", repr(wanted))
-    if columns.kinds[index] == "grid":
-        off = (value - columns.offset[index]) / columns.step[index]
-        if abs(off - round(off)) > 1e-3:
-            lattice = f"{columns.offset[index]:g} + {columns.step[index]:g} times a whole number"
-            raise _problem(f"{field.name!r} on its grid, {lattice}", repr(wanted))
-    return value
-
-
-def _read_interval(density: Density, index: int, wanted: Any) -> tuple[float, float]:
-    """Bounds in u of a numeric column; of cells whose centers lie inside, where it has cells."""
-    columns = density.columns
-    field = columns.fields[index]
-    if columns.levels[index] is not None:
-        raise _problem(f"one category for {field.name!r}", repr(wanted))
-    if len(wanted) != 2:
-        raise _problem(f"an interval (low, high) for {field.name!r}", repr(wanted))
-    low, high = (
-        end if given is None or given == end else float(_read_number(columns, index, given))
-        for given, end in zip(wanted, (-math.inf, math.inf), strict=True)
-    )
-    place = int(np.flatnonzero(columns.modeled_index == index)[0])
-    found = density.coordinates.marginals.parts[place].interval(low, high)
-    if not low < high or found is None:
-        raise _problem(f"low < high for {field.name!r}, with values between", repr(wanted))
-    return found
+    return Drawn(density.with_seen(rows, n, seed=seed), diagnostics)
 
 
 def _draw(
@@ -219,7 +202,3 @@ def _log_probability(density: Density, condition: Condition, log_mass: float) ->
     """log p of what is given: slopes count for columns that are given by a value."""
     measure = float(density.coordinates.log_measure(condition.row)[0])
     return log_mass + measure - density.log_partition.value
-
-
-def _problem(expected: str, got: str) -> InvalidInputError:
-    return InvalidInputError(describe(CALL, expected=expected, got=got))

@@ -16,6 +16,7 @@ from harmonium.inference.chosen import Chosen
 from harmonium.inference.conditional import BoxDensity
 from harmonium.inference.coordinates import Coordinates, bounded
 from harmonium.inference.finite import warn_if_not_finite
+from harmonium.inference.unseen import SURPLUS, Unseen, keep_seen
 from harmonium.inference.verdict import Verdict
 from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
@@ -35,7 +36,8 @@ class Density:
     """A normalized density of table rows, in data units.
 
     `training` says in words how the training went and what its log Z is worth; `judgment` holds the
-    facts that speak for and against the density.
+    facts that speak for and against the density. `unseen` are pairs of categories of
+    which `sample` keeps few draws.
     """
 
     coordinates: Coordinates
@@ -44,6 +46,7 @@ class Density:
     training: str
     chosen: Chosen
     judgment: Verdict
+    unseen: tuple[Unseen, ...] = ()
 
     @property
     def has_residual(self) -> bool:
@@ -150,16 +153,32 @@ class Density:
         return map_rows(lambda rows: _hidden_mean(self.model, rows), bounded(units))
 
     def sample(
-        self, n: int, *, seed: int, n_steps: int = 500, kernel: AbstractKernel | None = None
+        self,
+        n: int,
+        *,
+        seed: int,
+        n_steps: int = 500,
+        kernel: AbstractKernel | None = None,
+        keep_unseen: bool = False,
     ) -> tuple[np.ndarray, SampleDiagnostics]:
         """Draw n rows (n, columns) in data units, with the diagnostics of their chains.
 
-        Of a density that is its base alone the draws are exact, and no chains are needed.
+        Of a density that is its base alone the draws are exact, and no chains are needed. Unless
+        `keep_unseen`, of pairs of categories that no training row has only so many are kept as n
+        rows may have missed.
         """
+        is_whole = keep_unseen or not self.unseen
         key = jax.random.fold_in(jax.random.key(seed), 2)
-        drawn = sample(self.model, n, key=key, kernel=kernel, n_steps=n_steps)
+        n_drawn = n if is_whole else SURPLUS * n
+        drawn = sample(self.model, n_drawn, key=key, kernel=kernel, n_steps=n_steps)
         points = self.coordinates.whitening.inverse(np.asarray(drawn.samples, np.float64))
-        return self.coordinates.restore(points), drawn.diagnostics
+        rows = self.coordinates.restore(points)
+        return rows if is_whole else self.with_seen(rows, n, seed=seed), drawn.diagnostics
+
+    def with_seen(self, rows: np.ndarray, n: int, *, seed: int) -> np.ndarray:
+        """The first n of drawn rows (rows, columns) whose pairs of categories pass."""
+        rng = np.random.default_rng(seed)
+        return keep_seen(self.unseen, self.coordinates.marginals, rows, n, rng)
 
     def in_model_units(self, values: np.ndarray) -> np.ndarray:
         """Rows (rows, columns) as the model sees them, (rows, visible), at the middle of their

@@ -34,6 +34,7 @@ from harmonium.inference.settings import DensitySettings
 from harmonium.inference.stages import train_stages, why_untrained
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
+from harmonium.inference.unseen import coded_columns, find_unseen
 from harmonium.inference.verdict import UNJUDGED
 from harmonium.learning.base_choice import (
     BaseChoice,
@@ -47,6 +48,9 @@ from harmonium.sampling import ChainDiagnostics
 from harmonium.typing import RandomKey
 
 _log = logging.getLogger(__name__)
+
+# By which the shares of pairs of categories that no row has are judged.
+UNSEEN_DRAWS = 4096
 
 VALIDATION_COPIES = 4
 # Held-out rows by which the base is told of before training.
@@ -160,6 +164,7 @@ def fit_density(
         energy = _with_energy(density, stages, shifts)
     _log.info("scoring the held-out rows")
     scored, density = judge_density(energy.density, kept, held_out, rng, seed=settings.seed)
+    density = _without_unseen(density, kept, settings.seed)
     metrics = {**asdict(scored), "kept_update": energy.kept_update}
     return DensityFit(
         density=density,
@@ -169,6 +174,14 @@ def fit_density(
         kept_update=energy.kept_update,
         provenance=describe_origin(table, settings.seed, metrics, density.verdict),
     )
+
+
+def _without_unseen(density: Density, values: Values, seed: int) -> Density:
+    """The density with what its draws and rows (rows, columns) say of pairs of categories."""
+    if len(coded_columns(density.columns)) < 2:
+        return density
+    draws, _ = density.boxes.draw_rows(UNSEEN_DRAWS, seed=seed)
+    return replace(density, unseen=find_unseen(density.coordinates.marginals, values, draws))
 
 
 def _of_base(coordinates: Coordinates, model: Harmonium, choice: BaseChoice) -> Density:

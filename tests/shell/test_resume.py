@@ -267,7 +267,9 @@ def test_commands_tell_their_phases(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
     assert call("impute", tmp_path / "run", holes, "-o", tmp_path / "filled.csv") == 0
     *told, trust = capsys.readouterr().err.splitlines()
-    assert told == ["filling holes.csv", "2 of 2 rows with missing cells", "2 rows done"]
+    rows = "2 of 2 rows with missing cells"
+    phases = ["reading holes.csv", "2 rows done", rows, "filling holes.csv", "2 rows done"]
+    assert told == phases
     assert trust.startswith("Trusted") and len(trust.split()) < 20
 
 

@@ -197,3 +197,13 @@ def test_kinds_that_cannot_be_read(text):
 
 def test_kinds_are_read():
     assert parse_kinds(["a=b=continuous"]) == {"a=b": "continuous"}
+
+
+def test_draws_beyond_the_training_rows_are_not_trusted(folder, capsys):
+    arguments = ("sample", folder / "run", "-n", 5, "--json", "--given")
+    assert call(*arguments, "size>1e6") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["draws_trusted"] is False
+    assert "training has 'size' from" in found["draws_verdict"]
+    assert call(*arguments, "size>0.5") == 0
+    assert json.loads(capsys.readouterr().out)["draws_trusted"] is True

@@ -163,6 +163,7 @@ def _draw(
         concerns.append(
             f"the weighted proposals are worth {ess:.0f} draws, fewer than {FEWEST_EFFECTIVE:g}"
         )
+    concerns += _out_of_range(density, condition)
     words = f"Draws are NOT to be trusted: {'; '.join(concerns)}."
     diagnostics = ConditionalDiagnostics(
         method="importance resampling from the base given what is known",
@@ -173,6 +174,19 @@ def _draw(
     )
     order = np.random.default_rng(seed).permutation(len(points))[:n]
     return points[order], diagnostics
+
+
+def _out_of_range(density: Density, condition: Condition) -> list[str]:
+    """What is given wholly beyond the training rows: there a density only follows its shape."""
+    coordinates, (low, high) = density.coordinates, condition.bounds
+    found = []
+    for place, part in enumerate(coordinates.marginals.parts):
+        ends = np.array([coordinates.lowest[place], coordinates.highest[place]])
+        first, last = part.bounds(ends)
+        if part.body is not None and (high[0, place] < first[0] or low[0, place] > last[1]):
+            name = coordinates.columns.modeled_names[place]
+            found.append(f"training has {name!r} from {ends[0]:g} to {ends[1]:g}")
+    return found
 
 
 def _draw_by_chains(

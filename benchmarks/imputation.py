@@ -1,5 +1,5 @@
-"""Imputation on real tables, numeric and mixed: ours beside what scikit-learn offers, random forests
-and miceforest.
+"""Imputation on real tables, numeric and mixed: ours beside what scikit-learn offers, forests and
+miceforest.
 
 `python -m benchmarks.imputation [--seeds 1] [--only cardio ...] [--methods ...] [--summary]`
 
@@ -7,10 +7,11 @@ Of at most 3000 rows, a fifth of the observed cells is hidden, completely at ran
 random, where the first complete numeric column is high (mar). Every method sees the holed table and
 fills it. Continuous cells: root mean squared error in standard deviations of their column.
 Categories, and whatever has two values: share that is wrong. A method's rank in a table is the mean
-of its ranks by these two. Completed tables: share of hidden continuous cells inside the central 90 %
-of the draws, and the energy distance of completed to true rows. Tables of fewer than 1000 rows have
-five seeds. A peer that fails has no figures. Every result is one line of results/imputation_runs.jsonl as soon as it is there, and is
-not computed again.
+of its ranks by these two. Completed tables: share of hidden continuous cells inside the central
+90 % of the draws, and the energy distance of completed to true rows. Tables of fewer than 1000 rows
+have five seeds. A peer that fails has no figures.
+Every result is one line of results/imputation_runs.jsonl as soon as it is there, and is not
+computed again.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from benchmarks.imputation_peers import (
     by_posterior_regressions,
     is_text,
 )
-from benchmarks.report import publish
+from benchmarks.report import publish, record
 from benchmarks.tables import SURVEYS, TABLES
 from harmonium import DensityEstimator, Imputer
 
@@ -239,12 +240,7 @@ def main() -> None:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")
                         found = measure(name, scheme, method, seed)
-                    print(
-                        {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()},
-                        flush=True,
-                    )
-                    with RUNS.open("a") as file:
-                        file.write(json.dumps(found) + "\n")
+                    record(RUNS, found)
     summarize()
 
 

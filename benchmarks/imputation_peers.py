@@ -1,4 +1,4 @@
-"""Peers that fill the holes of a table: scikit-learn's, random forests as MissForest grows them, and
+"""Peers that fill the holes of a table: scikit-learn's, forests as MissForest grows them, and
 miceforest. Every one takes a table with holes, text where it holds categories, and a seed; it
 returns one filled table, if it fills singly, and what makes completed tables that are draws, if it
 draws.
@@ -127,7 +127,7 @@ def by_forests(table: pd.DataFrame, seed: int) -> Filled:
 
 
 def by_miceforest(table: pd.DataFrame, seed: int) -> Filled:
-    """miceforest 6 with its default settings: chained boosted trees and predictive mean matching."""
+    """miceforest 6 by default: chained boosted trees and predictive mean matching."""
 
     def complete() -> list[pd.DataFrame]:
         with tempfile.TemporaryDirectory() as folder:

@@ -56,6 +56,13 @@ def store(
     return facts
 
 
+def record(path: Path, found: Row) -> None:
+    """Print one result, rounded, and add it to the lines of a file."""
+    print({k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}, flush=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(found) + "\n")
+
+
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     headings = _headings(rows)

@@ -1,16 +1,16 @@
-"""Drawn rows by their distribution: one half of a table is fitted, draws are compared with the other.
+"""Drawn rows by their distribution: one half of a table is fitted, draws are compared to the rest.
 
 `python -m benchmarks.synthesis [--only magic ...] [--methods ...] [--seeds 1] [--summary]`
 
 Of at most 3000 rows of a mixed table, or of all normal rows of magic.gamma. Figures, by
 `harmonium.estimators.comparison`: boosting and logistic, 2 (1 - AUROC) of classifiers that are to
-tell draws from rows, at most 1; shape and trend, means over columns and pairs of columns as sdmetrics
-defines them; nearer, the share of draws nearer to a training row than to any of as many others, 0.5
-without copying. Of cells that draws have: impossible, the share of rows with a pair of categories
-that no training row has; invalid, the share of rows with a number of other decimals, or of another
-sign, than all training cells, or with a new category. Draws are complete, and lose the cells that
-rows like them miss; methods other than ours get training rows whose missing cells were filled by
-cells of other rows. "rows" are the training rows themselves. Every result is one line of
+tell draws from rows, at most 1; shape and trend, means over columns and pairs of columns as
+sdmetrics defines them; nearer, the share of draws nearer to a training row than to any of as many
+others, 0.5 without copying. Of cells that draws have: impossible, the share of rows with a pair of
+categories that no training row has; invalid, the share of rows with a number of other decimals, or
+of another sign, than all training cells, or with a new category. Draws are complete, and lose the
+cells that rows like them miss; methods other than ours get training rows whose missing cells were
+filled by cells of other rows. "rows" are the training rows themselves. Every result is one line of
 results/synthesis_runs.jsonl as soon as it is there.
 """
 
@@ -31,7 +31,7 @@ from scipy.special import ndtr, ndtri
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.imputation import Coded, is_text
-from benchmarks.report import publish
+from benchmarks.report import publish, record
 from benchmarks.tables import TABLES
 from harmonium import DensityEstimator
 from harmonium.data import Columns, as_table
@@ -250,12 +250,7 @@ def main() -> None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     found = measure(name, method, seed)
-                print(
-                    {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()},
-                    flush=True,
-                )
-                with RUNS.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
+                record(RUNS, found)
     summarize()
 
 

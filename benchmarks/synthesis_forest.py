@@ -1,7 +1,7 @@
 """Rows of an adversarial random forest (Watson et al. 2023); run in an environment with arfpy.
 
-Reads a JSON object of "columns", lists by name, "n" and "seed", and prints as many new rows, as lists
-by name.
+Reads a JSON object of "columns", lists by name, "n" and "seed", and prints as many new rows, as
+lists by name.
 """
 
 import json

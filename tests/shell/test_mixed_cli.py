@@ -207,3 +207,12 @@ def test_draws_beyond_the_training_rows_are_not_trusted(folder, capsys):
     assert "training has 'size' from" in found["draws_verdict"]
     assert call(*arguments, "size>0.5") == 0
     assert json.loads(capsys.readouterr().out)["draws_trusted"] is True
+
+
+def test_values_beyond_the_training_rows_are_not_trusted_either(folder, capsys):
+    """Also where chains take over from weighted draws."""
+    arguments = ("sample", folder / "run", "-n", 5, "--json", "--given")
+    assert call(*arguments, "size=1000") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["draws_trusted"] is False
+    assert "training has 'size' from" in found["draws_verdict"]

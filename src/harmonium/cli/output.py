@@ -82,8 +82,8 @@ def comparison_in_words(compared: Any) -> str:
         lines.append(f"  {name:9} {own:.3f}  {half:.3f}  1 where {meaning}")
     if compared.nearer_training is not None:
         lines.append(
-            f"{compared.nearer_training:.3f} of the draws are nearer to a row of --train than to any of "
-            "as many of these: 0.5 where nothing is copied, 1 where every draw is a copy."
+            f"{compared.nearer_training:.3f} of the draws are nearer to a row of --train than to "
+            "any of as many of these: 0.5 where nothing is copied, 1 where every draw is a copy."
         )
     return "\n".join(lines)
 

@@ -199,6 +199,7 @@ def _draw_by_chains(
     key_draw, key_mass = jax.random.split(jax.random.key(seed))
     drawn = sample(given.model, n, key=key_draw)
     log_partition = estimate_log_partition(given.model, key=key_mass)
+    beyond = [f"NOT to be trusted: {own}." for own in _out_of_range(density, condition)]
     points = np.where(bounds.is_open, np.asarray(drawn.samples, np.float64), bounds.low)
     diagnostics = ConditionalDiagnostics(
         method=f"chains given what is known ({drawn.diagnostics.way})",
@@ -206,8 +207,8 @@ def _draw_by_chains(
         log_probability=_log_probability(
             density, condition, log_partition.value + float(given.log_scale)
         ),
-        trusted=drawn.diagnostics.trusted and log_partition.trusted,
-        verdict=f"{drawn.diagnostics.verdict} {log_partition.verdict}",
+        trusted=drawn.diagnostics.trusted and log_partition.trusted and not beyond,
+        verdict=" ".join([drawn.diagnostics.verdict, log_partition.verdict, *beyond]),
     )
     return points, diagnostics
 

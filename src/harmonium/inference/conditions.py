@@ -31,7 +31,7 @@ Ends = tuple[float, float]
 
 @dataclass(frozen=True)
 class Span:
-    """The cells between two ends, None where one is open; an end that is excluded is none of them."""
+    """The cells between two ends, None where one is open; an excluded end is none of them."""
 
     low: Any = None
     high: Any = None

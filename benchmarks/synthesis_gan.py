@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pandas as pd
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from ctgan import CTGAN, TVAE  # pyright: ignore[reportMissingImports]
 
 KINDS = {"gan": CTGAN, "vae": TVAE}

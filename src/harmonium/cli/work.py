@@ -199,7 +199,7 @@ def _write_report(
         from harmonium.cli.report import report_run
 
         found = None if detector is None else detector.detector
-        report_run(run.output, fitted, found, run.table, metrics, config)
+        report_run(run.output, fitted, found, run.table, metrics, config, run.source)
     except Exception as error:
         console.print(
             f"warning: no report was written ({type(error).__name__}: {error}). Try: {again}"

@@ -3,15 +3,18 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harmonium.learning.result import LOWEST_ACCEPTANCE
 from harmonium.likelihood.result import MAX_WIDTH, MIN_ESS
-from harmonium.report.charts import DATA, SAMPLES, Chart, axis, rounded
+from harmonium.report.charts import DATA, SAMPLES, Chart, draw
 from harmonium.report.training import UPDATES, series
 from harmonium.report.view import RunView
 from harmonium.report.words import count, fixed, listed, method_name, number, short
 from harmonium.sampling.diagnostics import ESS_AT_LEAST, R_HAT_BELOW
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -84,41 +87,20 @@ def _running_chart(view: RunView) -> Chart | None:
         f"Running estimate of log Z over the updates, {short(float(y[0]))} nats at the start and {short(float(y[-1]))} at the end; "
         f"the final estimate for the kept state is {fixed(found.value)} nats, from {fixed(found.low)} to {fixed(found.high)}."
     )
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "running estimate",
-            "x": rounded(x),
-            "y": rounded(y),
-            "line": {"color": DATA, "width": 2},
-            "hovertemplate": "update %{x:,}<br>log Z %{y:.6~g} nats<extra></extra>",
-        },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "final estimate, 95 % interval",
-            "x": [place],
-            "y": [found.value] if math.isfinite(found.value) else [None],
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": rounded([found.high - found.value]),
-                "arrayminus": rounded([found.value - found.low]),
-                "color": SAMPLES,
-                "thickness": 2,
-                "width": 6,
-            },
-            "marker": {"color": SAMPLES, "size": 9, "symbol": "diamond"},
-            "hovertemplate": "log Z %{y:.6~g} nats<extra></extra>",
-        },
-    ]
-    layout = {
-        "xaxis": axis(UPDATES, rangemode="tozero"),
-        "yaxis": axis("log Z, nats"),
-        "showlegend": True,
-    }
-    return Chart("log-partition", label, traces, layout, height=320)
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        axes.plot(x, y, color=DATA, linewidth=1.8, label="running estimate")
+        if math.isfinite(found.value):
+            span = [[found.value - found.low], [found.high - found.value]]
+            name = "final estimate, 95 % interval"
+            axes.errorbar([place], [found.value], span, fmt="D", color=SAMPLES, ms=6, label=name)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(UPDATES)
+        axes.set_ylabel("log Z, nats")
+        figure.legend(loc="outside upper left", ncols=2)
+
+    return draw("log-partition", label, (430, 270), paint)
 
 
 def _chain_checks(found: Mapping[str, Any]) -> list[Check]:

@@ -54,6 +54,16 @@ class Units:
     n_kinds: int
     n_hidden: int
 
+    @property
+    def names(self) -> list[str]:
+        """What the units are called."""
+        return [f"unit {unit.number}" for unit in self.units]
+
+    @property
+    def heat(self) -> list[list[float]]:
+        """The associations of every unit with every column."""
+        return [unit.values.tolist() for unit in self.units]
+
 
 def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
     """The units whose probability varies most over the rows, one of each kind; of images (`side` >

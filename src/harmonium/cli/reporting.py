@@ -18,7 +18,10 @@ def report(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="Rows to show: CSV, Parquet, NPY, or a folder of Parquet files; without it, the page has no rows."
+            help=(
+                "Rows to show: CSV, Parquet, NPY, or a folder of Parquet files; without it, the "
+                "page has no rows."
+            )
         ),
     ] = None,
     output: Annotated[
@@ -28,7 +31,8 @@ def report(
     rows: Annotated[
         int,
         typer.Option(
-            help="Rows in figures at most, drawn at random; odd rows are looked for among all.", min=8
+            help="Rows in figures at most, drawn at random; odd rows are looked for among all.",
+            min=8,
         ),
     ] = 2000,
     seed: SeedOption = 0,

@@ -33,11 +33,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a row: its text, what rows are sorted by, and whether it is to blame."""
+    """A cell of a row: its text, what rows are sorted by, and why it is to blame, if it is."""
 
     text: str
     order: str
-    blamed: bool
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def oddest_rows(view: RunView, evidence: Evidence, side: int) -> OddRows:
         ]
         reasons = _reasons(evidence, values, found, blamed)
     shown = [] if side else _shown_columns(evidence, blamed)
-    cells = _cells(view, evidence, positions, shown, blamed)
+    why = [dict(zip(own, told, strict=True)) for own, told in zip(blamed, reasons, strict=True)]
+    cells = _cells(view, evidence, positions, shown, why)
     names = [*map(clipped, view.identifiers), *(clipped(evidence.columns.names[i]) for i in shown)]
     return OddRows(
         columns=names,
@@ -160,7 +161,7 @@ def _cells(
     evidence: Evidence,
     positions: np.ndarray,
     shown: list[int],
-    blamed: list[list[int]],
+    why: list[dict[int, Reason]],
 ) -> list[list[Cell]]:
     values, fields = evidence.table[positions], evidence.columns.fields
     texts = cell_texts(values, fields)
@@ -171,11 +172,11 @@ def _cells(
             Cell(
                 text=texts[row][i],
                 order=f"{values[row, i]:.12g}" if fields[i].form != "text" else texts[row][i],
-                blamed=i in blamed[row],
+                reason=why[row].get(i),
             )
             for i in shown
         ]
-        rows.append([*(Cell(name, name, False) for name in names), *of_table])
+        rows.append([*(Cell(name, name) for name in names), *of_table])
     return rows
 
 

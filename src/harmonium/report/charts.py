@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from harmonium.report.words import LONGEST_NAME, clipped
+from harmonium.report.words import LONGEST_NAME, clipped, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +50,7 @@ class Chart:
     width: int
 
 
-def draw(
-    name: str, label: str, size: tuple[int, int], paint: Callable[["Figure"], None]
-) -> Chart:
+def draw(name: str, label: str, size: tuple[int, int], paint: Callable[["Figure"], None]) -> Chart:
     """The chart that `paint` puts on an empty figure of this size, in pixels."""
     # Only where something is drawn: it takes half a second to import.
     import matplotlib as mpl
@@ -88,10 +86,10 @@ def points(axes: "Axes", x: Any, y: Any, color: str, size: float = 3.5) -> None:
 
 def percents(axis: Any) -> None:
     """Ticks of an axis of shares in percent."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(4))
-    axis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
 
 
 def _svg_of(figure: "Figure", label: str) -> str:

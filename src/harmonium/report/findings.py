@@ -35,7 +35,8 @@ def findings(
         gain = number(held_out, "log_likelihood") - number(held_out, "gaussian")
         if gain >= WORTH_TELLING:
             found.append(
-                f"There is structure beyond means and correlations, worth {fixed(gain)} nats per row."
+                f"There is structure beyond means and correlations, worth {fixed(gain)} nats per "
+                "row."
             )
     return found
 
@@ -44,17 +45,25 @@ def _of_rows(evidence: Evidence, odd: OddRows) -> str:
     detection = evidence.detection
     if detection is None:
         return "There is no detector, so rows have no p-values; the least likely ones are listed."
-    n = detection.n_listed
-    of = f"of {count(detection.n_scored)} rows at a false-discovery rate of {percent(FDR)}"
-    if not n:
-        text = f"No odd row can be listed {of}."
-        return f"{text} {detection.concern}" if detection.concern else text
-    text = f"{count(n)} odd row{'' if n == 1 else 's'} {of}."
+    n, rate = detection.n_listed, f"a false-discovery rate of {percent(FDR)}"
+    n_calibration = len(detection.calibration)
+    n_below = int((detection.scores < detection.calibration[0]).sum())
+    if n:
+        rows = "row is" if n == 1 else "rows are"
+        text = f"{count(n)} of {count(detection.n_scored)} {rows} odd, at {rate}."
+    elif n_below:
+        text = (
+            f"{count(n_below)} of {count(detection.n_scored)} rows score below all "
+            f"{count(n_calibration)} calibration rows, "
+            f"which are too few to list them at {rate}."
+        )
+    else:
+        text = f"None of {count(detection.n_scored)} rows is odd, at {rate}."
     if odd.rows and odd.rows[0].reasons:
         reason = odd.rows[0].reasons[0]
         text += (
-            f" The oddest is row {odd.rows[0].number}: its {reason.column} is {reason.value}, where {reason.likely} would be "
-            "likely."
+            f" The oddest is row {odd.rows[0].number}: its {reason.column} is {reason.value}, "
+            f"where {reason.likely} would be likely."
         )
     return text
 
@@ -63,7 +72,10 @@ def _of_holes(table: Overview) -> str:
     if table.worst is None:
         return "No cell is missing."
     name, share = table.worst
-    text = f"{percent(table.share_missing)} of the cells are missing, most in {name} ({percent(share)})"
+    text = (
+        f"{percent(table.share_missing)} of the cells are missing, most in {name} "
+        f"({percent(share)})"
+    )
     return f"{text}; {percent(table.n_complete / table.n_rows)} of the rows are complete."
 
 
@@ -77,9 +89,9 @@ def _of_alerts(table: Overview) -> list[str]:
 
 def _of_relations(dependence: Dependence) -> str:
     strong = [
-        f"{first} and {second} ({in_data})"
-        for first, second, in_data, _ in dependence.strongest_pairs[:N_PAIRS]
-        if abs(float(in_data.replace("−", "-"))) >= WORTH_NAMING
+        f"{pair.first} and {pair.second} ({fixed(pair.data)})"
+        for pair in dependence.strongest[:N_PAIRS]
+        if abs(pair.data) >= WORTH_NAMING
     ]
     if not strong:
         return "No two columns go together to speak of."

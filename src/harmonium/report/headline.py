@@ -116,8 +116,10 @@ def _score_tiles(view: RunView) -> list[Tile]:
         return [Tile("held-out log-density", "–", note)]
     half = NORMAL_95 * number(held_out, "standard_error")
     gain = value - number(held_out, "independent")
-    interval = f"{fixed(value - half)} to {fixed(value + half)} (95 %), {count(number(held_out, 'n_rows'))} rows"
-    start = f"the Gaussian fit has {fixed(number(held_out, 'gaussian') - number(held_out, 'independent'), signed=True)}"
+    n_rows = count(number(held_out, "n_rows"))
+    interval = f"{fixed(value - half)} to {fixed(value + half)} (95 %), {n_rows} rows"
+    of_gaussian = number(held_out, "gaussian") - number(held_out, "independent")
+    start = f"the Gaussian fit has {fixed(of_gaussian, signed=True)}"
     return [
         Tile("held-out log-density, nats per row", fixed(value), interval),
         Tile("gain over independent columns, nats", fixed(gain, signed=True), start),

@@ -31,8 +31,11 @@ def likeness_chart(evidence: Evidence, told_apart: Mapping[str, Pair], seed: int
         if np.isfinite(pair).all()
     }
     words = [f"{name} {fixed(drawn)} ({fixed(half)})" for name, (drawn, half) in figures.items()]
-    label = f"How alike samples and rows are, 1 being equal, in brackets two halves of the rows: {listed(words)}."
-    size = (430, 70 + 34 * len(figures))
+    label = (
+        "How alike samples and rows are, 1 being equal, in brackets two halves of the rows: "
+        f"{listed(words)}."
+    )
+    size = (350, 80 + 32 * len(figures))
     return draw("likeness", label, size, partial(_paint, figures=figures))
 
 
@@ -55,9 +58,9 @@ def _paint(figure: "Figure", figures: Mapping[str, Pair]) -> None:
     axes.hlines(places, drawn, halves, color=REFERENCE, linewidth=1.2)
     points(axes, halves, places, REFERENCE, size=9)
     points(axes, drawn, places, SAMPLES, size=9)
-    for name, color in (("samples", SAMPLES), ("half of the rows", REFERENCE)):
+    for name, color in (("samples", SAMPLES), ("other half of the rows", REFERENCE)):
         axes.plot([], [], color=color, linewidth=6, solid_capstyle="round", label=name)
     axes.set_yticks(places, list(figures))
     axes.set(xlim=(-0.02, 1.02), ylim=(places[-1] - 0.6, 0.6))
-    axes.set_xlabel("likeness with the other half of the rows (1: equal)")
+    axes.set_xlabel("likeness with half of the rows")
     figure.legend(loc="outside upper left", ncols=2)

@@ -1,6 +1,7 @@
 """Every column on its own: how the values of the data and of the samples are spread."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def _by_bin(data: np.ndarray, drawn: np.ndarray, field: Field) -> Bins:
     # What lies outside is counted in the outer bins, so that shares add up to 1.
     counts = [np.histogram(np.clip(part, low, high), edges)[0] for part in (data, drawn)]
     ends = [_value(edge, field) for edge in edges]
-    names = [f"{a} to {b}" for a, b in zip(ends, ends[1:], strict=False)]
+    names = [f"{a} to {b}" for a, b in pairwise(ends)]
     return counts[0] / len(data), counts[1] / len(drawn), names
 
 

@@ -133,7 +133,8 @@ def _values(
         return ends[0] if len(levels) == 1 else f"{ends[0]} to {ends[1]}"
     order = np.argsort(-counts, kind="stable")[:N_NAMED]
     names = [clipped(row[0], 20) for row in cell_texts(levels[order, None], (field,))]
-    known = [f"{name} {percent(n / counts.sum())}" for name, n in zip(names, counts[order], strict=True)]  # fmt: skip
+    shares = counts[order] / counts.sum()
+    known = [f"{name} {percent(own)}" for name, own in zip(names, shares, strict=True)]
     return ", ".join(known) + (", …" if len(levels) > N_NAMED else "")
 
 
@@ -175,10 +176,11 @@ def _holes(missing: np.ndarray) -> list[str]:
     parts = np.array([part.mean() for part in np.array_split(missing, n_parts)])
     shades = np.searchsorted(SHADES, parts, side="left")
     width = N_PARTS / n_parts
-    return [
-        "".join(f"M{width * k:.4g} 0h{width:.4g}v1h-{width:.4g}z" for k in np.flatnonzero(shades == shade))
-        for shade in range(1, len(SHADES) + 1)
-    ]  # fmt: skip
+    paths = [""] * len(SHADES)
+    for place, shade in enumerate(shades):
+        if shade:
+            paths[shade - 1] += f"M{width * place:.4g} 0h{width:.4g}v1h-{width:.4g}z"
+    return paths
 
 
 def _picture(marginal: Marginal) -> Picture:
@@ -193,7 +195,8 @@ def _picture(marginal: Marginal) -> Picture:
     mode = int(marginal.data.argmax())
     label = (
         f"Distribution of {marginal.name}: {percent(float(marginal.data[mode]))} of the rows and "
-        f"{percent(float(marginal.samples[mode]))} of the samples are {marginal.bins[mode]}, the most frequent of "
+        f"{percent(float(marginal.samples[mode]))} of the samples are {marginal.bins[mode]}, the "
+        "most frequent of "
         f"{n} {'values' if marginal.has_levels else 'ranges'}."
     )
     return Picture(bars, f"M0 1{steps}V1", label)

@@ -28,7 +28,7 @@ from harmonium.report.training import training
 from harmonium.report.units import Units, hidden_units
 from harmonium.report.verdicts import Seen
 from harmonium.report.view import RunView
-from harmonium.report.words import count, named_values, percent, ways
+from harmonium.report.words import count, fixed, named_values, percent, ways
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class ReportSummary:
     """What a report says on its first line, for programs.
 
     `status` is the worst of its verdicts: "trusted", "caution", "ranking" (log-densities are not to
-    be quoted) or "untrusted"; `n_rows` counts the rows that figures show, and `n_anomalous` those of
-    all rows scored that are listed as odd, None without a detector.
+    be quoted) or "untrusted"; `n_rows` counts the rows that figures show, and `n_anomalous` the
+    rows that are listed as odd, of all that were scored, None without a detector.
     """
 
     status: str
@@ -99,6 +99,7 @@ def _render(view: RunView, sections: dict[str, Any]) -> str:
         provenance=named_values(view.provenance),
         count=count,
         percent=percent,
+        fixed=fixed,
         ways=ways,
         style=Markup(_asset("report.css")),
         script=Markup(script),

@@ -16,7 +16,6 @@ from harmonium.report.pairs import Dependence
 from harmonium.report.words import cell_texts, clipped, day, fixed, short
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_CHARTS = 6
@@ -25,7 +24,7 @@ MOST_OF_A_COLUMN = 3
 MOST_POINTS = 250
 MOST_CATEGORIES = 8
 JITTER = 0.3
-SIZE = (430, 250)
+SIZE = (350, 225)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -59,10 +58,10 @@ def _diverse(pairs: list[tuple[int, int]], is_coded: np.ndarray) -> list[tuple[i
     chosen = [pairs[kinds.index(kind)] for kind in sorted(set(kinds))]
     times = Counter(i for pair in chosen for i in pair)
     for pair in pairs:
-        if len(chosen) < MOST_CHARTS and max(times[i] for i in pair) < MOST_OF_A_COLUMN:
-            if pair not in chosen:
-                chosen.append(pair)
-                times.update(pair)
+        fits = pair not in chosen and max(times[i] for i in pair) < MOST_OF_A_COLUMN
+        if fits and len(chosen) < MOST_CHARTS:
+            chosen.append(pair)
+            times.update(pair)
     return sorted(chosen, key=pairs.index)
 
 
@@ -77,13 +76,17 @@ def _chart(evidence: Evidence, i: int, j: int, is_coded: np.ndarray, strength: f
     names = f"{clipped(second.name)} by {clipped(first.name)}"
     n_coded = int(is_coded[i]) + int(is_coded[j])
     if n_coded == 2:
-        paint, words = _paint_squares, "as squares, the area being the share of rows"
+        paint, words = _paint_squares, "as boxes, whose area is the share of rows"
     elif n_coded:
-        paint, words = _paint_spans, "from the 5th to the 95th percentile, with quartiles and median"
+        paint, words = (
+            _paint_spans,
+            "from the 5th to the 95th percentile, with quartiles and median",
+        )
     else:
         paint, words = _paint_points, "as points"
     label = (
-        f"{names}, in {len(sides[0].first)} rows of the data and {len(sides[1].first)} samples, {words}; "
+        f"{names}, in {len(sides[0].first)} rows of the data and {len(sides[1].first)} samples, "
+        f"{words}; "
         f"association {fixed(strength)}."
     )
     return draw(f"pair-{i}-{j}", label, SIZE, partial(paint, sides=sides, fields=(first, second)))

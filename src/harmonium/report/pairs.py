@@ -22,13 +22,23 @@ N_LISTED = 10
 
 
 @dataclass(frozen=True)
+class Relation:
+    """The association of two columns, by their names, in the data and in samples."""
+
+    first: str
+    second: str
+    data: float
+    samples: float
+
+
+@dataclass(frozen=True)
 class Dependence:
     """Associations of the columns at `index`, `names`, in data and in samples, (columns, columns)
     each, strongest columns first.
 
     `chart` sets one against the other, pair by pair; in `share_within` of the pairs they differ by
-    no more than two samples of one law do in 95 % of the pairs. `strongest_pairs` are the two names
-    and both associations in words; `n_columns` counts the columns that are modeled.
+    no more than two samples of one law do in 95 % of the pairs. `n_columns` counts the columns that
+    are modeled.
     """
 
     index: np.ndarray
@@ -38,7 +48,7 @@ class Dependence:
     chart: Chart
     share_within: float
     n_columns: int
-    strongest_pairs: list[tuple[str, str, str, str]]
+    strongest: list[Relation]
 
 
 def dependence(evidence: Evidence) -> Dependence | None:
@@ -66,13 +76,8 @@ def dependence(evidence: Evidence) -> Dependence | None:
         chart=_agreement_chart(in_data, in_samples, chance),
         share_within=float(np.mean(gaps <= chance)),
         n_columns=evidence.columns.n_modeled,
-        strongest_pairs=[
-            (
-                names[pairs[k][0]],
-                names[pairs[k][1]],
-                fixed(float(in_data[k])),
-                fixed(float(in_samples[k])),
-            )
+        strongest=[
+            Relation(*(names[i] for i in pairs[k]), float(in_data[k]), float(in_samples[k]))
             for k in np.argsort(-np.abs(in_data), kind="stable")[:N_LISTED]
         ],
     )
@@ -94,12 +99,13 @@ def _strongest_columns(evidence: Evidence) -> tuple[np.ndarray, tuple[np.ndarray
 def _agreement_chart(data: np.ndarray, samples: np.ndarray, chance: float) -> Chart:
     share = float(np.mean(np.abs(data - samples) <= chance))
     label = (
-        f"Dependence of {len(data)} pairs of columns, in the data across and in the samples upward: "
+        f"Dependence of {len(data)} pairs of columns, in the data across and in the samples "
+        "upward: "
         f"{fixed(100 * share, 0)} % of the pairs lie in the band that chance alone explains."
     )
     order = np.argsort(-np.abs(data - samples), kind="stable")[:MOST_PAIRS]
     paint = partial(_paint_agreement, data=data[order], samples=samples[order], chance=chance)
-    return draw("dependence", label, (430, 320), paint)
+    return draw("dependence", label, (350, 270), paint)
 
 
 def _paint_agreement(

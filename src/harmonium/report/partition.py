@@ -84,8 +84,10 @@ def _running_chart(view: RunView) -> Chart | None:
     kept = number(view.metrics, "kept_update")
     place = kept if math.isfinite(kept) else float(x[-1])
     label = (
-        f"Running estimate of log Z over the updates, {short(float(y[0]))} nats at the start and {short(float(y[-1]))} at the end; "
-        f"the final estimate for the kept state is {fixed(found.value)} nats, from {fixed(found.low)} to {fixed(found.high)}."
+        f"Running estimate of log Z over the updates, {short(float(y[0]))} nats at the start and "
+        f"{short(float(y[-1]))} at the end; "
+        f"the final estimate for the kept state is {fixed(found.value)} nats, from "
+        f"{fixed(found.low)} to {fixed(found.high)}."
     )
 
     def paint(figure: "Figure") -> None:
@@ -146,6 +148,7 @@ def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
 def _chains(found: Mapping[str, Any]) -> str:
     starts = listed([str(start) for start in found.get("starts") or ["one start"]])
     return (
-        f"{count(number(found, 'n_chains'))} {found.get('kernel', '')} chains from {starts}, {count(number(found, 'n_steps'))} "
+        f"{count(number(found, 'n_chains'))} {found.get('kernel', '')} chains from {starts}, "
+        f"{count(number(found, 'n_steps'))} "
         "steps each, with the parameters frozen."
     )

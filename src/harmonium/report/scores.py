@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 N_BINS = 40
 # Below this the far tail is drawn in the first bin.
 TAIL = 0.002
-SIZE = (430, 250)
+SIZE = (350, 225)
 
 
 def score_charts(evidence: Evidence) -> list[Chart]:
@@ -30,9 +30,12 @@ def _detector_chart(detection: Detection) -> Chart:
     scores, n_rows = detection.scores, detection.n_scored
     below = int((detection.p_values <= LEVEL).sum())
     label = (
-        f"Anomaly scores of {count(n_rows)} rows, higher being more normal, from {short(scores.min())} "
-        f"to {short(scores.max())}. {count(below)} rows ({percent(below / n_rows)}) lie left of the threshold, "
-        f"{short(detection.threshold)}: their p-value is at most {LEVEL:g}, as that of {percent(LEVEL)} of normal rows."
+        f"Anomaly scores of {count(n_rows)} rows, higher being more normal, from "
+        f"{short(scores.min())} "
+        f"to {short(scores.max())}. {count(below)} rows ({percent(below / n_rows)}) lie left of "
+        "the threshold, "
+        f"{short(detection.threshold)}: their p-value is at most {LEVEL:g}, as that of "
+        f"{percent(LEVEL)} of normal rows."
     )
     parts = (("rows", scores, DATA), ("calibration rows", detection.calibration, REFERENCE))
     paint = partial(
@@ -54,7 +57,8 @@ def _log_density_chart(evidence: Evidence) -> Chart:
     )
     if n_holed:
         label += (
-            f" {count(n_holed)} of the rows have missing cells: a log-density of fewer cells is on another scale, and no "
+            f" {count(n_holed)} of the rows have missing cells: a log-density of fewer cells is "
+            "on another scale, and no "
             "sample is like them."
         )
     parts = (("rows", data, DATA), ("samples", drawn, SAMPLES))
@@ -75,7 +79,9 @@ def _paint(
     axes.stairs(_shares(values, edges), edges, fill=True, color=color, alpha=0.5, label=name)
     axes.stairs(_shares(others, edges), edges, color=other_color, linewidth=1.8, label=other_name)
     if threshold is not None:
-        axes.axvline(threshold, color=WARNING, linestyle="--", linewidth=1.4, label=f"p = {LEVEL:g}")
+        axes.axvline(
+            threshold, color=WARNING, linestyle="--", linewidth=1.4, label=f"p = {LEVEL:g}"
+        )
     axes.set_xlabel(title)
     axes.set_ylabel("share of rows")
     percents(axes.yaxis)

@@ -21,27 +21,32 @@ HEALTH = (
     (
         "energy_gap",
         "energy gap, nats",
-        "Mean free energy of the chains less that of the data: near 0 where chains keep up with the model.",
+        "Mean free energy of the chains less that of the data: near 0 where chains keep up with "
+        "the model.",
     ),
     (
         "acceptance",
         "acceptance",
-        "Share of the proposals that the chains accepted: a half or so is good, below 0.15 they hardly move.",
+        "Share of the proposals that the chains accepted: a half or so is good, below 0.15 they "
+        "hardly move.",
     ),
     (
         "ess",
         "effective share",
-        "Effective sample size of the weighted population over its number of chains: 1 is best, and low weights are resampled.",
+        "Effective sample size of the weighted population over its number of chains: 1 is best, "
+        "and low weights are resampled.",
     ),
     (
         "running_ess",
         "effective draws",
-        "Effective sample size of the draws that the running log Z rests on: it falls as the model leaves its base.",
+        "Effective sample size of the draws that the running log Z rests on: it falls as the "
+        "model leaves its base.",
     ),
     (
         "r_hat",
         "R-hat",
-        "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they agree.",
+        "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they "
+        "agree.",
     ),
 )
 
@@ -106,8 +111,10 @@ def _curve(view: RunView) -> Chart | None:
         return None
     kept = number(view.metrics, "kept_update")
     label = (
-        f"Log-density over {count(x[-1])} updates: from {fixed(float(held[0]))} to {fixed(float(held[-1]))} nats per row "
-        f"on validation rows, from {fixed(float(trained[0]))} to {fixed(float(trained[-1]))} on training rows."
+        f"Log-density over {count(x[-1])} updates: from {fixed(float(held[0]))} to "
+        f"{fixed(float(held[-1]))} nats per row "
+        f"on validation rows, from {fixed(float(trained[0]))} to {fixed(float(trained[-1]))} on "
+        "training rows."
     )
     if np.isfinite(kept):
         label += f" The state after update {count(kept)} was kept."
@@ -125,7 +132,7 @@ def _curve(view: RunView) -> Chart | None:
         _finish(figure, view.history, "log-density, nats per row")
         figure.legend(loc="outside upper left", ncols=3)
 
-    return draw("training", label, (430, 270), paint)
+    return draw("training", label, (430, 250), paint)
 
 
 def _robust_range(values: np.ndarray) -> dict:
@@ -142,7 +149,8 @@ def _line_chart(history: tuple[Record, ...], name: str, title: str) -> Chart | N
     if not len(x):
         return None
     label = (
-        f"{title[0].upper()}{title[1:]} over the updates: {short(float(y[-1]))} at the end, between "
+        f"{title[0].upper()}{title[1:]} over the updates: {short(float(y[-1]))} at the end, "
+        "between "
         f"{short(float(y.min()))} and {short(float(y.max()))}."
     )
 

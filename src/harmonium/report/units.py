@@ -146,5 +146,8 @@ def _words(row: np.ndarray, names: list[str], is_category: np.ndarray) -> str:
 
 def _picture(values: np.ndarray, means: np.ndarray, side: int, number: int) -> Picture:
     weighted = means @ values / max(float(means.sum()), 1e-12) - values.mean(axis=0)
-    label = f"Unit {number}: mean of the rows weighted by P(h = 1 | x), less the mean of all rows; red is more, blue is less"
+    label = (
+        f"Unit {number}: mean of the rows weighted by P(h = 1 | x), less the mean of all rows; "
+        "red is more, blue is less"
+    )
     return signed_picture(weighted.reshape(side, side), label, f"unit {number}")

@@ -119,7 +119,10 @@ def _fault(seen: Seen) -> str:
     n_rows = len(np.unique(seen.evidence.values[scored], axis=0))
     n_values = len(np.unique(values))
     if n_values < MIN_DISTINCT * n_rows:
-        return f"Its scores have collapsed: {count(n_values)} distinct values for {count(n_rows)} distinct rows."
+        return (
+            f"Its scores have collapsed: {count(n_values)} distinct values for {count(n_rows)} "
+            "distinct rows."
+        )
     return ""
 
 
@@ -127,19 +130,25 @@ def _of_gain(judgment: Judgment) -> Verdict:
     question = "Does it beat simpler densities?"
     if not judgment.comparisons or not judgment.log_partition:
         text = "Nothing is known of it: no rows were held out, or log Z is not reliable."
-        return Verdict(question, "caution", "Not known.", "its gain is not known", [Fact(False, text)])  # fmt: skip
+        facts = [Fact(False, text)]
+        return Verdict(question, "caution", "Not known.", "its gain is not known", facts)
     gains = [
-        f"{fixed(own.gain, signed=True)} ± {fixed(own.standard_error)} against {BASELINES[own.against]}"
+        f"{fixed(own.gain, signed=True)} ± {fixed(own.standard_error)} against "
+        f"{BASELINES[own.against]}"
         for own in judgment.comparisons
     ]
     gained = judgment.baselines and any(own.is_gain for own in judgment.comparisons)
-    text = f"{count(judgment.n_held_out)} held-out rows score {listed(gains)} (nats per row ± standard error)."
+    text = (
+        f"{count(judgment.n_held_out)} held-out rows score {listed(gains)} (nats per row ± "
+        "standard error)."
+    )
     facts = [Fact(gained, text)]
     if judgment.has_few_rows:
         facts.append(Fact(False, f"{few_rows(judgment)}."))
     if not judgment.baselines:
         answer = "No, a simpler density scores better, beyond chance."
-        return Verdict(question, "bad", answer, "A simpler density does better on held-out rows, beyond chance.", facts)  # fmt: skip
+        clause = "A simpler density does better on held-out rows, beyond chance."
+        return Verdict(question, "bad", answer, clause, facts)
     if not gained:
         answer = "No, nothing to speak of was learned."
         return Verdict(question, "caution", answer, "it is no better than a simpler one", facts)
@@ -154,10 +163,11 @@ def _of_draws(seen: Seen) -> Verdict:
     if seen.evidence is not None:
         facts += _of_samples(seen.evidence, seen.marginals, seen.dependence)
     if not facts:
-        text = "No draws were compared with rows."
-        return Verdict(question, "caution", "Not known.", "its draws were not looked at", [Fact(False, text)])  # fmt: skip
+        facts = [Fact(False, "No draws were compared with rows.")]
+        return Verdict(question, "caution", "Not known.", "its draws were not looked at", facts)
     if all(fact.passed for fact in facts):
-        return Verdict(question, "good", "Yes, they look like the rows.", "its draws look like the rows", facts)  # fmt: skip
+        answer = "Yes, they look like the rows."
+        return Verdict(question, "good", answer, "its draws look like the rows", facts)
     answer = "With caution: they differ from the rows in what is marked below."
     return Verdict(question, "caution", answer, "its draws differ from the rows", facts)
 
@@ -170,7 +180,10 @@ def _of_comparison(judgment: Judgment) -> list[Fact]:
         text = "Draws could not be compared with training rows: the base is too far from the model."
         return [Fact(False, text)]
     if judgment.draws:
-        text = f"{count(found.n_draws)} draws look like the training rows, column by column and pair by pair."
+        text = (
+            f"{count(found.n_draws)} draws look like the training rows, column by column and "
+            "pair by pair."
+        )
         return [Fact(True, text)]
     parts = []
     for own, what in ((found.marginals, "distribution"), (found.correlations, "correlation")):
@@ -192,7 +205,10 @@ def _of_chains(view: RunView) -> list[Fact]:
     worst_r_hat = f"worst R-hat {fixed(number(diagnostics, 'r_hat'))}, wanted below {R_HAT_BELOW:g}"
     if diagnostics.get("agrees"):
         return [Fact(True, f"Chains from different starts agree ({worst_r_hat}).")]
-    text = f"The chains of the model have not mixed ({worst_r_hat}): draws may weigh groups of rows wrongly."
+    text = (
+        f"The chains of the model have not mixed ({worst_r_hat}): draws may weigh groups of rows "
+        "wrongly."
+    )
     return [Fact(False, text)]
 
 
@@ -211,7 +227,8 @@ def _of_samples(
         found.append(Fact(n_other <= (1 - ENOUGH_ALIKE) * len(marginals), text))
     if dependence is not None:
         text = (
-            f"For {percent(dependence.share_within)} of the pairs of columns, the dependence in samples is that of the rows, "
+            f"For {percent(dependence.share_within)} of the pairs of columns, the dependence in "
+            "samples is that of the rows, "
             "up to chance."
         )
         found.append(Fact(dependence.share_within >= ENOUGH_ALIKE, text))

@@ -23,9 +23,9 @@ class RunView:
     `identifiers` are the cells, one per row of `table`, of columns that name rows.
 
     The table is described from all rows; figures show at most `max_rows` of them. The detector
-    scores as many as `n_scored` complete rows take time, of which one with missing cells takes ten;
-    the others are left out at random. `told_apart` are figures of classifiers that try to tell draws
-    from rows, by name: of draws, and of one half of the rows beside the other. `name` heads the page.
+    scores as many rows as `n_scored` complete ones take time, of which one with missing cells takes
+    ten; the others are left out at random. `told_apart` has figures of classifiers by name, of
+    draws beside rows and of one half of the rows beside the other. `name` heads the page.
     """
 
     density: Density

@@ -47,15 +47,19 @@ def quick():
     return estimator.fit_table(table, container="pyarrow"), table
 
 
-@pytest.fixture(scope="module")
-def mixed():
-    """A density, a detector and the table of both."""
+def fit_mixed():
+    """A density with hidden units, a detector and the table of both."""
     table = as_table(evil_rows(), call="fit", kinds={"zip": "categorical"})
     density = DensityEstimator(6, "identity", base="gaussian", n_updates=20)
     density.fit_table(table, container="pyarrow")
     density.density_ = with_residual(density.density_)
     detector = AnomalyDetector().fit(table)
     return density, detector, table
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return fit_mixed()
 
 
 def view_of(density, detector, table, **changes):

@@ -52,10 +52,10 @@ def _of_rows(evidence: Evidence, odd: OddRows) -> str:
         rows = "row is" if n == 1 else "rows are"
         text = f"{count(n)} of {count(detection.n_scored)} {rows} odd, at {rate}."
     elif n_below:
+        score = "scores" if n_below == 1 else "score"
         text = (
-            f"{count(n_below)} of {count(detection.n_scored)} rows score below all "
-            f"{count(n_calibration)} calibration rows, "
-            f"which are too few to list them at {rate}."
+            f"{count(n_below)} of {count(detection.n_scored)} rows {score} below all "
+            f"{count(n_calibration)} calibration rows, too few to list odd rows at {rate}."
         )
     else:
         text = f"None of {count(detection.n_scored)} rows is odd, at {rate}."

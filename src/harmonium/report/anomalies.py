@@ -111,7 +111,7 @@ def oddest_rows(view: RunView, evidence: Evidence, side: int) -> OddRows:
             for row, position in enumerate(positions)
         ],
         n_looked_at=n_looked_at,
-        n_left_out=0 if side else evidence.table.shape[1] - len(shown),
+        n_left_out=0 if side else len(_known(evidence)) - len(shown),
     )
 
 
@@ -148,12 +148,17 @@ def _reasons(
 
 def _shown_columns(evidence: Evidence, blamed: list[list[int]]) -> list[int]:
     """Columns with content, in the order of the table; of many, the blamed ones are kept."""
-    fields = evidence.columns.fields
-    known = [i for i, field in enumerate(fields) if field.kind != "identifier"]
+    known = _known(evidence)
     if len(known) <= MOST_COLUMNS:
         return known
     first = dict.fromkeys([*(i for own in blamed for i in own), *known])
     return sorted(list(first)[:MOST_COLUMNS])
+
+
+def _known(evidence: Evidence) -> list[int]:
+    """Columns whose cells are known: those of identifiers are not kept."""
+    fields = evidence.columns.fields
+    return [i for i, field in enumerate(fields) if field.kind != "identifier"]
 
 
 def _cells(

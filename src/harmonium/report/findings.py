@@ -83,8 +83,9 @@ def _of_alerts(table: Overview) -> list[str]:
     named = [column.name for column in table.columns if column.alerts]
     if not named:
         return []
-    shown = listed(named[:N_PAIRS]) if len(named) <= N_PAIRS else f"{', '.join(named[:N_PAIRS])} …"
-    return [f"{count(len(named))} of {count(len(table.columns))} columns deserve a look: {shown}."]
+    more = len(named) - N_PAIRS
+    shown = named if more <= 0 else [*named[:N_PAIRS], f"{count(more)} more"]
+    return [f"Columns that deserve a look: {listed(shown)}."]
 
 
 def _of_relations(dependence: Dependence) -> str:

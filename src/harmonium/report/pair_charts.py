@@ -25,12 +25,15 @@ MOST_POINTS = 250
 MOST_CATEGORIES = 8
 JITTER = 0.3
 SIZE = (350, 225)
+DAY = 86_400.0
+# Days from 1970 within which a calendar counts.
+CALENDAR = (-700_000, 2_900_000)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """The cells of two columns, both known, in data or in samples."""
+    """The cells of two columns, both known, in data or in samples; times are in days."""
 
     name: str
     color: str
@@ -69,8 +72,8 @@ def _chart(evidence: Evidence, i: int, j: int, is_coded: np.ndarray, strength: f
     # A category across, a number upward.
     i, j = sorted((i, j), key=lambda column: (not is_coded[column], column))
     sides = (
-        _side("data", DATA, evidence.values, i, j),
-        _side("samples", SAMPLES, evidence.samples, i, j),
+        _side("data", DATA, evidence.values, evidence.columns.fields, i, j),
+        _side("samples", SAMPLES, evidence.samples, evidence.columns.fields, i, j),
     )
     first, second = (evidence.columns.fields[k] for k in (i, j))
     names = f"{clipped(second.name)} by {clipped(first.name)}"
@@ -92,9 +95,12 @@ def _chart(evidence: Evidence, i: int, j: int, is_coded: np.ndarray, strength: f
     return draw(f"pair-{i}-{j}", label, SIZE, partial(paint, sides=sides, fields=(first, second)))
 
 
-def _side(name: str, color: str, rows: np.ndarray, i: int, j: int) -> _Side:
-    known = ~np.isnan(rows[:, [i, j]]).any(axis=1)
-    return _Side(name, color, rows[known, i], rows[known, j])
+def _side(
+    name: str, color: str, rows: np.ndarray, fields: tuple[Field, ...], i: int, j: int
+) -> _Side:
+    known = rows[~np.isnan(rows[:, [i, j]]).any(axis=1)]
+    cells = [known[:, k] / (DAY if fields[k].form == "datetime" else 1) for k in (i, j)]
+    return _Side(name, color, *cells)
 
 
 Sides, Fields = tuple[_Side, _Side], tuple[Field, Field]
@@ -186,12 +192,19 @@ def _category_axis(axis, field: Field, codes: np.ndarray, longest: int) -> None:
 
 
 def _number_axis(axis, field: Field, cells: np.ndarray, n_ticks: int) -> None:
-    """Ticks of numbers, without a separator in a year; dates as such."""
+    """Ticks of numbers, without a separator in a year, or of dates."""
+    from matplotlib.dates import AutoDateLocator, DateFormatter
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    whole = bool(len(cells)) and bool(np.all(cells % 1 == 0))
-    axis.set_major_locator(MaxNLocator(n_ticks, integer=whole and field.form != "datetime"))
-    if field.form == "datetime":
-        axis.set_major_formatter(FuncFormatter(lambda seconds, _: day(seconds)[:7]))
-    else:
+    if field.form != "datetime":
+        whole = bool(len(cells)) and bool(np.all(cells % 1 == 0))
+        axis.set_major_locator(MaxNLocator(n_ticks, integer=whole))
         axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    elif len(cells) and CALENDAR[0] < cells.min() <= cells.max() < CALENDAR[1]:
+        days = float(np.ptp(cells))
+        form = "%Y" if days > 4 * 365 else "%Y-%m" if days > 120 else "%m-%d"
+        axis.set_major_locator(AutoDateLocator(minticks=2, maxticks=n_ticks))
+        axis.set_major_formatter(DateFormatter(form))
+    else:
+        axis.set_major_locator(MaxNLocator(n_ticks))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: day(DAY * value)))

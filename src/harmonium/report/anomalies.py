@@ -88,7 +88,7 @@ def oddest_rows(view: RunView, evidence: Evidence, side: int) -> OddRows:
         values = evidence.table[positions]
         found = explain(view.detector, values)
         blamed = [
-            [int(i) for i in top if found.contributions[row, i] > DOUBTFUL]
+            [int(i) for i in top if found.contributions[row, i] > DOUBTFUL and found.drops[row, i]]
             for row, top in enumerate(found.top(N_REASONS))
         ]
         reasons = _reasons(evidence, values, found, blamed)

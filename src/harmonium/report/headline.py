@@ -121,6 +121,6 @@ def _score_tiles(view: RunView) -> list[Tile]:
     of_gaussian = number(held_out, "gaussian") - number(held_out, "independent")
     start = f"the Gaussian fit has {fixed(of_gaussian, signed=True)}"
     return [
-        Tile("held-out log-density, nats per row", fixed(value), interval),
-        Tile("gain over independent columns, nats", fixed(gain, signed=True), start),
+        Tile("held-out log-density, nats", fixed(value), interval),
+        Tile("gain over independent columns", fixed(gain, signed=True), start),
     ]

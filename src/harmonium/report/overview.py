@@ -115,8 +115,8 @@ def _kind(i: int, columns: Columns) -> str:
         return "yes or no"
     if field.kind == "identifier" or field.form == "text":
         return "identifier" if field.kind == "identifier" else "category"
-    if kind == "categorical":
-        return "category"
+    if kind in ("categorical", "binary"):
+        return "category" if kind == "categorical" else "two values"
     return "whole number" if columns.is_integer[i] else "number"
 
 

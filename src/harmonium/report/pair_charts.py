@@ -22,8 +22,10 @@ MOST_CHARTS = 6
 # Charts that one column may be part of.
 MOST_OF_A_COLUMN = 3
 MOST_POINTS = 250
-MOST_CATEGORIES = 8
+MOST_CATEGORIES = 6
 JITTER = 0.3
+# Numbers of no more values than this are spread a little.
+FEW_LEVELS = 16
 SIZE = (350, 225)
 DAY = 86_400.0
 # Days from 1970 within which a calendar counts.
@@ -133,7 +135,7 @@ def _paint_spans(figure: "Figure", sides: Sides, fields: Fields) -> None:
         axes.vlines(places + shift, q[1], q[3], color=side.color, linewidth=7, alpha=0.55)
         points(axes, places + shift, q[2], side.color, size=6)
         axes.plot([], [], color=side.color, linewidth=5, label=side.name)
-    _category_axis(axes.xaxis, fields[0], codes, 60 // max(len(codes), 1))
+    _category_axis(axes.xaxis, fields[0], codes, 44 // max(len(codes), 1))
     _number_axis(axes.yaxis, fields[1], sides[0].second, 5)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(plain(fields[0].name))
@@ -165,7 +167,7 @@ def _paint_squares(figure: "Figure", sides: Sides, fields: Fields) -> None:
             axes.add_patch(square)
         axes.plot([], [], color=side.color, linewidth=5 if is_data else 1.6, label=side.name)
     axes.set(xlim=(-0.6, len(codes[0]) - 0.4), ylim=(len(codes[1]) - 0.4, -0.6))
-    _category_axis(axes.xaxis, fields[0], codes[0], 60 // max(len(codes[0]), 1))
+    _category_axis(axes.xaxis, fields[0], codes[0], 40 // max(len(codes[0]), 1))
     _category_axis(axes.yaxis, fields[1], codes[1], 14)
     axes.set_xlabel(plain(fields[0].name))
     axes.set_ylabel(plain(fields[1].name, 30))
@@ -181,7 +183,7 @@ def _frequent(codes: np.ndarray) -> np.ndarray:
 def _spread(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Numbers of few levels a little apart, or they would hide each other."""
     levels = np.unique(cells)
-    if not 1 < len(levels) <= MOST_CATEGORIES * 2:
+    if not 1 < len(levels) <= FEW_LEVELS:
         return cells
     return cells + np.diff(levels).min() * JITTER * rng.uniform(-1, 1, len(cells))
 

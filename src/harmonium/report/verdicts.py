@@ -153,7 +153,13 @@ def _of_gain(judgment: Judgment) -> Verdict:
         answer = "No, nothing to speak of was learned."
         return Verdict(question, "caution", answer, "it is no better than a simpler one", facts)
     if judgment.has_few_rows:
-        return Verdict(question, "caution", "Yes, but on few rows.", "few rows support it", facts)
+        return Verdict(
+            question,
+            "caution",
+            "Yes, but on few rows.",
+            "it was compared with simpler ones on few rows",
+            facts,
+        )
     return Verdict(question, "good", "Yes, beyond chance.", "it beats simpler densities", facts)
 
 

@@ -182,7 +182,8 @@ def _provenance(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
         if metrics.get(key) is not None:
             facts[name] = count(metrics[key])
     if metrics.get("updates") is not None:
-        facts["updates"] = f"{count(metrics['updates'])}, of which {count(metrics['kept_update'])} are in the kept state"  # fmt: skip
+        n, kept = count(metrics["updates"]), count(metrics["kept_update"])
+        facts["updates"] = f"{n}, of which {kept} are in the kept state"
     if metrics.get("seconds") is not None:
         facts["time of the fit"] = duration(metrics["seconds"])
     if metrics.get("fingerprint") is not None:

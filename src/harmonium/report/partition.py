@@ -108,7 +108,7 @@ def _running_chart(view: RunView) -> Chart | None:
 def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
     r_hat, start_r_hat = number(found, "r_hat"), number(found, "start_r_hat")
     ess, acceptance = number(found, "bulk_ess"), number(found, "acceptance")
-    below = f"below {R_HAT_BELOW:g}"
+    time, below = number(found, "autocorrelation_time"), f"below {R_HAT_BELOW:g}"
     worst = str(found.get("worst") or "")
     checks = [
         Check(
@@ -117,19 +117,22 @@ def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
             below,
             r_hat < R_HAT_BELOW,
         ),
+        Check("R-hat between the starts", fixed(start_r_hat, 3), below, start_r_hat < R_HAT_BELOW),
         Check(
-            "R-hat between the starts", fixed(start_r_hat, 3), below, start_r_hat < R_HAT_BELOW
+            "effective sample size, bulk",
+            count(ess),
+            f"at least {ESS_AT_LEAST:g}",
+            ess >= ESS_AT_LEAST,
         ),
-        Check("effective sample size, bulk", count(ess), f"at least {ESS_AT_LEAST:g}", ess >= ESS_AT_LEAST),
         Check("effective sample size, tails", count(number(found, "tail_ess")), "", None),
-        Check("autocorrelation time, steps", short(number(found, "autocorrelation_time")), "", None),
+        Check("autocorrelation time, steps", short(time), "", None),
         Check(
             "acceptance",
             fixed(acceptance),
             f"at least {LOWEST_ACCEPTANCE:g}",
             acceptance >= LOWEST_ACCEPTANCE,
         ),
-    ]  # fmt: skip
+    ]
     jumps = number(found, "jump_acceptance")
     if math.isfinite(jumps):
         checks.append(Check("acceptance of jumps between modes", fixed(jumps), "", None))

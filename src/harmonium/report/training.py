@@ -79,7 +79,7 @@ def training(view: RunView) -> Training:
         if (chart := _line_chart(history, name, title)) is not None
     ]
     repairs = [
-        Repair(count(r["update"]), duration(float(r["seconds"])), str(r["event"]))  # pyright: ignore[reportArgumentType]
+        Repair(count(number(r, "update")), duration(number(r, "seconds")), str(r["event"]))
         for r in history
         if r.get("event")
     ]

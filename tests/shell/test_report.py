@@ -4,13 +4,16 @@ itself."""
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import with_residual
 from test_mixed_cli import call, mixed_rows
 
-from harmonium.data import Columns, Table, as_table
+from harmonium.cli import report as report_module
+from harmonium.cli.report import _is_affordable, report_run
+from harmonium.data import Columns, LongTable, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.report import RunView, write_report
 from harmonium.report import page as page_module
@@ -286,7 +289,7 @@ def test_what_cannot_be_backed_is_not_quoted(mixed, tmp_path):
     assert f'class="value">{value}' not in page and "gain over" not in page
     broken = replace(density, log_partition=replace(density.log_partition, value=float("nan")))
     summary = write_report(tmp_path / "report.html", replace(view, density=broken))
-    assert summary.status == "untrusted" and summary.answer.startswith("No.")
+    assert summary.status == "untrusted" and "log Z is not finite" in summary.answer
 
 
 def test_what_was_chosen_stands_there(page, mixed):
@@ -460,6 +463,26 @@ def test_samples_are_set_beside_two_halves_of_the_rows(mixed, tmp_path):
     assert 0.7 < float(figures["columns"]) <= 1 and 0.5 < float(figures["pairs"]) <= 1
 
 
+def test_rows_drawn_from_a_longer_file_keep_their_numbers(mixed, tmp_path):
+    density, detector, table = mixed
+    fit = SimpleNamespace(density=density.density_, history=())
+    longer = LongTable(tmp_path / "table.csv", 5000, 30 * np.arange(table.n_rows) + 1)
+    metrics = {"seconds": 1.0, "rows": 5000}
+    report_run(tmp_path, fit, detector.detector_, table, metrics, {"seed": 0}, longer)
+    page = (tmp_path / "report.html").read_text()
+    numbers = [int(n) for n in re.findall(r'<th scope="row" data-order="(\d+)"', page)]
+    assert len(numbers) == 10 and all(n % 30 == 1 for n in numbers) and max(numbers) > 160
+    assert "drawn at random of 5,000" in page and "boosted trees" not in page
+
+
+def test_what_takes_long_is_in_proportion_to_the_fit(monkeypatch):
+    monkeypatch.setattr(report_module, "clock", SimpleNamespace(seconds=55.0))
+    assert not _is_affordable({"seconds": 5.0}, {})
+    assert _is_affordable({"seconds": 50.0}, {})
+    assert not _is_affordable({"seconds": 50.0}, {"time_budget": 60.0})
+    assert _is_affordable({"seconds": 50.0}, {"time_budget": 90.0})
+
+
 def luminance(color):
     parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
@@ -508,7 +531,7 @@ def test_the_command_makes_the_report_of_a_run(folder, tmp_path, capsys):
 def test_the_report_belongs_to_the_run(folder, capsys):
     (folder / "run" / "report.html").unlink(missing_ok=True)
     assert call("report", folder / "run") == 0
-    assert "Can it be trusted?" in capsys.readouterr().out
+    assert "may be quoted" in capsys.readouterr().out
     assert "without rows of data" in (folder / "run" / "report.html").read_text()
     assert call("report", folder / "run", "--overwrite") == 0
     # A folder with a report in it is still one that may be replaced.

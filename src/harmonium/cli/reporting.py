@@ -63,4 +63,4 @@ def report(
         return
     listed = "" if found.n_anomalous is None else f", {found.n_anomalous} odd rows"
     print(f"report of {found.n_rows} rows{listed} -> {output}")
-    print(f"Can it be trusted? {found.answer}")
+    print(found.answer)

@@ -59,7 +59,7 @@ def _answer(view: RunView, found: list[Verdict]) -> tuple[str, str, str]:
     doubts = [own.clause for own in found if own.state == "caution"]
     faults = [own.clause for own in found if own.state == "bad"]
     if faults:
-        return "untrusted", "Not to be trusted", f"No. {' '.join(faults)}"
+        return "untrusted", "Not to be trusted", " ".join(faults)
     if of_density.state == "caution":
         others = [own.clause for own in found[1:] if own.state == "caution"]
         more = f" Also, {listed(others)}." if others else ""

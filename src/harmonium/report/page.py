@@ -33,7 +33,7 @@ from harmonium.report.words import count, fixed, named_values, percent, ways
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What a report says on its first line, for programs.
+    """What a report says on its first line, `answer`, and in figures, for programs.
 
     `status` is the worst of its verdicts: "trusted", "caution", "ranking" (log-densities are not to
     be quoted) or "untrusted"; `n_rows` counts the rows that figures show, and `n_anomalous` the
@@ -73,7 +73,7 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
     detection = None if evidence is None else evidence.detection
     return ReportSummary(
         status=verdict.status,
-        answer=verdict.answer,
+        answer=f"{verdict.label}. {verdict.answer}",
         n_rows=0 if evidence is None else evidence.n_rows,
         n_anomalous=None if detection is None else detection.n_listed,
     )

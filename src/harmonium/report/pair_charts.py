@@ -117,8 +117,8 @@ def _paint_points(figure: "Figure", sides: Sides, fields: Fields) -> None:
         x, y = (_spread(part, rng)[shown] for part in (side.first, side.second))
         points(axes, x, y, side.color)
         axes.set_title(side.name, loc="left", color=side.color)
-        _number_axis(axes.xaxis, fields[0], side.first, 4)
-        _number_axis(axes.yaxis, fields[1], side.second, 5)
+    _number_axis(panels[0].xaxis, fields[0], sides[0].first, 4)
+    _number_axis(panels[0].yaxis, fields[1], sides[0].second, 5)
     figure.supxlabel(plain(fields[0].name), fontsize=11)
     panels[0].set_ylabel(plain(fields[1].name, 30))
 
@@ -194,16 +194,17 @@ def _category_axis(axis, field: Field, codes: np.ndarray, longest: int) -> None:
 
 
 def _number_axis(axis, field: Field, cells: np.ndarray, n_ticks: int) -> None:
-    """Ticks of numbers, without a separator in a year, or of dates."""
+    """Ticks of numbers, without a separator in a year, or of dates; all is drawn already."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    ends = axis.get_view_interval()
     if field.form != "datetime":
         whole = bool(len(cells)) and bool(np.all(cells % 1 == 0))
         axis.set_major_locator(MaxNLocator(n_ticks, integer=whole))
         axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    elif len(cells) and CALENDAR[0] < cells.min() <= cells.max() < CALENDAR[1]:
-        days = float(np.ptp(cells))
+    elif CALENDAR[0] < min(ends) and max(ends) < CALENDAR[1]:
+        days = float(np.ptp(ends))
         form = "%Y" if days > 4 * 365 else "%Y-%m" if days > 120 else "%m-%d"
         axis.set_major_locator(AutoDateLocator(minticks=2, maxticks=n_ticks))
         axis.set_major_formatter(DateFormatter(form))

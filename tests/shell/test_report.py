@@ -12,7 +12,7 @@ from conftest import with_residual
 from test_mixed_cli import call, mixed_rows
 
 from harmonium.cli import report as report_module
-from harmonium.cli.report import _is_affordable, report_run
+from harmonium.cli.report import _is_affordable, _n_scored, report_run
 from harmonium.data import Columns, LongTable, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.report import RunView, write_report
@@ -481,6 +481,7 @@ def test_what_takes_long_is_in_proportion_to_the_fit(monkeypatch):
     assert _is_affordable({"seconds": 50.0}, {})
     assert not _is_affordable({"seconds": 50.0}, {"time_budget": 60.0})
     assert _is_affordable({"seconds": 50.0}, {"time_budget": 90.0})
+    assert _n_scored({"time_budget": 10.0}) < _n_scored({"time_budget": 1e4}) == _n_scored({})
 
 
 def luminance(color):

@@ -32,8 +32,10 @@ PACKAGES = ("harmonium", "jax", "equinox", "optax", "numpy")
 # Rows read at a time while some are drawn, and rows that are kept: a longer table is a sample.
 BATCH_ROWS = 65_536
 MOST_ROWS = 100_000
-# Of the report at the end of a fit: complete rows that the detector scores, about six seconds.
+# Of the report at the end of a fit: complete rows that the detector scores, about six seconds, and
+# those per second of a time budget, about a tenth of it.
 N_SCORED = 60_000
+N_SCORED_PER_SECOND = 1000
 # Classifiers that tell so many draws from as many rows take about three seconds.
 N_TOLD_APART = 500
 SECONDS_TOLD_APART = 3.0
@@ -53,7 +55,9 @@ def report_run(
 
     What takes long is in proportion to the fit.
     """
-    affordable = table is not None and _is_affordable(metrics, settings)
+    told_apart = {}
+    if table is not None and _is_affordable(metrics, settings):
+        told_apart = _told_apart(fitted.density, table, settings["seed"])
     view = RunView(
         density=fitted.density,
         detector=detector,
@@ -64,8 +68,8 @@ def report_run(
         table=table,
         row_numbers=None if source is None else source.drawn,
         n_table_rows=None if source is None else source.n_rows,
-        n_scored=N_SCORED,
-        told_apart=_told_apart(fitted.density, table, settings["seed"]) if affordable else {},
+        n_scored=_n_scored(settings),
+        told_apart=told_apart,
         seed=settings["seed"],
         name=folder.resolve().name,
     )
@@ -102,6 +106,12 @@ def remake_report(
         name=folder.resolve().name,
     )
     return write_report(output, view)
+
+
+def _n_scored(settings: Mapping[str, Any]) -> float:
+    """How many complete rows the detector may score at the end of a fit."""
+    budget = settings.get("time_budget")
+    return N_SCORED if budget is None else min(N_SCORED, N_SCORED_PER_SECOND * budget)
 
 
 def _is_affordable(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

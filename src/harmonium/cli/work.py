@@ -36,7 +36,7 @@ Metrics = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 # Of the report, after the fit.
-REPORT_SECONDS = 6.0
+REPORT_SECONDS = 7.0
 
 
 def make_settings(settings: dict[str, Any]) -> DensitySettings:

@@ -57,8 +57,8 @@ def draw(name: str, label: str, size: tuple[int, int], paint: Callable[["Figure"
     from matplotlib.figure import Figure
 
     # What users have set for their own figures does not reach a report.
-    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
-    with mpl.rc_context(defaults | _STYLE):
+    style: Any = {key: own for key, own in mpl.rcParamsDefault.items() if "backend" not in key}
+    with mpl.rc_context(style | _STYLE):
         figure = Figure((size[0] / 72, size[1] / 72), dpi=72, layout="constrained")
         paint(figure)
         return Chart(name, label, _svg_of(figure, label), size[0])

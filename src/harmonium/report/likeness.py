@@ -44,9 +44,9 @@ def _shape_and_trend(evidence: Evidence, seed: int) -> dict[str, Pair]:
     modeled = columns.modeled_index
     is_category = np.array([columns.levels[i] is not None for i in modeled])
     values, samples = evidence.values[:, modeled], evidence.samples[:, modeled]
-    halves = np.array_split(np.random.default_rng(seed).permutation(values), 2)
+    first, second = np.array_split(np.random.default_rng(seed).permutation(values), 2)
     return {
-        name: (measure(halves[0], samples, is_category), measure(*halves, is_category))
+        name: (measure(first, samples, is_category), measure(first, second, is_category))
         for name, measure in (("columns", shape_likeness), ("pairs", trend_likeness))
     }
 

@@ -105,7 +105,8 @@ def _side(
     return _Side(name, color, *cells)
 
 
-Sides, Fields = tuple[_Side, _Side], tuple[Field, Field]
+Sides = tuple[_Side, _Side]
+Fields = tuple[Field, Field]
 
 
 def _paint_points(figure: "Figure", sides: Sides, fields: Fields) -> None:
@@ -161,7 +162,7 @@ def _paint_squares(figure: "Figure", sides: Sides, fields: Fields) -> None:
         is_data = side.color == DATA
         look = {"color": side.color, "alpha": 0.5} if is_data else {"edgecolor": side.color}
         for a, b in np.argwhere(part > 0):
-            half = 0.46 * (part[a, b] / largest) ** 0.5
+            half = 0.46 * float(part[a, b] / largest) ** 0.5
             corner = (a - half, b - half)
             square = Rectangle(corner, 2 * half, 2 * half, fill=is_data, linewidth=1.6, **look)
             axes.add_patch(square)

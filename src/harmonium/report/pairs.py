@@ -77,7 +77,12 @@ def dependence(evidence: Evidence) -> Dependence | None:
         share_within=float(np.mean(gaps <= chance)),
         n_columns=evidence.columns.n_modeled,
         strongest=[
-            Relation(*(names[i] for i in pairs[k]), float(in_data[k]), float(in_samples[k]))
+            Relation(
+                first=names[pairs[k][0]],
+                second=names[pairs[k][1]],
+                data=float(in_data[k]),
+                samples=float(in_samples[k]),
+            )
             for k in np.argsort(-np.abs(in_data), kind="stable")[:N_LISTED]
         ],
     )

@@ -455,7 +455,7 @@ def test_large_tables_are_sampled_and_keep_their_row_numbers(mixed, tmp_path):
 
 
 def test_samples_are_set_beside_two_halves_of_the_rows(mixed, tmp_path):
-    view = view_of(*mixed, told_apart={"boosted trees": (0.25, 1.0)})
+    view = view_of(*mixed, classifiers={"boosted trees": (0.25, 1.0)})
     labels = drawings_of(text_of(tmp_path / "report.html", view))
     (label,) = [label for label in labels if label.startswith("How alike")]
     figures = dict(re.findall(r"(columns|pairs|boosted trees) (\d\.\d\d)", label))

@@ -26,7 +26,7 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("browser") / "report.html"
-    write_report(path, view_of(*fit_mixed(), told_apart={"boosted trees": (0.5, 1.0)}))
+    write_report(path, view_of(*fit_mixed(), classifiers={"boosted trees": (0.5, 1.0)}))
     return path
 
 

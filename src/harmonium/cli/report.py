@@ -37,8 +37,8 @@ MOST_ROWS = 100_000
 N_SCORED = 60_000
 N_SCORED_PER_SECOND = 1000
 # Classifiers that tell so many draws from as many rows take about three seconds.
-N_TOLD_APART = 500
-SECONDS_TOLD_APART = 3.0
+N_COMPARED = 500
+CLASSIFIER_SECONDS = 3.0
 
 
 def report_run(
@@ -55,9 +55,9 @@ def report_run(
 
     What takes long is in proportion to the fit.
     """
-    told_apart = {}
+    classifiers = {}
     if table is not None and _is_affordable(metrics, settings):
-        told_apart = _told_apart(fitted.density, table, settings["seed"])
+        classifiers = _by_classifiers(fitted.density, table, settings["seed"])
     view = RunView(
         density=fitted.density,
         detector=detector,
@@ -69,7 +69,7 @@ def report_run(
         row_numbers=None if source is None else source.drawn,
         n_table_rows=None if source is None else source.n_rows,
         n_scored=_n_scored(settings),
-        told_apart=told_apart,
+        classifiers=classifiers,
         seed=settings["seed"],
         name=folder.resolve().name,
     )
@@ -101,7 +101,7 @@ def remake_report(
         n_table_rows=None if drawn is None else drawn.n_rows,
         identifiers={} if drawn is None else drawn.identifiers,
         max_rows=n_rows,
-        told_apart={} if drawn is None else _told_apart(stored.density, drawn.table, seed),
+        classifiers={} if drawn is None else _by_classifiers(stored.density, drawn.table, seed),
         seed=seed,
         name=folder.resolve().name,
     )
@@ -120,10 +120,10 @@ def _is_affordable(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> b
     """
     budget = settings.get("time_budget")
     left = math.inf if budget is None else budget - clock.seconds
-    return metrics["seconds"] >= 10 * SECONDS_TOLD_APART and left >= 2 * SECONDS_TOLD_APART
+    return metrics["seconds"] >= 10 * CLASSIFIER_SECONDS and left >= 2 * CLASSIFIER_SECONDS
 
 
-def _told_apart(density: Density, table: Table, seed: int) -> dict[str, tuple[float, float]]:
+def _by_classifiers(density: Density, table: Table, seed: int) -> dict[str, tuple[float, float]]:
     """How well classifiers tell draws from rows, and one half of the rows from the other."""
     # scikit-learn takes a second to import.
     from threadpoolctl import threadpool_limits
@@ -133,7 +133,7 @@ def _told_apart(density: Density, table: Table, seed: int) -> dict[str, tuple[fl
     if table.n_rows < FEWEST_ROWS:
         return {}
     _log.info("comparing draws with rows")
-    rows = np.random.default_rng(seed).permutation(table.values)[:N_TOLD_APART]
+    rows = np.random.default_rng(seed).permutation(table.values)[:N_COMPARED]
     # On so few rows, threads wait for each other ten times as long as one takes alone.
     with threadpool_limits(1):
         found = judge_samples(density, rows, None, seed=seed)

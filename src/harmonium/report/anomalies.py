@@ -93,7 +93,7 @@ def oddest_rows(view: RunView, evidence: Evidence, side: int) -> OddRows:
         ]
         reasons = _reasons(evidence, values, found, blamed)
     shown = [] if side else _shown_columns(evidence, blamed)
-    why = [dict(zip(own, told, strict=True)) for own, told in zip(blamed, reasons, strict=True)]
+    why = [dict(zip(own, of, strict=True)) for own, of in zip(blamed, reasons, strict=True)]
     cells = _cells(view, evidence, positions, shown, why)
     names = [*map(clipped, view.identifiers), *(clipped(evidence.columns.names[i]) for i in shown)]
     return OddRows(

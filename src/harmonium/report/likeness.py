@@ -19,7 +19,7 @@ FEWEST_ROWS = 20
 Pair = tuple[float, float]
 
 
-def likeness_chart(evidence: Evidence, told_apart: Mapping[str, Pair], seed: int) -> Chart | None:
+def likeness_chart(evidence: Evidence, classifiers: Mapping[str, Pair], seed: int) -> Chart | None:
     """Figures between 0 and 1, that of equal distributions: of samples and of half of the rows,
     each beside the other half; None of too few rows.
     """
@@ -27,7 +27,7 @@ def likeness_chart(evidence: Evidence, told_apart: Mapping[str, Pair], seed: int
         return None
     figures = {
         name: pair
-        for name, pair in (*_shape_and_trend(evidence, seed).items(), *told_apart.items())
+        for name, pair in (*_shape_and_trend(evidence, seed).items(), *classifiers.items())
         if np.isfinite(pair).all()
     }
     words = [f"{name} {fixed(drawn)} ({fixed(half)})" for name, (drawn, half) in figures.items()]

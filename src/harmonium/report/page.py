@@ -136,7 +136,7 @@ def _sections(view: RunView) -> dict[str, Any]:
             "image_rule": RULE,
             "images": compare_images(evidence, side) if side else [],
             "pairs": [] if side or related is None else pair_charts(evidence, related),
-            "likeness": likeness_chart(evidence, view.told_apart, view.seed),
+            "likeness": likeness_chart(evidence, view.classifiers, view.seed),
             "scores": score_charts(evidence),
             "units": _units(view, evidence, side),
         }

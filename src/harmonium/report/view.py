@@ -22,10 +22,10 @@ class RunView:
     that they come from, of `n_table_rows` rows: all of `table`, counted from 1, if left out.
     `identifiers` are the cells, one per row of `table`, of columns that name rows.
 
-    The table is described from all rows; figures show at most `max_rows` of them. The detector
-    scores as many rows as `n_scored` complete ones take time, of which one with missing cells takes
-    ten; the others are left out at random. `told_apart` has figures of classifiers by name, of
-    draws beside rows and of one half of the rows beside the other. `name` heads the page.
+    All rows describe the table; figures show at most `max_rows` of them. The detector scores as
+    many rows as cost what `n_scored` complete rows do; a row with missing cells costs ten. The rows
+    that are not scored are left out at random. `classifiers` holds scores of two-sample tests by
+    name: of draws beside rows, and of one half of the rows beside the other. `name` heads the page.
     """
 
     density: Density
@@ -40,7 +40,7 @@ class RunView:
     identifiers: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     max_rows: int = 2000
     n_scored: float = math.inf
-    told_apart: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classifiers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     seed: int = 0
     name: str = "run"
 

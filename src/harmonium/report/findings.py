@@ -52,10 +52,9 @@ def _of_rows(evidence: Evidence, odd: OddRows) -> str:
         rows = "row is" if n == 1 else "rows are"
         text = f"{count(n)} of {count(detection.n_scored)} {rows} odd, at {rate}."
     elif n_below:
-        score = "scores" if n_below == 1 else "score"
         text = (
-            f"{count(n_below)} of {count(detection.n_scored)} rows {score} below all "
-            f"{count(n_calibration)} calibration rows, too few to list odd rows at {rate}."
+            f"{count(n_calibration)} calibration rows are too few to list any row at {rate}; "
+            f"{count(n_below)} of {count(detection.n_scored)} score below all of them."
         )
     else:
         text = f"None of {count(detection.n_scored)} rows is odd, at {rate}."
@@ -95,5 +94,5 @@ def _of_relations(dependence: Dependence) -> str:
         if abs(pair.data) >= WORTH_NAMING
     ]
     if not strong:
-        return "No two columns go together to speak of."
-    return f"The columns that go together most: {listed(strong)}."
+        return "No two columns are strongly related."
+    return f"The strongest relations: {listed(strong)}."

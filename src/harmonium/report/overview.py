@@ -212,5 +212,5 @@ def _missing_together(missing: np.ndarray, columns: Columns) -> str:
             names = [clipped(columns.names[i]) for i in holed[:N_NAMED]]
             more = f" and {len(holed) - N_NAMED} more" if len(holed) > N_NAMED else ""
             text = ", ".join(names) if more else " and ".join([", ".join(names[:-1]), names[-1]])
-            return f"{count(int(counts[k]))} rows miss {text}{more} at once"
+            return f"{count(int(counts[k]))} rows miss {text}{more} together"
     return ""

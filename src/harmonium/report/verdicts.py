@@ -129,7 +129,7 @@ def _fault(seen: Seen) -> str:
 def _of_gain(judgment: Judgment) -> Verdict:
     question = "Does it beat simpler densities?"
     if not judgment.comparisons or not judgment.log_partition:
-        text = "Nothing is known of it: no rows were held out, or log Z is not reliable."
+        text = "No rows were held out, or log Z is not reliable."
         facts = [Fact(False, text)]
         return Verdict(question, "caution", "Not known.", "its gain is not known", facts)
     gains = [
@@ -150,7 +150,7 @@ def _of_gain(judgment: Judgment) -> Verdict:
         clause = "A simpler density does better on held-out rows, beyond chance."
         return Verdict(question, "bad", answer, clause, facts)
     if not gained:
-        answer = "No, nothing to speak of was learned."
+        answer = "No, it is no better than they are."
         return Verdict(question, "caution", answer, "it is no better than a simpler one", facts)
     if judgment.has_few_rows:
         return Verdict(
@@ -170,11 +170,11 @@ def _of_draws(seen: Seen) -> Verdict:
         facts += _of_samples(seen.evidence, seen.marginals, seen.dependence)
     if not facts:
         facts = [Fact(False, "No draws were compared with rows.")]
-        return Verdict(question, "caution", "Not known.", "its draws were not looked at", facts)
+        return Verdict(question, "caution", "Not known.", "its draws were not checked", facts)
     if all(fact.passed for fact in facts):
         answer = "Yes, they look like the rows."
         return Verdict(question, "good", answer, "its draws look like the rows", facts)
-    answer = "With caution: they differ from the rows in what is marked below."
+    answer = "Only with caution: what is marked below differs from the rows."
     return Verdict(question, "caution", answer, "its draws differ from the rows", facts)
 
 

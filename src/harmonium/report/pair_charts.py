@@ -13,7 +13,7 @@ from harmonium.report.association import is_category
 from harmonium.report.charts import DATA, SAMPLES, Chart, draw, plain, points
 from harmonium.report.evidence import Evidence
 from harmonium.report.pairs import Dependence
-from harmonium.report.words import cell_texts, clipped, day, fixed, short
+from harmonium.report.words import cell_texts, clipped, count, day, fixed, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +90,7 @@ def _chart(evidence: Evidence, i: int, j: int, is_coded: np.ndarray, strength: f
     else:
         paint, words = _paint_points, "as points"
     label = (
-        f"{names}, in {len(sides[0].first)} rows of the data and {len(sides[1].first)} samples, "
+        f"{names}, in {count(len(sides[0].first))} rows of the data and {count(len(sides[1].first))} samples, "
         f"{words}; "
         f"association {fixed(strength)}."
     )

@@ -54,7 +54,7 @@ def _of_rows(evidence: Evidence, odd: OddRows) -> str:
     elif n_below:
         text = (
             f"{count(n_calibration)} calibration rows are too few to list any row at {rate}; "
-            f"{count(n_below)} of {count(detection.n_scored)} score below all of them."
+            f"{count(n_below)} of {count(detection.n_scored)} rows lie below all of them."
         )
     else:
         text = f"None of {count(detection.n_scored)} rows is odd, at {rate}."

@@ -160,11 +160,10 @@ def _paint_squares(figure: "Figure", sides: Sides, fields: Fields) -> None:
     largest = max(float(part.max()) for part in shares)
     for side, part in zip(sides, shares, strict=True):
         is_data = side.color == DATA
-        look = {"color": side.color, "alpha": 0.5} if is_data else {"edgecolor": side.color}
         for a, b in np.argwhere(part > 0):
             half = 0.46 * float(part[a, b] / largest) ** 0.5
-            corner = (a - half, b - half)
-            square = Rectangle(corner, 2 * half, 2 * half, fill=is_data, linewidth=1.6, **look)
+            square = Rectangle((a - half, b - half), 2 * half, 2 * half, color=side.color)
+            square.set(alpha=0.5) if is_data else square.set(fill=False, linewidth=1.6)
             axes.add_patch(square)
         axes.plot([], [], color=side.color, linewidth=5 if is_data else 1.6, label=side.name)
     axes.set(xlim=(-0.6, len(codes[0]) - 0.4), ylim=(len(codes[1]) - 0.4, -0.6))

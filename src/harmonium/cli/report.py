@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ import jax
 import numpy as np
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
+from harmonium.cli.budget import clock
 from harmonium.cli.options import DETECTOR_FILE, find_model
-from harmonium.data import Table, read_batches
+from harmonium.data import LongTable, Table, read_named_batches
 from harmonium.errors import ArtifactError, InvalidInputError
 from harmonium.inference import Density, DensityFit, Detector
 from harmonium.learning.result import Record
@@ -27,8 +29,16 @@ _log = logging.getLogger(__name__)
 
 REPORT_FILE = "report.html"
 PACKAGES = ("harmonium", "jax", "equinox", "optax", "numpy")
-# Rows read at a time while some are drawn.
+# Rows read at a time while some are drawn, and rows that are kept: a longer table is a sample.
 BATCH_ROWS = 65_536
+MOST_ROWS = 100_000
+# Of the report at the end of a fit: complete rows that the detector scores, about six seconds, and
+# those per second of a time budget, about a tenth of it.
+N_SCORED = 60_000
+N_SCORED_PER_SECOND = 1000
+# Classifiers that tell so many draws from as many rows take about three seconds.
+N_COMPARED = 500
+CLASSIFIER_SECONDS = 3.0
 
 
 def report_run(
@@ -38,10 +48,16 @@ def report_run(
     table: Table | None,
     metrics: Mapping[str, Any],
     settings: Mapping[str, Any],
+    source: LongTable | None = None,
 ) -> ReportSummary:
     """Write report.html into a run folder that is being made; `metrics` and `settings` are what is
-    stored there.
+    stored there, and `source` is the longer table that `table` was drawn from, if there is one.
+
+    What takes long is in proportion to the fit.
     """
+    classifiers = {}
+    if table is not None and _is_affordable(metrics, settings):
+        classifiers = _by_classifiers(fitted.density, table, settings["seed"])
     view = RunView(
         density=fitted.density,
         detector=detector,
@@ -50,6 +66,10 @@ def report_run(
         settings=settings,
         provenance=_provenance(metrics, settings),
         table=table,
+        row_numbers=None if source is None else source.drawn,
+        n_table_rows=None if source is None else source.n_rows,
+        n_scored=_n_scored(settings),
+        classifiers=classifiers,
         seed=settings["seed"],
         name=folder.resolve().name,
     )
@@ -67,7 +87,7 @@ def remake_report(
     folder = model.parent
     metrics, settings = _read_json(folder / "metrics.json"), _read_toml(folder / "config.toml")
     _log.info("writing the report")
-    drawn = None if data is None else _draw_rows(data, stored.density, n_rows, seed)
+    drawn = None if data is None else _draw_rows(data, stored.density, max(n_rows, MOST_ROWS), seed)
     view = RunView(
         density=stored.density,
         detector=_detector_of(folder, stored.density),
@@ -79,20 +99,60 @@ def remake_report(
         table=None if drawn is None else drawn.table,
         row_numbers=None if drawn is None else drawn.numbers,
         n_table_rows=None if drawn is None else drawn.n_rows,
+        identifiers={} if drawn is None else drawn.identifiers,
         max_rows=n_rows,
+        classifiers={} if drawn is None else _by_classifiers(stored.density, drawn.table, seed),
         seed=seed,
         name=folder.resolve().name,
     )
     return write_report(output, view)
 
 
+def _n_scored(settings: Mapping[str, Any]) -> float:
+    """How many complete rows the detector may score at the end of a fit."""
+    budget = settings.get("time_budget")
+    return N_SCORED if budget is None else min(N_SCORED, N_SCORED_PER_SECOND * budget)
+
+
+def _is_affordable(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether classifiers take at most a tenth of the time of a fit, and half of what it left of
+    its budget.
+    """
+    budget = settings.get("time_budget")
+    left = math.inf if budget is None else budget - clock.seconds
+    return metrics["seconds"] >= 10 * CLASSIFIER_SECONDS and left >= 2 * CLASSIFIER_SECONDS
+
+
+def _by_classifiers(density: Density, table: Table, seed: int) -> dict[str, tuple[float, float]]:
+    """How well classifiers tell draws from rows, and one half of the rows from the other."""
+    # scikit-learn takes a second to import.
+    from threadpoolctl import threadpool_limits
+
+    from harmonium.estimators.comparison import FEWEST_ROWS, judge_samples
+
+    if table.n_rows < FEWEST_ROWS:
+        return {}
+    _log.info("comparing draws with rows")
+    rows = np.random.default_rng(seed).permutation(table.values)[:N_COMPARED]
+    # On so few rows, threads wait for each other ten times as long as one takes alone.
+    with threadpool_limits(1):
+        found = judge_samples(density, rows, None, seed=seed)
+    return {
+        "boosted trees": (found.samples.boosting, found.halves.boosting),
+        "logistic regression": (found.samples.logistic, found.halves.logistic),
+    }
+
+
 @dataclass(frozen=True)
 class _Drawn:
-    """Rows drawn from a table of `n_rows` rows, in its order, with their numbers there."""
+    """Rows drawn from a table of `n_rows` rows, in its order, with their numbers there, and the
+    cells of their identifiers by name.
+    """
 
     table: Table
     numbers: np.ndarray
     n_rows: int
+    identifiers: dict[str, list[Any]]
 
 
 def _draw_rows(data: Path, density: Density, n: int, seed: int) -> _Drawn:
@@ -100,16 +160,20 @@ def _draw_rows(data: Path, density: Density, n: int, seed: int) -> _Drawn:
     fields = density.columns.fields
     rng = np.random.default_rng(seed)
     values, numbers, tickets = np.zeros((0, len(fields))), np.zeros(0, int), np.zeros(0)
+    identifiers: dict[str, list[Any]] = {}
     n_rows = 0
-    for batch in read_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
+    for batch, named in read_named_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
         values = np.concatenate([values, batch.values])
         numbers = np.append(numbers, np.arange(n_rows, n_rows + batch.n_rows) + 1)
         tickets = np.append(tickets, rng.random(batch.n_rows))
         kept = np.sort(np.argsort(tickets, kind="stable")[:n])
+        for name, cells in named.items():
+            known = identifiers.get(name, []) + cells.to_pylist()
+            identifiers[name] = [known[i] for i in kept]
         values, numbers, tickets = values[kept], numbers[kept], tickets[kept]
         n_rows += batch.n_rows
     names = tuple(field.name for field in fields)
-    return _Drawn(Table(values, names, fields), numbers, n_rows)
+    return _Drawn(Table(values, names, fields), numbers, n_rows, identifiers)
 
 
 def _detector_of(folder: Path, density: Density) -> Detector | None:
@@ -128,7 +192,8 @@ def _provenance(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
         if metrics.get(key) is not None:
             facts[name] = count(metrics[key])
     if metrics.get("updates") is not None:
-        facts["updates"] = f"{count(metrics['updates'])}, of which {count(metrics['kept_update'])} are in the kept state"  # fmt: skip
+        n, kept = count(metrics["updates"]), count(metrics["kept_update"])
+        facts["updates"] = f"{n}, of which {kept} are in the kept state"
     if metrics.get("seconds") is not None:
         facts["time of the fit"] = duration(metrics["seconds"])
     if metrics.get("fingerprint") is not None:

@@ -18,7 +18,10 @@ def report(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="Rows to show: CSV, Parquet, NPY, or a folder of Parquet files; without, the page has no rows."
+            help=(
+                "Rows to show: CSV, Parquet, NPY, or a folder of Parquet files; without it, the "
+                "page has no rows."
+            )
         ),
     ] = None,
     output: Annotated[
@@ -26,7 +29,11 @@ def report(
         typer.Option("-o", "--output", help="File to write.", show_default="RUN/report.html"),
     ] = None,
     rows: Annotated[
-        int, typer.Option(help="Rows to score and show at most, drawn at random.", min=8)
+        int,
+        typer.Option(
+            help="Rows in figures at most, drawn at random; odd rows are looked for among all.",
+            min=8,
+        ),
     ] = 2000,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -54,6 +61,6 @@ def report(
     if as_json:
         print_json({"report": str(output), **asdict(found)})
         return
-    listed = "" if found.n_anomalous is None else f", {found.n_anomalous} of them anomalous"
+    listed = "" if found.n_anomalous is None else f", {found.n_anomalous} odd rows"
     print(f"report of {found.n_rows} rows{listed} -> {output}")
-    print(f"Can it be trusted? {found.answer}")
+    print(found.answer)

@@ -36,7 +36,7 @@ Metrics = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 # Of the report, after the fit.
-REPORT_SECONDS = 6.0
+REPORT_SECONDS = 7.0
 
 
 def make_settings(settings: dict[str, Any]) -> DensitySettings:
@@ -199,7 +199,7 @@ def _write_report(
         from harmonium.cli.report import report_run
 
         found = None if detector is None else detector.detector
-        report_run(run.output, fitted, found, run.table, metrics, config)
+        report_run(run.output, fitted, found, run.table, metrics, config, run.source)
     except Exception as error:
         console.print(
             f"warning: no report was written ({type(error).__name__}: {error}). Try: {again}"

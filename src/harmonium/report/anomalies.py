@@ -1,36 +1,27 @@
-"""The most anomalous rows with their reasons, and where all scores lie."""
+"""The oddest rows of a table, whole, with the cells that are to blame."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from harmonium.inference import Detector, explain
+from harmonium.inference import Explanation, explain
 from harmonium.inference.explanation import DOUBTFUL
-from harmonium.report.charts import (
-    DATA,
-    REFERENCE,
-    SAMPLES,
-    WARNING,
-    Chart,
-    axis,
-    note,
-    rounded,
-    vertical_line,
-)
-from harmonium.report.evidence import LEVEL, Detection, Evidence
-from harmonium.report.words import cell_texts, clipped, count, fixed, p_value, percent, short
+from harmonium.report.evidence import Evidence
+from harmonium.report.images import Picture, gray_picture
+from harmonium.report.view import RunView
+from harmonium.report.words import cell_texts, clipped, fixed, p_value
 
 N_ROWS = 10
 N_REASONS = 3
-N_BINS = 40
-# Below this the far tail is drawn in the first bin.
-TAIL = 0.002
+# Of wider tables, the blamed columns and the first ones.
+MOST_COLUMNS = 40
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A cell that makes its row unlikely: its column, its value, a likely one, and how far the
-    score would rise.
+    """A cell that makes its row unlikely: its column, its value, a likely one, and by how many nats
+    that would raise the score; `share` is the rise in percent of the largest of all rows shown.
     """
 
     column: str
@@ -41,45 +32,87 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class AnomalousRow:
-    """One row of the list; `p_value` is empty without a detector."""
+class Cell:
+    """A cell of a row: its text, what rows are sorted by, and why it is to blame, if it is."""
+
+    text: str
+    order: str
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True)
+class OddRow:
+    """One row of the list; `p_value` is empty without a detector, and only rows of images have a
+    picture.
+    """
 
     number: str
     score: str
     p_value: str
     listed: bool
     reasons: list[Reason]
+    cells: list[Cell]
+    picture: Picture | None
 
 
-def most_anomalous(evidence: Evidence, detector: Detector | None) -> list[AnomalousRow]:
-    """The rows with the lowest scores, lowest first: of the detector, or log-densities where there
-    is none.
+@dataclass(frozen=True)
+class OddRows:
+    """The rows with the lowest scores, lowest first, and the columns that their cells belong to.
+
+    `n_looked_at` rows of the table were candidates; `n_left_out` columns are not shown.
+    """
+
+    columns: list[str]
+    rows: list[OddRow]
+    n_looked_at: int
+    n_left_out: int
+
+
+def oddest_rows(view: RunView, evidence: Evidence, side: int) -> OddRows:
+    """The lowest rows by the scores of the detector, or by log-densities where there is none; as
+    pictures where rows are images (`side` > 0).
     """
     detection = evidence.detection
-    if detection is None or detector is None:
+    if detection is None or view.detector is None:
         order = _lowest(evidence.log_density)
-        return [
-            AnomalousRow(
-                count(int(evidence.row_numbers[i])),
-                fixed(float(evidence.log_density[i])),
-                "",
-                False,
-                [],
-            )
-            for i in order
+        positions, scores = evidence.index[order], evidence.log_density[order]
+        p_values, listed = [""] * len(order), np.zeros(len(order), bool)
+        n_looked_at = int((~np.isnan(evidence.log_density)).sum())
+        blamed, reasons = _nothing(len(order)), _nothing(len(order))
+    else:
+        order = _lowest(detection.scores)
+        positions, scores = detection.index[order], detection.scores[order]
+        p_values = [p_value(float(p)) for p in detection.p_values[order]]
+        listed = detection.listed[order]
+        n_looked_at = detection.n_scored
+        values = evidence.table[positions]
+        found = explain(view.detector, values)
+        blamed = [
+            [int(i) for i in top if found.contributions[row, i] > DOUBTFUL and found.drops[row, i]]
+            for row, top in enumerate(found.top(N_REASONS))
         ]
-    order = _lowest(detection.scores)
-    reasons = _reasons(evidence, detector, evidence.values[order])
-    return [
-        AnomalousRow(
-            number=count(int(evidence.row_numbers[i])),
-            score=fixed(float(detection.scores[i])),
-            p_value=p_value(float(detection.p_values[i])),
-            listed=bool(detection.listed[i]),
-            reasons=found,
-        )
-        for i, found in zip(order, reasons, strict=True)
-    ]
+        reasons = _reasons(evidence, values, found, blamed)
+    shown = [] if side else _shown_columns(evidence, blamed)
+    why = [dict(zip(own, of, strict=True)) for own, of in zip(blamed, reasons, strict=True)]
+    cells = _cells(view, evidence, positions, shown, why)
+    names = [*map(clipped, view.identifiers), *(clipped(evidence.columns.names[i]) for i in shown)]
+    return OddRows(
+        columns=names,
+        rows=[
+            OddRow(
+                number=str(evidence.row_numbers[position]),
+                score=fixed(float(scores[row])),
+                p_value=p_values[row],
+                listed=bool(listed[row]),
+                reasons=reasons[row],
+                cells=cells[row],
+                picture=_picture(evidence, position, side) if side else None,
+            )
+            for row, position in enumerate(positions)
+        ],
+        n_looked_at=n_looked_at,
+        n_left_out=0 if side else len(_known(evidence)) - len(shown),
+    )
 
 
 def _lowest(scores: np.ndarray) -> np.ndarray:
@@ -88,127 +121,72 @@ def _lowest(scores: np.ndarray) -> np.ndarray:
     return order[~np.isnan(scores[order])][:N_ROWS]
 
 
-def _reasons(evidence: Evidence, detector: Detector, values: np.ndarray) -> list[list[Reason]]:
-    found = explain(detector, values)
+def _nothing(n: int) -> list[list[Any]]:
+    return [[] for _ in range(n)]
+
+
+def _reasons(
+    evidence: Evidence, values: np.ndarray, found: Explanation, blamed: list[list[int]]
+) -> list[list[Reason]]:
     fields = evidence.columns.fields
     cells, likely = cell_texts(values, fields), cell_texts(found.likely_values, fields)
-    listed = []
-    for row, top in enumerate(found.top(N_REASONS)):
-        doubts, rises = found.contributions[row], found.drops[row]
-        largest = max(float(rises.max()), 1e-12)
-        listed.append(
-            [
-                Reason(
-                    column=clipped(found.names[i]),
-                    value=cells[row][i],
-                    likely=likely[row][i],
-                    rise=fixed(float(rises[i])),
-                    share=round(100 * float(rises[i]) / largest),
-                )
-                for i in top
-                if doubts[i] > DOUBTFUL
-            ]
-        )
-    return listed
-
-
-def score_chart(evidence: Evidence) -> Chart:
-    """The histogram of scores with the threshold, or of log-densities where there is no
-    detector.
-    """
-    if evidence.detection is None:
-        return _log_density_chart(evidence)
-    return _detector_chart(evidence.detection, evidence.n_rows)
-
-
-def density_chart(evidence: Evidence) -> Chart | None:
-    """Log-densities of rows and samples beside the scores; None where the scores are these
-    already.
-    """
-    return None if evidence.detection is None else _log_density_chart(evidence)
-
-
-def _detector_chart(detection: Detection, n_rows: int) -> Chart:
-    scores, threshold = detection.scores, detection.threshold
-    edges = _edges(scores, detection.calibration)
-    below = int((detection.p_values <= LEVEL).sum())
-    label = (
-        f"Histogram of the anomaly scores of {count(n_rows)} rows, higher being more normal, from {short(scores.min())} "
-        f"to {short(scores.max())}. The threshold is {short(threshold)}; {count(below)} rows "
-        f"({percent(below / n_rows)}) have a p-value of at most {LEVEL:g}, where {percent(LEVEL)} are expected "
-        "of normal rows."
-    )
-    traces = [
-        _bars("rows shown", scores, edges, f"{DATA}:0.5"),
-        _outline("calibration rows", detection.calibration, edges, REFERENCE),
+    largest = max((found.drops[row, i] for row, own in enumerate(blamed) for i in own), default=0)
+    return [
+        [
+            Reason(
+                column=clipped(found.names[i]),
+                value=cells[row][i],
+                likely=likely[row][i],
+                rise=fixed(float(found.drops[row, i])),
+                share=round(100 * float(found.drops[row, i]) / max(float(largest), 1e-12)),
+            )
+            for i in own
+        ]
+        for row, own in enumerate(blamed)
     ]
-    layout = {
-        "xaxis": axis("score (higher = more normal)"),
-        "yaxis": axis("share of rows", tickformat=".0%", rangemode="tozero"),
-        "shapes": [vertical_line(threshold, WARNING)],
-        "annotations": [note(f"p ≤ {LEVEL:g}", threshold, xanchor="right")],
-        "showlegend": True,
-    }
-    return Chart("scores", label, traces, layout, height=340)
 
 
-def _log_density_chart(evidence: Evidence) -> Chart:
-    data = evidence.log_density[np.isfinite(evidence.log_density)]
-    drawn = evidence.sample_log_density[np.isfinite(evidence.sample_log_density)]
-    edges = _edges(data, drawn)
-    n_holed = int((evidence.incomplete & np.isfinite(evidence.log_density)).sum())
-    label = (
-        f"Histogram of the log-densities of {count(len(data))} rows and {count(len(drawn))} samples: medians "
-        f"{fixed(float(np.median(data)))} and {fixed(float(np.median(drawn)))} nats."
-    )
-    if n_holed:
-        label += (
-            f" {count(n_holed)} of the rows have missing cells: a log-density of fewer cells is on another scale, and no "
-            "sample is like them."
-        )
-    traces = [
-        _bars("rows shown", data, edges, f"{DATA}:0.5"),
-        _outline("samples", drawn, edges, SAMPLES),
-    ]
-    layout = {
-        "xaxis": axis("log-density, nats"),
-        "yaxis": axis("share of rows", tickformat=".0%", rangemode="tozero"),
-        "showlegend": True,
-    }
-    return Chart("log-densities", label, traces, layout, height=340)
+def _shown_columns(evidence: Evidence, blamed: list[list[int]]) -> list[int]:
+    """Columns with content, in the order of the table; of many, the blamed ones are kept."""
+    known = _known(evidence)
+    if len(known) <= MOST_COLUMNS:
+        return known
+    first = dict.fromkeys([*(i for own in blamed for i in own), *known])
+    return sorted(list(first)[:MOST_COLUMNS])
 
 
-def _edges(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    both = np.append(first, second)
-    both = both[np.isfinite(both)]
-    low, high = np.quantile(both, TAIL), both.max()
-    return np.linspace(low, high if high > low else low + 1, N_BINS + 1)
+def _known(evidence: Evidence) -> list[int]:
+    """Columns whose cells are known: those of identifiers are not kept."""
+    fields = evidence.columns.fields
+    return [i for i, field in enumerate(fields) if field.kind != "identifier"]
 
 
-def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-    return counts / max(counts.sum(), 1)
+def _cells(
+    view: RunView,
+    evidence: Evidence,
+    positions: np.ndarray,
+    shown: list[int],
+    why: list[dict[int, Reason]],
+) -> list[list[Cell]]:
+    values, fields = evidence.table[positions], evidence.columns.fields
+    texts = cell_texts(values, fields)
+    rows = []
+    for row, position in enumerate(positions):
+        names = [clipped(str(cells[position])) for cells in view.identifiers.values()]
+        of_table = [
+            Cell(
+                text=texts[row][i],
+                order=f"{values[row, i]:.12g}" if fields[i].form != "text" else texts[row][i],
+                reason=why[row].get(i),
+            )
+            for i in shown
+        ]
+        rows.append([*(Cell(name, name) for name in names), *of_table])
+    return rows
 
 
-def _bars(name: str, values: np.ndarray, edges: np.ndarray, color: str) -> dict:
-    return {
-        "type": "bar",
-        "name": name,
-        "x": rounded((edges[1:] + edges[:-1]) / 2),
-        "y": rounded(_shares(values, edges)),
-        "width": float(edges[1] - edges[0]),
-        "marker": {"color": color},
-        "hovertemplate": f"about %{{x:.4~g}}<br>{name} %{{y:.1%}}<extra></extra>",
-    }
-
-
-def _outline(name: str, values: np.ndarray, edges: np.ndarray, color: str) -> dict:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": rounded((edges[1:] + edges[:-1]) / 2),
-        "y": rounded(_shares(values, edges)),
-        "line": {"color": color, "width": 2, "shape": "hvh"},
-        "hovertemplate": f"about %{{x:.4~g}}<br>{name} %{{y:.1%}}<extra></extra>",
-    }
+def _picture(evidence: Evidence, position: int, side: int) -> Picture:
+    pixels = evidence.table[position].reshape(side, side)
+    limits = (float(np.nanmin(evidence.values)), float(np.nanmax(evidence.values)))
+    number = evidence.row_numbers[position]
+    return gray_picture(pixels, limits, f"Row {number}, drawn as a gray image", "")

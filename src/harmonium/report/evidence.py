@@ -19,20 +19,31 @@ N_LONG_SAMPLES = 256
 LONG = 32
 # Rows with missing cells take their time: each is scored by draws of its own.
 MAX_INCOMPLETE = 256
+# How many complete rows a detector scores in the time of one with missing cells.
+COST_OF_GAPS = 10
 
 
 @dataclass(frozen=True)
 class Detection:
-    """Scores (rows,), p-values (rows,) and listed rows (rows,) of a detector, and what limits the
-    list, in words.
+    """What a detector says of the rows at `index` (scored,) of the table: scores (scored,),
+    p-values (scored,) and which are listed (scored,), with what limits the list, in words.
+
+    `threshold` is the score at the p-value `LEVEL`; `calibration` are the scores of the calibration
+    rows.
     """
 
+    index: np.ndarray
     scores: np.ndarray
     p_values: np.ndarray
     listed: np.ndarray
     concern: str
     threshold: float
     calibration: np.ndarray
+
+    @property
+    def n_scored(self) -> int:
+        """How many rows were scored."""
+        return len(self.index)
 
     @property
     def n_listed(self) -> int:
@@ -42,19 +53,21 @@ class Detection:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows (rows, columns) with their numbers in the table, and what model and detector say of
-    them.
+    """The rows of a table, `table` (rows, columns) with their numbers, and what model and detector
+    say of them.
 
-    `incomplete` (rows,) says which rows miss a cell of a modeled column. `log_density` (rows,) is
-    NaN for rows that were not scored; `samples` (draws, columns) come with the diagnostics of their
-    chains, and with their log-densities (draws,).
+    Figures show the rows at `index` (shown,), `values` (shown, columns). `incomplete` (shown,) says
+    which of these miss a cell of a modeled column. `log_density` (shown,) is NaN for rows that were
+    not scored; `samples` (draws, columns) come with the diagnostics of their chains, and with their
+    log-densities (draws,).
     """
 
     columns: Columns
-    values: np.ndarray
-    incomplete: np.ndarray
+    table: np.ndarray
     row_numbers: np.ndarray
     n_table_rows: int
+    index: np.ndarray
+    incomplete: np.ndarray
     log_density: np.ndarray
     samples: np.ndarray
     sample_log_density: np.ndarray
@@ -62,9 +75,14 @@ class Evidence:
     detection: Detection | None
 
     @property
+    def values(self) -> np.ndarray:
+        """The rows that figures show."""
+        return self.table[self.index]
+
+    @property
     def n_rows(self) -> int:
-        """How many rows there are."""
-        return len(self.values)
+        """How many rows figures show."""
+        return len(self.index)
 
 
 def collect(view: RunView) -> Evidence | None:
@@ -72,27 +90,32 @@ def collect(view: RunView) -> Evidence | None:
     if view.table is None:
         return None
     rng = np.random.default_rng(view.seed)
-    n = view.table.n_rows
-    chosen = np.arange(n)
-    if n > view.max_rows:
-        chosen = np.sort(rng.choice(n, view.max_rows, replace=False))
-    values = view.table.values[chosen]
-    numbers = chosen + 1 if view.row_numbers is None else np.asarray(view.row_numbers)[chosen]
+    table, n = view.table.values, view.table.n_rows
+    index = _some(n, view.max_rows, rng)
     n_samples = N_SAMPLES if view.density.columns.n_modeled <= LONG else N_LONG_SAMPLES
     samples, sampling = view.density.sample(n_samples, seed=view.seed)
-    incomplete = view.density.coordinates.is_incomplete(values)
+    incomplete = view.density.coordinates.is_incomplete(table[index])
+    numbers = np.arange(n) + 1 if view.row_numbers is None else np.asarray(view.row_numbers)
     return Evidence(
         columns=view.density.columns,
-        values=values,
-        incomplete=incomplete,
+        table=table,
         row_numbers=numbers,
         n_table_rows=view.n_table_rows or n,
-        log_density=_log_density(view, values, incomplete),
+        index=index,
+        incomplete=incomplete,
+        log_density=_log_density(view, table[index], incomplete),
         samples=samples,
         sample_log_density=view.density.log_density(samples),
         sampling=sampling,
-        detection=_detect(view, values),
+        detection=_detect(view, table, rng),
     )
+
+
+def _some(n: int, at_most: float, rng: np.random.Generator) -> np.ndarray:
+    """Positions of all of n rows, or of as many as there may be, in their order."""
+    if n <= at_most:
+        return np.arange(n)
+    return np.sort(rng.choice(n, int(at_most), replace=False))
 
 
 def _log_density(view: RunView, values: np.ndarray, incomplete: np.ndarray) -> np.ndarray:
@@ -102,15 +125,19 @@ def _log_density(view: RunView, values: np.ndarray, incomplete: np.ndarray) -> n
     return found
 
 
-def _detect(view: RunView, values: np.ndarray) -> Detection | None:
+def _detect(view: RunView, table: np.ndarray, rng: np.random.Generator) -> Detection | None:
     if view.detector is None:
         return None
-    scores = view.detector.scores(values)
+    share_holed = float(view.density.coordinates.is_incomplete(table).mean())
+    affordable = view.n_scored / (1 + (COST_OF_GAPS - 1) * share_holed)
+    index = _some(len(table), max(affordable, view.max_rows), rng)
+    scores = view.detector.scores(table[index])
     p_values = view.detector.p_values_of(scores)
     listed = benjamini_hochberg(p_values, FDR)
     calibration = view.detector.calibration
     n_below = int(LEVEL * (len(calibration) + 1))
     return Detection(
+        index=index,
         scores=scores,
         p_values=p_values,
         listed=listed,

@@ -18,7 +18,8 @@ SHARE_OF_SAME_LOWEST = 0.9
 PIXEL_NAME = re.compile(r"(pixel|px)[^a-zA-Z]*\d", re.IGNORECASE)
 GRID_SIDE = 8
 RULE = (
-    f"Rows are drawn as images because there are a square number of columns, at least {SMALLEST_SIDE**2}, all of them "
+    "Rows are drawn as images because there are a square number of columns, at least "
+    f"{SMALLEST_SIDE**2}, all of them "
     "numbers, that are named pixel… or share one range."
 )
 

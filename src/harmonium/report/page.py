@@ -11,28 +11,33 @@ import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.files import write_atomically
-from harmonium.report.anomalies import density_chart, most_anomalous, score_chart
-from harmonium.report.charts import Chart, chart_json
+from harmonium.report.anomalies import oddest_rows
 from harmonium.report.chosen import choices
-from harmonium.report.evidence import collect
+from harmonium.report.evidence import Evidence, collect
 from harmonium.report.extra import require_packages
-from harmonium.report.headline import Facts, make_headline
+from harmonium.report.headline import make_headline
 from harmonium.report.images import RULE, compare_images, image_side
-from harmonium.report.marginals import MOST_COLUMNS, marginals
-from harmonium.report.pairs import dependence, pair_charts
+from harmonium.report.likeness import likeness_chart
+from harmonium.report.marginals import marginals
+from harmonium.report.overview import MOST_COLUMNS, N_PARTS, overview
+from harmonium.report.pair_charts import pair_charts
+from harmonium.report.pairs import Dependence, dependence
 from harmonium.report.partition import partition
+from harmonium.report.scores import score_charts
 from harmonium.report.training import training
-from harmonium.report.units import hidden_units
+from harmonium.report.units import Units, hidden_units
+from harmonium.report.verdicts import Seen
 from harmonium.report.view import RunView
-from harmonium.report.words import count, named_values, percent
+from harmonium.report.words import count, fixed, named_values, percent, ways
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What a report says on its first line, for programs.
+    """What a report says on its first line, `answer`, and in figures, for programs.
 
-    `status` is "trusted", "ranking" or "untrusted"; `n_rows` counts the rows shown, and
-    `n_anomalous` those that are listed as anomalous, None without a detector.
+    `status` is the worst of its verdicts: "trusted", "caution", "ranking" (log-densities are not to
+    be quoted) or "untrusted"; `n_rows` counts the rows that figures show, and `n_anomalous` the
+    rows that are listed as odd, of all that were scored, None without a detector.
     """
 
     status: str
@@ -68,7 +73,7 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
     detection = None if evidence is None else evidence.detection
     return ReportSummary(
         status=verdict.status,
-        answer=verdict.answer,
+        answer=f"{verdict.label}. {verdict.answer}",
         n_rows=0 if evidence is None else evidence.n_rows,
         n_anomalous=None if detection is None else detection.n_listed,
     )
@@ -79,7 +84,7 @@ def _render(view: RunView, sections: dict[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    scripts = [_asset("plotly-basic.min.js"), _asset("report.js")]
+    script = _asset("report.js")
     environment = Environment(
         loader=PackageLoader("harmonium.report", "templates"),
         autoescape=True,
@@ -89,16 +94,16 @@ def _render(view: RunView, sections: dict[str, Any]) -> str:
     )
     return environment.get_template("report.html").render(
         **sections,
-        **_heatmaps(sections),
         view=view,
         settings=named_values(view.settings),
         provenance=named_values(view.provenance),
         count=count,
         percent=percent,
-        chart_json=Markup(chart_json(_charts(sections))),
+        fixed=fixed,
+        ways=ways,
         style=Markup(_asset("report.css")),
-        scripts=[Markup(script) for script in scripts],
-        script_hashes=[_hash(script) for script in scripts],
+        script=Markup(script),
+        script_hash=_hash(script),
     )
 
 
@@ -107,73 +112,47 @@ def _sections(view: RunView) -> dict[str, Any]:
     evidence = collect(view)
     sections: dict[str, Any] = {
         "evidence": evidence,
-        "rows": [],
-        "scores": None,
-        "densities": None,
-        "side": 0,
-        "image_rule": RULE,
-        "images": [],
-        "marginals": [],
-        "marginals_left_out": 0,
-        "pairs": [],
+        "odd": None,
+        "table": None,
         "dependence": None,
         "units": None,
         "chosen": choices(view),
         "training": training(view),
         "partition": partition(view),
     }
+    found = {}
     if evidence is not None:
-        side = image_side(evidence.columns, evidence.values)
-        found = [] if side else marginals(evidence)
+        side = image_side(evidence.columns, evidence.table)
+        found = {} if side else marginals(evidence)
+        related = dependence(evidence)
         sections |= {
-            "rows": most_anomalous(evidence, view.detector),
-            "scores": score_chart(evidence),
-            "densities": density_chart(evidence),
+            "odd": oddest_rows(view, evidence, side),
+            "table": None if side else overview(evidence, found),
+            "n_parts": N_PARTS,
+            "n_shown": MOST_COLUMNS,
+            "dependence": related,
+            "heat": [] if related is None else _heat(related),
             "side": side,
+            "image_rule": RULE,
             "images": compare_images(evidence, side) if side else [],
-            "marginals": found,
-            "marginals_left_out": max(0, len(found) - MOST_COLUMNS),
-            "pairs": [] if side else pair_charts(evidence),
-            "dependence": dependence(evidence),
-            "units": hidden_units(view, evidence, side) if view.density.has_residual else None,
+            "pairs": [] if side or related is None else pair_charts(evidence, related),
+            "likeness": likeness_chart(evidence, view.classifiers, view.seed),
+            "scores": score_charts(evidence),
+            "units": _units(view, evidence, side),
         }
-    names = ("rows", "marginals", "dependence", "units")
-    facts = Facts(view, evidence, **{name: sections[name] for name in names})
-    return sections | {
-        "verdict": make_headline(facts),
-        "shown_marginals": sections["marginals"][:MOST_COLUMNS],
-    }
+    seen = Seen(view, evidence, found, sections["dependence"])
+    return sections | {"verdict": make_headline(seen, sections["odd"], sections["table"])}
 
 
-def _heatmaps(sections: dict[str, Any]) -> dict[str, Any]:
-    """Cells of the two heat maps: data below and samples above the diagonal, and units by
-    columns.
-    """
-    dependence, units = sections["dependence"], sections["units"]
-    heat: list[list[float]] = []
-    if dependence is not None:
-        cells = np.tril(dependence.data, -1) + np.triu(dependence.samples, 1)
-        np.fill_diagonal(cells, np.nan)
-        heat = cells.tolist()
-    found = [] if units is None else units.units
-    return {
-        "heat": heat,
-        "unit_heat": [unit.values.tolist() for unit in found],
-        "unit_names": [f"unit {unit.number}" for unit in found],
-    }
+def _units(view: RunView, evidence: Evidence, side: int) -> Units | None:
+    return hidden_units(view, evidence, side) if view.density.has_residual else None
 
 
-def _charts(sections: dict[str, Any]) -> list[Chart]:
-    """All charts of the page."""
-    charts = [sections["scores"], sections["densities"], *sections["pairs"]]
-    charts += [marginal.chart for marginal in sections["shown_marginals"]]
-    charts += [sections["dependence"] and sections["dependence"].chart]
-    charts += [
-        sections["training"].curve,
-        *(chart for chart, _ in sections["training"].health),
-        sections["partition"].chart,
-    ]
-    return [chart for chart in charts if chart is not None]
+def _heat(found: Dependence) -> list[list[float]]:
+    """The associations of the data below the diagonal, those of samples above it."""
+    cells = np.tril(found.data, -1) + np.triu(found.samples, 1)
+    np.fill_diagonal(cells, np.nan)
+    return cells.tolist()
 
 
 def _asset(name: str) -> str:

@@ -1,53 +1,54 @@
-"""Two columns at a time: points of the data and of the samples, and how strongly columns go
-together in both.
-"""
+"""How strongly every two columns go together, in the data and in samples."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harmonium.data import Field
 from harmonium.report.association import associations, is_category
-from harmonium.report.charts import DATA, REFERENCE, SAMPLES, Chart, axis, plain, rounded
+from harmonium.report.charts import REFERENCE, SAMPLES, Chart, draw, points
 from harmonium.report.evidence import Evidence
-from harmonium.report.marginals import rounded_dates
-from harmonium.report.words import cell_texts, clipped, fixed
+from harmonium.report.words import clipped, fixed
 
-MOST_COLUMNS = 5
-MOST_CHARTS = 9
-MOST_POINTS = 300
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # Of more columns than this, those with the strongest dependence.
 MOST_ASSOCIATED = 24
 MOST_PAIRS = 600
-MOST_TICKS = 8
 N_LISTED = 10
-JITTER = 0.3
+
+
+@dataclass(frozen=True)
+class Relation:
+    """The association of two columns, by their names, in the data and in samples."""
+
+    first: str
+    second: str
+    data: float
+    samples: float
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """Associations of the columns `names` in data and in samples, (columns, columns) each,
-    strongest columns first.
+    """Associations of the columns at `index`, `names`, in data and in samples, (columns, columns)
+    each, strongest columns first.
 
-    `chart` sets one against the other, pair by pair; `typical_gap` and `largest_gap` are
-    differences over the pairs, `worst` the pair of the largest, and `chance` what two samples of
-    one law differ by in 95 % of the pairs at most. `strongest_pairs` are the two names and both
-    associations in words; `n_columns` counts those of the table that are modeled.
+    `chart` sets one against the other, pair by pair; in `share_within` of the pairs they differ by
+    no more than two samples of one law do in 95 % of the pairs. `n_columns` counts the columns that
+    are modeled.
     """
 
+    index: np.ndarray
     names: list[str]
     data: np.ndarray
     samples: np.ndarray
     chart: Chart
-    typical_gap: float
-    largest_gap: float
-    worst: tuple[str, str]
-    strongest: tuple[str, str, float, float]
-    chance: float
     share_within: float
     n_columns: int
-    strongest_pairs: list[tuple[str, str, str, str]]
+    strongest: list[Relation]
 
 
 def dependence(evidence: Evidence) -> Dependence | None:
@@ -66,27 +67,21 @@ def dependence(evidence: Evidence) -> Dependence | None:
     in_data = np.array([data[pair] for pair in pairs])
     in_samples = np.array([samples[pair] for pair in pairs])
     gaps = np.abs(in_data - in_samples)
-    far, strong = int(gaps.argmax()), int(np.abs(in_data).argmax())
     chance = 1.96 * (1 / evidence.n_rows + 1 / len(evidence.samples)) ** 0.5
-    first, second = (names[k] for k in pairs[strong])
     return Dependence(
+        index=index,
         names=names,
         data=data,
         samples=samples,
-        chart=_agreement_chart(pairs, names, in_data, in_samples, chance),
-        typical_gap=float(gaps.mean()),
-        largest_gap=float(gaps[far]),
-        worst=(names[pairs[far][0]], names[pairs[far][1]]),
-        strongest=(first, second, float(in_data[strong]), float(in_samples[strong])),
-        chance=chance,
+        chart=_agreement_chart(in_data, in_samples, chance),
         share_within=float(np.mean(gaps <= chance)),
         n_columns=evidence.columns.n_modeled,
-        strongest_pairs=[
-            (
-                names[pairs[k][0]],
-                names[pairs[k][1]],
-                fixed(float(in_data[k])),
-                fixed(float(in_samples[k])),
+        strongest=[
+            Relation(
+                first=names[pairs[k][0]],
+                second=names[pairs[k][1]],
+                data=float(in_data[k]),
+                samples=float(in_samples[k]),
             )
             for k in np.argsort(-np.abs(in_data), kind="stable")[:N_LISTED]
         ],
@@ -106,124 +101,25 @@ def _strongest_columns(evidence: Evidence) -> tuple[np.ndarray, tuple[np.ndarray
     return index[order], (data[np.ix_(order, order)], samples[np.ix_(order, order)])
 
 
-def _agreement_chart(
-    pairs: list[tuple[int, int]],
-    names: list[str],
-    data: np.ndarray,
-    samples: np.ndarray,
-    chance: float,
-) -> Chart:
+def _agreement_chart(data: np.ndarray, samples: np.ndarray, chance: float) -> Chart:
+    share = float(np.mean(np.abs(data - samples) <= chance))
+    label = (
+        f"Dependence of {len(data)} pairs of columns, in the data across and in the samples "
+        "upward: "
+        f"{fixed(100 * share, 0)} % of the pairs lie in the band that chance alone explains."
+    )
     order = np.argsort(-np.abs(data - samples), kind="stable")[:MOST_PAIRS]
-    texts = [f"{plain(names[i])} and {plain(names[j])}" for i, j in (pairs[k] for k in order)]
-    low = float(min(0.0, data.min(), samples.min())) - 0.05
-    ends = [low, 1.05]
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": ends + ends[::-1],
-            "y": [low - chance, 1.05 - chance, 1.05 + chance, low + chance],
-            "fill": "toself",
-            "fillcolor": f"{REFERENCE}:0.18",
-            "line": {"width": 0, "color": REFERENCE},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": rounded(data[order]),
-            "y": rounded(samples[order]),
-            "text": texts,
-            "marker": {"color": f"{SAMPLES}:0.75", "size": 7},
-            "hovertemplate": "%{text}<br>data %{x:.2f}, samples %{y:.2f}<extra></extra>",
-        },
-    ]
-    label = (
-        f"Dependence of {len(pairs)} pairs of columns, in the data across and in the samples upward: "
-        f"{fixed(float(np.mean(np.abs(data - samples) <= chance)) * 100, 0)} % of the pairs lie in the band that "
-        "chance alone explains."
-    )
-    ends_fixed = {"range": ends, "zeroline": True}
-    layout = {
-        "xaxis": axis("dependence in the data", **ends_fixed),
-        "yaxis": axis("dependence in the samples", **ends_fixed),
-    }
-    return Chart("dependence", label, traces, layout, height=380)
+    paint = partial(_paint_agreement, data=data[order], samples=samples[order], chance=chance)
+    return draw("dependence", label, (350, 270), paint)
 
 
-def pair_charts(evidence: Evidence) -> list[Chart]:
-    """Scatter charts of pairs of the columns with the strongest dependence, the strongest first."""
-    index, (data, _) = _strongest_columns(evidence)
-    pairs = list(combinations(range(min(len(index), MOST_COLUMNS)), 2))
-    pairs.sort(key=lambda pair: -abs(np.nan_to_num(data[pair])))
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(evidence.n_rows)
-    charts = []
-    for pair in pairs[:MOST_CHARTS]:
-        i, j = sorted(int(index[k]) for k in pair)
-        charts.append(_pair_chart(evidence, i, j, rows, rng))
-    return charts
-
-
-def _pair_chart(
-    evidence: Evidence, i: int, j: int, rows: np.ndarray, rng: np.random.Generator
-) -> Chart:
-    fields = evidence.columns.fields
-    known = np.flatnonzero(~np.isnan(evidence.values[:, [i, j]]).any(axis=1))
-    shown = rows[np.isin(rows, known)][:MOST_POINTS]
-    axes = {"xaxis": _axis(evidence, i), "yaxis": _axis(evidence, j)}
-    traces = []
-    for name, values, color in (
-        ("data", evidence.values[shown], DATA),
-        ("samples", evidence.samples[:MOST_POINTS], SAMPLES),
-    ):
-        texts = [
-            f"{plain(fields[i].name)}: {plain(a)}<br>{plain(fields[j].name)}: {plain(b)}"
-            for a, b in cell_texts(values[:, [i, j]], (fields[i], fields[j]))
-        ]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": _places(values[:, i], evidence, i, rng),
-                "y": _places(values[:, j], evidence, j, rng),
-                "text": texts,
-                "marker": {"color": f"{color}:0.6", "size": 5},
-                "hovertemplate": f"{name}<br>%{{text}}<extra></extra>",
-            }
-        )
-    label = (
-        f"{clipped(fields[j].name)} against {clipped(fields[i].name)}: {len(shown)} rows of the data and "
-        f"{min(MOST_POINTS, len(evidence.samples))} samples as points."
-    )
-    return Chart(f"pair-{i}-{j}", label, traces, axes, height=260)
-
-
-def _places(
-    cells: np.ndarray, evidence: Evidence, column: int, rng: np.random.Generator
-) -> list[float | None]:
-    """Where cells stand on their axis; those of few levels are jittered, or they would hide each
-    other.
-    """
-    kind, field = evidence.columns.kinds[column], evidence.columns.fields[column]
-    if field.form == "datetime":
-        return rounded_dates(cells)  # pyright: ignore[reportReturnType]
-    levels = evidence.columns.levels[column]
-    step = float(evidence.columns.step[column])
-    if levels is not None:
-        step = 1.0 if kind == "categorical" else float(np.ptp(levels.codes))
-    spread = step * JITTER * rng.uniform(-1, 1, len(cells))
-    return rounded(cells + spread)
-
-
-def _axis(evidence: Evidence, column: int) -> dict:
-    field: Field = evidence.columns.fields[column]
-    if field.form == "datetime":
-        return axis(field.name, type="date", nticks=5)
-    if evidence.columns.kinds[column] != "categorical":
-        return axis(field.name, nticks=6)
-    codes = np.unique(evidence.values[:, column])
-    codes = codes[codes >= 0][:: max(1, -(-len(field.categories) // MOST_TICKS))]
-    texts = [plain(clipped(row[0], 12)) for row in cell_texts(codes[:, None], (field,))]
-    return axis(field.name, tickvals=codes.tolist(), ticktext=texts, zeroline=False)
+def _paint_agreement(
+    figure: "Figure", data: np.ndarray, samples: np.ndarray, chance: float
+) -> None:
+    axes = figure.subplots()
+    ends = np.array([min(0.0, data.min(), samples.min()) - 0.05, 1.05])
+    axes.fill_between(ends, ends - chance, ends + chance, color=REFERENCE, alpha=0.18, linewidth=0)
+    points(axes, data, samples, SAMPLES, size=6)
+    axes.set(xlim=ends, ylim=ends)
+    axes.set_xlabel("dependence in the data")
+    axes.set_ylabel("dependence in the samples")

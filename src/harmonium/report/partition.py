@@ -3,15 +3,18 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harmonium.learning.result import LOWEST_ACCEPTANCE
 from harmonium.likelihood.result import MAX_WIDTH, MIN_ESS
-from harmonium.report.charts import DATA, SAMPLES, Chart, axis, rounded
+from harmonium.report.charts import DATA, SAMPLES, Chart, draw
 from harmonium.report.training import UPDATES, series
 from harmonium.report.view import RunView
 from harmonium.report.words import count, fixed, listed, method_name, number, short
 from harmonium.sampling.diagnostics import ESS_AT_LEAST, R_HAT_BELOW
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -81,50 +84,31 @@ def _running_chart(view: RunView) -> Chart | None:
     kept = number(view.metrics, "kept_update")
     place = kept if math.isfinite(kept) else float(x[-1])
     label = (
-        f"Running estimate of log Z over the updates, {short(float(y[0]))} nats at the start and {short(float(y[-1]))} at the end; "
-        f"the final estimate for the kept state is {fixed(found.value)} nats, from {fixed(found.low)} to {fixed(found.high)}."
+        f"Running estimate of log Z over the updates, {short(float(y[0]))} nats at the start and "
+        f"{short(float(y[-1]))} at the end; "
+        f"the final estimate for the kept state is {fixed(found.value)} nats, from "
+        f"{fixed(found.low)} to {fixed(found.high)}."
     )
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "running estimate",
-            "x": rounded(x),
-            "y": rounded(y),
-            "line": {"color": DATA, "width": 2},
-            "hovertemplate": "update %{x:,}<br>log Z %{y:.6~g} nats<extra></extra>",
-        },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "final estimate, 95 % interval",
-            "x": [place],
-            "y": [found.value] if math.isfinite(found.value) else [None],
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": rounded([found.high - found.value]),
-                "arrayminus": rounded([found.value - found.low]),
-                "color": SAMPLES,
-                "thickness": 2,
-                "width": 6,
-            },
-            "marker": {"color": SAMPLES, "size": 9, "symbol": "diamond"},
-            "hovertemplate": "log Z %{y:.6~g} nats<extra></extra>",
-        },
-    ]
-    layout = {
-        "xaxis": axis(UPDATES, rangemode="tozero"),
-        "yaxis": axis("log Z, nats"),
-        "showlegend": True,
-    }
-    return Chart("log-partition", label, traces, layout, height=320)
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        axes.plot(x, y, color=DATA, linewidth=1.8, label="running estimate")
+        if math.isfinite(found.value):
+            span = [[found.value - found.low], [found.high - found.value]]
+            name = "final estimate, 95 % interval"
+            axes.errorbar([place], [found.value], span, fmt="D", color=SAMPLES, ms=6, label=name)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(UPDATES)
+        axes.set_ylabel("log Z, nats")
+        figure.legend(loc="outside upper left", ncols=2)
+
+    return draw("log-partition", label, (430, 270), paint)
 
 
 def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
     r_hat, start_r_hat = number(found, "r_hat"), number(found, "start_r_hat")
     ess, acceptance = number(found, "bulk_ess"), number(found, "acceptance")
-    below = f"below {R_HAT_BELOW:g}"
+    time, below = number(found, "autocorrelation_time"), f"below {R_HAT_BELOW:g}"
     worst = str(found.get("worst") or "")
     checks = [
         Check(
@@ -133,19 +117,22 @@ def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
             below,
             r_hat < R_HAT_BELOW,
         ),
+        Check("R-hat between the starts", fixed(start_r_hat, 3), below, start_r_hat < R_HAT_BELOW),
         Check(
-            "R-hat between the starts", fixed(start_r_hat, 3), below, start_r_hat < R_HAT_BELOW
+            "effective sample size, bulk",
+            count(ess),
+            f"at least {ESS_AT_LEAST:g}",
+            ess >= ESS_AT_LEAST,
         ),
-        Check("effective sample size, bulk", count(ess), f"at least {ESS_AT_LEAST:g}", ess >= ESS_AT_LEAST),
         Check("effective sample size, tails", count(number(found, "tail_ess")), "", None),
-        Check("autocorrelation time, steps", short(number(found, "autocorrelation_time")), "", None),
+        Check("autocorrelation time, steps", short(time), "", None),
         Check(
             "acceptance",
             fixed(acceptance),
             f"at least {LOWEST_ACCEPTANCE:g}",
             acceptance >= LOWEST_ACCEPTANCE,
         ),
-    ]  # fmt: skip
+    ]
     jumps = number(found, "jump_acceptance")
     if math.isfinite(jumps):
         checks.append(Check("acceptance of jumps between modes", fixed(jumps), "", None))
@@ -164,6 +151,7 @@ def _chain_checks(found: Mapping[str, Any]) -> list[Check]:
 def _chains(found: Mapping[str, Any]) -> str:
     starts = listed([str(start) for start in found.get("starts") or ["one start"]])
     return (
-        f"{count(number(found, 'n_chains'))} {found.get('kernel', '')} chains from {starts}, {count(number(found, 'n_steps'))} "
+        f"{count(number(found, 'n_chains'))} {found.get('kernel', '')} chains from {starts}, "
+        f"{count(number(found, 'n_steps'))} "
         "steps each, with the parameters frozen."
     )

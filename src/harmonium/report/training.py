@@ -3,23 +3,17 @@ marked.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmonium.learning.result import Record
-from harmonium.report.charts import (
-    DATA,
-    REFERENCE,
-    SAMPLES,
-    WARNING,
-    Chart,
-    axis,
-    note,
-    rounded,
-    vertical_line,
-)
+from harmonium.report.charts import DATA, REFERENCE, SAMPLES, WARNING, Chart, draw
 from harmonium.report.view import RunView
 from harmonium.report.words import count, duration, fixed, number, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 UPDATES = "parameter updates"
 # Names in the history, what they are called, and what is to be seen in them.
@@ -27,27 +21,32 @@ HEALTH = (
     (
         "energy_gap",
         "energy gap, nats",
-        "Mean free energy of the chains less that of the data: near 0 where chains keep up with the model.",
+        "Mean free energy of the chains less that of the data: near 0 where chains keep up with "
+        "the model.",
     ),
     (
         "acceptance",
         "acceptance",
-        "Share of the proposals that the chains accepted: a half or so is good, below 0.15 they hardly move.",
+        "Share of the proposals that the chains accepted: a half or so is good, below 0.15 they "
+        "hardly move.",
     ),
     (
         "ess",
         "effective share",
-        "Effective sample size of the weighted population over its number of chains: 1 is best, and low weights are resampled.",
+        "Effective sample size of the weighted population over its number of chains: 1 is best, "
+        "and low weights are resampled.",
     ),
     (
         "running_ess",
         "effective draws",
-        "Effective sample size of the draws that the running log Z rests on: it falls as the model leaves its base.",
+        "Effective sample size of the draws that the running log Z rests on: it falls as the "
+        "model leaves its base.",
     ),
     (
         "r_hat",
         "R-hat",
-        "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they agree.",
+        "Worst R-hat of chains with the parameters frozen, checked now and then: below 1.05 they "
+        "agree.",
     ),
 )
 
@@ -80,7 +79,7 @@ def training(view: RunView) -> Training:
         if (chart := _line_chart(history, name, title)) is not None
     ]
     repairs = [
-        Repair(count(r["update"]), duration(float(r["seconds"])), str(r["event"]))  # pyright: ignore[reportArgumentType]
+        Repair(count(number(r, "update")), duration(number(r, "seconds")), str(r["event"]))
         for r in history
         if r.get("event")
     ]
@@ -110,27 +109,30 @@ def _curve(view: RunView) -> Chart | None:
     (x, trained), (x_held, held) = (series(view.history, name) for name in names)
     if not len(x) or not len(x_held):
         return None
-    traces = [
-        _line("training rows", x, trained, DATA),
-        _line("validation rows", x_held, held, SAMPLES),
-    ]
     kept = number(view.metrics, "kept_update")
     label = (
-        f"Log-density over {count(x[-1])} updates: from {fixed(float(held[0]))} to {fixed(float(held[-1]))} nats per row "
-        f"on validation rows, from {fixed(float(trained[0]))} to {fixed(float(trained[-1]))} on training rows."
+        f"Log-density over {count(x[-1])} updates: from {fixed(float(held[0]))} to "
+        f"{fixed(float(held[-1]))} nats per row "
+        f"on validation rows, from {fixed(float(trained[0]))} to {fixed(float(trained[-1]))} on "
+        "training rows."
     )
-    layout = {
-        "xaxis": axis(UPDATES, rangemode="tozero"),
-        "yaxis": axis("log-density, nats per row", **_robust_range(np.append(trained, held))),
-        "showlegend": True,
-        "shapes": _repair_lines(view.history),
-        "annotations": [],
-    }
     if np.isfinite(kept):
         label += f" The state after update {count(kept)} was kept."
-        layout["shapes"] = [*layout["shapes"], vertical_line(kept, REFERENCE, "dot")]
-        layout["annotations"] = [note("kept", kept, xanchor="right")]
-    return Chart("training", label, traces, layout, height=360)
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        for name, places, values, color in (
+            ("training rows", x, trained, DATA),
+            ("validation rows", x_held, held, SAMPLES),
+        ):
+            axes.plot(places, values, color=color, linewidth=1.8, label=name)
+        if np.isfinite(kept):
+            axes.axvline(kept, color=REFERENCE, linestyle=":", linewidth=1.4, label="kept")
+        axes.set_ylim(**_robust_range(np.append(trained, held)))
+        _finish(figure, view.history, "log-density, nats per row")
+        figure.legend(loc="outside upper left", ncols=3)
+
+    return draw("training", label, (430, 250), paint)
 
 
 def _robust_range(values: np.ndarray) -> dict:
@@ -139,7 +141,7 @@ def _robust_range(values: np.ndarray) -> dict:
     floor = low - 2 * (high - low)
     if values.min() >= floor or high == middle:
         return {}
-    return {"range": [float(floor), float(high + 0.05 * (high - low))]}
+    return {"bottom": float(floor), "top": float(high + 0.05 * (high - low))}
 
 
 def _line_chart(history: tuple[Record, ...], name: str, title: str) -> Chart | None:
@@ -147,32 +149,24 @@ def _line_chart(history: tuple[Record, ...], name: str, title: str) -> Chart | N
     if not len(x):
         return None
     label = (
-        f"{title[0].upper()}{title[1:]} over the updates: {short(float(y[-1]))} at the end, between "
+        f"{title[0].upper()}{title[1:]} over the updates: {short(float(y[-1]))} at the end, "
+        "between "
         f"{short(float(y.min()))} and {short(float(y.max()))}."
     )
-    layout = {
-        "xaxis": axis(UPDATES, rangemode="tozero"),
-        "yaxis": axis(title),
-        "shapes": _repair_lines(history),
-    }
-    return Chart(f"training-{name}", label, [_line(title, x, y, DATA)], layout, height=220)
+
+    def paint(figure: "Figure") -> None:
+        figure.subplots().plot(x, y, color=DATA, linewidth=1.8)
+        _finish(figure, history, title)
+
+    return draw(f"training-{name}", label, (320, 190), paint)
 
 
-def _repair_lines(history: tuple[Record, ...]) -> list[dict]:
-    return [
-        vertical_line(float(record["update"]), WARNING) for record in history if record.get("event")
-    ]
-
-
-def _line(name: str, x: np.ndarray, y: np.ndarray, color: str) -> dict:
-    """A line with a point at every evaluation."""
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": name,
-        "x": rounded(x),
-        "y": rounded(y),
-        "line": {"color": color, "width": 2},
-        "marker": {"color": color, "size": 4},
-        "hovertemplate": f"update %{{x:,}}<br>{name} %{{y:.5~g}}<extra></extra>",
-    }
+def _finish(figure: "Figure", history: tuple[Record, ...], title: str) -> None:
+    """What all curves over the updates share: their axes, and a line at every repair."""
+    axes = figure.axes[0]
+    for record in history:
+        if record.get("event"):
+            axes.axvline(float(record["update"]), color=WARNING, linestyle="--", linewidth=1)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(UPDATES)
+    axes.set_ylabel(title)

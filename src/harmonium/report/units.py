@@ -54,6 +54,16 @@ class Units:
     n_kinds: int
     n_hidden: int
 
+    @property
+    def names(self) -> list[str]:
+        """What the units are called."""
+        return [f"unit {unit.number}" for unit in self.units]
+
+    @property
+    def heat(self) -> list[list[float]]:
+        """The associations of every unit with every column."""
+        return [unit.values.tolist() for unit in self.units]
+
 
 def hidden_units(view: RunView, evidence: Evidence, side: int) -> Units:
     """The units whose probability varies most over the rows, one of each kind; of images (`side` >
@@ -136,5 +146,8 @@ def _words(row: np.ndarray, names: list[str], is_category: np.ndarray) -> str:
 
 def _picture(values: np.ndarray, means: np.ndarray, side: int, number: int) -> Picture:
     weighted = means @ values / max(float(means.sum()), 1e-12) - values.mean(axis=0)
-    label = f"Unit {number}: mean of the rows weighted by P(h = 1 | x), less the mean of all rows; red is more, blue is less"
+    label = (
+        f"Unit {number}: mean of the rows weighted by P(h = 1 | x), less the mean of all rows; "
+        "red is more, blue is less"
+    )
     return signed_picture(weighted.reshape(side, side), label, f"unit {number}")

@@ -27,13 +27,16 @@ def fixed(value: float, digits: int = 2, *, signed: bool = False) -> str:
 
 
 def short(value: float) -> str:
-    """A number with four significant digits, as short as it can be."""
+    """A number with four significant digits, as short as it can be; separators from 10,000 on, so
+    that years have none.
+    """
     if not math.isfinite(value):
         return fixed(value)
     if value and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.3g}".replace("-", MINUS)
     whole = value == round(value) or abs(value) >= 10_000
-    return (f"{value:,.0f}" if whole else f"{value:.4g}").replace("-", MINUS)
+    separator = "," if abs(value) >= 10_000 else ""
+    return (f"{value:{separator}.0f}" if whole else f"{value:.4g}").replace("-", MINUS)
 
 
 def count(n: float) -> str:

@@ -64,16 +64,23 @@ def test_fit_writes_a_complete_run(fitted_run):
     assert history["update"].to_pylist()[-1] == 6
 
 
-def test_score_to_standard_output_and_to_a_file(fitted_run, table, tmp_path, capsys):
-    assert call("score", fitted_run, table) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "log_density"
-    assert len(lines) == 201
+def test_score_prints_a_summary_and_writes_all_rows(fitted_run, table, tmp_path, capsys):
     out = tmp_path / "scores.csv"
     assert call("score", fitted_run / "model.safetensors", table, "-o", out) == 0
     assert out.read_text().splitlines()[0].replace('"', "") == "log_density,free_energy"
-    written = np.genfromtxt(out, delimiter=",", skip_header=1)
-    np.testing.assert_allclose(written[:, 0], [float(line) for line in lines[1:]], rtol=1e-4)
+    written = np.genfromtxt(out, delimiter=",", skip_header=1)[:, 0]
+    capsys.readouterr()
+    assert call("score", fitted_run, table) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    facts = dict(line.rsplit(maxsplit=1) for line in lines[1:8])
+    facts = {name.strip(): float(value) for name, value in facts.items()}
+    assert "nats per row" in lines[0] and len(lines) == 9
+    assert facts["rows"] == len(written) == 200
+    assert facts["mean"] == pytest.approx(written.mean(), abs=2e-3)
+    assert facts["median"] == pytest.approx(np.median(written), abs=2e-3)
+    assert f"lowest rows  {np.argmin(written) + 1} (" in lines[8]
+    assert "-o FILE.csv" in printed.err
 
 
 def test_score_as_json(fitted_run, table, capsys):

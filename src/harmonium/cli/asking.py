@@ -26,13 +26,13 @@ from harmonium.cli.output import (
     trust_line,
     write_columns_of,
 )
-from harmonium.cli.shell import app, errors
+from harmonium.cli.shell import command, errors, progress
 from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-@app.command()
+@command
 def impute(
     model: ModelArgument,
     data: DataArgument,
@@ -67,7 +67,7 @@ def impute(
     from harmonium.estimators.imputer import MOST_ROWS
 
     imputer = Imputer(n_trees=0 if draws else trees, random_state=seed)
-    with showing(errors):
+    with showing(progress()):
         fields = stored.density.columns.fields
         rows = sampled_rows(data, fields, MOST_ROWS, seed)
         imputer.adopt(DensityEstimator().adopt(*stored), rows)
@@ -79,7 +79,7 @@ def impute(
     errors.print(trust_line(stored.density.trusted))
 
 
-@app.command()
+@command
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
@@ -114,7 +114,7 @@ def evaluate(
     from harmonium.inference import evaluate_density
     from harmonium.report.words import method_name
 
-    with showing(errors) as display:
+    with showing(progress()) as display:
         display.begin(f"reading {data.name}")
         table = read_table(data, fields=density.columns.fields, call=str(data))
         found = evaluate_density(density, table.values, seed=seed)
@@ -151,7 +151,7 @@ def evaluate(
         print(comparison_in_words(compared))
 
 
-@app.command()
+@command
 def sample(
     model: ModelArgument,
     n: Annotated[int, typer.Option("-n", "--rows", help="Rows to draw.", min=1)] = 100,
@@ -193,7 +193,7 @@ def sample(
     from harmonium.inference import sample_given
 
     wanted = parse_given(given or [], density.columns.fields)
-    with showing(errors) as display:
+    with showing(progress()) as display:
         display.begin("drawing rows")
         if wanted or balance is not None:
             rows, diagnostics = sample_given(

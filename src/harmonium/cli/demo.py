@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from harmonium.cli.progress import Display
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.inference import DensityFit, DensitySettings
 from harmonium.inference.baselines import compare_baselines
+from harmonium.inference.progress import Display
 from harmonium.report import draw_image_grids
 
 _log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ import typer
 
 from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption
 from harmonium.cli.output import print_json
-from harmonium.cli.shell import app, errors
+from harmonium.cli.shell import command, progress
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-@app.command()
+@command
 def report(
     run: ModelArgument,
     data: Annotated[
@@ -49,7 +49,7 @@ def report(
     from harmonium.cli.progress import showing
     from harmonium.cli.report import remake_report
 
-    with showing(errors):
+    with showing(progress()):
         found = remake_report(run, data, output, n_rows=rows, seed=seed)
     if as_json:
         print_json({"report": str(output), **asdict(found)})

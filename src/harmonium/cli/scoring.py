@@ -18,7 +18,7 @@ from harmonium.cli.options import (
     check_fdr,
 )
 from harmonium.cli.output import joined, print_json, trust_line
-from harmonium.cli.shell import app, errors
+from harmonium.cli.shell import command, errors, progress
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -31,7 +31,7 @@ OutputOption = Annotated[
 ]
 
 
-@app.command()
+@command
 def score(
     model: ModelArgument,
     data: DataArgument,
@@ -56,7 +56,7 @@ def score(
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import score_batches, write_batches
 
-    with showing(errors):
+    with showing(progress()):
         if output is None:
             log_density = joined(score_batches(density, data))["log_density"]
             figures = _figures(log_density)
@@ -75,10 +75,10 @@ def score(
     print(note)
     errors.print(wrapped(trust_line(density.trusted)))
     if output is None:
-        errors.print(f"All rows: harmonium score {model} {data} -o FILE.csv")
+        progress().print(f"All rows: harmonium score {model} {data} -o FILE.csv")
 
 
-@app.command()
+@command
 def detect(
     model: ModelArgument,
     data: DataArgument,
@@ -142,11 +142,11 @@ def detect(
     from harmonium.cli.low_rows import list_rows, lowest_rows
     from harmonium.cli.progress import showing
 
-    with showing(errors):
+    with showing(progress()):
         opened = open_detector(model, calibrate)
     named = naming_column(opened, data, named)
     columns: dict[str, Any] = {}
-    with showing(errors):
+    with showing(progress()):
         if on_ray and output is not None:
             from harmonium.cli.folders import Asked, detect_folder
 
@@ -172,7 +172,7 @@ def detect(
         print(list_rows(listed, named))
     errors.print(wrapped(opened.in_short(found.flags)))
     if output is None:
-        errors.print(f"All rows: harmonium detect {model} {data} -o FILE.csv")
+        progress().print(f"All rows: harmonium detect {model} {data} -o FILE.csv")
 
 
 def _write(
@@ -192,20 +192,17 @@ def _write(
     return joined([whole])
 
 
-def _summary(log_density: list[float]) -> list[tuple[str, ...]]:
+def _summary(log_density: list[float]) -> list[tuple[str, str]]:
     """What `score` prints of rows that go into no file: how their log-densities are spread."""
     import numpy as np
 
+    names = ("lowest", "5 %", "median", "95 %", "highest")
     shares = np.quantile(log_density, (0.0, 0.05, 0.5, 0.95, 1.0))
     lowest = np.argsort(log_density, kind="stable")[:N_LOWEST]
     return [
         ("rows", str(len(log_density))),
         ("mean", f"{np.mean(log_density):.3f}"),
-        *zip(
-            ("lowest", "5 %", "median", "95 %", "highest"),
-            map("{:.3f}".format, shares),
-            strict=True,
-        ),
+        *((name, f"{share:.3f}") for name, share in zip(names, shares, strict=True)),
         ("lowest rows", ", ".join(f"{i + 1} ({log_density[i]:.2f})" for i in lowest)),
     ]
 

@@ -1,13 +1,15 @@
 """The application that commands belong to, and how it speaks of errors."""
 
+import inspect
 import io
 import sys
 import traceback
+from collections.abc import Callable
 
 import typer
 
-from harmonium.cli.console import Console
 from harmonium.cli.wording import reworded
+from harmonium.console import Console
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
 
 app = typer.Typer(
@@ -21,12 +23,32 @@ errors = Console(lambda: sys.stderr)
 silence = Console(io.StringIO)
 
 _shows_tracebacks = False
+_is_quiet = False
 
 
 def show_tracebacks(asked: bool) -> None:
     """Whether `report_error` also prints where an error comes from."""
     global _shows_tracebacks
     _shows_tracebacks = asked
+
+
+def be_quiet(asked: bool) -> None:
+    """Whether `progress` leaves progress and advice unsaid."""
+    global _is_quiet
+    _is_quiet = asked
+
+
+def progress() -> Console:
+    """Where commands show their progress and give advice: nowhere if the user wants it quiet."""
+    return silence if _is_quiet else errors
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function a command; its docstring is the help, a line for every paragraph."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(help=text)(function)
+    return function
 
 
 def report_error(error: Exception) -> int:

@@ -29,7 +29,9 @@ from harmonium.inference import (
     sample_given,
     split_parts,
 )
+from harmonium.inference.progress import Display, printing, training_shown
 from harmonium.learning import AbstractObjective
+from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
@@ -103,6 +105,8 @@ class DensityEstimator(
         "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random; the same integer gives the same fit.
+    verbose : bool
+        Whether `fit` prints its progress, in lines on standard output.
 
     Attributes
     ----------
@@ -153,6 +157,7 @@ class DensityEstimator(
         validation_fraction: float = DensitySettings.validation_fraction,
         kinds: dict[str, str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ):
         self.n_hidden = n_hidden
         self.feature_map = feature_map
@@ -171,6 +176,7 @@ class DensityEstimator(
         self.validation_fraction = validation_fraction
         self.kinds = kinds
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
         """Fit to X (rows, columns): an array, a pandas or polars frame, or a `Table`.
@@ -186,7 +192,7 @@ class DensityEstimator(
         table: Table,
         *,
         container: str = "array",
-        report: Callable[[Record], bool | None] | None = None,
+        report: Report | None = None,
     ) -> "DensityEstimator":
         """Fit to a table that is already read, sending each record of the history to `report`.
 
@@ -194,7 +200,10 @@ class DensityEstimator(
         `report` returns True training ends early.
         """
         self.settings_ = self.check_settings()
-        fitted = fit_density(table, self.settings_, self._split_parts()[1], report=report)
+        own = self._split_parts()[1]
+        with printing(verbose=self.verbose) as display:
+            report = self._shown(display, report)
+            fitted = fit_density(table, self.settings_, own, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self.diagnostics_, self.provenance_ = fitted.diagnostics, fitted.provenance
@@ -205,7 +214,8 @@ class DensityEstimator(
     def check_settings(self) -> DensitySettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
         parameters: dict[str, Any] = self.get_params(deep=False)
-        parameters.pop("kinds")
+        for name in ("kinds", "verbose"):
+            parameters.pop(name)
         seed = as_seed(parameters.pop("random_state"))
         parameters |= self._split_parts()[0]
         return DensitySettings(**parameters, seed=seed)
@@ -301,6 +311,18 @@ class DensityEstimator(
     @property
     def _n_features_out(self) -> int:
         return self._fitted().model.n_hidden
+
+    def _shown(self, display: Display | None, report: Report | None) -> Report | None:
+        """A report that also shows each record on the display, if there is one."""
+        if display is None:
+            return report
+        show = training_shown(display, self.settings_.n_updates)
+
+        def both(record: Record) -> bool | None:
+            show(record)
+            return None if report is None else report(record)
+
+        return both
 
     def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
         return split_parts(self.feature_map, self.objective, self.kernel)

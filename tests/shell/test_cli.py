@@ -1,6 +1,7 @@
 """The command line as a user types it: outputs, exit codes, and nothing half-written."""
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import pytest
 
 from harmonium import load
 from harmonium.cli.app import run
+from harmonium.errors import InvalidInputError
 
 FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
 # What is not about training need not train.
@@ -116,6 +118,63 @@ def test_an_existing_run_is_kept_unless_told_otherwise(fitted_run, table, capsys
     assert (fitted_run / "metrics.json").read_text() == before
 
 
+def test_fit_needs_no_option(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call("fit", table, *QUICK) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("200 rows x 3 columns -> table-run (")
+    assert max(map(len, printed.out.splitlines())) <= 80
+    assert (tmp_path / "table-run" / "model.safetensors").is_file()
+    assert f"Next: harmonium score table-run {table} -o scores.csv" in printed.err
+    assert call("fit", table, *QUICK) == 2
+    assert "table-run exists already" in capsys.readouterr().err
+
+
+def test_the_result_of_a_fit_names_what_was_found_and_what_is_next(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(120, 2))
+    rows = np.column_stack([rows[:, 0], rows[:, 0] + 0.1 * rows[:, 1]])
+    rows[7, 1] += 9
+    path = tmp_path / "my table.csv"
+    names = [f"r{i}" for i in range(120)]
+    lines = [
+        "who,a,b",
+        *(f"{who},{a:.4f},{b:.4f}" for who, (a, b) in zip(names, rows, strict=True)),
+    ]
+    lines[4] = f"r3,,{rows[3, 1]:.4f}"
+    path.write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("COLUMNS", "300")
+    run_folder = tmp_path / "run"
+    assert call("fit", path, "-o", run_folder, "--id", "who", "--effort", "quick") == 0
+    printed = capsys.readouterr()
+    assert "found    1 missing cell; the oddest row is row 8: " in printed.out
+    assert f"report   {run_folder / 'report.html'}" in printed.out
+    (advice,) = (line for line in printed.err.splitlines() if line.startswith("Next: "))
+    command = shlex.split(advice.removeprefix("Next: harmonium "))
+    assert call(*command[:-1], tmp_path / "found.csv", "--top", 1) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[1].split()[:2] == ["row", "who"] and listed[2].split()[:2] == ["8", "r7"]
+    assert call("fit", path, "-o", tmp_path / "no", "--id", "nobody") == 2
+    told = capsys.readouterr().err
+    assert "--id: expected a column" in told and "'who'" in told
+
+
+def test_a_run_folder_is_loaded_as_the_command_line_takes_it(fitted_run, table, tmp_path):
+    whole, file = load(fitted_run), load(fitted_run / "model.safetensors")
+    rows = np.genfromtxt(table, delimiter=",", skip_header=1)[:5]
+    np.testing.assert_array_equal(whole.score_samples(rows), file.score_samples(rows))
+    with pytest.raises(InvalidInputError, match="a folder without a model.safetensors"):
+        load(tmp_path)
+
+
+def test_errors_come_before_any_progress(fitted_run, capsys):
+    for options in (("--given", "nothing=1"), ("--given", "a=x"), ("--balance", "a")):
+        assert call("sample", fitted_run, *options) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+
+
 def test_a_folder_that_is_no_run_is_never_replaced(table, tmp_path, capsys):
     (tmp_path / "precious.txt").write_text("keep me")
     assert call("fit", table, "-o", tmp_path, *FIT, "--overwrite") == 2
@@ -186,7 +245,7 @@ def test_a_quick_fit_trains_nothing_and_is_told_to(table, tmp_path, capsys):
     options = ("--effort", "quick", "--base", "mixture", "--marginals", "affine", "--no-detector")
     assert call("fit", table, "-o", run, *options) == 0
     printed = capsys.readouterr().out
-    assert "chosen: mixture of" in printed and "without a residual energy" in printed
+    assert "chosen   mixture of" in printed and "without a residual energy" in printed
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["updates"], metrics["diagnostics"]) == (0, None)
     assert metrics["chosen"]["marginals"] == {"a": "affine", "b": "affine", "count": "levels"}
@@ -268,7 +327,6 @@ def test_missing_files_and_wrong_options(fitted_run, table, tmp_path, capsys):
     for option in ("--effort", "--base", "--marginals"):
         assert call("fit", table, "-o", tmp_path / "run", option, "odd") == 2
         assert f"{option}: expected one of" in capsys.readouterr().err
-    assert call("fit", table) == 2
     assert call("nonsense") == 2
     assert call("fit", table, "-o", tmp_path / "no" / "run") == 2
     assert call("fit", table, "-o", tmp_path / "run", "--seed", 2**40) == 2

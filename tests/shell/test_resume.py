@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -239,6 +240,41 @@ def test_the_live_line_moves_by_itself_stays_below_and_goes(monkeypatch):
         last = lines_of(screen.getvalue())[-1]
         assert len(last) == USUAL_WIDTH - 1 and last.endswith("…")
     assert lines_of(screen.getvalue()) == ["a line that stays", ""]
+
+
+def on_screen(sent):
+    """What stands on a screen in the end, which knows how to move up and erase."""
+    lines = [""]
+    for sign in re.findall(r"\x1b\[\d*[AJ]|\x1b\[\?7[lh]|\r|\n|[^\x1b\r\n]+", sent):
+        if sign == "\n":
+            lines.append("")
+        elif sign.endswith("A"):
+            del lines[-int(sign[2:-1]) :]
+        elif sign == "\x1b[J":
+            lines[-1] = ""
+        elif not sign.startswith(("\x1b", "\r")):
+            lines[-1] += sign
+    return lines
+
+
+def test_a_fit_has_one_live_block(monkeypatch, tmp_path):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("harmonium.cli.progress.REDRAWN_EVERY", 1000.0)
+    screen = Screen()
+    console = Console(lambda: screen)
+    with showing(console) as display, fit_reports(display, tmp_path, 10, logs=False) as tell:
+        known = {"Gaussian": -3.1, "mixture": -2.75}
+        extra = {"is_result": True, "known": known}
+        logging.getLogger("harmonium.inference").info("before training", extra=extra)
+        tell({**RECORD, "update": 1.0})
+        tell(RECORD)
+        console.print("a warning that stays")
+        warning, first, second, third = on_screen(screen.getvalue())
+    assert warning == "a warning that stays"
+    assert re.fullmatch(r"fitting ━{10}╌{10} 0:00 update 5 of 10, \d+ s left", first)
+    assert second == "  held-out -2.50 nats per row (Gaussian -3.10, mixture -2.75)"
+    assert third == "  acceptance 0.60, chains keep up"
+    assert on_screen(screen.getvalue()) == ["a warning that stays", ""]
 
 
 def test_a_screen_that_cannot_erase_gets_plain_lines(monkeypatch):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harmonium.cli.layout import wrapped
 from harmonium.cli.models import load_density
 from harmonium.cli.options import (
     DataArgument,
@@ -27,6 +28,7 @@ from harmonium.cli.output import (
     write_columns_of,
 )
 from harmonium.cli.shell import command, errors, progress
+from harmonium.cli.wording import reworded
 from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
@@ -39,11 +41,16 @@ def impute(
     output: Annotated[Path, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")],
     draws: Annotated[
         int,
-        typer.Option(help="Completed tables to draw, one below the other; 0 fills once.", min=0),
+        typer.Option(
+            help="Draw so many completed tables, one below the other; 0 fills once.", min=0
+        ),
     ] = 0,
     trees: Annotated[
         int,
-        typer.Option(help="Trees of every column, grown on the rows of DATA; 0 needs none.", min=0),
+        typer.Option(
+            help="Grow so many trees per column on the rows of DATA; 0 fills by the density alone.",
+            min=0,
+        ),
     ] = 40,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -51,9 +58,9 @@ def impute(
 ) -> None:
     """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
 
-    Single fills are the mean of what the density and trees on the rows of DATA expect. Draws are
-    those of the density, and differ as much as is not known of a cell. Columns that name rows are
-    written as they are.
+    A single fill is the mean of what the density and trees on the rows of DATA expect. Draws come
+    from the density, and differ by the uncertainty of each cell. Columns that name rows are written
+    as they are.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
@@ -76,7 +83,7 @@ def impute(
         print_json({"rows": n_rows, "draws": draws, "verdict": stored.density.verdict})
         return
     print(f"{n_rows} rows -> {output}")
-    errors.print(trust_line(stored.density.trusted))
+    errors.print(wrapped(trust_line(stored.density.trusted)))
 
 
 @command
@@ -88,11 +95,11 @@ def evaluate(
         typer.Option("-o", "--output", help="Table of rows to write: CSV, Parquet or NPY."),
     ] = None,
     samples: Annotated[
-        bool, typer.Option(help="Draw as many rows as DATA has, and compare them with it.")
+        bool, typer.Option("--samples", help="Draw as many rows as DATA has, and compare the two.")
     ] = False,
     train: Annotated[
         Path | None,
-        typer.Option(help="The table of the fit, to tell with --samples if it was copied."),
+        typer.Option(help="The table of the fit: --samples then says whether draws copy its rows."),
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -100,8 +107,8 @@ def evaluate(
 ) -> None:
     """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
 
-    The rows must not be those of the fit. With --samples, what classifiers, columns and pairs of
-    columns make of drawn rows beside DATA, and of two halves of DATA beside each other.
+    The rows must not be those of the fit. --samples also compares drawn rows with DATA, by
+    classifiers, columns and pairs of columns, and two halves of DATA with each other.
 
     Example: harmonium evaluate run test.csv --samples --train train.csv
     """
@@ -134,19 +141,17 @@ def evaluate(
         print_json(evaluation_figures(found) | comparison_figures(compared))
         return
     log_partition = found.log_partition
-    print(
-        f"log-likelihood of {found.n_rows} rows: {found.log_likelihood:.3f} nats per row, 95 % "
-        f"interval [{found.low:.3f}, {found.high:.3f}]"
-    )
+    score = f"{found.log_likelihood:.3f} nats per row, 95 % interval [{found.low:.3f}, {found.high:.3f}]"
+    print(wrapped(f"log-likelihood of {found.n_rows} rows: {score}"))
     simpler = {"Gaussian fit": found.gaussian}
     simpler |= {"base alone": found.base} if density.has_residual else {}
     for name, value in simpler.items():
         print(f"{name}: {value:.3f}; gain {found.log_likelihood - value:+.3f}")
     print(
-        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
-        f"{method_name(log_partition.method)}"
+        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}], "
+        f"method: {method_name(log_partition.method)}"
     )
-    print(found.verdict)
+    print(wrapped(reworded(found.verdict)))
     if compared is not None:
         print(comparison_in_words(compared))
 
@@ -161,18 +166,19 @@ def sample(
     given: Annotated[
         list[str] | None,
         typer.Option(
-            help="What all rows share: color=red, color=red|blue, day=2024-01-05, size>0.5 or "
-            "size<=2; may be repeated."
+            help="Fix a column of all rows: color=red, color=red|blue, day=2024-01-05, size>0.5 or "
+            "size<=2. May be repeated."
         ),
     ] = None,
     balance: Annotated[
         str | None,
-        typer.Option(help="Column of categories of which each is drawn equally often."),
+        typer.Option(help="Draw each category of this column equally often."),
     ] = None,
     keep_unseen: Annotated[
         bool,
         typer.Option(
-            "--keep-unseen", help="Keep all draws of pairs of categories that no row had."
+            "--keep-unseen",
+            help="Keep all draws with pairs of categories that no training row has.",
         ),
     ] = False,
     seed: SeedOption = 0,
@@ -193,8 +199,7 @@ def sample(
     from harmonium.inference import sample_given
 
     wanted = parse_given(given or [], density.columns.fields)
-    with showing(progress()) as display:
-        display.begin("drawing rows")
+    with showing(progress()):
         if wanted or balance is not None:
             rows, diagnostics = sample_given(
                 density, n, wanted, balance=balance, keep_unseen=keep_unseen, seed=seed
@@ -217,4 +222,4 @@ def sample(
         print_csv(rows, fields)
     else:
         print(f"{n} rows -> {output}")
-    errors.print(draws_in_words(n, diagnostics))
+    errors.print(wrapped(draws_in_words(n, diagnostics)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
+from harmonium.cli.layout import wrapped
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.inference import DensityFit, DensitySettings
@@ -103,4 +104,4 @@ def print_demo(metrics: Metrics, output: Path) -> None:
     residual = "with" if chosen["residual"] else "without"
     print(f"chosen: {chosen['base']} of {chosen['n_components']}, {residual} a residual energy")
     print("picture: samples.png; numbers: metrics.json")
-    print(metrics["verdict"])
+    print(wrapped(metrics["verdict"]))

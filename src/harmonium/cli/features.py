@@ -23,9 +23,9 @@ def features(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Binary features of every row of a table: P(h = 1|x) of each hidden unit, as unit_0, unit_1, …
+    """Write the binary features of every row of a table: P(h = 1|x) of each hidden unit, as unit_0, …
 
-    Given the observed cells where some are missing.
+    Rows with missing cells get the features given their observed cells.
 
     Example: harmonium features run table.csv -o features.parquet
     """

@@ -131,7 +131,9 @@ def fit(
     detector: Annotated[
         bool,
         typer.Option(
-            help="Also fit the anomaly detector that `detect` needs.", rich_help_panel=DETECTOR
+            help=f"Also fit the anomaly detector that `detect` needs. {default_is('on')}",
+            show_default=False,
+            rich_help_panel=DETECTOR,
         ),
     ] = True,
     contamination: Annotated[

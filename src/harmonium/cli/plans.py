@@ -124,7 +124,7 @@ def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None
     if refused or not detector:
         named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
-            f"--resume: a run goes on with its own settings; got {', '.join(named)} beside it. Try: without them."
+            f"--resume: a run continues with its own settings; got {', '.join(named)} too. Try: without them."
         )
     check_resumable(path)
     settings = read_config(path / CONFIG_FILE)

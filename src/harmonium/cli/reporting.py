@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption
+from harmonium.cli.layout import wrapped
+from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption, default_is
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command, progress
 
@@ -23,10 +24,10 @@ def report(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write.", show_default="RUN/report.html"),
+        typer.Option("-o", "--output", help=f"File to write. {default_is('RUN/report.html')}"),
     ] = None,
     rows: Annotated[
-        int, typer.Option(help="Rows to score and show at most, drawn at random.", min=8)
+        int, typer.Option(help="Score and show at most so many rows, drawn at random.", min=8)
     ] = 2000,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -56,4 +57,4 @@ def report(
         return
     listed = "" if found.n_anomalous is None else f", {found.n_anomalous} of them anomalous"
     print(f"report of {found.n_rows} rows{listed} -> {output}")
-    print(f"Can it be trusted? {found.answer}")
+    print(wrapped(f"Can it be trusted? {found.answer}"))

@@ -16,6 +16,7 @@ from harmonium.cli.options import (
     OverwriteOption,
     RayOption,
     check_fdr,
+    default_is,
 )
 from harmonium.cli.output import joined, print_json, trust_line
 from harmonium.cli.shell import command, errors, progress
@@ -40,7 +41,9 @@ def score(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Log-density of every row of a table, in nats and data units.
+    """Score every row of a table by its log-density, in nats and data units.
+
+    Without -o a summary is printed.
 
     Example: harmonium score run table.csv -o scores.csv
     """
@@ -84,12 +87,12 @@ def detect(
     data: DataArgument,
     output: OutputOption = None,
     fdr: Annotated[
-        float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
+        float, typer.Option(help="Flag rows at this false-discovery rate, in (0, 1).")
     ] = 0.05,
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="Table of normal rows that the fit has not seen, for the p-values in place of its own; held in memory.",
+            help="Table of normal rows that the fit has not seen: p-values rest on these rows, which are held in memory.",
             show_default=False,
         ),
     ] = None,
@@ -107,8 +110,8 @@ def detect(
         str | None,
         typer.Option(
             "--id",
-            help="Column that names rows, listed beside their numbers.",
-            show_default="that of fit --id",
+            help="Column that names rows, listed beside their numbers. "
+            f"{default_is('that of fit --id')}",
         ),
     ] = None,
     on_ray: RayOption = False,
@@ -125,7 +128,7 @@ def detect(
     with its value, the likeliest value given the other cells, the range of four of five values (low
     to high), and by how many nats the likeliest one is likelier (drop). A p-value is never below
     1 / (calibration rows + 1), so that a detector of few training rows may flag nothing.
-    modelled_p_value goes on below that, by a fitted tail, without a guarantee.
+    modelled_p_value has no such limit: it follows a fitted tail, without a guarantee.
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """

@@ -103,7 +103,7 @@ class Run:
         return {"resume" if self.resume else "checkpoints": self.folder.checkpoints}
 
     def config(self) -> dict[str, Any]:
-        """All settings, as config.toml holds them, and what tells the table from others."""
+        """All settings, as config.toml holds them, and what identifies the table."""
         resolved: dict[str, Any] = asdict(self.settings) | {
             "max_rows": self.max_rows,
             "report": self.report,
@@ -112,12 +112,12 @@ class Run:
         resolved |= {"kinds": self.kinds} if self.kinds else {}
         if self.detector is not None:
             resolved |= {"detector": asdict(self.detector)}
-        told = {
+        data = {
             "rows": self.n_rows,
             "columns": self.table.n_columns,
             "fingerprint": fingerprint(self.table),
         }
-        return resolved | {DATA_SECTION: told}
+        return resolved | {DATA_SECTION: data}
 
 
 Finish = Callable[[Path, DensityFit, Metrics], None]

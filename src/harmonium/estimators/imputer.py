@@ -31,9 +31,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     of them given the other cells of their row.
 
     The density is fitted to the incomplete table itself; cells have to be missing at random (Rubin
-    1976): whether a cell is missing may depend on what is observed, but not on the cell. What is
-    known only roughly stays so: `draws` gives completed tables that differ in the filled cells as
-    much as is not known of them, for multiple imputation (Rubin 1987).
+    1976): whether a cell is missing may depend on what is observed, but not on the cell. `draws` gives
+    completed tables whose filled cells differ by their uncertainty, for multiple imputation (Rubin
+    1987).
 
     Parameters
     ----------
@@ -152,9 +152,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._shares = 1 - holes.sum(axis=0) / max(len(cells), 1)
         self.hole_differences_ = compare_holes(density.coordinates.marginals, cells)
         if self.hole_differences_:
-            told = describe_holes(self.hole_differences_)
+            found = describe_holes(self.hole_differences_)
             warnings.warn(
-                f"Imputer: cells are not missing completely at random: {told}. Fills are right "
+                f"Imputer: cells are not missing completely at random: {found}. Fills are right "
                 "where holes depend on observed cells alone, and not on the hidden ones",
                 HarmoniumWarning,
                 stacklevel=2,

@@ -94,24 +94,24 @@ def find_reasons(
     """
     columns = spaces[0].scale.marginals.columns
     rows, places = np.nonzero(doubtful)
-    told, likely_told = cells_of(values, columns), cells_of(likely, columns)
+    cells, likely_cells = cells_of(values, columns), cells_of(likely, columns)
     ends = _likely_ranges(spaces, whole, likely, rows, places)
     lows, highs = (_scattered(end, values.shape, rows, places) for end in ends.T)
-    low_told, high_told = cells_of(lows, columns), cells_of(highs, columns)
+    low_cells, high_cells = cells_of(lows, columns), cells_of(highs, columns)
     partners = _partners(spaces, values, whole, rows, places)
     found: list[list[Reason]] = [[] for _ in values]
     order = np.argsort(-contributions[rows, places], kind="stable")
     for i, j, named in ((rows[at], places[at], partners[at]) for at in order):
         reason = Reason(
             column=columns.names[j],
-            value=told[i][j],
-            likely=likely_told[i][j],
-            low=low_told[i][j],
-            high=high_told[i][j],
+            value=cells[i][j],
+            likely=likely_cells[i][j],
+            low=low_cells[i][j],
+            high=high_cells[i][j],
             drop=float(drops[i, j]),
             contribution=float(contributions[i, j]),
-            unusual_for=tuple((columns.names[k], told[i][k]) for k in named),
-            is_unseen=told[i][j] is None,
+            unusual_for=tuple((columns.names[k], cells[i][k]) for k in named),
+            is_unseen=cells[i][j] is None,
         )
         found[i].append(reason)
     return tuple(map(tuple, found))
@@ -120,13 +120,13 @@ def find_reasons(
 def cells_of(values: np.ndarray, columns: Columns) -> list[list[Cell]]:
     """Cells (rows, columns) by the labels of their columns; None where there is none."""
     decoded = decode_columns(_rounded(values, columns), columns.fields)
-    told = [
+    plain = [
         [_plain(cell, field, n) for cell in part.to_pylist()]
         for part, field, n in zip(
             decoded.values(), columns.fields, columns.decimals.tolist(), strict=True
         )
     ]
-    return [list(row) for row in zip(*told, strict=True)]
+    return [list(row) for row in zip(*plain, strict=True)]
 
 
 def _rounded(values: np.ndarray, columns: Columns) -> np.ndarray:

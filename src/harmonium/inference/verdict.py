@@ -7,7 +7,7 @@ from dataclasses import dataclass
 MARGIN = 2.0
 # Nats per row that a density may be behind a simpler one that is nearly the same.
 NEGLIGIBLE = 0.01
-# Tables of no more rows than this are told to be small.
+# Tables of at most so many rows count as small.
 FEW_ROWS = 300
 FEWEST_EFFECTIVE = 50.0
 BASELINES = {

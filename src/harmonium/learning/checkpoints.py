@@ -160,7 +160,7 @@ class Checkpoints:
 
 
 def identify(trainer: Trainer, start: State, key: RandomKey, n_updates: int) -> Identity:
-    """What a fit depends on, in words or digests; the optimizer, of which nothing can be told, is
+    """What a fit depends on, in words or digests; the optimizer, of which nothing is known, is
     not in it.
     """
     return {

@@ -158,9 +158,9 @@ def broadcast(value: T) -> T:
 
 
 def check_agreed(tell: Callable[[], dict[str, str]]) -> None:
-    """Raise `InvalidInputError` if this process was told other things than the first; by name.
+    """Raise `InvalidInputError` if this process was given other things than the first; by name.
 
-    `tell` says what it was told; it is not called where there is one process only.
+    `tell` says what it was given; it is not called where there is one process only.
     """
     if _is_alone():
         return
@@ -199,7 +199,7 @@ def joined(
         )
     except (RuntimeError, ValueError, TypeError) as error:
         needed = (
-            "Slurm, Open MPI or Kubernetes to tell of the processes"
+            "Slurm, Open MPI or Kubernetes to announce the processes"
             if coordinator is None
             else f"{n_processes} processes to meet at {coordinator}"
         )

@@ -124,12 +124,12 @@ class Loop:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *gather((trainer, state)))
         # Without enough weighted draws, log-likelihoods of these tell nothing, nor does their fall.
-        is_told = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
-        highest = course.highest("train_log_likelihood") if is_told else -math.inf
+        is_known = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
+        highest = course.highest("train_log_likelihood") if is_known else -math.inf
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)
         if not fault:
-            return course.advanced(state, record, may_be_best=is_told)
+            return course.advanced(state, record, may_be_best=is_known)
         # A fresh key: the same noise could lead to the same fault.
         key = jax.random.fold_in(self.key_repair, number + 1)
         course = course.returned(eqx.tree_at(lambda s: s.key, course.best, key), record)

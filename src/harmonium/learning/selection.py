@@ -72,7 +72,7 @@ def choose(
         return base
     rated = [_rate(key_best, trainer, best)]
     is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
-    # A later state is no nearer to the base that its log Z would have to be told from.
+    # A later state is no nearer to the base that its log Z would have to be estimated from.
     is_done |= trainer.rests_on_weights
     # Out of time: one estimate, for the state that the running log Z prefers.
     if not (is_done or late):

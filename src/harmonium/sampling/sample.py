@@ -30,11 +30,11 @@ ANNEALING_STEPS = 2
 LOWEST_ACCEPTANCE = 0.1
 FEWEST_DISTINCT = 0.05
 EXACT = "The draws are exact and independent: the model is its own base."
-HEALTHY = "Nothing speaks against the draws: the chains moved, and enough came through."
+HEALTHY = "The draws may be trusted: the chains moved, and enough of them are of different starts."
 FEWEST_CHAINS = 256
 # Draws of the base for every chain, and between which numbers.
 PROPOSALS = 16
-# With fewer, the tail of the weights is told too roughly.
+# With fewer, the tail of the weights is known too roughly.
 FEWEST_PROPOSALS, MOST_PROPOSALS = 65_536, 131_072
 # Effective draws of the base, and as a share of the chains, from which on chains start at them.
 FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 100.0, 0.1

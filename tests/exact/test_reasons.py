@@ -1,5 +1,7 @@
 """Kind of truth: closed forms of single cells, and a table whose wrong cells are known."""
 
+import sys
+
 import numpy as np
 import pytest
 from exact import brute
@@ -7,6 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from harmonium.data import Field, Table
+from harmonium.errors import InvalidInputError
 from harmonium.inference import DetectorSettings, Reason, explain, fit_detector
 from harmonium.inference.conditionals import (
     conditional_log_densities,
@@ -86,7 +89,8 @@ def test_reasons_name_cells_and_the_range_that_is_likely(detector):
         assert reason.drop > 0 and reason.contribution > np.log(2)
         assert {name for name, _ in reason.unusual_for} <= {"size", "rooms", "region"}
         assert reason.describe().startswith(f"price {reason.value:.6g} is unusual")
-        assert reason.describe().endswith(f"likely {reason.low:.6g} to {reason.high:.6g}")
+        told = reason.describe().rpartition("likely ")[2].split(" to ")
+        np.testing.assert_allclose(list(map(float, told)), [reason.low, reason.high], atol=0.5)
     inside = [reason.low - 6 <= e <= reason.high + 6 for reason, e in prices]
     assert np.mean(inside) > 0.9
     # Four of five values, not all: three standard deviations are 9.
@@ -123,6 +127,22 @@ def test_a_category_that_training_has_not_seen_says_so(detector):
     for reasons in explain(detector, rows).reasons:
         assert reasons[0].column == "region" and reasons[0].is_unseen
         assert "no training row has" in reasons[0].describe()
+
+
+def test_groups_and_frames_have_names(detector, monkeypatch):
+    rows = homes(seed=5)[:20]
+    rows[:, 1] += 60
+    found = explain(detector, rows, group_size=2)
+    assert all({"price"} <= set(names) <= set(NAMES) for names in found.group_names)
+    frame = found.to_frame(1)
+    assert list(frame["row"]) == [i for i, reasons in enumerate(found.reasons) if reasons]
+    assert set(frame["rank"]) == {1} and "price" in set(frame["column"])
+    for row, value, why in zip(frame["row"], frame["value"], frame["unusual_for"], strict=True):
+        assert str(value) in found.describe(1)[row] and why in found.describe(1)[row]
+    assert len(found.to_frame()) == sum(map(len, found.reasons))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InvalidInputError, match="pip install pandas"):
+        found.to_frame()
 
 
 def test_ordinary_rows_have_few_reasons(detector):

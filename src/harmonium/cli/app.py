@@ -17,7 +17,7 @@ from harmonium import __version__
 from harmonium.cache import keep_compiled_code
 from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
 from harmonium.cli.budget import clock
-from harmonium.cli.shell import app, be_quiet, errors, report_error, show_tracebacks
+from harmonium.cli.shell import app, be_quiet, report_error, say, show_tracebacks
 from harmonium.cli.threads import keep_products_alone, limit_threads
 from harmonium.cli.wording import reworded
 from harmonium.errors import HarmoniumWarning
@@ -94,4 +94,4 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     # A fit and its detector say the same of the same table: once is enough.
     if str(message) not in _shown:
         _shown.add(str(message))
-        errors.print(f"warning: {reworded(str(message))}")
+        say(f"warning: {reworded(str(message))}")

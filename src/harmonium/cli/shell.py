@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import typer
 
+from harmonium.cli.layout import wrapped
 from harmonium.cli.wording import reworded
 from harmonium.console import Console
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
@@ -43,6 +44,11 @@ def progress() -> Console:
     return silence if _is_quiet else errors
 
 
+def say(text: str) -> None:
+    """Print a warning or an error, on a terminal broken between words."""
+    errors.print(wrapped(text) if errors.is_terminal else text)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a function a command; its docstring is the help, a line for every paragraph."""
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
@@ -56,8 +62,8 @@ def report_error(error: Exception) -> int:
     if _shows_tracebacks:
         traceback.print_exception(error)
     if isinstance(error, HarmoniumError):
-        errors.print(f"error: {reworded(str(error))}")
+        say(f"error: {reworded(str(error))}")
         return 2 if isinstance(error, InvalidInputError | ArtifactError) else 1
     text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
-    errors.print(text)
+    say(text)
     return 1

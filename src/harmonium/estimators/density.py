@@ -29,7 +29,7 @@ from harmonium.inference import (
     sample_given,
     split_parts,
 )
-from harmonium.inference.progress import Display, printing, training_shown
+from harmonium.inference.progress import printing, shown_too
 from harmonium.learning import AbstractObjective
 from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
@@ -202,7 +202,7 @@ class DensityEstimator(
         self.settings_ = self.check_settings()
         own = self._split_parts()[1]
         with printing(verbose=self.verbose) as display:
-            report = self._shown(display, report)
+            report = shown_too(display, self.settings_.n_updates, report)
             fitted = fit_density(table, self.settings_, own, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
@@ -311,18 +311,6 @@ class DensityEstimator(
     @property
     def _n_features_out(self) -> int:
         return self._fitted().model.n_hidden
-
-    def _shown(self, display: Display | None, report: Report | None) -> Report | None:
-        """A report that also shows each record on the display, if there is one."""
-        if display is None:
-            return report
-        show = training_shown(display, self.settings_.n_updates)
-
-        def both(record: Record) -> bool | None:
-            show(record)
-            return None if report is None else report(record)
-
-        return both
 
     def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
         return split_parts(self.feature_map, self.objective, self.kernel)

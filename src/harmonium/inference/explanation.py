@@ -44,6 +44,11 @@ class Explanation:
         """Indices of the n most responsible columns of every row, (rows, n)."""
         return np.argsort(-self.contributions, axis=1, kind="stable")[:, :n]
 
+    @property
+    def group_names(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the columns of `group`, (rows,)."""
+        return tuple(tuple(self.names[column] for column in row) for row in self.group)
+
     def describe(self, n: int = 3) -> list[str]:
         """A line per row: its n worst reasons in words, or "no single cell explains it"."""
         return [describe_reasons(reasons, n) for reasons in self.reasons]

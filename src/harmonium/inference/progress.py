@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from harmonium.console import Console
+from harmonium.learning.loop import Report
 from harmonium.learning.result import LOWEST_ACCEPTANCE, LOWEST_ESS, Record
 
 # Seconds between plain lines of one phase.
@@ -123,6 +124,19 @@ def training_shown(display: Display, n_updates: int) -> Tell:
             display.console.print(f"update {update:.0f}: {record['event']}")
 
     return tell
+
+
+def shown_too(display: Display | None, n_updates: int, report: Report | None) -> Report | None:
+    """The report of a fit, which also shows each record on the display if there is one."""
+    if display is None:
+        return report
+    show = training_shown(display, n_updates)
+
+    def both(record: Record) -> bool | None:
+        show(record)
+        return None if report is None else report(record)
+
+    return both
 
 
 class _TimeLeft:

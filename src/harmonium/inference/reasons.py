@@ -46,7 +46,7 @@ class Reason:
         """The reason in a sentence without its full stop."""
         likely = f"likely {_word(self.likely)}"
         if self.low is not None and self.low != self.high:
-            likely = f"likely {_word(self.low)} to {_word(self.high)}"
+            likely = f"likely {_range(self.low, self.high)}"
         if self.is_unseen:
             known = self.value is not None
             cell = _named(self.column, self.value) if known else f"the {_word(self.column)}"
@@ -70,6 +70,14 @@ def _word(value: Cell) -> str:
     """A cell in words, without signs that would steer a terminal."""
     text = _number(value) if isinstance(value, float) else str(value)
     return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def _range(low: Cell, high: Cell) -> str:
+    """A range, with two digits of its width: its ends are not known any better."""
+    if isinstance(low, float) and isinstance(high, float):
+        decimals = 1 - math.floor(math.log10(high - low))
+        low, high = round(low, decimals), round(high, decimals)
+    return f"{_word(low)} to {_word(high)}"
 
 
 def _number(value: float) -> str:

@@ -134,7 +134,11 @@ def few_rows(verdict: Verdict) -> str:
     """What a small table means, in words."""
     errors = [own.standard_error for own in verdict.comparisons]
     known = [error for error in errors if math.isfinite(error)]
-    size = f" (they tell differences to ±{MARGIN * max(known):.2g} nats per row)" if known else ""
+    size = (
+        f" (differences below {MARGIN * max(known):.2g} nats per row cannot be seen)"
+        if known
+        else ""
+    )
     return (
         f"{verdict.n_rows + verdict.n_held_out} rows are few: {verdict.n_held_out} held-out rows "
         f"decide what is chosen{size}, and what is rarer than one in {verdict.n_rows} rests on the "

@@ -133,7 +133,8 @@ def test_groups_and_frames_have_names(detector, monkeypatch):
     rows = homes(seed=5)[:20]
     rows[:, 1] += 60
     found = explain(detector, rows, group_size=2)
-    assert all({"price"} <= set(names) <= set(NAMES) for names in found.group_names)
+    for names, group in zip(found.group_names, found.group, strict=True):
+        assert names == tuple(NAMES[column] for column in group)
     frame = found.to_frame(1)
     assert list(frame["row"]) == [i for i, reasons in enumerate(found.reasons) if reasons]
     assert set(frame["rank"]) == {1} and "price" in set(frame["column"])

@@ -12,7 +12,7 @@ import pytest
 
 from harmonium import load
 from harmonium.cli.app import run
-from harmonium.errors import InvalidInputError
+from harmonium.errors import ArtifactError
 
 FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
 # What is not about training need not train.
@@ -164,7 +164,7 @@ def test_a_run_folder_is_loaded_as_the_command_line_takes_it(fitted_run, table, 
     whole, file = load(fitted_run), load(fitted_run / "model.safetensors")
     rows = np.genfromtxt(table, delimiter=",", skip_header=1)[:5]
     np.testing.assert_array_equal(whole.score_samples(rows), file.score_samples(rows))
-    with pytest.raises(InvalidInputError, match="a folder without a model.safetensors"):
+    with pytest.raises(ArtifactError, match="a folder without a model.safetensors"):
         load(tmp_path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import equinox as eqx
 
 from harmonium.artifact import StoredDensity, load_artifact
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import ArtifactError, describe
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
 
@@ -18,8 +18,9 @@ def load(
 ) -> DensityEstimator | AnomalyDetector:
     """Load what `save` wrote, or the density of a run folder that `harmonium fit` wrote.
 
-    Raises `ArtifactError` for a damaged or foreign file, and `InvalidInputError` for a folder
-    without a model; the detector of a run is its file detector.safetensors.
+    The detector of a run is its file detector.safetensors. Raises `ArtifactError` for a damaged or
+    foreign file, and for a folder without a model.
+
     `feature_map` is an instance of the same structure, needed only for a map of your own. Of an
     objective of your own the file has the class name, which another `fit` does not take; of a
     kernel it has nothing to draw with, so that `sample` goes by the default one.
@@ -41,7 +42,7 @@ def _model_file(path: Path) -> Path:
         return path
     model = path / MODEL_FILE
     if not model.is_file():
-        raise InvalidInputError(
+        raise ArtifactError(
             describe(
                 f"load({str(path)!r})",
                 expected="a file, or a run folder of `harmonium fit`",

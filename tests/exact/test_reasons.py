@@ -44,8 +44,9 @@ def test_pairs_are_compared_with_cells_that_have_nothing_to_do_with_each_other(m
 
     def log_density(row, columns):
         own = [
-            weight + multivariate_normal.logpdf(row[columns], mean[columns], covariance[columns][:, columns])
-            for weight, mean, covariance in zip(
+            weight
+            + multivariate_normal.logpdf(row[columns], mean[columns], matrix[columns][:, columns])
+            for weight, mean, matrix in zip(
                 log_weights, np.asarray(mixture.means), covariances, strict=True
             )
         ]  # fmt: skip

@@ -46,7 +46,8 @@ def options(
         int | None,
         typer.Option(
             min=1,
-            help="Compute with so many threads of the CPU instead of one per core, so that cores are left to other work.",
+            help="Compute with so many threads of the CPU instead of one per core, so that cores "
+            "are left to other work.",
             show_default=False,
         ),
     ] = None,

@@ -56,7 +56,7 @@ def impute(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
+    """Fill missing cells with the conditional mean or the likeliest category, or with draws.
 
     A single fill is the mean of what the density and trees on the rows of DATA expect. Draws come
     from the density, and differ by the uncertainty of each cell. Columns that name rows are written
@@ -105,7 +105,7 @@ def evaluate(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
+    """Judge a density by held-out rows: log-likelihood, chain diagnostics and a verdict.
 
     The rows must not be those of the fit. --samples also compares drawn rows with DATA, by
     classifiers, columns and pairs of columns, and two halves of DATA with each other.
@@ -141,7 +141,8 @@ def evaluate(
         print_json(evaluation_figures(found) | comparison_figures(compared))
         return
     log_partition = found.log_partition
-    score = f"{found.log_likelihood:.3f} nats per row, 95 % interval [{found.low:.3f}, {found.high:.3f}]"
+    interval = f"95 % interval [{found.low:.3f}, {found.high:.3f}]"
+    score = f"{found.log_likelihood:.3f} nats per row, {interval}"
     print(wrapped(f"log-likelihood of {found.n_rows} rows: {score}"))
     simpler = {"Gaussian fit": found.gaussian}
     simpler |= {"base alone": found.base} if density.has_residual else {}

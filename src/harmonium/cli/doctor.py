@@ -11,8 +11,7 @@ from harmonium.cli.shell import command
 
 @command
 def doctor(as_json: JsonOption = False) -> None:
-    """Versions, devices and a self-check of a few seconds: does this installation compute what it
-    should?
+    """Check this installation in a few seconds: versions, devices, and whether it computes right.
 
     A small model is compared with its own enumeration; the exit code is 1 if a check fails.
 

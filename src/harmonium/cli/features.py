@@ -23,7 +23,7 @@ def features(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the binary features of every row of a table: P(h = 1|x) of each hidden unit, as unit_0, …
+    """Write the binary features of every row of a table: P(h = 1|x) of each hidden unit.
 
     Rows with missing cells get the features given their observed cells.
 

@@ -45,7 +45,8 @@ RayOption = Annotated[
     bool,
     typer.Option(
         "--ray",
-        help="Score the Parquet files of a folder on Ray, on this machine or the cluster at RAY_ADDRESS, into files of the same names.",
+        help="Score the Parquet files of a folder on Ray, on this machine or the cluster at "
+        "RAY_ADDRESS, into files of the same names.",
     ),
 ]
 

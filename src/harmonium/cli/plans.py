@@ -105,7 +105,8 @@ def begin(
     if "contamination" in given:
         if not detector:
             raise InvalidInputError(
-                "--contamination needs the detector, which --no-detector leaves out. Try: one of them."
+                "--contamination needs the detector, which --no-detector leaves out. Try: one of "
+                "the two."
             )
         # A detector without a seed of its own has that of the density.
         of_detector |= {"contamination": given.pop("contamination")}
@@ -124,7 +125,8 @@ def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None
     if refused or not detector:
         named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
-            f"--resume: a run continues with its own settings; got {', '.join(named)} too. Try: without them."
+            f"--resume: a run continues with its own settings; got {', '.join(named)} too. Try: "
+            "without them."
         )
     check_resumable(path)
     settings = read_config(path / CONFIG_FILE)

@@ -92,7 +92,8 @@ def detect(
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="Table of normal rows that the fit has not seen: p-values rest on these rows, which are held in memory.",
+            help="Table of normal rows that the fit has not seen: p-values rest on these rows, "
+            "which are held in memory.",
             show_default=False,
         ),
     ] = None,

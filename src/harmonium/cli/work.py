@@ -65,8 +65,8 @@ class Run:
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one;
     `resume` says that the folder holds a fit to go on with, and `hint` what a user can do after
-    Ctrl-C. `kinds` are those of columns that were stated, and `named` is the column that names rows. `finish_seconds` is about what follows
-    the fit beside the report.
+    Ctrl-C. `kinds` are those of columns that were stated, and `named` is the column that names
+    rows. `finish_seconds` is about what follows the fit beside the report.
     """
 
     settings: DensitySettings
@@ -196,7 +196,8 @@ def _write_report(
     if missing := missing_packages():
         names = " and ".join(missing)
         console.print(
-            f"no report was written, because {names} is missing. Try: {HOW_TO_INSTALL}, then {again}"
+            f"no report was written, because {names} is missing. Try: {HOW_TO_INSTALL}, then "
+            f"{again}"
         )
         return None
     _log.info("writing the report")

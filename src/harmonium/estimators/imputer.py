@@ -31,9 +31,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     of them given the other cells of their row.
 
     The density is fitted to the incomplete table itself; cells have to be missing at random (Rubin
-    1976): whether a cell is missing may depend on what is observed, but not on the cell. `draws` gives
-    completed tables whose filled cells differ by their uncertainty, for multiple imputation (Rubin
-    1987).
+    1976): whether a cell is missing may depend on what is observed, but not on the cell. `draws`
+    gives completed tables whose filled cells differ by their uncertainty, for multiple imputation
+    (Rubin 1987).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Single cells under a mixture of Gaussians, given the other cells of their row: all in closed form.
+"""Single cells under a mixture of Gaussians, given the other cells of their row, in closed form.
 
 Rows are standardized points, (rows, modeled).
 """

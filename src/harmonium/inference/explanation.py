@@ -21,10 +21,10 @@ class Explanation:
     """Reasons for a table of rows.
 
     `reasons` (rows,) are the cells of every row that are likelier wrong than right, the worst
-    first, by names and labels; the arrays have figures of all cells. `contributions` (rows, columns): -log P(the cell is right), nats, given the other cells of the
-    row, where right and wrong are as likely beforehand; never negative, larger = more responsible,
-    above `DOUBTFUL` where a cell is likelier wrong. A wrong value is one of another row, or lies
-    anywhere.
+    first, by names and labels; the arrays have figures of all cells. `contributions` (rows,
+    columns): -log P(the cell is right), nats, given the other cells of the row, where right and
+    wrong are as likely beforehand; never negative, larger = more responsible, above `DOUBTFUL`
+    where a cell is likelier wrong. A wrong value is one of another row, or lies anywhere.
     `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
     (rows, columns): by how many nats it is likelier than the own one, never negative. `group`
     (rows, group size): columns of cells that are likeliest wrong together, and
@@ -57,7 +57,8 @@ class Explanation:
         """The reasons as a pandas DataFrame, one a row: all of them, or the n worst of each row.
 
         `row` is the position in the table that was explained, from 0 on, and `rank` counts from 1;
-        the other columns are those of `Reason`, with `unusual_for` in words. Raises `InvalidInputError` without pandas.
+        the other columns are those of `Reason`, with `unusual_for` in words. Raises
+        `InvalidInputError` without pandas.
         """
         try:
             pandas = importlib.import_module("pandas")

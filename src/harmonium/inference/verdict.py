@@ -141,8 +141,8 @@ def few_rows(verdict: Verdict) -> str:
     )
     return (
         f"{verdict.n_rows + verdict.n_held_out} rows are few: {verdict.n_held_out} held-out rows "
-        f"decide what is chosen{size}, and what is rarer than one row in {verdict.n_rows} rests on the "
-        "shape of the model alone"
+        f"decide what is chosen{size}, and what is rarer than one row in {verdict.n_rows} rests on "
+        "the shape of the model alone"
     )
 
 

@@ -1,6 +1,7 @@
 """Writes docs/cli.md from the commands themselves: `python docs/make_cli.py`, or `make docs`."""
 
 import inspect
+import re
 import types
 import typing
 from pathlib import Path
@@ -12,13 +13,15 @@ from harmonium.cli.app import app, options
 
 PAGE = Path(__file__).with_name("cli.md")
 VALUES = {"int": "N", "float": "X", "Path": "PATH", "str": "TEXT", "list": "TEXT"}
+# What `default_is` makes: brackets are escaped for the terminal.
+DEFAULT = re.compile(r"\\\[default: (.*)]$")
 HEAD = """# The command line
 
 `harmonium COMMAND [OPTIONS] …` fits densities to tables, and asks them. This page is made from the commands by
 `make docs`; `harmonium COMMAND --help` says the same in a terminal.
 
 Exit codes: 0 success, 1 failed work, 2 wrong usage or input, 130 ended by Ctrl-C. Errors are a line or two on the error channel that say
-what was wrong and what to do; `--debug` shows the traceback. A file is written whole or not at all, and nothing is
+what was wrong and what to do; `--debug` shows the traceback, and `--quiet` leaves progress and advice out, both before or after the command. A file is written whole or not at all, and nothing is
 replaced without `--overwrite`. `harmonium --install-completion` sets up completion for your shell.
 """
 
@@ -56,13 +59,11 @@ class Parameter(typing.NamedTuple):
 
     def described(self) -> str:
         """What it is for, and what holds without it."""
-        text = str(self.info.help or "").strip()
+        text = DEFAULT.sub(r"Default: \1.", str(self.info.help or "").strip())
         if self.default is inspect.Parameter.empty:
             return text if self.is_argument else f"{text} Required."
-        if isinstance(self.info.show_default, str):
-            return f"{text} Default: {self.info.show_default}."
-        if self.default is None or self.default is False or self.is_argument:
-            return f"{text} May be repeated." if self.kind is list else text
+        if "Default: " in text or self.default is None or self.default is False or self.is_argument:
+            return text
         shown = {True: "on"}.get(self.default, self.default) if self.kind is bool else self.default
         return f"{text} Default: {shown}."
 

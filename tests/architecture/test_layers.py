@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "src" / "harmonium"
 
 # Low to high; packages of one row do not know each other.
 LAYERS = [
-    {"errors", "typing", "compiling", "cache", "files"},
+    {"errors", "typing", "compiling", "cache", "files", "console"},
     {"data", "model"},
     {"sampling"},
     {"likelihood"},

@@ -41,7 +41,7 @@ def as_users_have_it(usual_promotion):
     """Optax's Adam needs the usual promotion of types."""
 
 
-def train(model=MODEL, **changes):
+def train(model=MODEL, rows=ROWS, **changes):
     given = {
         "key": jax.random.key(0),
         "objective": MaximumLikelihood(WeightedPopulation(MALA(), n_chains=64)),
@@ -49,7 +49,7 @@ def train(model=MODEL, **changes):
         "n_updates": 60,
         "settings": SETTINGS,
     }
-    return fit(model, ROWS, **(given | changes))
+    return fit(model, rows, **(given | changes))
 
 
 def failing_after(n_updates):
@@ -87,6 +87,12 @@ def test_a_training_that_a_time_budget_cut_says_so():
 def test_nothing_finite_from_the_start_is_an_error():
     with pytest.raises(DivergedError, match="non-finite.*Try: a smaller learning rate"):
         train(optimizer=failing_after(0))
+
+
+def test_rows_that_are_not_in_model_units_are_named_as_such():
+    rows = ROWS * jnp.asarray([[1.0, 50.0]]) + jnp.asarray([[0.0, 500.0]])
+    with pytest.raises(DivergedError, match=r"not in model units.*column 1 has mean 5\d\d "):
+        train(rows=rows, optimizer=failing_after(0))
 
 
 def test_a_model_that_outruns_its_chains_is_stopped():

@@ -12,14 +12,16 @@ import pytest
 
 from harmonium.data import (
     Field,
+    column_names,
     number_fields,
     read_batches,
+    read_cells,
     read_named_batches,
     read_table,
     write_columns,
 )
 from harmonium.data.csvs import _BLOCK_BYTES
-from harmonium.errors import InvalidInputError
+from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 NUMBERS = number_fields(("a", "b"))
 COLORS = Field("color", "text", "categorical", ("blue", "red"))
@@ -289,3 +291,37 @@ def test_identifiers_of_an_array_go_by_position(tmp_path):
         "name": [0, 3, 6],
         "number": [1, 4, 7],
     }
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npy"])
+def test_cells_stand_beside_the_rows_of_the_same_batches(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.round(rng.normal(size=(25, 2)), 3)
+    fields = number_fields(["a", "b"])
+    path = tmp_path / f"rows.{kind}"
+    if kind == "npy":
+        np.save(path, values)
+    else:
+        notes = [f"note {i}" if i % 5 else "" for i in range(25)]
+        write_columns(path, {"extra": notes, "b": values[:, 1], "a": values[:, 0]})
+    expected = ["a", "b"] if kind == "npy" else ["extra", "b", "a"]
+    assert column_names(path, fields=fields) == expected
+    batches = list(read_batches(path, fields=fields, size=10))
+    cells = list(read_cells(path, fields=fields, size=10))
+    assert [batch.n_rows for batch in batches] == [len(own["a"]) for own in cells]
+    for batch, own in zip(batches, cells, strict=True):
+        assert list(own) == expected
+        np.testing.assert_array_equal(batch.values[:, 0], own["a"].to_numpy())
+        np.testing.assert_array_equal(batch.values[:, 1], own["b"].to_numpy())
+
+
+def test_cells_of_a_file_without_header_have_the_names_of_training(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("1,2\n3,4\n")
+    fields = number_fields(["first", "second"])
+    with pytest.warns(HarmoniumWarning, match="no header"):
+        (cells,) = list(read_cells(path, fields=fields))
+    with pytest.warns(HarmoniumWarning, match="no header"):
+        names = column_names(path, fields=fields)
+    assert names == ["first", "second"]
+    assert cells["second"].to_pylist() == [2, 4]

@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README + EXAMPLE_PAGE, re.DOTALL)
 # What each Python example prints.
 OUTPUTS = [
     r"independent columns: -?\d+\.\d\d(.|\n)*base: (.|\n)*\d nats per row; .*log Z is",
-    r"\[0\.\d+ .*\]\n\[.*e-\d+ .*\]\n\[\d\] \[",
+    r"\[0\.\d+ .*\]\n\[.*e-\d+ .*\]\n\['x2 -3 is unusual.*; likely \d\.\d to \d(\.\d)?',",
     r"\[ *-?\d+\.\d+(.|\n)*color(.|\n)*red(.|\n)*size",
     r"log Z in \[.*\], exactly .*\nlog Z is estimated",
 ]

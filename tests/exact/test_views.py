@@ -16,6 +16,9 @@ from scipy.stats import cauchy, hmean
 
 from harmonium.data import Columns, Field, Marginals, Table
 from harmonium.inference import DetectorSettings, detection, explain, fit_detector
+from harmonium.inference.conditionals import (
+    conditional_log_densities,
+)
 from harmonium.inference.views import (
     ANYWHERE,
     BANDWIDTH,
@@ -26,7 +29,6 @@ from harmonium.inference.views import (
     Scale,
     Space,
     Surprise,
-    conditional_log_densities,
     fit_mixtures,
     kernel_votes,
     mixture_votes,

@@ -1,6 +1,7 @@
 """The command line as a user types it: outputs, exit codes, and nothing half-written."""
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import pytest
 
 from harmonium import load
 from harmonium.cli.app import run
+from harmonium.errors import ArtifactError
 
 FIT = ["--updates", "6", "--hidden", "6", "--seed", "3"]
 # What is not about training need not train.
@@ -64,16 +66,23 @@ def test_fit_writes_a_complete_run(fitted_run):
     assert history["update"].to_pylist()[-1] == 6
 
 
-def test_score_to_standard_output_and_to_a_file(fitted_run, table, tmp_path, capsys):
-    assert call("score", fitted_run, table) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "log_density"
-    assert len(lines) == 201
+def test_score_prints_a_summary_and_writes_all_rows(fitted_run, table, tmp_path, capsys):
     out = tmp_path / "scores.csv"
     assert call("score", fitted_run / "model.safetensors", table, "-o", out) == 0
     assert out.read_text().splitlines()[0].replace('"', "") == "log_density,free_energy"
-    written = np.genfromtxt(out, delimiter=",", skip_header=1)
-    np.testing.assert_allclose(written[:, 0], [float(line) for line in lines[1:]], rtol=1e-4)
+    written = np.genfromtxt(out, delimiter=",", skip_header=1)[:, 0]
+    capsys.readouterr()
+    assert call("score", fitted_run, table) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    facts = dict(line.rsplit(maxsplit=1) for line in lines[1:8])
+    facts = {name.strip(): float(value) for name, value in facts.items()}
+    assert "nats per row" in lines[0] and len(lines) == 9
+    assert facts["rows"] == len(written) == 200
+    assert facts["mean"] == pytest.approx(written.mean(), abs=2e-3)
+    assert facts["median"] == pytest.approx(np.median(written), abs=2e-3)
+    assert f"lowest rows  {np.argmin(written) + 1} (" in lines[8]
+    assert "-o FILE.csv" in printed.err
 
 
 def test_score_as_json(fitted_run, table, capsys):
@@ -107,6 +116,63 @@ def test_an_existing_run_is_kept_unless_told_otherwise(fitted_run, table, capsys
     assert call("fit", table, "-o", fitted_run, *FIT) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (fitted_run / "metrics.json").read_text() == before
+
+
+def test_fit_needs_no_option(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call("fit", table, *QUICK) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("200 rows x 3 columns -> table-run (")
+    assert max(map(len, printed.out.splitlines())) <= 80
+    assert (tmp_path / "table-run" / "model.safetensors").is_file()
+    assert f"Next: harmonium score table-run {table} -o scores.csv" in printed.err
+    assert call("fit", table, *QUICK) == 2
+    assert "table-run exists already" in capsys.readouterr().err
+
+
+def test_the_result_of_a_fit_names_what_was_found_and_what_is_next(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(120, 2))
+    rows = np.column_stack([rows[:, 0], rows[:, 0] + 0.1 * rows[:, 1]])
+    rows[7, 1] += 9
+    path = tmp_path / "my table.csv"
+    names = [f"r{i}" for i in range(120)]
+    lines = [
+        "who,a,b",
+        *(f"{who},{a:.4f},{b:.4f}" for who, (a, b) in zip(names, rows, strict=True)),
+    ]
+    lines[4] = f"r3,,{rows[3, 1]:.4f}"
+    path.write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("COLUMNS", "300")
+    run_folder = tmp_path / "run"
+    assert call("fit", path, "-o", run_folder, "--id", "who", "--effort", "quick") == 0
+    printed = capsys.readouterr()
+    assert "found    1 missing cell; the oddest row is row 8: " in printed.out
+    assert f"report   {run_folder / 'report.html'}" in printed.out
+    (advice,) = (line for line in printed.err.splitlines() if line.startswith("Next: "))
+    command = shlex.split(advice.removeprefix("Next: harmonium "))
+    assert call(*command[:-1], tmp_path / "found.csv", "--top", 1) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[1].split()[:2] == ["row", "who"] and listed[2].split()[:2] == ["8", "r7"]
+    assert call("fit", path, "-o", tmp_path / "no", "--id", "nobody") == 2
+    told = capsys.readouterr().err
+    assert "--id: expected a column" in told and "'who'" in told
+
+
+def test_a_run_folder_is_loaded_as_the_command_line_takes_it(fitted_run, table, tmp_path):
+    whole, file = load(fitted_run), load(fitted_run / "model.safetensors")
+    rows = np.genfromtxt(table, delimiter=",", skip_header=1)[:5]
+    np.testing.assert_array_equal(whole.score_samples(rows), file.score_samples(rows))
+    with pytest.raises(ArtifactError, match="a folder without a model.safetensors"):
+        load(tmp_path)
+
+
+def test_errors_come_before_any_progress(fitted_run, capsys):
+    for options in (("--given", "nothing=1"), ("--given", "a=x"), ("--balance", "a")):
+        assert call("sample", fitted_run, *options) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
 
 
 def test_a_folder_that_is_no_run_is_never_replaced(table, tmp_path, capsys):
@@ -179,7 +245,7 @@ def test_a_quick_fit_trains_nothing_and_is_told_to(table, tmp_path, capsys):
     options = ("--effort", "quick", "--base", "mixture", "--marginals", "affine", "--no-detector")
     assert call("fit", table, "-o", run, *options) == 0
     printed = capsys.readouterr().out
-    assert "chosen: mixture of" in printed and "without a residual energy" in printed
+    assert "chosen   mixture of" in printed and "without a residual energy" in printed
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["updates"], metrics["diagnostics"]) == (0, None)
     assert metrics["chosen"]["marginals"] == {"a": "affine", "b": "affine", "count": "levels"}
@@ -261,7 +327,6 @@ def test_missing_files_and_wrong_options(fitted_run, table, tmp_path, capsys):
     for option in ("--effort", "--base", "--marginals"):
         assert call("fit", table, "-o", tmp_path / "run", option, "odd") == 2
         assert f"{option}: expected one of" in capsys.readouterr().err
-    assert call("fit", table) == 2
     assert call("nonsense") == 2
     assert call("fit", table, "-o", tmp_path / "no" / "run") == 2
     assert call("fit", table, "-o", tmp_path / "run", "--seed", 2**40) == 2

@@ -1,6 +1,7 @@
 """The anomaly detector as users meet it: scikit-learn's contract, PyOD's signs, files and
 decisions."""
 
+import csv
 import json
 import warnings
 from dataclasses import replace
@@ -381,22 +382,86 @@ def table(odd, normal, tmp_path):
     return path
 
 
-def test_detect_writes_scores_flags_and_reasons(detector, table, tmp_path, capsys):
+def read_csv(path):
+    """The rows of a CSV file, by the names of its columns."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_detect_writes_scores_flags_reasons_and_the_table(detector, table, tmp_path, capsys):
     detector.save(tmp_path / "detector.safetensors")
     out = tmp_path / "out.csv"
     arguments = ("detect", tmp_path, table, "--fdr", 0.2, "--explain", 2, "-o", out)
     assert call(*arguments) == 0
     assert "30 rows" in capsys.readouterr().out
-    lines = out.read_text().replace('"', "").splitlines()
-    names = ["score", "p_value", "flagged", "modelled_p_value", "reason_1", "reason_1_value"]
-    assert lines[0].split(",")[:6] == names
-    assert len(lines) == 31
-    assert lines[1].split(",")[4] in ("x1", "x2")
+    found, given = read_csv(out), read_csv(table)
+    names = ["row", "score", "p_value", "flagged", "modelled_p_value", "reason_1"]
+    assert list(found[0])[:6] == names and list(found[0])[-5:] == ["why", "x1", "x2", "x3", "x4"]
+    assert [int(row["row"]) for row in found] == list(range(1, 31))
+    for row, own in zip(found, given, strict=True):
+        assert [float(row[name]) for name in own] == [float(cell) for cell in own.values()]
+    assert found[0]["reason_1"] in ("x1", "x2") and found[0]["reason_1"] in found[0]["why"]
     assert call(*arguments) == 2  # the output exists
     assert "--overwrite" in capsys.readouterr().err
     assert call("detect", tmp_path, table, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rows"] == 30 and len(found["p_value"]) == 30
+
+
+def test_detect_explains_the_rows_that_are_listed_or_flagged(detector, table, tmp_path):
+    detector.save(tmp_path / "detector.safetensors")
+    out = tmp_path / "out.csv"
+    options = ("--explain", 1, "--top", 2, "--fdr", 0.01, "-o", out)
+    assert call("detect", tmp_path, table, *options) == 0
+    found = read_csv(out)
+    explained = {int(row["row"]) for row in found if row["reason_1"]}
+    lowest = sorted(found, key=lambda row: float(row["score"]))[:2]
+    flagged = {int(row["row"]) for row in found if row["flagged"] == "1"}
+    assert 0 < len(explained) <= len(flagged | {int(row["row"]) for row in lowest})
+    assert explained <= flagged | {int(row["row"]) for row in lowest}
+    for row in found:
+        empty = [row[name] == "" for name in ("why", "reason_1", "reason_1_value", "reason_1_drop")]
+        assert all(empty) or not any(empty)
+
+
+def test_detect_names_rows_and_leaves_no_column_out(detector, table, tmp_path, capsys):
+    """The name of a column may be that of a result."""
+    detector.save(tmp_path / "detector.safetensors")
+    rows = read_csv(table)
+    own = tmp_path / "named.csv"
+    with own.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "score", "who"])
+        writer.writeheader()
+        for i, row in enumerate(rows):
+            writer.writerow(row | {"score": f"grade {i}", "who": f"Ms {i}"})
+    out = tmp_path / "out.csv"
+    assert call("detect", tmp_path, own, "--id", "who", "--top", 1, "-o", out) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[1].split()[:2] == ["row", "who"]
+    found = read_csv(out)
+    assert list(found[0])[:3] == ["row", "who", "score"]
+    assert [row["who"] for row in found] == [f"Ms {i}" for i in range(30)]
+    assert [row["table_score"] for row in found] == [f"grade {i}" for i in range(30)]
+    lowest = min(found, key=lambda row: float(row["score"]))
+    assert listed[2].startswith(f"{lowest['row']} ") and f" {lowest['who']} " in listed[2]
+    assert call("detect", tmp_path, own, "--id", "nobody") == 2
+    assert "'who'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_list_fits_the_terminal_between_words(
+    width, detector, table, tmp_path, monkeypatch, capsys
+):
+    detector.save(tmp_path / "detector.safetensors")
+    monkeypatch.setenv("COLUMNS", "500")
+    assert call("detect", tmp_path, table) == 0
+    whole = capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert call("detect", tmp_path, table) == 0
+    narrow = capsys.readouterr()
+    for wide, fitted in ((whole.out, narrow.out), (whole.err, narrow.err)):
+        assert wide.split() == fitted.split()
+    assert max(map(len, narrow.out.splitlines())) <= max(width, 48)
 
 
 def test_detect_tells_of_the_lowest_rows_whatever_is_flagged(detector, odd, tmp_path, capsys):

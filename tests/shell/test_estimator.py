@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import harmonium as hm
 from harmonium.errors import HarmoniumWarning
-from harmonium.estimators import DensityEstimator
+from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer
 
 # These fit tables of shapes or types of their own, and each compiles anew.
 SLOW_CHECKS = {
@@ -258,3 +258,26 @@ def test_draws_of_a_base_alone_are_exact(rows):
         assert np.all(np.abs(found.mean(axis=0) - truth) < 5 * error)
     estimator.sample(10)
     assert estimator.draw_diagnostics_.way == "exact" and estimator.draw_diagnostics_.trusted
+
+
+@pytest.mark.parametrize("effort", ["quick", "normal"])
+def test_a_verbose_fit_prints_its_progress_in_lines(effort, rows, capsys, monkeypatch):
+    monkeypatch.setattr("harmonium.inference.progress.PAUSE", 0.0)
+    settings = {"n_hidden": 4, "feature_map": "identity", "base": "gaussian", "n_updates": 6}
+    for verbose in (False, True):
+        DensityEstimator(effort=effort, verbose=verbose, **settings).fit(rows[:, :2])
+        lines = capsys.readouterr().out.splitlines()
+        assert bool(lines) == verbose
+    assert lines[:2] == ["fitting the marginals", "choosing the base"]
+    trained = [line for line in lines if line.startswith("update 6 of 6, ")]
+    assert len(trained) == (effort == "normal")
+    assert all("nats per row (Gaussian -" in line for line in trained)
+
+
+def test_verbose_detectors_and_imputers_say_what_they_do(rows, capsys):
+    AnomalyDetector(verbose=True).fit(rows[:, :2])
+    assert "calibrating the detector" in capsys.readouterr().out
+    holed = np.where(np.random.default_rng(0).random((200, 2)) < 0.1, np.nan, rows[:, :2])
+    Imputer(n_trees=2, verbose=True).fit(holed)
+    printed = capsys.readouterr().out
+    assert "choosing the base" in printed and "growing trees" in printed

@@ -1,6 +1,8 @@
 """What the command line says of itself: help with examples, version, completion, and a doctor."""
 
+import itertools
 import json
+import re
 import subprocess
 import sys
 
@@ -31,10 +33,43 @@ def test_help_has_an_example_on_a_line_of_its_own(command, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("choice", ["auto", "normal", "full", "1500"])
-def test_the_help_of_fit_tells_its_defaults(choice, capsys, monkeypatch):
+def test_the_help_of_fit_has_its_defaults_in_panels(choice, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert call("fit", "--help") == 0
-    assert f"[default: ({choice})]" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"[default: {choice}]" in printed and "[default: (" not in printed
+    common, *others = re.split("─ (?:Model|Detector and report|Devices and clusters) ─", printed)
+    assert len(others) == 3
+    assert "--effort" in common and "--coordinator" not in common and "--hidden" not in common
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_breaks_lines_between_words_and_only_where_it_must(
+    command, width, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert call(command, "--help") == 0
+    head = capsys.readouterr().out.partition("╭")[0].splitlines()
+    lines = [line.strip() for line in head]
+    for line, after in itertools.pairwise(lines):
+        if line and after:
+            # The next word did not fit.
+            assert len(line) + 1 + len(after.split()[0]) > width - 4, (line, after)
+
+
+def test_quiet_is_an_option_of_every_command_and_silences_progress_alone(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    path.write_text(NUMBERS + "2,8\n" * 3)
+    options = ("--no-detector", "--no-report", "--effort", "quick")
+    for quiet in ([], ["--quiet"]):
+        run_folder = tmp_path / f"run{len(quiet)}"
+        assert call("fit", path, "-o", run_folder, *options, *quiet) == 0
+        printed = capsys.readouterr()
+        assert "chosen" in printed.out and "rows are few" in printed.err
+        assert ("fitting the marginals" in printed.err) == ("Next: " in printed.err) == (not quiet)
+    assert call("--quiet", "score", tmp_path / "nothing", path) == 2
+    assert "error:" in capsys.readouterr().err
 
 
 def test_a_warning_is_shown_once(capsys):

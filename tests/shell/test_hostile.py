@@ -91,7 +91,7 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path):
 def test_what_is_no_file_is_not_opened(special, tmp_path):
     path = tmp_path / "m"
     path.mkdir() if special == "folder" else os.mkfifo(path)
-    with pytest.raises(ArtifactError, match="no such file"):
+    with pytest.raises(ArtifactError, match="no such file|a folder without a model"):
         hm.load(path)
 
 

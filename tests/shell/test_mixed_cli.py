@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from harmonium.cli.app import run
-from harmonium.cli.detect import _cells
 from harmonium.cli.given import parse_given
 from harmonium.cli.options import parse_kinds
-from harmonium.data import Field, Table
+from harmonium.data import Field
 from harmonium.errors import InvalidInputError
 from harmonium.inference.conditions import Span
 
@@ -181,12 +180,13 @@ def test_an_unseen_text_is_no_error_but_a_text_for_a_number_is(folder, tmp_path,
     assert "'large'" in message and f"error: {tmp_path / 'bad.csv'}: expected" in message
 
 
-def test_an_unseen_category_is_told_apart_from_a_missing_cell():
-    color = Field("color", "text", "categorical", categories=("blue", "red"))
-    values = np.array([[1.0, -1.0], [2.0, np.nan], [np.nan, 1.0]])
-    table = Table(values, ("size", "color"), (Field("size"), color))
-    expected = [["1.0", "unseen category"], ["2.0", ""], ["", "red"]]
-    assert _cells(table.values, table).tolist() == expected
+def test_an_unseen_category_is_told_apart_from_a_missing_cell(folder, tmp_path, capsys):
+    mixed_rows(3).assign(color=["green", None, "red"]).to_csv(tmp_path / "new.csv", index=False)
+    assert call("detect", folder / "run", tmp_path / "new.csv", "--json") == 0
+    lowest = json.loads(capsys.readouterr().out)["lowest"]
+    reasons = {row["row"]: " ".join(row["reasons"]) for row in lowest}
+    assert "color = green is a category that no training row has" in reasons[1]
+    assert "color" not in reasons[2]
 
 
 @pytest.mark.parametrize("text", ["zip", "zip=", "=categorical"])

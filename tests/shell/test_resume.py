@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from shell.test_cli import QUICK, call
 
-from harmonium.cli.console import USUAL_WIDTH, Console
 from harmonium.cli.interrupts import Interrupt
-from harmonium.cli.progress import PlainLines, showing
+from harmonium.cli.progress import showing
 from harmonium.cli.runs import RunFolder
 from harmonium.cli.shell import errors
 from harmonium.cli.training import fit_reports
+from harmonium.console import USUAL_WIDTH, Console
+from harmonium.inference.progress import PlainLines
 
 # Little is trained here, and from a base that costs little.
 SMALL = ["--hidden", "4", "--base", "gaussian", "--no-detector", "--no-report"]
@@ -173,7 +175,7 @@ RECORD = {
 
 
 def test_progress_in_plain_lines(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
+    monkeypatch.setattr("harmonium.inference.progress.PAUSE", 0.0)
     with fit_reports(PlainLines(errors), tmp_path, 10, logs=False) as tell:
         tell(RECORD)
         tell({**RECORD, "update": 8.0, "acceptance": 0.01})
@@ -202,7 +204,7 @@ def test_phases_are_shown_on_a_terminal_and_elsewhere(stream, monkeypatch):
         logging.getLogger("harmonium.learning.fit").info("estimating log Z")
         logging.getLogger("harmonium.inference").debug("256 of 500 rows")
         display.begin("fitting")
-        display.note("update 5", 5, 10)
+        display.note("update 5", done=5, total=10)
         console.print("a line that stays")
     shown = stream.getvalue()
     assert "estimating log Z" in shown and "fitting" in shown
@@ -213,7 +215,7 @@ def test_phases_are_shown_on_a_terminal_and_elsewhere(stream, monkeypatch):
 def lines_of(sent):
     """What stands on a screen in the end, which knows how to erase a line."""
     text = sent.replace("\x1b[?7l", "").replace("\x1b[?7h", "")
-    return [line.rpartition("\r\x1b[K")[2] for line in text.split("\n")]
+    return [line.rpartition("\r\x1b[J")[2] for line in text.split("\n")]
 
 
 def test_the_live_line_moves_by_itself_stays_below_and_goes(monkeypatch):
@@ -228,16 +230,51 @@ def test_the_live_line_moves_by_itself_stays_below_and_goes(monkeypatch):
             time.sleep(0.001)
         assert lines_of(screen.getvalue()) == ["reading a?b 0:00"]
         console.print("a line that stays")
-        display.note("update 5", 5, 10)
+        display.note("update 5", done=5, total=10)
         bar = "━" * 10 + "╌" * 10
         assert lines_of(screen.getvalue()) == [
             "a line that stays",
             f"reading a?b {bar} 0:00 update 5",
         ]
-        display.note("so long " * 20, 5, 10)
+        display.note("so long " * 20, done=5, total=10)
         last = lines_of(screen.getvalue())[-1]
         assert len(last) == USUAL_WIDTH - 1 and last.endswith("…")
     assert lines_of(screen.getvalue()) == ["a line that stays", ""]
+
+
+def on_screen(sent):
+    """What stands on a screen in the end, which knows how to move up and erase."""
+    lines = [""]
+    for sign in re.findall(r"\x1b\[\d*[AJ]|\x1b\[\?7[lh]|\r|\n|[^\x1b\r\n]+", sent):
+        if sign == "\n":
+            lines.append("")
+        elif sign.endswith("A"):
+            del lines[-int(sign[2:-1]) :]
+        elif sign == "\x1b[J":
+            lines[-1] = ""
+        elif not sign.startswith(("\x1b", "\r")):
+            lines[-1] += sign
+    return lines
+
+
+def test_a_fit_has_one_live_block(monkeypatch, tmp_path):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("harmonium.cli.progress.REDRAWN_EVERY", 1000.0)
+    screen = Screen()
+    console = Console(lambda: screen)
+    with showing(console) as display, fit_reports(display, tmp_path, 10, logs=False) as tell:
+        known = {"Gaussian": -3.1, "mixture": -2.75}
+        extra = {"is_result": True, "known": known}
+        logging.getLogger("harmonium.inference").info("before training", extra=extra)
+        tell({**RECORD, "update": 1.0})
+        tell(RECORD)
+        console.print("a warning that stays")
+        warning, first, second, third = on_screen(screen.getvalue())
+    assert warning == "a warning that stays"
+    assert re.fullmatch(r"fitting ━{10}╌{10} 0:00 update 5 of 10, \d+ s left", first)
+    assert second == "  held-out -2.50 nats per row (Gaussian -3.10, mixture -2.75)"
+    assert third == "  acceptance 0.60, chains keep up"
+    assert on_screen(screen.getvalue()) == ["a warning that stays", ""]
 
 
 def test_a_screen_that_cannot_erase_gets_plain_lines(monkeypatch):
@@ -264,11 +301,13 @@ def test_commands_tell_their_phases(table, tmp_path, monkeypatch, capsys):
     assert [line for line in lines if line in phases] == phases
     holes = tmp_path / "holes.csv"
     holes.write_text("a,b\n1,\n,2\n")
-    monkeypatch.setattr("harmonium.cli.progress.PAUSE", 0.0)
+    monkeypatch.setattr("harmonium.inference.progress.PAUSE", 0.0)
+    monkeypatch.setenv("COLUMNS", "200")
     assert call("impute", tmp_path / "run", holes, "-o", tmp_path / "filled.csv") == 0
     *told, trust = capsys.readouterr().err.splitlines()
     rows = "2 of 2 rows with missing cells"
-    phases = ["reading holes.csv", "2 rows done", rows, "filling holes.csv", "2 rows done"]
+    phases = ["reading holes.csv", "2 rows done", "growing trees", rows, "filling holes.csv"]
+    phases.append("2 rows done")
     assert told == phases
     assert trust.startswith("Trusted") and len(trust.split()) < 20
 

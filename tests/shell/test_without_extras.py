@@ -35,7 +35,9 @@ def test_a_fit_says_that_there_is_no_report_and_writes_all_else(table, tmp_path,
     assert call("fit", table, "-o", run, *QUICK) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "report" in line]
     again = f"harmonium report {run} DATA"
-    assert told == [f"no report was written, for want of {missing}. Try: {HINT}, then {again}"]
+    assert told == [
+        f"no report was written, because {missing} is missing. Try: {HINT}, then {again}"
+    ]
     names = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
     assert names <= {path.name for path in run.iterdir()} <= names | {"checkpoints"}
     assert json.loads((run / "metrics.json").read_text())["rows"] == 200

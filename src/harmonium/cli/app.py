@@ -17,13 +17,15 @@ from harmonium import __version__
 from harmonium.cache import keep_compiled_code
 from harmonium.cli import asking, doctor, features, reporting, scoring  # noqa: F401
 from harmonium.cli.budget import clock
-from harmonium.cli.shell import app, errors, report_error, show_tracebacks
+from harmonium.cli.shell import app, be_quiet, report_error, say, show_tracebacks
 from harmonium.cli.threads import keep_products_alone, limit_threads
 from harmonium.cli.wording import reworded
 from harmonium.errors import HarmoniumWarning
 
 # Objects made before those of no use are sought: tracing makes millions, nearly all of use.
 COLLECT_AFTER = 200_000
+# Options of every command, which may stand before or behind its name.
+ANYWHERE = ("--debug", "--quiet")
 # Warnings that this call has shown.
 _shown: set[str] = set()
 
@@ -37,15 +39,24 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(help="Show the full traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the full traceback of an error.")
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Compute with so many threads of the CPU instead of one per core, to leave others to other work.",
+            help="Compute with so many threads of the CPU instead of one per core, so that cores "
+            "are left to other work.",
             show_default=False,
         ),
     ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", help="Print results, warnings and errors alone: no progress, no advice."
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -59,7 +70,7 @@ def options(
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run a command and exit; errors are told in a line or two, and with a traceback on --debug."""
+    """Run a command and exit; an error takes a line or two, and has a traceback with --debug."""
     arguments = sys.argv[1:] if arguments is None else arguments
     clock.restart()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
@@ -69,12 +80,13 @@ def run(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("always", HarmoniumWarning)
     warnings.showwarning = _show_warning
     show_tracebacks("--debug" in arguments)
+    be_quiet("--quiet" in arguments)
     keep_products_alone(os.environ)
     # Whoever only asks for help finds nothing new on disk.
     if arguments and not {"--help", "--version"} & set(arguments):
         keep_compiled_code()
     try:
-        app(args=[word for word in arguments if word != "--debug"], prog_name="harmonium")
+        app(args=[word for word in arguments if word not in ANYWHERE], prog_name="harmonium")
     except Exception as error:
         sys.exit(report_error(error))
 
@@ -83,4 +95,4 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     # A fit and its detector say the same of the same table: once is enough.
     if str(message) not in _shown:
         _shown.add(str(message))
-        errors.print(f"warning: {reworded(str(message))}")
+        say(f"warning: {reworded(str(message))}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harmonium.cli.layout import wrapped
 from harmonium.cli.models import load_density
 from harmonium.cli.options import (
     DataArgument,
@@ -26,34 +27,40 @@ from harmonium.cli.output import (
     trust_line,
     write_columns_of,
 )
-from harmonium.cli.shell import app, errors
+from harmonium.cli.shell import command, errors, progress
+from harmonium.cli.wording import reworded
 from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-@app.command()
+@command
 def impute(
     model: ModelArgument,
     data: DataArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")],
     draws: Annotated[
         int,
-        typer.Option(help="Completed tables to draw, one below the other; 0 fills once.", min=0),
+        typer.Option(
+            help="Draw so many completed tables, one below the other; 0 fills once.", min=0
+        ),
     ] = 0,
     trees: Annotated[
         int,
-        typer.Option(help="Trees of every column, grown on the rows of DATA; 0 needs none.", min=0),
+        typer.Option(
+            help="Grow so many trees per column on the rows of DATA; 0 fills by the density alone.",
+            min=0,
+        ),
     ] = 40,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill missing cells: with the conditional mean or the likeliest category, or with draws.
+    """Fill missing cells with the conditional mean or the likeliest category, or with draws.
 
-    Single fills are the mean of what the density and trees on the rows of DATA expect. Draws are
-    those of the density, and differ as much as is not known of a cell. Columns that name rows are
-    written as they are.
+    A single fill is the mean of what the density and trees on the rows of DATA expect. Draws come
+    from the density, and differ by the uncertainty of each cell. Columns that name rows are written
+    as they are.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
@@ -67,7 +74,7 @@ def impute(
     from harmonium.estimators.imputer import MOST_ROWS
 
     imputer = Imputer(n_trees=0 if draws else trees, random_state=seed)
-    with showing(errors):
+    with showing(progress()):
         fields = stored.density.columns.fields
         rows = sampled_rows(data, fields, MOST_ROWS, seed)
         imputer.adopt(DensityEstimator().adopt(*stored), rows)
@@ -76,10 +83,10 @@ def impute(
         print_json({"rows": n_rows, "draws": draws, "verdict": stored.density.verdict})
         return
     print(f"{n_rows} rows -> {output}")
-    errors.print(trust_line(stored.density.trusted))
+    errors.print(wrapped(trust_line(stored.density.trusted)))
 
 
-@app.command()
+@command
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
@@ -88,20 +95,20 @@ def evaluate(
         typer.Option("-o", "--output", help="Table of rows to write: CSV, Parquet or NPY."),
     ] = None,
     samples: Annotated[
-        bool, typer.Option(help="Draw as many rows as DATA has, and compare them with it.")
+        bool, typer.Option("--samples", help="Draw as many rows as DATA has, and compare the two.")
     ] = False,
     train: Annotated[
         Path | None,
-        typer.Option(help="The table of the fit, to tell with --samples if it was copied."),
+        typer.Option(help="The table of the fit: --samples then says whether draws copy its rows."),
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Held-out log-likelihood with its interval, chain diagnostics and a verdict.
+    """Judge a density by held-out rows: log-likelihood, chain diagnostics and a verdict.
 
-    The rows must not be those of the fit. With --samples, what classifiers, columns and pairs of
-    columns make of drawn rows beside DATA, and of two halves of DATA beside each other.
+    The rows must not be those of the fit. --samples also compares drawn rows with DATA, by
+    classifiers, columns and pairs of columns, and two halves of DATA with each other.
 
     Example: harmonium evaluate run test.csv --samples --train train.csv
     """
@@ -114,7 +121,7 @@ def evaluate(
     from harmonium.inference import evaluate_density
     from harmonium.report.words import method_name
 
-    with showing(errors) as display:
+    with showing(progress()) as display:
         display.begin(f"reading {data.name}")
         table = read_table(data, fields=density.columns.fields, call=str(data))
         found = evaluate_density(density, table.values, seed=seed)
@@ -134,24 +141,23 @@ def evaluate(
         print_json(evaluation_figures(found) | comparison_figures(compared))
         return
     log_partition = found.log_partition
-    print(
-        f"log-likelihood of {found.n_rows} rows: {found.log_likelihood:.3f} nats per row, 95 % "
-        f"interval [{found.low:.3f}, {found.high:.3f}]"
-    )
+    interval = f"95 % interval [{found.low:.3f}, {found.high:.3f}]"
+    score = f"{found.log_likelihood:.3f} nats per row, {interval}"
+    print(wrapped(f"log-likelihood of {found.n_rows} rows: {score}"))
     simpler = {"Gaussian fit": found.gaussian}
     simpler |= {"base alone": found.base} if density.has_residual else {}
     for name, value in simpler.items():
         print(f"{name}: {value:.3f}; gain {found.log_likelihood - value:+.3f}")
     print(
-        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}] by "
-        f"{method_name(log_partition.method)}"
+        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}], "
+        f"method: {method_name(log_partition.method)}"
     )
-    print(found.verdict)
+    print(wrapped(reworded(found.verdict)))
     if compared is not None:
         print(comparison_in_words(compared))
 
 
-@app.command()
+@command
 def sample(
     model: ModelArgument,
     n: Annotated[int, typer.Option("-n", "--rows", help="Rows to draw.", min=1)] = 100,
@@ -161,18 +167,19 @@ def sample(
     given: Annotated[
         list[str] | None,
         typer.Option(
-            help="What all rows share: color=red, color=red|blue, day=2024-01-05, size>0.5 or "
-            "size<=2; may be repeated."
+            help="Fix a column of all rows: color=red, color=red|blue, day=2024-01-05, size>0.5 or "
+            "size<=2. May be repeated."
         ),
     ] = None,
     balance: Annotated[
         str | None,
-        typer.Option(help="Column of categories of which each is drawn equally often."),
+        typer.Option(help="Draw each category of this column equally often."),
     ] = None,
     keep_unseen: Annotated[
         bool,
         typer.Option(
-            "--keep-unseen", help="Keep all draws of pairs of categories that no row had."
+            "--keep-unseen",
+            help="Keep all draws with pairs of categories that no training row has.",
         ),
     ] = False,
     seed: SeedOption = 0,
@@ -193,8 +200,7 @@ def sample(
     from harmonium.inference import sample_given
 
     wanted = parse_given(given or [], density.columns.fields)
-    with showing(errors) as display:
-        display.begin("drawing rows")
+    with showing(progress()):
         if wanted or balance is not None:
             rows, diagnostics = sample_given(
                 density, n, wanted, balance=balance, keep_unseen=keep_unseen, seed=seed
@@ -217,4 +223,4 @@ def sample(
         print_csv(rows, fields)
     else:
         print(f"{n} rows -> {output}")
-    errors.print(draws_in_words(n, diagnostics))
+    errors.print(wrapped(draws_in_words(n, diagnostics)))

@@ -11,8 +11,8 @@ from typing import Any
 from harmonium.errors import HarmoniumError, InvalidInputError
 
 # What is found of one file: plain values, which travel.
-Found = dict[str, Any]
-Work = Callable[[Path], Found]
+Answer = dict[str, Any]
+Work = Callable[[Path], Answer]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def start_ray() -> None:
 
 def work_on_files(
     make: Callable[..., Work], arguments: Mapping[str, Any], files: Sequence[Path]
-) -> list[Found]:
+) -> list[Answer]:
     """What the work finds of each file, in the order of `files`.
 
     `make(**arguments)` is called once in each of the processes, of which there is one per processor
@@ -60,7 +60,7 @@ def work_on_files(
         fn_constructor_args=(make, dict(arguments)),
         compute=data.ActorPoolStrategy(min_size=1, max_size=n_workers),
     )
-    found: dict[str, Found] = {}
+    found: dict[str, Answer] = {}
     for row in rows.iter_rows():
         if "error" in row:
             raise InvalidInputError(row["error"])
@@ -76,7 +76,7 @@ class _Worker:
         self._make, self._arguments = make, arguments
         self._work: Work | None = None
 
-    def __call__(self, row: dict[str, Any]) -> Found:
+    def __call__(self, row: dict[str, Any]) -> Answer:
         try:
             # Here and not before: an error of a constructor would reach the user as a traceback of
             # Ray.

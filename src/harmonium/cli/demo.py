@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from harmonium.cli.progress import Display
+from harmonium.cli.layout import wrapped
 from harmonium.cli.work import Metrics, Run, fit_run
 from harmonium.data import Table
 from harmonium.inference import DensityFit, DensitySettings
 from harmonium.inference.baselines import compare_baselines
+from harmonium.inference.progress import Display
 from harmonium.report import draw_image_grids
 
 _log = logging.getLogger(__name__)
@@ -103,4 +104,4 @@ def print_demo(metrics: Metrics, output: Path) -> None:
     residual = "with" if chosen["residual"] else "without"
     print(f"chosen: {chosen['base']} of {chosen['n_components']}, {residual} a residual energy")
     print("picture: samples.png; numbers: metrics.json")
-    print(metrics["verdict"])
+    print(wrapped(metrics["verdict"]))

@@ -3,7 +3,7 @@ writes.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
-from harmonium.cli.options import find_detector
-from harmonium.cli.streaming import read_rows
-from harmonium.data import Table, decode_columns, read_table
-from harmonium.errors import ArtifactError
-from harmonium.inference import Density, Detector, explain
+from harmonium.cli.low_rows import ExplainedRow, explain_rows, lowest, reason_columns
+from harmonium.cli.options import CONFIG_FILE, find_detector
+from harmonium.cli.runs import read_config
+from harmonium.cli.streaming import BATCH_ROWS, read_rows
+from harmonium.data import Table, column_names, read_cells, read_table
+from harmonium.errors import ArtifactError, InvalidInputError, describe
+from harmonium.inference import Density, Detector
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
-from harmonium.inference.explanation import DOUBTFUL
 
 Columns = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
-# Cells that a row of the list is explained by, and how much likelier another value has to be.
-N_SENTENCES, LEAST_DROP = 3, 1.0
+# What begins the name of a column of the table where a result has that name.
+CLASH = "table_"
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,21 @@ class Flags:
 
 @dataclass(frozen=True)
 class Opened:
-    """A detector, and the density of the same columns that goes with it, if there is one."""
+    """A detector, the density of the same columns that goes with it, if there is one, and the
+    column that names rows, as the run has it.
+    """
 
     detector: Detector
     density: Density | None
+    named: str | None = None
 
-    def columns(self, table: Table, scores: np.ndarray, n_reasons: int) -> Columns:
-        """Named columns of rows with these scores, but their flags; `n_reasons` worst cells are
-        told per row.
-        """
+    def columns(self, table: Table, scores: np.ndarray) -> Columns:
+        """Named columns of rows with these scores, but for flags and reasons."""
         columns: Columns = {"score": scores}
         if self.density is not None:
             columns["log_density"] = self.density.log_density(table.values)
         columns["p_value"] = self.detector.p_values_of(scores)
         columns["modelled_p_value"] = self.detector.modelled_p_values_of(scores)
-        if n_reasons:
-            columns |= _reasons(self.detector, table, n_reasons)
         return columns
 
     def flags(self, p_values: np.ndarray, fdr: float) -> Flags:
@@ -71,8 +71,23 @@ class Opened:
         """The same in a line, and what concerns these rows."""
         n = len(self.detector.calibration)
         words = "Trusted" if self.detector.trusted else "NOT trusted"
-        line = f"{words}; p-values rest on {n} calibration rows and are at least 1/{n + 1}. The whole verdict: --json."
+        line = (
+            f"{words}: p-values rest on {n} calibration rows and are at least 1/{n + 1}. "
+            "The whole verdict: --json."
+        )
         return f"{line} {flags.concern}".rstrip()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of all rows of a table: their flags, and the reasons of those that have been
+    explained; `n_reasons` are written per row, after the name in the column `named`.
+    """
+
+    flags: Flags
+    explained: dict[int, ExplainedRow]
+    n_reasons: int
+    named: str | None
 
 
 def open_detector(model: Path, calibration: Path | None = None) -> Opened:
@@ -90,7 +105,20 @@ def open_detector(model: Path, calibration: Path | None = None) -> Opened:
         fields = detector.columns.fields
         normal = read_table(calibration, fields=fields, call=f"--calibrate {calibration}")
         detector = detector.calibrated_on(normal.values)
-    return Opened(detector, _density_beside(model, detector))
+    config = (model if model.is_dir() else model.parent) / CONFIG_FILE
+    named = read_config(config).get("id") if config.is_file() else None
+    return Opened(detector, _density_beside(model, detector), named)
+
+
+def naming_column(opened: Opened, data: Path, stated: str | None) -> str | None:
+    """The column of a table that names its rows: as stated, or as the run has it; None where there
+    is none.
+    """
+    names = column_names(data, fields=opened.detector.columns.fields, call=str(data))
+    if stated is not None and stated not in names:
+        expected = f"a column of {data}, among {names}"
+        raise InvalidInputError(describe("--id", expected=expected, got=repr(stated)))
+    return stated if stated is not None else opened.named if opened.named in names else None
 
 
 def score_rows(opened: Opened, data: Path) -> np.ndarray:
@@ -101,82 +129,79 @@ def score_rows(opened: Opened, data: Path) -> np.ndarray:
     return np.concatenate([opened.detector.scores(table.values) for table, _ in rows])
 
 
-def detect_batches(
-    opened: Opened, data: Path, scores: np.ndarray, flags: Flags, n_reasons: int
-) -> Iterator[Columns]:
-    """All columns of successive rows of a table whose scores are known."""
-    start = 0
-    doing = "explaining the rows of" if n_reasons else "writing the scores of"
-    for table, _ in read_rows(data, opened.detector.columns.fields, doing):
-        part = slice(start, start + table.n_rows)
-        start += table.n_rows
-        yield with_flags(opened.columns(table, scores[part], n_reasons), flags.flagged[part])
-
-
-@dataclass(frozen=True)
-class LowRow:
-    """A row of a table that scores low: its number from 1 on, score, p-values, and reasons in
-    words.
+def explain_chosen(
+    opened: Opened,
+    data: Path,
+    scores: np.ndarray,
+    flags: Flags,
+    *,
+    top: int,
+    n_reasons: int,
+    named: str | None,
+) -> Found:
+    """Explain the `top` rows of the lowest scores and, where reasons are written, those that are
+    flagged.
     """
-
-    row: int
-    score: float
-    p_value: float
-    modelled_p_value: float
-    reasons: list[str]
-
-    def describe(self) -> str:
-        """In one line."""
-        why = "; ".join(self.reasons) or "no single cell explains it"
-        p = f"p {self.p_value:.2g}, modelled {self.modelled_p_value:.1g}"
-        return f"row {self.row}: {p}, score {self.score:.2f}; {why}"
+    chosen = lowest(scores, top)
+    if n_reasons:
+        chosen = np.union1d(chosen, np.flatnonzero(flags.flagged))
+    explained = explain_rows(opened.detector, data, chosen, named) if len(chosen) else {}
+    return Found(flags, explained, n_reasons, named)
 
 
-def lowest_rows(opened: Opened, data: Path, scores: np.ndarray, n: int) -> list[LowRow]:
-    """The n rows of the lowest scores, lowest first, whether they are flagged or not."""
-    order = np.argsort(scores, kind="stable")[:n]
-    found: dict[int, list[str]] = {}
+def scored_batches(opened: Opened, data: Path, scores: np.ndarray) -> Iterator[Columns]:
+    """The columns of successive rows of a table whose scores are known, but for flags and
+    reasons.
+    """
     start = 0
-    for table, _ in read_rows(data, opened.detector.columns.fields, "explaining"):
-        own = order[(order >= start) & (order < start + table.n_rows)]
-        if len(own):
-            part = Table(table.values[own - start], table.names, table.fields)
-            found |= dict(zip(own.tolist(), _sentences(opened.detector, part), strict=True))
+    for table, _ in read_rows(data, opened.detector.columns.fields, "writing the scores of"):
+        yield opened.columns(table, scores[start : start + table.n_rows])
         start += table.n_rows
-    fitted = opened.detector
-    p_values = fitted.p_values_of(scores[order]), fitted.modelled_p_values_of(scores[order])
-    return [
-        LowRow(int(i) + 1, float(scores[i]), float(p), float(modelled), found[int(i)])
-        for i, p, modelled in zip(order, *p_values, strict=True)
-    ]
 
 
-def _sentences(detector: Detector, table: Table) -> list[list[str]]:
-    """What is unusual of every row, given its other cells."""
-    told = _reasons(detector, table, N_SENTENCES)
-    ranks = range(1, min(N_SENTENCES, table.n_columns) + 1)
-    return [
-        [
-            f"{told[f'reason_{rank}'][i]} = {_short(told[f'reason_{rank}_value'][i])} where "
-            f"{_short(told[f'reason_{rank}_likely'][i])} is {told[f'reason_{rank}_drop'][i]:.1f} "
-            "nats likelier"
-            for rank in ranks
-            if told[f"reason_{rank}"][i] and told[f"reason_{rank}_drop"][i] >= LEAST_DROP
-        ]
-        for i in range(table.n_rows)
-    ]
+def whole_batches(
+    opened: Opened, data: Path, batches: Iterable[Columns], found: Found, start: int = 0
+) -> Iterator[Columns]:
+    """All columns of successive rows: what is found of them, beside their own cells.
+
+    The first row has the position `start`.
+    """
+    fields = opened.detector.columns.fields
+    cells = read_cells(data, fields=fields, call=str(data), size=BATCH_ROWS)
+    for columns, own in zip(batches, cells, strict=True):
+        whole = with_findings(opened, columns, found, start)
+        start += len(columns["score"])
+        yield _beside(whole, own, found.named)
 
 
-def _short(cell: Any) -> str:
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+def with_findings(opened: Opened, columns: Columns, found: Found, start: int) -> Columns:
+    """The columns with the numbers of their rows, from `start` + 1 on, flags and reasons."""
+    part = range(start, start + len(columns["score"]))
+    flagged = found.flags.flagged[part.start : part.stop].astype(np.int64)
+    whole: Columns = {"row": np.arange(part.start, part.stop) + 1}
+    for name, column in columns.items():
+        whole[name] = column
+        if name == "p_value":
+            whole["flagged"] = flagged
+    if found.n_reasons:
+        fields = opened.detector.columns.fields
+        n_reasons = min(found.n_reasons, len(fields))
+        is_numeric = all(field.is_number for field in fields)
+        whole |= reason_columns(found.explained, part, n_reasons, is_numeric=is_numeric)
+    return whole
 
 
-def with_flags(columns: Columns, flagged: np.ndarray) -> Columns:
-    """The columns with those of the flags after the p-values that they rest on."""
-    names = list(columns)
-    names.insert(names.index("p_value") + 1, "flagged")
-    whole = columns | {"flagged": flagged.astype(np.int64)}
-    return {name: whole[name] for name in names}
+def _beside(results: Columns, own: Columns, named: str | None) -> Columns:
+    """Results, with the column of names behind the row number, and all cells of the table."""
+    names = {}
+    for name in own:
+        new = name
+        while new in results or new in names.values():
+            new = CLASH + new
+        names[name] = new
+    cells = {names[name]: column for name, column in own.items()}
+    first = {} if named is None else {names[named]: cells.pop(names[named])}
+    return {"row": results["row"]} | first | results | cells
 
 
 def _density_beside(model: Path, detector: Detector) -> Density | None:
@@ -187,45 +212,3 @@ def _density_beside(model: Path, detector: Detector) -> Density | None:
         return None
     same = stored.density.columns.fields == detector.columns.fields
     return stored.density if same else None
-
-
-def _reasons(detector: Detector, table: Table, n_reasons: int) -> Columns:
-    """Per reason: the column, its value, what would be likely, and by how much that is likelier.
-
-    Empty where a further cell is not likelier wrong than right. Values are numbers where all
-    columns hold numbers, and text otherwise.
-    """
-    found = explain(detector, table.values)
-    top = found.top(min(n_reasons, table.n_columns))
-    rows = np.arange(table.n_rows)
-    values, likely = _cells(table.values, table), _cells(found.likely_values, table)
-    columns: Columns = {}
-    for rank, index in enumerate(top.T, start=1):
-        doubt = found.contributions[rows, index]
-        names = [found.names[i] if d > DOUBTFUL else "" for i, d in zip(index, doubt, strict=True)]
-        columns[f"reason_{rank}"] = names
-        columns[f"reason_{rank}_value"] = values[rows, index]
-        columns[f"reason_{rank}_likely"] = likely[rows, index]
-        columns[f"reason_{rank}_drop"] = found.drops[rows, index]
-    return columns
-
-
-def _cells(values: np.ndarray, table: Table) -> np.ndarray:
-    """Cells (rows, columns) as a reader of the table knows them."""
-    if all(field.is_number for field in table.fields):
-        return values
-    decoded = decode_columns(values, table.fields).values()
-    texts = [
-        [_text(code, cell) for code, cell in zip(codes, part.to_pylist(), strict=True)]
-        for codes, part in zip(values.T, decoded, strict=True)
-    ]
-    return np.array(texts, dtype=object).T
-
-
-def _text(code: float, cell: Any) -> str:
-    """A cell in words; that a category is one the fitted table did not have is told apart from a
-    missing cell.
-    """
-    if cell is None:
-        return "" if np.isnan(code) else "unseen category"
-    return str(cell)

@@ -4,15 +4,14 @@ import typer
 
 from harmonium.cli.options import JsonOption
 from harmonium.cli.output import print_json
-from harmonium.cli.shell import app
+from harmonium.cli.shell import command
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-@app.command()
+@command
 def doctor(as_json: JsonOption = False) -> None:
-    """Versions, devices and a self-check of a few seconds: does this installation compute what it
-    should?
+    """Check this installation in a few seconds: versions, devices, and whether it computes right.
 
     A small model is compared with its own enumeration; the exit code is 1 if a check fails.
 

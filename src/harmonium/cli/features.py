@@ -8,12 +8,12 @@ import typer
 from harmonium.cli.models import load_density
 from harmonium.cli.options import DataArgument, JsonOption, ModelArgument, OverwriteOption
 from harmonium.cli.output import joined, print_batches, print_json
-from harmonium.cli.shell import app, errors
+from harmonium.cli.shell import command, progress
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-@app.command()
+@command
 def features(
     model: ModelArgument,
     data: DataArgument,
@@ -23,9 +23,9 @@ def features(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Binary features of every row of a table: P(h = 1|x) of each hidden unit, as unit_0, unit_1, …
+    """Write the binary features of every row of a table: P(h = 1|x) of each hidden unit.
 
-    Given the observed cells where some are missing.
+    Rows with missing cells get the features given their observed cells.
 
     Example: harmonium features run table.csv -o features.parquet
     """
@@ -38,13 +38,13 @@ def features(
     n_units = density.model.n_hidden
     if output is None:
         if as_json:
-            with showing(errors):
+            with showing(progress()):
                 columns = joined(batches)
             print_json({"rows": len(columns["unit_0"]), "units": n_units, "features": columns})
         else:
             print_batches(batches)
         return
-    with showing(errors):
+    with showing(progress()):
         n_rows = write_batches(output, batches)
     if as_json:
         print_json({"rows": n_rows, "units": n_units})

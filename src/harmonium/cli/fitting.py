@@ -13,141 +13,199 @@ from harmonium.cli.options import (
     SeedOption,
     TimeBudgetOption,
     check_log_to,
+    default_is,
     parse_duration,
     parse_kinds,
 )
-from harmonium.cli.output import print_fit, print_json
+from harmonium.cli.output import print_json
 from harmonium.cli.processes import Machines
-from harmonium.cli.shell import app, errors, silence
+from harmonium.cli.shell import command, errors, progress, silence
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
+# Headings of the help of `fit`.
+MODEL, DETECTOR, CLUSTER = "Model", "Detector and report", "Devices and clusters"
 
-@app.command()
+
+@command
 def fit(
     data: DataArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Run folder to write.")
-    ] = None,
-    resume: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder of a fit that was ended early, to go on with; in place of -o."
+            "-o", "--output", help=f"Run folder to write. {default_is('NAME-run for a table NAME')}"
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML file of settings, like a run's config.toml; options go first."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of everything random.", show_default="0")
-    ] = None,
-    updates: Annotated[
-        int | None, typer.Option(help="Parameter updates at most.", show_default="1500")
-    ] = None,
-    time_budget: TimeBudgetOption = None,
     effort: Annotated[
         str | None,
         typer.Option(
-            help="quick trains nothing on top of the base; normal; thorough trains longer.",
-            show_default="normal",
+            help="quick trains nothing on top of the base and takes seconds; normal; thorough "
+            f"trains longer. {default_is('normal')}"
         ),
     ] = None,
-    base: Annotated[
-        str | None, typer.Option(help="auto, gaussian or mixture.", show_default="auto")
-    ] = None,
-    marginals: Annotated[
+    time_budget: TimeBudgetOption = None,
+    id_column: Annotated[
         str | None,
         typer.Option(
-            help="Of columns of numbers: auto, affine, asinh or mixture.", show_default="auto"
+            "--id", help="Column that names rows: it is never modeled, and `detect` shows it."
         ),
-    ] = None,
-    hidden: Annotated[
-        int | None, typer.Option(help="Number of hidden units.", show_default="128")
-    ] = None,
-    feature_map: Annotated[
-        str | None,
-        typer.Option(help="auto, identity, mlp, residual or fourier.", show_default="auto"),
-    ] = None,
-    objective: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, likelihood, warm-started-likelihood, persistent, "
-            "contrastive-divergence, score-matching or noise-contrastive.",
-            show_default="auto",
-        ),
-    ] = None,
-    whitening: Annotated[
-        str | None, typer.Option(help="full, partial or diagonal.", show_default="full")
     ] = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="What a column is, COLUMN=KIND: continuous, integer, categorical or identifier."
+            help="State the kind of a column, COLUMN=KIND: continuous, integer, categorical or "
+            "identifier. May be repeated."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help=f"Seed of everything random. {default_is(0)}")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the fit in this run folder that was ended early."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of settings, like a run's config.toml. Options override its settings."
         ),
     ] = None,
     max_rows: Annotated[
         int | None,
         typer.Option(
-            help="Rows in memory at once, drawn at random; of longer tables, others take their place during training.",
+            help="Hold at most so many rows in memory, drawn at random; training takes the other "
+            f"rows of a longer table in turn. {default_is(100_000)}",
             min=8,
-            show_default="100000",
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help=f"auto, gaussian or mixture. {default_is('auto')}", rich_help_panel=MODEL
+        ),
+    ] = None,
+    marginals: Annotated[
+        str | None,
+        typer.Option(
+            help="What makes columns of numbers normal: auto, affine, asinh or mixture. "
+            f"{default_is('auto')}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    whitening: Annotated[
+        str | None,
+        typer.Option(
+            help="How far correlations are removed before the base is fitted: full, partial or "
+            f"diagonal. {default_is('full')}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    hidden: Annotated[
+        int | None,
+        typer.Option(help=f"Number of hidden units. {default_is(128)}", rich_help_panel=MODEL),
+    ] = None,
+    feature_map: Annotated[
+        str | None,
+        typer.Option(
+            help=f"auto, identity, mlp, residual or fourier. {default_is('auto')}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, likelihood, warm-started-likelihood, persistent, contrastive-divergence, "
+            f"score-matching or noise-contrastive. {default_is('auto')}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    updates: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Make at most so many parameter updates. {default_is(1500)}",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     detector: Annotated[
-        bool, typer.Option(help="Also fit the anomaly detector that `detect` needs.")
+        bool,
+        typer.Option(
+            help=f"Also fit the anomaly detector that `detect` needs. {default_is('on')}",
+            show_default=False,
+            rich_help_panel=DETECTOR,
+        ),
     ] = True,
     contamination: Annotated[
         float | None,
-        typer.Option(help="Share of abnormal rows in the table, at most 0.5.", show_default="none"),
+        typer.Option(
+            help="State the share of abnormal rows in the table, at most 0.5.",
+            rich_help_panel=DETECTOR,
+        ),
     ] = None,
     report: Annotated[
         bool | None,
         typer.Option(
-            help="Also write report.html, which needs the extra `report`.",
-            show_default="on, or as the run was begun",
+            help="Also write report.html, which needs the extra `report`. "
+            f"{default_is('on, or as the run was begun')}",
+            rich_help_panel=DETECTOR,
         ),
     ] = None,
     log_to: Annotated[
-        str | None, typer.Option(help="tensorboard: also write the curves to RUN/tensorboard.")
+        str | None,
+        typer.Option(
+            help="tensorboard: also write the curves to RUN/tensorboard.", rich_help_panel=DETECTOR
+        ),
     ] = None,
     devices: Annotated[
         int | None,
-        typer.Option(help="Devices to split chains and batches over.", min=1, show_default="1"),
+        typer.Option(
+            help=f"Split chains and batches over so many devices. {default_is(1)}",
+            min=1,
+            rich_help_panel=CLUSTER,
+        ),
     ] = None,
     distributed: Annotated[
         bool,
         typer.Option(
             "--distributed",
-            help="This is one of several processes that Slurm, Open MPI or Kubernetes has started.",
+            help="Work as one of several processes that Slurm, Open MPI or Kubernetes has started.",
+            rich_help_panel=CLUSTER,
         ),
     ] = False,
     coordinator: Annotated[
         str | None,
         typer.Option(
-            help="HOST:PORT of process 0, for several processes without a cluster that knows."
+            help="HOST:PORT of process 0, for several processes that no cluster has started.",
+            rich_help_panel=CLUSTER,
         ),
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(help="With --coordinator: number of processes.", min=1)
+        int | None,
+        typer.Option(
+            help="With --coordinator: number of processes.", min=1, rich_help_panel=CLUSTER
+        ),
     ] = None,
     process: Annotated[
-        int | None, typer.Option(help="With --coordinator: number of this process, from 0.", min=0)
+        int | None,
+        typer.Option(
+            help="With --coordinator: number of this process, from 0.",
+            min=0,
+            rich_help_panel=CLUSTER,
+        ),
     ] = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
 ) -> None:
-    """Fit a density to a table and write a run folder.
+    """Fit a density and an anomaly detector to a table and write a run folder.
 
     Held-out rows choose marginals of the columns, a base, and whether a residual energy with hidden
-    units pays; what was chosen is printed, and stands in metrics.json and in the report. --effort
-    quick is an answer in seconds.
+    units is added. The choice is printed, and is in metrics.json and in the report.
 
-    Ctrl-C ends training with the model so far. A fit that was ended, by whatever, goes on with
-    --resume RUN.
+    Ctrl-C ends training and keeps the model so far. --resume RUN goes on with a fit that was ended
+    by Ctrl-C, a crash or the system.
 
-    Several processes of one fit are called alike, read the same table and share a file system;
-    process 0 writes the run and speaks. --resume may change the number of devices and processes.
+    To fit on several processes, start the same command in each of them, with the same table on a
+    shared file system; process 0 writes the run and prints. --resume may change the number of
+    devices and processes.
 
     Example: harmonium fit table.csv -o run --time-budget 60s
     """
@@ -164,24 +222,27 @@ def fit(
         "whitening": whitening,
         "max_rows": max_rows,
         "kinds": parse_kinds(kind or []) or None,
+        "id": id_column,
         "contamination": contamination,
     }
     given = {name: value for name, value in given.items() if value is not None}
     logs = check_log_to(log_to)
     machines = Machines(devices, distributed, coordinator, processes, process)
 
-    from harmonium.cli.plans import begin, go_on
+    from harmonium.cli.plans import begin, go_on, run_name
 
     if resume is not None:
         refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
         plan = go_on(resume, refused, detector=detector, report=report)
     else:
-        plan = begin(output, config, given, detector=detector, report=report, overwrite=overwrite)
+        folder = run_name(data) if output is None else output
+        plan = begin(folder, config, given, detector=detector, report=report, overwrite=overwrite)
 
+    from harmonium.cli.fit_summary import print_fit
     from harmonium.cli.progress import showing
     from harmonium.cli.work import fit_run, follow_run
 
-    with machines.used() as is_first, showing(errors if is_first else silence) as display:
+    with machines.used() as is_first, showing(progress() if is_first else silence) as display:
         run = plan.read(data, display.console, logs=logs)
         if not is_first:
             follow_run(run)
@@ -190,14 +251,13 @@ def fit(
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:
-        print(f"{metrics['rows']} rows x {run.table.n_columns} columns -> {run.output}")
-        print_fit(metrics, fitted.density.chosen)
+        print_fit(run, data, metrics, fitted)
     if metrics["stopped"]:
         errors.print(run.hint)
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command()
+@command
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to write.")] = Path(
         "demo-run"
@@ -222,7 +282,7 @@ def demo(
     from harmonium.cli.progress import showing
 
     hint = f"for the whole demo: harmonium demo -o {output} --overwrite"
-    with showing(errors) as display:
+    with showing(progress()) as display:
         metrics = run_demo(output, display, seed=seed, time_budget=budget, hint=hint)
     if as_json:
         print_json({"run": str(output), **metrics})

@@ -6,16 +6,17 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harmonium.cli.cluster import Found, work_on_files
-from harmonium.cli.detect import Flags, Opened, open_detector, with_flags
+from harmonium.cli.cluster import Answer, work_on_files
+from harmonium.cli.detect import Found, Opened, explain_chosen, open_detector, whole_batches
 from harmonium.cli.models import load_density
 from harmonium.cli.runs import SCORED
-from harmonium.cli.streaming import read_rows, score_batches, write_batches
+from harmonium.cli.streaming import BATCH_ROWS, read_rows, score_batches, write_batches
 from harmonium.data import parquet_files
 
 Columns = dict[str, Any]
@@ -30,36 +31,31 @@ class ScoreFile:
         self._density = load_density(model, None, overwrite=False).density
         self._output = output
 
-    def __call__(self, file: Path) -> Found:
+    def __call__(self, file: Path) -> Answer:
         """How many rows there were."""
         batches = score_batches(self._density, file)
         return {"rows": write_batches(self._output / file.name, batches)}
 
 
 class DetectFile:
-    """Writes all columns of `detect` but the flags, which depend on all files, into the folder
-    `output`.
-    """
+    """Writes the columns of `detect` that depend on no other file into the folder `output`."""
 
-    def __init__(self, model: Path, calibration: Path | None, n_reasons: int, output: Path):
+    def __init__(self, model: Path, calibration: Path | None, output: Path):
         self._opened = open_detector(model, calibration)
-        self._n_reasons, self._output = n_reasons, output
+        self._output = output
 
-    def __call__(self, file: Path) -> Found:
-        """The p-values of the rows, as bytes."""
-        p_values: list[np.ndarray] = []
+    def __call__(self, file: Path) -> Answer:
+        """The scores of the rows, as bytes."""
+        scores: list[np.ndarray] = []
 
         def batches() -> Iterator[Columns]:
             detector = self._opened.detector
             for table, _ in read_rows(file, detector.columns.fields, "scoring"):
-                columns = self._opened.columns(
-                    table, detector.scores(table.values), self._n_reasons
-                )
-                p_values.append(columns["p_value"])
-                yield columns
+                scores.append(detector.scores(table.values))
+                yield self._opened.columns(table, scores[-1])
 
         write_batches(self._output / file.name, batches())
-        return {"p_values": np.concatenate(p_values).tobytes()}
+        return {"scores": np.concatenate(scores).tobytes()}
 
 
 def score_folder(model: Path, data: Path, output: Path) -> int:
@@ -69,35 +65,46 @@ def score_folder(model: Path, data: Path, output: Path) -> int:
     return sum(found["rows"] for found in work_on_files(ScoreFile, arguments, files))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What `detect` is asked for: the rate of its flags, how many of the lowest rows are explained,
+    how many reasons are written, and the column that names rows.
+    """
+
+    fdr: float
+    top: int
+    n_reasons: int
+    named: str | None
+
+
 def detect_folder(
-    opened: Opened,
-    model: Path,
-    data: Path,
-    output: Path,
-    *,
-    fdr: float,
-    n_reasons: int,
-    calibration: Path | None,
-) -> Flags:
-    """Detect in every file of a folder, into another one, with flags at the rate `fdr` over all
-    rows.
+    opened: Opened, model: Path, data: Path, output: Path, asked: Asked, calibration: Path | None
+) -> tuple[np.ndarray, Found]:
+    """Detect in every file of a folder, into another one, with flags over all rows; the scores of
+    the rows, and what was found of them.
     """
     files = _begin(data, output)
     with tempfile.TemporaryDirectory(prefix=SCORED, dir=output.resolve()) as scored:
         arguments = {
             "model": model.resolve(),
             "calibration": None if calibration is None else calibration.resolve(),
-            "n_reasons": n_reasons,
             "output": Path(scored),
         }
-        found = work_on_files(DetectFile, arguments, files)
-        parts = [np.frombuffer(each["p_values"]) for each in found]
-        flags = opened.flags(np.concatenate(parts), fdr)
+        answers = work_on_files(DetectFile, arguments, files)
+        parts = [np.frombuffer(each["scores"]) for each in answers]
+        scores = np.concatenate(parts)
+        flags = opened.flags(opened.detector.p_values_of(scores), asked.fdr)
+        found = explain_chosen(
+            opened, data, scores, flags, top=asked.top, n_reasons=asked.n_reasons, named=asked.named
+        )
         _log.info("writing the flags")
-        ends = np.cumsum([len(part) for part in parts])[:-1]
-        for file, flagged in zip(files, np.split(flags.flagged, ends), strict=True):
-            write_batches(output / file.name, _flagged(Path(scored) / file.name, flagged))
-    return flags
+        start = 0
+        for file, part in zip(files, parts, strict=True):
+            batches = _read_back(Path(scored) / file.name)
+            rows = whole_batches(opened, file, batches, found, start)
+            write_batches(output / file.name, rows)
+            start += len(part)
+    return scores, found
 
 
 def _begin(data: Path, output: Path) -> list[Path]:
@@ -110,14 +117,11 @@ def _begin(data: Path, output: Path) -> list[Path]:
     return files
 
 
-def _flagged(path: Path, flagged: np.ndarray) -> Iterator[Columns]:
-    """The columns of a file, with the flags of its rows in their place."""
+def _read_back(path: Path) -> Iterator[Columns]:
+    """The columns that a process has written, batch by batch."""
     from pyarrow import parquet
 
-    start = 0
-    with parquet.ParquetFile(path) as content:
-        for batch in content.iter_batches():
-            part = slice(start, start + batch.num_rows)
-            start += batch.num_rows
-            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-            yield with_flags(columns, flagged[part])
+    whole = parquet.read_table(path)
+    for start in range(0, max(whole.num_rows, 1), BATCH_ROWS):
+        part = whole.slice(start, BATCH_ROWS).combine_chunks()
+        yield dict(zip(part.column_names, part.columns, strict=True))

@@ -7,9 +7,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from harmonium.cli.console import Console
 from harmonium.cli.options import INTERRUPTED
 from harmonium.cli.runs import RunFolder
+from harmonium.console import Console
 from harmonium.learning.result import Record
 
 
@@ -48,7 +48,7 @@ class Interrupt:
             return
         self._folder.abandon()
         left = f"; {self._hint}" if self._folder.path.exists() else "; nothing was written"
-        self._console.show("")
+        self._console.show()
         self._console.print(f"\ninterrupted{left}")
         os._exit(INTERRUPTED)
 

@@ -18,6 +18,13 @@ DETECTOR_FILE = "detector.safetensors"
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.json"
 
+
+def default_is(value: object) -> str:
+    """The end of the help of an option whose default is not seen from its declaration."""
+    # Escaped: brackets are markup in help texts.
+    return f"\\[default: {value}]"
+
+
 DataArgument = Annotated[
     Path, typer.Argument(help="A table: CSV, Parquet, NPY, or a folder of Parquet files.")
 ]
@@ -29,14 +36,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable
 TimeBudgetOption = Annotated[
     str | None, typer.Option(help="Time to aim for, for example 60s, 5m or 1h.")
 ]
-OverwriteOption = Annotated[bool, typer.Option(help="Replace what exists at the output path.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what exists at the output path.")
+]
 
 
 RayOption = Annotated[
     bool,
     typer.Option(
         "--ray",
-        help="Score the Parquet files of a folder on Ray, here or where RAY_ADDRESS says, into files of the same names.",
+        help="Score the Parquet files of a folder on Ray, on this machine or the cluster at "
+        "RAY_ADDRESS, into files of the same names.",
     ),
 ]
 

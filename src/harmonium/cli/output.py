@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harmonium.cli.wording import reworded
-
 
 def trust_line(trusted: bool) -> str:
     """The verdict of a density in short."""
@@ -150,21 +148,3 @@ def print_json(value: dict[str, Any]) -> None:
     from harmonium.cli.runs import to_json
 
     print(json.dumps(to_json(value)))
-
-
-def print_fit(metrics: dict[str, Any], chosen: Any) -> None:
-    """What a fit came to: what was chosen, its held-out rows, its verdict and that of the
-    detector.
-    """
-    from harmonium.report.chosen import chosen_in_short, stages_in_short
-
-    held_out = metrics["held_out"]
-    print(f"chosen: {chosen_in_short(chosen)}")
-    print(
-        f"log-likelihood of the {held_out['n_rows']} rows that chose: "
-        f"{held_out['log_likelihood']:.3f} ± {1.96 * held_out['standard_error']:.3f} nats per row; "
-        f"of {stages_in_short(chosen)}"
-    )
-    print(reworded(metrics["verdict"]))
-    if "detector" in metrics:
-        print(f"Detector: {reworded(metrics['detector'])}")

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harmonium.cli.console import Console
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
 from harmonium.cli.wording import as_option
 from harmonium.cli.work import Run, make_detector_settings, make_settings
-from harmonium.data import LongTable, fingerprint, sample_rows
-from harmonium.errors import InvalidInputError
+from harmonium.console import Console
+from harmonium.data import LongTable, column_names, fingerprint, sample_rows
+from harmonium.errors import InvalidInputError, describe
 from harmonium.report.extra import require_packages
 
 _log = logging.getLogger(__name__)
@@ -22,8 +22,8 @@ FEWEST_ROWS = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings by name, as config.toml holds them, and where the run goes; `begun` tells the table
-    it was begun with.
+    """Settings by name, as config.toml holds them, and where the run goes; `named` is the column
+    that names rows, and `begun` describes the table that the run was begun with.
     """
 
     output: Path
@@ -32,6 +32,7 @@ class Plan:
     kinds: dict[str, str]
     max_rows: int
     report: bool
+    named: str | None
     begun: dict[str, Any] | None = None
 
     def read(self, data: Path, console: Console, *, logs: bool) -> Run:
@@ -40,6 +41,7 @@ class Plan:
         detector = self.detector
         if detector is not None:
             detector = make_detector_settings(detector, settings.seed)
+        self._check_named(data)
         _log.info("reading %s", data.name)
         table, n_rows, numbers = sample_rows(
             data, self.max_rows, kinds=self.kinds, seed=settings.seed, call=str(data)
@@ -68,11 +70,24 @@ class Plan:
             resume=self.begun is not None,
             logs=logs,
             report=self.report,
+            named=self.named,
         )
+
+    def _check_named(self, data: Path) -> None:
+        """Raise unless the table has the column that names rows."""
+        names = [] if self.named is None else column_names(data, call=str(data))
+        if self.named is not None and self.named not in names:
+            expected = f"a column of {data}, among {names}"
+            raise InvalidInputError(describe("--id", expected=expected, got=repr(self.named)))
+
+
+def run_name(data: Path) -> Path:
+    """The run folder of a table without -o: in the working directory, named like the table."""
+    return Path(f"{data.resolve().name.partition('.')[0] or 'table'}-run")
 
 
 def begin(
-    output: Path | None,
+    output: Path,
     config: Path | None,
     given: dict[str, Any],
     *,
@@ -81,8 +96,6 @@ def begin(
     overwrite: bool,
 ) -> Plan:
     """A new run; options go before the settings of the file."""
-    if output is None:
-        raise InvalidInputError("fit: expected -o RUN for a new run, or --resume RUN; got neither.")
     check_run_output(output, overwrite=overwrite)
     settings = {} if config is None else read_config(config)
     # What the table of another run was like.
@@ -92,16 +105,17 @@ def begin(
     if "contamination" in given:
         if not detector:
             raise InvalidInputError(
-                "--contamination: it is of the detector, which --no-detector leaves out."
+                "--contamination needs the detector, which --no-detector leaves out. Try: one of "
+                "the two."
             )
         # A detector without a seed of its own has that of the density.
         of_detector |= {"contamination": given.pop("contamination")}
         of_detector.setdefault("seed", (settings | given).get("seed", 0))
     settings |= given
-    report = _report(settings, report)
-    return Plan(
-        output, settings, of_detector if detector else None, kinds, _max_rows(settings), report
-    )
+    report, named, max_rows = _report(settings, report), _named(settings), _max_rows(settings)
+    if named is not None:
+        kinds[named] = "identifier"
+    return Plan(output, settings, of_detector if detector else None, kinds, max_rows, report, named)
 
 
 def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None) -> Plan:
@@ -111,14 +125,15 @@ def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None
     if refused or not detector:
         named = [as_option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
-            f"--resume: a run goes on with its own settings; got {', '.join(named)} beside it. Try: without them."
+            f"--resume: a run continues with its own settings; got {', '.join(named)} too. Try: "
+            "without them."
         )
     check_resumable(path)
     settings = read_config(path / CONFIG_FILE)
     begun, kinds = settings.pop(DATA_SECTION, {}), settings.pop("kinds", {})
     of_detector = settings.pop("detector", None)
-    report = _report(settings, report)
-    return Plan(path, settings, of_detector, kinds, _max_rows(settings), report, begun)
+    report, named, max_rows = _report(settings, report), _named(settings), _max_rows(settings)
+    return Plan(path, settings, of_detector, kinds, max_rows, report, named, begun)
 
 
 def _report(settings: dict[str, Any], given: bool | None) -> bool:
@@ -133,6 +148,14 @@ def _report(settings: dict[str, Any], given: bool | None) -> bool:
     if not isinstance(found, bool):
         raise InvalidInputError(f"--config, report: expected true or false; got {found!r}.")
     return found if given is None else given
+
+
+def _named(settings: dict[str, Any]) -> str | None:
+    """The column that names rows, taken out of the settings."""
+    found = settings.pop("id", None)
+    if found is not None and not isinstance(found, str):
+        raise InvalidInputError(f"--config, id: expected the name of a column; got {found!r}.")
+    return found
 
 
 def _max_rows(settings: dict[str, Any]) -> int:

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption
+from harmonium.cli.layout import wrapped
+from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption, default_is
 from harmonium.cli.output import print_json
-from harmonium.cli.shell import app, errors
+from harmonium.cli.shell import command, progress
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-@app.command()
+@command
 def report(
     run: ModelArgument,
     data: Annotated[
@@ -26,7 +27,7 @@ def report(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write.", show_default="RUN/report.html"),
+        typer.Option("-o", "--output", help=f"File to write. {default_is('RUN/report.html')}"),
     ] = None,
     rows: Annotated[
         int,
@@ -56,11 +57,11 @@ def report(
     from harmonium.cli.progress import showing
     from harmonium.cli.report import remake_report
 
-    with showing(errors):
+    with showing(progress()):
         found = remake_report(run, data, output, n_rows=rows, seed=seed)
     if as_json:
         print_json({"report": str(output), **asdict(found)})
         return
     listed = "" if found.n_anomalous is None else f", {found.n_anomalous} odd rows"
     print(f"report of {found.n_rows} rows{listed} -> {output}")
-    print(found.answer)
+    print(wrapped(found.answer))

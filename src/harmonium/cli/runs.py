@@ -19,12 +19,12 @@ from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
 from harmonium.files import write_atomically
 
-# A wrong path must be told before JAX is imported.
+# A wrong path is an error before JAX is imported.
 if TYPE_CHECKING:
     from harmonium.learning.result import Record
 
 CHECKPOINTS = "checkpoints"
-# Of config.toml: what tells the table of a run from others. It is no setting.
+# Of config.toml: what identifies the table of a run. It is no setting.
 DATA_SECTION = "data"
 RUN_FILES = {
     MODEL_FILE,

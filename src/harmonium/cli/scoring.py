@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from harmonium.cli.cluster import start_ray
+from harmonium.cli.layout import summary, wrapped
 from harmonium.cli.models import load_density
 from harmonium.cli.options import (
     DataArgument,
@@ -15,11 +16,15 @@ from harmonium.cli.options import (
     OverwriteOption,
     RayOption,
     check_fdr,
+    default_is,
 )
-from harmonium.cli.output import joined, print_batches, print_json, trust_line
-from harmonium.cli.shell import app, errors
+from harmonium.cli.output import joined, print_json, trust_line
+from harmonium.cli.shell import command, errors, progress
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+
+# Rows of the lowest log-densities that `score` names.
+N_LOWEST = 5
 
 OutputOption = Annotated[
     Path | None,
@@ -27,7 +32,7 @@ OutputOption = Annotated[
 ]
 
 
-@app.command()
+@command
 def score(
     model: ModelArgument,
     data: DataArgument,
@@ -36,7 +41,9 @@ def score(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Log-density of every row of a table, in nats and data units.
+    """Score every row of a table by its log-density, in nats and data units.
+
+    Without -o a summary is printed.
 
     Example: harmonium score run table.csv -o scores.csv
     """
@@ -52,11 +59,11 @@ def score(
     from harmonium.cli.progress import showing
     from harmonium.cli.streaming import score_batches, write_batches
 
-    with showing(errors):
+    with showing(progress()):
         if output is None:
             log_density = joined(score_batches(density, data))["log_density"]
             figures = _figures(log_density)
-            note = "log_density\n" + "\n".join(f"{value:.6g}" for value in log_density)
+            note = f"log-density, nats per row\n{summary(_summary(log_density))}"
         else:
             if on_ray:
                 from harmonium.cli.folders import score_folder
@@ -69,39 +76,60 @@ def score(
         print_json({**figures, "verdict": density.verdict})
         return
     print(note)
-    errors.print(trust_line(density.trusted))
+    errors.print(wrapped(trust_line(density.trusted)))
+    if output is None:
+        progress().print(f"All rows: harmonium score {model} {data} -o FILE.csv")
 
 
-@app.command()
+@command
 def detect(
     model: ModelArgument,
     data: DataArgument,
     output: OutputOption = None,
     fdr: Annotated[
-        float, typer.Option(help="False-discovery rate of the flagged rows, in (0, 1).")
+        float, typer.Option(help="Flag rows at this false-discovery rate, in (0, 1).")
     ] = 0.05,
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="Table of normal rows that the fit has not seen, for the p-values in place of its own; held in memory.",
+            help="Table of normal rows that the fit has not seen: p-values rest on these rows, "
+            "which are held in memory.",
             show_default=False,
         ),
     ] = None,
-    explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,
+    explain: Annotated[
+        int,
+        typer.Option(
+            help="Write so many reasons for every row that is flagged or listed: its worst cells.",
+            min=0,
+        ),
+    ] = 0,
     top: Annotated[
-        int, typer.Option(help="Rows of the lowest scores to tell of, flagged or not.", min=0)
+        int, typer.Option(help="List so many rows of the lowest scores, flagged or not.", min=0)
     ] = 10,
+    named: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            help="Column that names rows, listed beside their numbers. "
+            f"{default_is('that of fit --id')}",
+        ),
+    ] = None,
     on_ray: RayOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Anomaly score, log-density, p-value, flag and reasons of every row of a table.
+    """Find anomalous rows: score, p-value, flag and reasons of every row of a table.
+
+    The rows of the lowest scores are listed with their reasons. With -o, all rows are written: row
+    number, score, log_density, p_value, flagged, modelled_p_value, reasons, and the columns of the
+    table, under the name table_NAME where a result is called NAME.
 
     Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column
-    with its value, a likely value, and by how many nats that is likelier given the other cells
-    (drop). A p-value is never below 1 / (calibration rows + 1), so that a detector of few training
-    rows may flag nothing: the rows of the lowest scores are told in any case, with reasons.
-    modelled_p_value goes on below that, by a fitted tail, without a guarantee.
+    with its value, the likeliest value given the other cells, the range of four of five values (low
+    to high), and by how many nats the likeliest one is likelier (drop). A p-value is never below
+    1 / (calibration rows + 1), so that a detector of few training rows may flag nothing.
+    modelled_p_value has no such limit: it follows a fitted tail, without a guarantee.
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """
@@ -114,65 +142,73 @@ def detect(
     elif output is not None:
         check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
-    from harmonium.cli.detect import LowRow, lowest_rows, open_detector, score_rows
+    from harmonium.cli.detect import explain_chosen, naming_column, open_detector, score_rows
+    from harmonium.cli.low_rows import list_rows, lowest_rows
     from harmonium.cli.progress import showing
 
-    with showing(errors):
+    with showing(progress()):
         opened = open_detector(model, calibrate)
+    named = naming_column(opened, data, named)
     columns: dict[str, Any] = {}
-    lowest: list[LowRow] = []
-    if on_ray and output is not None:
-        from harmonium.cli.folders import detect_folder
+    with showing(progress()):
+        if on_ray and output is not None:
+            from harmonium.cli.folders import Asked, detect_folder
 
-        with showing(errors):
-            flags = detect_folder(
-                opened, model, data, output, fdr=fdr, n_reasons=explain, calibration=calibrate
-            )
-    else:
-        with showing(errors):
+            asked = Asked(fdr, top, explain, named)
+            scores, found = detect_folder(opened, model, data, output, asked, calibrate)
+        else:
             scores = score_rows(opened, data)
-            lowest = lowest_rows(opened, data, scores, top)
-        flags, columns = _detect(opened, data, scores, output, fdr, explain, as_json=as_json)
-    n_rows, n_flagged = len(flags.flagged), int(flags.flagged.sum())
+            flags = opened.flags(opened.detector.p_values_of(scores), fdr)
+            found = explain_chosen(
+                opened, data, scores, flags, top=top, n_reasons=explain, named=named
+            )
+            columns = _write(opened, data, scores, found, output, as_json=as_json)
+        listed = lowest_rows(opened.detector, scores, top, found.explained)
+    n_rows, n_flagged = len(scores), int(found.flags.flagged.sum())
     if as_json:
         figures = {"rows": n_rows, "n_flagged": n_flagged, "fdr": fdr}
-        told = [asdict(row) for row in lowest]
-        print_json({**figures, "verdict": opened.verdict(flags), "lowest": told, **columns})
+        low = [asdict(row) for row in listed]
+        print_json({**figures, "verdict": opened.verdict(found.flags), "lowest": low, **columns})
         return
-    if output is not None:
-        print(f"{n_rows} rows -> {output}; {n_flagged} flagged at FDR {fdr:g}")
-    # Rows on standard output are for programs.
-    tell = errors.print if output is None else print
-    for row in lowest:
-        tell(row.describe())
-    errors.print(opened.in_short(flags))
+    written = "" if output is None else f" -> {output}"
+    print(f"{n_rows} rows{written}; {n_flagged} flagged at FDR {fdr:g}")
+    if listed:
+        print(list_rows(listed, named))
+    errors.print(wrapped(opened.in_short(found.flags)))
+    if output is None:
+        progress().print(f"All rows: harmonium detect {model} {data} -o FILE.csv")
 
 
-def _detect(
-    opened: Any,
-    data: Path,
-    scores: Any,
-    output: Path | None,
-    fdr: float,
-    n_reasons: int,
-    *,
-    as_json: bool,
-) -> tuple[Any, dict[str, Any]]:
-    """The flags of a table; its columns are written, printed, or returned for JSON."""
-    from harmonium.cli.detect import detect_batches
-    from harmonium.cli.progress import showing
+def _write(
+    opened: Any, data: Path, scores: Any, found: Any, output: Path | None, *, as_json: bool
+) -> dict[str, Any]:
+    """Write the columns of all rows, or return them for JSON."""
+    from harmonium.cli.detect import scored_batches, whole_batches, with_findings
     from harmonium.cli.streaming import write_batches
 
-    flags = opened.flags(opened.detector.p_values_of(scores), fdr)
-    batches = detect_batches(opened, data, scores, flags, n_reasons)
-    if output is None and not as_json:
-        print_batches(batches)
-        return flags, {}
-    with showing(errors):
-        if output is None:
-            return flags, joined(batches)
-        write_batches(output, batches)
-    return flags, {}
+    if output is not None:
+        batches = scored_batches(opened, data, scores)
+        write_batches(output, whole_batches(opened, data, batches, found))
+    if output is not None or not as_json:
+        return {}
+    columns = joined(scored_batches(opened, data, scores))
+    whole = with_findings(opened, columns, found, 0)
+    return joined([whole])
+
+
+def _summary(log_density: list[float]) -> list[tuple[str, str]]:
+    """What `score` prints of rows that go into no file: how their log-densities are spread."""
+    import numpy as np
+
+    names = ("lowest", "5 %", "median", "95 %", "highest")
+    shares = np.quantile(log_density, (0.0, 0.05, 0.5, 0.95, 1.0))
+    lowest = np.argsort(log_density, kind="stable")[:N_LOWEST]
+    return [
+        ("rows", str(len(log_density))),
+        ("mean", f"{np.mean(log_density):.3f}"),
+        *((name, f"{share:.3f}") for name, share in zip(names, shares, strict=True)),
+        ("lowest rows", ", ".join(f"{i + 1} ({log_density[i]:.2f})" for i in lowest)),
+    ]
 
 
 def _figures(log_density: list[float]) -> dict[str, Any]:

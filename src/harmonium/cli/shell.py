@@ -1,13 +1,16 @@
 """The application that commands belong to, and how it speaks of errors."""
 
+import inspect
 import io
 import sys
 import traceback
+from collections.abc import Callable
 
 import typer
 
-from harmonium.cli.console import Console
+from harmonium.cli.layout import wrapped
 from harmonium.cli.wording import reworded
+from harmonium.console import Console
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
 
 app = typer.Typer(
@@ -21,6 +24,7 @@ errors = Console(lambda: sys.stderr)
 silence = Console(io.StringIO)
 
 _shows_tracebacks = False
+_is_quiet = False
 
 
 def show_tracebacks(asked: bool) -> None:
@@ -29,13 +33,37 @@ def show_tracebacks(asked: bool) -> None:
     _shows_tracebacks = asked
 
 
+def be_quiet(asked: bool) -> None:
+    """Whether `progress` leaves progress and advice unsaid."""
+    global _is_quiet
+    _is_quiet = asked
+
+
+def progress() -> Console:
+    """Where commands show their progress and give advice: nowhere if the user wants it quiet."""
+    return silence if _is_quiet else errors
+
+
+def say(text: str) -> None:
+    """Print a warning or an error, on a terminal broken between words."""
+    errors.print(wrapped(text) if errors.is_terminal else text)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function a command; its docstring is the help, a line for every paragraph."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(help=text)(function)
+    return function
+
+
 def report_error(error: Exception) -> int:
     """Print an error for people and return the exit code."""
     if _shows_tracebacks:
         traceback.print_exception(error)
     if isinstance(error, HarmoniumError):
-        errors.print(f"error: {reworded(str(error))}")
+        say(f"error: {reworded(str(error))}")
         return 2 if isinstance(error, InvalidInputError | ArtifactError) else 1
     text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
-    errors.print(text)
+    say(text)
     return 1

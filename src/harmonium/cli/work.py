@@ -12,10 +12,8 @@ from typing import Any
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, save_artifact
 from harmonium.cli.budget import shortened
-from harmonium.cli.console import Console
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
-from harmonium.cli.progress import Display
 from harmonium.cli.runs import (
     DATA_SECTION,
     RunFolder,
@@ -25,9 +23,11 @@ from harmonium.cli.runs import (
     write_metrics,
 )
 from harmonium.cli.training import fit_reports
+from harmonium.console import Console
 from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference import DensityFit, DensitySettings, DetectorSettings, fit_density
+from harmonium.inference.progress import Display
 from harmonium.learning.loop import Report
 from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
@@ -65,8 +65,8 @@ class Run:
 
     `source` is the longer table that `table`, at most `max_rows`, was drawn from, if there is one;
     `resume` says that the folder holds a fit to go on with, and `hint` what a user can do after
-    Ctrl-C. `kinds` are those of columns that were stated. `finish_seconds` is about what follows
-    the fit beside the report.
+    Ctrl-C. `kinds` are those of columns that were stated, and `named` is the column that names
+    rows. `finish_seconds` is about what follows the fit beside the report.
     """
 
     settings: DensitySettings
@@ -81,6 +81,7 @@ class Run:
     logs: bool = False
     report: bool = True
     finish_seconds: float = 0.0
+    named: str | None = None
 
     @property
     def seconds_afterwards(self) -> float:
@@ -102,20 +103,21 @@ class Run:
         return {"resume" if self.resume else "checkpoints": self.folder.checkpoints}
 
     def config(self) -> dict[str, Any]:
-        """All settings, as config.toml holds them, and what tells the table from others."""
+        """All settings, as config.toml holds them, and what identifies the table."""
         resolved: dict[str, Any] = asdict(self.settings) | {
             "max_rows": self.max_rows,
             "report": self.report,
+            "id": self.named,
         }
         resolved |= {"kinds": self.kinds} if self.kinds else {}
         if self.detector is not None:
             resolved |= {"detector": asdict(self.detector)}
-        told = {
+        data = {
             "rows": self.n_rows,
             "columns": self.table.n_columns,
             "fingerprint": fingerprint(self.table),
         }
-        return resolved | {DATA_SECTION: told}
+        return resolved | {DATA_SECTION: data}
 
 
 Finish = Callable[[Path, DensityFit, Metrics], None]
@@ -158,7 +160,9 @@ def fit_run(
             if finish is not None:
                 finish(folder.path, fitted, metrics)
             if run.report:
-                _write_report(run, fitted, detector, metrics, config, display.console)
+                metrics["report"] = _write_report(
+                    run, fitted, detector, metrics, config, display.console
+                )
             write_metrics(folder.path, metrics)
     return metrics, fitted
 
@@ -184,26 +188,30 @@ def _write_report(
     metrics: Metrics,
     config: dict[str, Any],
     console: Console,
-) -> None:
-    """report.html; a picture that cannot be drawn must not cost a fit."""
+) -> Metrics | None:
+    """Write report.html; its first line, None where it could not be written: a picture that cannot
+    be drawn must not cost a fit.
+    """
     again = f"harmonium report {run.output} DATA"
     if missing := missing_packages():
         names = " and ".join(missing)
         console.print(
-            f"no report was written, for want of {names}. Try: {HOW_TO_INSTALL}, then {again}"
+            f"no report was written, because {names} is missing. Try: {HOW_TO_INSTALL}, then "
+            f"{again}"
         )
-        return
+        return None
     _log.info("writing the report")
     try:
         # Here, because training need not wait for what draws: it takes a second to import.
         from harmonium.cli.report import report_run
 
         found = None if detector is None else detector.detector
-        report_run(run.output, fitted, found, run.table, metrics, config, run.source)
+        return asdict(report_run(run.output, fitted, found, run.table, metrics, config, run.source))
     except Exception as error:
         console.print(
             f"warning: no report was written ({type(error).__name__}: {error}). Try: {again}"
         )
+        return None
 
 
 def _fit_detector(run: Run) -> StoredDetector | None:
@@ -215,7 +223,6 @@ def _fit_detector(run: Run) -> StoredDetector | None:
         stored = load_artifact(path)
         if isinstance(stored, StoredDetector):
             return stored
-    _log.info("fitting the detector")
     return StoredDetector.fit(run.table, run.detector)
 
 

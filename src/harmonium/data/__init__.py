@@ -10,7 +10,7 @@ from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
-from harmonium.data.streams import read_batches, read_named_batches
+from harmonium.data.streams import column_names, read_batches, read_cells, read_named_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.whitening import Whitening
 from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
@@ -28,6 +28,7 @@ __all__ = [
     "TableWriter",
     "Whitening",
     "as_table",
+    "column_names",
     "container_of",
     "decode_columns",
     "default_names",
@@ -36,6 +37,7 @@ __all__ = [
     "number_fields",
     "parquet_files",
     "read_batches",
+    "read_cells",
     "read_named_batches",
     "read_table",
     "sample_rows",

@@ -77,7 +77,7 @@ def _files(path: Path, call: str) -> tuple[list[Path], Any]:
     for file in files:
         with _opened(file, call) as content:
             schemas.append(content.schema_arrow)
-            # Decoded here, where damage is told as such.
+            # Decoded here, where damage has its own message.
             _ = schemas[-1].names
     for file, schema in zip(files, schemas, strict=True):
         if sorted(schema.names) != sorted(schemas[0].names):

@@ -14,7 +14,7 @@ from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.readers import read_numpy, source_kind
 from harmonium.data.resizing import resized
-from harmonium.data.table import Table, as_table
+from harmonium.data.table import Table, as_table, default_names
 
 BATCH_ROWS = 65_536
 
@@ -68,6 +68,69 @@ def read_named_batches(
             parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
             parts = (code_numbers(part, fields) for part in parts)
     return _coded(parts, fields, call)
+
+
+def read_cells(
+    path: str | os.PathLike[str],
+    *,
+    fields: tuple[Field, ...],
+    call: str | None = None,
+    size: int = BATCH_ROWS,
+) -> Iterator[dict[str, Any]]:
+    """The cells behind the batches of `read_batches`, as they stand in the file, as Arrow arrays by
+    the names of their columns, those among them that `fields` lack.
+
+    The cells of a CSV file are text, but for columns of numbers among `fields`. Raises what
+    `read_batches` does.
+    """
+    path = Path(path)
+    call = call or f"read_cells({str(path)!r})"
+    kind = source_kind(path, call)
+    with read_errors(call):
+        if kind == "numpy":
+            parts = _array_parts(read_numpy(path, call, mapped=True), size)
+            names = [field.name for field in fields]
+            return (dict(zip(names, map(_arrow, part.T), strict=True)) for part in parts)
+        if kind == "parquet":
+            return map(_by_name, _filled(parquet_tables(path, call, size)))
+        texts = csv_tables(path, call)
+        parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
+        numbers = tuple(own for own in fields if own.is_number and own.form != "boolean")
+        named = (_with_names(part, fields) for part in parts)
+        return (_by_name(code_numbers(part, numbers)) for part in named)
+
+
+def column_names(
+    path: str | os.PathLike[str], *, fields: tuple[Field, ...] = (), call: str | None = None
+) -> list[str]:
+    """The names of the columns of a table, of its first lines alone; those of `fields` where the
+    file has none. Raises what `read_batches` does.
+    """
+    path = Path(path)
+    call = call or f"column_names({str(path)!r})"
+    kind = source_kind(path, call)
+    if kind == "numpy":
+        return [field.name for field in fields]
+    with read_errors(call):
+        tables = parquet_tables(path, call, 1) if kind == "parquet" else csv_tables(path, call)
+        return list(_with_names(next(tables), fields).column_names)
+
+
+def _with_names(part: Any, fields: tuple[Field, ...]) -> Any:
+    """The part with the names of `fields` where its file has no header."""
+    n = len(part.column_names)
+    has_none = part.column_names == list(default_names(n)) and n == len(fields)
+    return part.rename_columns([field.name for field in fields]) if has_none else part
+
+
+def _by_name(part: Any) -> dict[str, Any]:
+    return {name: part.column(name).combine_chunks() for name in part.column_names}
+
+
+def _arrow(column: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    return pa.array(column)
 
 
 def _coded(

@@ -29,7 +29,9 @@ from harmonium.inference import (
     sample_given,
     split_parts,
 )
+from harmonium.inference.progress import printing, shown_too
 from harmonium.learning import AbstractObjective
+from harmonium.learning.loop import Report
 from harmonium.learning.result import Record
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
@@ -104,6 +106,8 @@ class DensityEstimator(
         "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random; the same integer gives the same fit.
+    verbose : bool
+        Whether `fit` prints its progress, in lines on standard output.
 
     Attributes
     ----------
@@ -154,6 +158,7 @@ class DensityEstimator(
         validation_fraction: float = DensitySettings.validation_fraction,
         kinds: dict[str, str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ):
         self.n_hidden = n_hidden
         self.feature_map = feature_map
@@ -172,6 +177,7 @@ class DensityEstimator(
         self.validation_fraction = validation_fraction
         self.kinds = kinds
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "DensityEstimator":
         """Fit to X (rows, columns): an array, a pandas or polars frame, or a `Table`.
@@ -187,7 +193,7 @@ class DensityEstimator(
         table: Table,
         *,
         container: str = "array",
-        report: Callable[[Record], bool | None] | None = None,
+        report: Report | None = None,
     ) -> "DensityEstimator":
         """Fit to a table that is already read, sending each record of the history to `report`.
 
@@ -195,7 +201,10 @@ class DensityEstimator(
         `report` returns True training ends early.
         """
         self.settings_ = self.check_settings()
-        fitted = fit_density(table, self.settings_, self._split_parts()[1], report=report)
+        own = self._split_parts()[1]
+        with printing(verbose=self.verbose) as display:
+            report = shown_too(display, self.settings_.n_updates, report)
+            fitted = fit_density(table, self.settings_, own, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
         self.held_out_, self.kept_update_ = fitted.held_out, fitted.kept_update
         self.diagnostics_, self.provenance_ = fitted.diagnostics, fitted.provenance
@@ -206,7 +215,8 @@ class DensityEstimator(
     def check_settings(self) -> DensitySettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
         parameters: dict[str, Any] = self.get_params(deep=False)
-        parameters.pop("kinds")
+        for name in ("kinds", "verbose"):
+            parameters.pop(name)
         seed = as_seed(parameters.pop("random_state"))
         parameters |= self._split_parts()[0]
         return DensitySettings(**parameters, seed=seed)

@@ -16,6 +16,7 @@ from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import Detector, DetectorSettings, Explanation, explain
 from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
+from harmonium.inference.progress import printing
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
@@ -41,6 +42,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         "categorical" or "identifier".
     random_state : int, RandomState or None
         Seed of everything random.
+    verbose : bool
+        Whether `fit` prints its progress, in lines on standard output.
 
     Attributes
     ----------
@@ -65,11 +68,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration_fraction: float = DetectorSettings.calibration_fraction,
         kinds: dict[str, str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ):
         self.contamination = contamination
         self.calibration_fraction = calibration_fraction
         self.kinds = kinds
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "AnomalyDetector":
         """Fit to X (rows, columns), mostly normal rows: an array or a pandas or polars frame.
@@ -77,12 +82,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Raises `InvalidInputError` for input that cannot be used, naming column and row.
         """
         table = as_table(X, call="AnomalyDetector.fit(X)", kinds=self.kinds)
-        return self.adopt(*StoredDetector.fit(table, self.check_settings()))
+        with printing(verbose=self.verbose):
+            return self.adopt(*StoredDetector.fit(table, self.check_settings()))
 
     def check_settings(self) -> DetectorSettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
         parameters = self.get_params()
-        parameters.pop("kinds")
+        for name in ("kinds", "verbose"):
+            parameters.pop(name)
         seed = as_seed(parameters.pop("random_state"))
         return DetectorSettings(**parameters, seed=seed)
 

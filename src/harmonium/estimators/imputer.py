@@ -1,5 +1,6 @@
 """`Imputer`: missing cells filled from a fitted density."""
 
+import logging
 import warnings
 from typing import Any, cast
 
@@ -16,6 +17,9 @@ from harmonium.estimators.trees import Trees
 from harmonium.inference import Density, draw_completions, expect_cells, settle
 from harmonium.inference.imputation import Expectation
 from harmonium.inference.missingness import compare_holes, describe_holes
+from harmonium.inference.progress import printing
+
+_log = logging.getLogger(__name__)
 
 # More rows make trees no better than the time they take.
 MOST_ROWS = 5000
@@ -27,9 +31,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     of them given the other cells of their row.
 
     The density is fitted to the incomplete table itself; cells have to be missing at random (Rubin
-    1976): whether a cell is missing may depend on what is observed, but not on the cell. What is
-    known only roughly stays so: `draws` gives completed tables that differ in the filled cells as
-    much as is not known of them, for multiple imputation (Rubin 1987).
+    1976): whether a cell is missing may depend on what is observed, but not on the cell. `draws`
+    gives completed tables whose filled cells differ by their uncertainty, for multiple imputation
+    (Rubin 1987).
 
     Parameters
     ----------
@@ -46,6 +50,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         columns are, and its `effort` how long the fit may take.
     random_state : int, RandomState or None
         Seed of the draws and of the trees; that of the fit is the estimator's.
+    verbose : bool
+        Whether `fit` prints its progress, in lines on standard output.
 
     Attributes
     ----------
@@ -69,12 +75,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_trees: int = 40,
         estimator: DensityEstimator | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ):
         self.n_draws = n_draws
         self.loss = loss
         self.n_trees = n_trees
         self.estimator = estimator
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "Imputer":
         """Fit a density to X (rows, columns), an array or a frame, with or without missing
@@ -83,7 +91,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._check_parameters()
         estimator = self._new_estimator()
         table = as_table(X, call="Imputer.fit(X)", kinds=estimator.kinds)
-        return self.adopt(estimator.fit_table(table, container=container_of(X)), table.values)
+        with printing(verbose=self.verbose):
+            fitted = estimator.fit_table(table, container=container_of(X))
+            return self.adopt(fitted, table.values)
 
     def transform(self, X: Any) -> Any:
         """X with missing cells filled: the conditional mean of numbers, the most probable category;
@@ -133,6 +143,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         cells = np.empty((0, n_columns)) if values is None else values
         self._rows, self._expectation = cells[:0], None
         if len(cells) and self.n_trees:
+            _log.info("growing trees")
             some = np.sort(np.random.default_rng(seed).permutation(len(cells))[:MOST_ROWS])
             self._rows = cells[some]
             self._expectation = expect_cells(density, self._rows, "squared", seed=seed)
@@ -141,9 +152,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._shares = 1 - holes.sum(axis=0) / max(len(cells), 1)
         self.hole_differences_ = compare_holes(density.coordinates.marginals, cells)
         if self.hole_differences_:
-            told = describe_holes(self.hole_differences_)
+            found = describe_holes(self.hole_differences_)
             warnings.warn(
-                f"Imputer: cells are not missing completely at random: {told}. Fills are right "
+                f"Imputer: cells are not missing completely at random: {found}. Fills are right "
                 "where holes depend on observed cells alone, and not on the hidden ones",
                 HarmoniumWarning,
                 stacklevel=2,

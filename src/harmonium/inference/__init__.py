@@ -11,6 +11,7 @@ from harmonium.inference.fit_density import DensityFit, fit_density
 from harmonium.inference.imputation import Completed, draw_completions, expect_cells, settle
 from harmonium.inference.judging import HeldOut
 from harmonium.inference.own_parts import OwnParts, split_parts
+from harmonium.inference.reasons import Reason
 from harmonium.inference.settings import DensitySettings
 from harmonium.inference.verdict import Comparison, Difference, DrawComparison, Verdict
 
@@ -30,6 +31,7 @@ __all__ = [
     "Explanation",
     "HeldOut",
     "OwnParts",
+    "Reason",
     "Verdict",
     "draw_completions",
     "evaluate_density",

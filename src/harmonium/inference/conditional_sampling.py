@@ -1,5 +1,6 @@
 """Rows drawn from a density given some of their cells, and as many of every category."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,9 @@ from harmonium.inference.unseen import SURPLUS
 from harmonium.likelihood import estimate_log_partition
 from harmonium.sampling import sample
 
-# Effective draws below which those that are returned are told not to be trusted.
+_log = logging.getLogger(__name__)
+
+# Effective draws below which the draws are not to be trusted.
 FEWEST_EFFECTIVE = 50.0
 FEWEST_DRAWS, MOST_AT_ONCE = 256, 512
 # Draws by which conditions are weighed against each other.
@@ -71,8 +74,11 @@ def sample_given(
     rng = np.random.default_rng(seed)
     density = replace(density, unseen=()) if keep_unseen else density
     if balance is None:
-        return _draw_any(density, read_conditions(density, given or {}), n, seed, rng)
+        conditions = read_conditions(density, given or {})
+        _log.info("drawing rows")
+        return _draw_any(density, conditions, n, seed, rng)
     groups = read_balanced(density, given, balance)
+    _log.info("drawing rows")
     parts = [
         _draw_any(density, group, count, _next_seed(rng), rng)
         for group, count in zip(groups, _fair_shares(n, len(groups), rng), strict=True)
@@ -170,7 +176,7 @@ def _draw(
         ess=ess,
         log_probability=_log_probability(density, condition, log_mass),
         trusted=not concerns,
-        verdict=words if concerns else "Nothing speaks against the draws.",
+        verdict=words if concerns else "The draws may be trusted.",
     )
     order = np.random.default_rng(seed).permutation(len(points))[:n]
     return points[order], diagnostics

@@ -1,5 +1,6 @@
 """A fitted density in data units: coordinates, model and log Z in one object."""
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,10 +25,12 @@ from harmonium.model import GaussianBase, Harmonium, base_log_partition
 from harmonium.sampling import AbstractKernel, SampleDiagnostics, sample
 from harmonium.typing import Batch, HiddenBatch, PerRow
 
+_log = logging.getLogger(__name__)
+
 # Draws of the missing cells of a row, over which its features are averaged.
 FEATURE_DRAWS = 16
 BATCH = 256
-# Rows whose boxes are worked on at once.
+# Rows whose boxes are computed at once.
 BOX_ROWS = 4096
 
 
@@ -170,6 +173,7 @@ class Density:
         `keep_unseen`, of pairs of categories that no training row has only so many are kept as n
         rows may have missed.
         """
+        _log.info("drawing rows")
         is_whole = keep_unseen or not self.unseen
         key = jax.random.fold_in(jax.random.key(seed), 2)
         n_drawn = n if is_whole else SURPLUS * n

@@ -1,5 +1,6 @@
 """A fitted anomaly detector: views of the training rows, calibrated on rows they have not seen."""
 
+import logging
 import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -31,6 +32,8 @@ from harmonium.inference.views import (
 )
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.cells import move_in_cells
+
+_log = logging.getLogger(__name__)
 
 # Bodies of the marginals of each space: numbers as they are, where what is far out is far, and
 # numbers by their own distribution, where what is rare is far. The second one is left out where
@@ -191,6 +194,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     A share of the rows is set aside before anything is fitted, for calibration. Raises
     `InvalidInputError` for too few rows.
     """
+    _log.info("fitting the detector")
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.calibration_fraction, rng, setting="calibration_fraction")
     columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
@@ -215,6 +219,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
         verdict="",
         trusted=False,
     )
+    _log.info("calibrating the detector")
     votes = np.concatenate(votes, axis=1)
     further = -raw.together(votes[np.isfinite(votes).all(axis=1)])
     return raw.calibrated_on(split.held_out, _calibration_remarks(settings), further=further)

@@ -54,8 +54,8 @@ class Evaluation:
 
 
 def evaluate_density(density: Density, values: np.ndarray, *, seed: int) -> Evaluation:
-    """Score rows (rows, columns) in data units, and let chains from them and from the base tell of
-    equilibrium.
+    """Score rows (rows, columns) in data units, and compare chains from them with chains from the
+    base.
     """
     _log.info("scoring %d rows", len(values))
     log_density = density.log_density(values)

@@ -1,25 +1,30 @@
 """Reasons: which cells make a row unlikely given the others, and what would be likely instead."""
 
-from dataclasses import dataclass
+import importlib
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.detection import Detector
 from harmonium.inference.groups import likeliest_groups
+from harmonium.inference.reasons import Reason, cells_in_words, find_reasons
 
 # The contribution of a cell that is as likely wrong as right.
 DOUBTFUL = float(np.log(2))
+NO_REASON = "no single cell explains it"
 
 
 @dataclass(frozen=True)
 class Explanation:
     """Reasons for a table of rows.
 
-    `contributions` (rows, columns): -log P(the cell is right), nats, given the other cells of the
-    row, where right and wrong are as likely beforehand; never negative, larger = more responsible,
-    above `DOUBTFUL` where a cell is likelier wrong. A wrong value is one of another row, or lies
-    anywhere.
+    `reasons` (rows,) are the cells of every row that are likelier wrong than right, the worst
+    first, by names and labels; the arrays have figures of all cells. `contributions` (rows,
+    columns): -log P(the cell is right), nats, given the other cells of the row, where right and
+    wrong are as likely beforehand; never negative, larger = more responsible, above `DOUBTFUL`
+    where a cell is likelier wrong. A wrong value is one of another row, or lies anywhere.
     `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
     (rows, columns): by how many nats it is likelier than the own one, never negative. `group`
     (rows, group size): columns of cells that are likeliest wrong together, and
@@ -28,6 +33,7 @@ class Explanation:
     """
 
     names: tuple[str, ...]
+    reasons: tuple[tuple[Reason, ...], ...]
     contributions: np.ndarray
     drops: np.ndarray
     likely_values: np.ndarray
@@ -37,6 +43,51 @@ class Explanation:
     def top(self, n: int) -> np.ndarray:
         """Indices of the n most responsible columns of every row, (rows, n)."""
         return np.argsort(-self.contributions, axis=1, kind="stable")[:, :n]
+
+    @property
+    def group_names(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the columns of `group`, (rows,)."""
+        return tuple(tuple(self.names[column] for column in row) for row in self.group)
+
+    def describe(self, n: int = 3) -> list[str]:
+        """A line per row: its n worst reasons in words, or "no single cell explains it"."""
+        return [describe_reasons(reasons, n) for reasons in self.reasons]
+
+    def to_frame(self, n: int | None = None) -> Any:
+        """The reasons as a pandas DataFrame, one a row: all of them, or the n worst of each row.
+
+        `row` is the position in the table that was explained, from 0 on, and `rank` counts from 1;
+        the other columns are those of `Reason`, with `unusual_for` in words. Raises
+        `InvalidInputError` without pandas.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise InvalidInputError(
+                describe(
+                    "Explanation.to_frame()",
+                    expected="the library pandas",
+                    got="pandas, which is not installed",
+                    hint="pip install pandas, or the attribute reasons",
+                )
+            ) from error
+        listed = [
+            {
+                "row": row,
+                "rank": rank,
+                **asdict(reason),
+                "unusual_for": cells_in_words(reason.unusual_for),
+            }
+            for row, own in enumerate(self.reasons)
+            for rank, reason in enumerate(own[:n], start=1)
+        ]
+        names = ["row", "rank", *(field.name for field in fields(Reason))]
+        return pandas.DataFrame(listed, columns=names)
+
+
+def describe_reasons(reasons: tuple[Reason, ...], n: int) -> str:
+    """The n worst reasons of a row in words."""
+    return "; also ".join(own.describe() for own in reasons[:n]) or NO_REASON
 
 
 def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> Explanation:
@@ -75,11 +126,16 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
         whole[:, index] = np.where(missing, 0.0, found)
         return np.where(broken, share[:, None], whole)
 
+    contributions, drops = of_columns(np.logaddexp(0.0, doubts)), of_columns(drops)
+    doubtful = (contributions > DOUBTFUL) & (drops > 0)
     group, group_doubts = likeliest_groups(detector.spaces, whole, doubts, missing, group_size)
     return Explanation(
         names=columns.names,
-        contributions=of_columns(np.logaddexp(0.0, doubts)),
-        drops=of_columns(drops),
+        reasons=find_reasons(
+            detector.spaces, values, whole, likely_values, doubtful, drops, contributions
+        ),
+        contributions=contributions,
+        drops=drops,
         likely_values=likely_values,
         group=np.asarray(index)[group],
         group_contributions=np.logaddexp(0.0, group_doubts),

@@ -1,4 +1,4 @@
-"""Scores that are no finite numbers are told, never passed on in silence."""
+"""Scores that are not finite are reported, never passed on in silence."""
 
 import warnings
 

@@ -24,7 +24,7 @@ from harmonium.errors import DivergedError, HarmoniumWarning
 from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates, Values
-from harmonium.inference.density import Density, untrained
+from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
 from harmonium.inference.own_parts import NAMED, OwnParts
@@ -53,8 +53,8 @@ _log = logging.getLogger(__name__)
 UNSEEN_DRAWS = 4096
 
 VALIDATION_COPIES = 4
-# Held-out rows by which the base is told of before training.
-MOST_TOLD = 500
+# Held-out rows whose scores are logged before training.
+MOST_LOGGED = 500
 UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 
 
@@ -133,7 +133,7 @@ def fit_density(
     if why_not is not None:
         energy = _Energy(_base_alone(density, why_not), (), None, 0)
     else:
-        _tell_of_base(density, held_out)
+        _log_base(density, held_out)
         n_copies = count_copies(coordinates, kept)
         rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
         n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
@@ -199,12 +199,17 @@ def _of_base(coordinates: Coordinates, model: Harmonium, choice: BaseChoice) -> 
     return Density(coordinates, model, exact, exact.verdict, chosen, UNJUDGED)
 
 
-def _tell_of_base(density: Density, held_out: Values) -> None:
-    """What is known before an energy is trained: the answer of a quick fit."""
-    if _log.isEnabledFor(logging.INFO):
-        found = untrained(density).log_density(held_out[:MOST_TOLD])
-        message = "the base alone has %.2f nats per held-out row; an energy on top is trained"
-        _log.info(message, found.mean(), extra={"is_result": True})
+def _log_base(density: Density, held_out: Values) -> None:
+    """Log what is known before an energy is trained: the answer of a quick fit."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    rows = held_out[:MOST_LOGGED]
+    known = {"Gaussian": float(gaussian(density).log_density(rows).mean())}
+    if density.chosen.base == "mixture":
+        known["mixture"] = float(untrained(density).log_density(rows).mean())
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
+    message = "held-out rows before training, nats per row: %s; an energy is trained on top"
+    _log.info(message, scores, extra={"is_result": True, "known": known})
 
 
 class _Energy(NamedTuple):

@@ -99,6 +99,6 @@ def _known(cells: Column) -> Column:
 
 
 def _mean(values: list[float]) -> float:
-    """Of those that could be told."""
+    """The mean over those that are known."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")

@@ -14,7 +14,7 @@ from harmonium.data import Marginals
 
 # Rows of either kind, below which nothing is compared.
 FEWEST = 10
-# Chance that any pair of columns is told to differ where none does.
+# Chance that some pair of columns is reported to differ where none does.
 LEVEL = 0.01
 
 

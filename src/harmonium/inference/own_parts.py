@@ -31,7 +31,7 @@ class OwnParts(eqx.Module):
     kernel: AbstractKernel | None = None
 
     def check(self, settings: Any) -> None:
-        """Raise `InvalidInputError` if settings tell of an object that is not here, as those of a
+        """Raise `InvalidInputError` if settings name an object that is not here, as those of a
         file do.
         """
         for name in PARTS:

@@ -171,7 +171,7 @@ class DensitySettings:
 
     @property
     def contrasts(self) -> bool:
-        """Whether rows are told from draws of the base."""
+        """Whether training classifies rows against draws of the base."""
         return self.objective in CONTRASTIVE
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 MARGIN = 2.0
 # Nats per row that a density may be behind a simpler one that is nearly the same.
 NEGLIGIBLE = 0.01
-# Tables of no more rows than this are told to be small.
+# Tables of at most so many rows count as small.
 FEW_ROWS = 300
 FEWEST_EFFECTIVE = 50.0
 BASELINES = {
@@ -134,11 +134,15 @@ def few_rows(verdict: Verdict) -> str:
     """What a small table means, in words."""
     errors = [own.standard_error for own in verdict.comparisons]
     known = [error for error in errors if math.isfinite(error)]
-    size = f" (they tell differences to ±{MARGIN * max(known):.2g} nats per row)" if known else ""
+    size = (
+        f" (differences below {MARGIN * max(known):.2g} nats per row cannot be seen)"
+        if known
+        else ""
+    )
     return (
         f"{verdict.n_rows + verdict.n_held_out} rows are few: {verdict.n_held_out} held-out rows "
-        f"decide what is chosen{size}, and what is rarer than one in {verdict.n_rows} rests on the "
-        "shape of the model alone"
+        f"decide what is chosen{size}, and what is rarer than one row in {verdict.n_rows} rests on "
+        "the shape of the model alone"
     )
 
 

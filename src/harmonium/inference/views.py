@@ -11,13 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import logsumexp
 
 from harmonium.compiling import as_floats
 from harmonium.data import Marginals, Whitening
 from harmonium.inference.batches import map_blocks, map_rows
+from harmonium.inference.conditionals import (
+    conditional_log_densities,
+    conditional_quantiles,
+    marginal_log_densities,
+    pair_log_ratios,
+)
 from harmonium.model import Mixture
-from harmonium.model.mixture import LOG_2PI
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
 from harmonium.typing import Batch
 
@@ -146,6 +150,29 @@ class Space:
 
         return map_blocks(tried, rows, longest=MOST_EXPLAINED)
 
+    def likely_range(
+        self, values: np.ndarray, columns: np.ndarray, shares: tuple[float, float]
+    ) -> Float[np.ndarray, "rows 2"]:
+        """Between which cells x_j lies given the others, j one of `columns` (rows,) per row.
+
+        For complete table rows (rows, columns); the ends are those of these shares, in data units.
+        """
+        places = conditional_quantiles(self.pooled, self.scale.forward(values), columns, shares)
+        points, own = (
+            np.zeros((2, len(values), len(self.scale.whitening.center))),
+            range(len(values)),
+        )
+        points[:, own, columns] = places.T
+        return np.stack([self.scale.restore(end)[own, columns] for end in points], axis=1)
+
+    def fits(self, values: np.ndarray, columns: np.ndarray) -> Rows:
+        """log q(x_j, x_k) / (q(x_j) q(x_k)) of every column k, j one of `columns` (rows,) per row.
+
+        For complete table rows (rows, columns), in nats; negative where the two cells go together
+        less often than by chance, infinite for j itself.
+        """
+        return pair_log_ratios(self.pooled, self.scale.forward(values), columns)
+
     def wrong(self, values: np.ndarray) -> Rows:
         """The log-density of cells (rows, columns) that are wrong: half of them are those of other
         rows, whatever goes with them, and half lie anywhere.
@@ -158,47 +185,6 @@ class Space:
 def anywhere_log_densities(rows: Rows) -> Rows:
     """The log-density of every coordinate that lies anywhere, (rows, modeled)."""
     return -np.log(np.pi * ANYWHERE * (1 + (rows / ANYWHERE) ** 2))
-
-
-def marginal_log_densities(mixture: Mixture, rows: Rows) -> Rows:
-    """log q(x_j) of every coordinate by itself, (rows, modeled)."""
-    log_weights, means, factors = (
-        np.asarray(part, np.float64)
-        for part in (mixture.log_weights, mixture.means, mixture.factors)
-    )
-    variances = np.sum(factors**2, axis=2)[:, None]
-    squares = (rows - means[:, None]) ** 2 / variances
-    own = log_weights[:, None, None] - 0.5 * (squares + np.log(variances) + LOG_2PI)
-    return np.asarray(logsumexp(own, axis=0))
-
-
-def conditional_log_densities(
-    mixture: Mixture, rows: Rows, places: Float[np.ndarray, "rows modeled places"]
-) -> Float[np.ndarray, "rows modeled places"]:
-    """log q(x_j = place given the other coordinates of the row), for every j and place; nats.
-
-    Of component k with precision P, x_j given the others has variance 1/P_jj and the mean
-    x_j - (P(x - m))_j / P_jj.
-    """
-    log_weights, means, inverses = (
-        np.asarray(part, np.float64)
-        for part in (mixture.log_weights, mixture.means, mixture.inverses)
-    )
-    standard = np.einsum("kij,knj->kni", inverses, rows - means[:, None], optimize=True)
-    pulled = np.einsum("kij,kni->knj", inverses, standard, optimize=True)
-    precision = np.sum(inverses**2, axis=1)[:, None, :]
-    log_det = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
-    joint = (log_weights + log_det)[:, None] - 0.5 * np.sum(standard**2, axis=2)
-    # Without coordinate j: the joint density less that of j given the others.
-    others = joint[:, :, None] - 0.5 * (np.log(precision) - pulled**2 / precision)
-    others -= logsumexp(others, axis=0)
-    centers = rows - pulled / precision
-    apart = places[None] - centers[:, :, :, None]
-    own = (
-        0.5 * (np.log(precision) - LOG_2PI)[:, :, :, None]
-        - 0.5 * precision[:, :, :, None] * apart**2
-    )
-    return np.asarray(logsumexp(others[:, :, :, None] + own, axis=0))
 
 
 def fit_mixtures(

@@ -9,6 +9,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from harmonium.errors import DivergedError
 from harmonium.learning.checkpoints import Checkpoints
@@ -17,6 +18,7 @@ from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
 from harmonium.learning.row_schedule import Pools, RowSchedule
+from harmonium.learning.rows import AbstractRows
 from harmonium.learning.trainer import Control, State, Trainer
 from harmonium.typing import RandomKey
 
@@ -35,6 +37,8 @@ BUDGET_FOR_TRAINING = 0.85
 LEAST_PATIENCE = 100
 # Of the draws by which progress is judged, where log Z of the final model rests on such draws too.
 FEWEST_EFFECTIVE = 200.0
+# A column of rows in model units is at most so far from 0, or so wide.
+FAR_OFF = 10.0
 # Nats by which the training log-likelihood may fall below its best before that is a fault.
 LARGEST_FALL = 2.0
 
@@ -120,17 +124,17 @@ class Loop:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *gather((trainer, state)))
         # Without enough weighted draws, log-likelihoods of these mean nothing, nor does their fall.
-        is_told = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
-        highest = course.highest("train_log_likelihood") if is_told else -math.inf
+        is_known = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
+        highest = course.highest("train_log_likelihood") if is_known else -math.inf
         fault = find_fault(measured, highest, trainer.gap_limit)
         record = _record(measured, state, started, fault)
         if not fault:
-            return course.advanced(state, record, may_be_best=is_told)
+            return course.advanced(state, record, may_be_best=is_known)
         # A fresh key: the same noise could lead to the same fault.
         key = jax.random.fold_in(self.key_repair, number + 1)
         course = course.returned(eqx.tree_at(lambda s: s.key, course.best, key), record)
         if course.n_faults > trainer.settings.max_rollbacks:
-            _give_up_if_hopeless(course.best, fault)
+            _give_up_if_hopeless(course.best, fault, trainer.training)
         return course
 
     @property
@@ -188,13 +192,31 @@ def _check(key: RandomKey, trainer: Trainer, state: State) -> dict[str, float]:
     return {name: float(getattr(found, name)) for name in names}
 
 
-def _give_up_if_hopeless(best: State, fault: str) -> None:
+def _give_up_if_hopeless(best: State, fault: str, rows: AbstractRows) -> None:
     """An error if nothing was learned before training became unstable."""
     if int(best.update) == 0:
         raise DivergedError(
-            f"fit: training stayed unstable from its start; the last fault: {fault}. Try: a "
-            "smaller learning rate, more steps_per_update, or look for columns with extreme values."
+            f"fit: training stayed unstable from its start; the last fault: {fault}. "
+            f"{_advice(np.asarray(rows.completed)[: int(rows.n_rows)])}"
         )
+
+
+def _advice(rows: np.ndarray) -> str:
+    """What to do about training rows (rows, visible) that no model learns."""
+    centers, spreads = rows.mean(axis=0), rows.std(axis=0)
+    off = np.maximum(np.abs(centers), spreads)
+    column = int(off.argmax())
+    if off[column] < FAR_OFF:
+        return (
+            "Try: a smaller learning rate, more steps_per_update, or look for columns with extreme "
+            "values."
+        )
+    return (
+        "The rows are not in model units, in which every column has about mean 0 and variance 1/2: "
+        f"column {column} has mean {centers[column]:.3g} and standard deviation "
+        f"{spreads[column]:.3g}. Try: (rows - mean) / (2**0.5 * standard deviation), or a "
+        "DensityEstimator, which takes rows in data units."
+    )
 
 
 def _floats(metrics: Metrics) -> dict[str, float]:

@@ -124,7 +124,7 @@ class Harmonium(eqx.Module):
     def conditional_visible(self, h: Hidden) -> ConditionalVisible | Mixture:
         """p(x|h), if the feature map is affine (theory, section 3): the base tilted by b - AᵀWᵀh.
 
-        For f(x) = A x + d and a `GaussianBase` it is N((b - AᵀWᵀh)/2, I/2), told by a
+        For f(x) = A x + d and a `GaussianBase` it is N((b - AᵀWᵀh)/2, I/2), recognized by a
         `ConditionalVisible`; for a `MixtureBase` it is a `Mixture`. Both have `mean` and `variance`
         per coordinate, and `sample(key, n)`. Raises `NotFactorizedError` for other feature maps.
         """

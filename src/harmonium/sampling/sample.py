@@ -30,7 +30,7 @@ ANNEALING_STEPS = 2
 LOWEST_ACCEPTANCE = 0.1
 FEWEST_DISTINCT = 0.05
 EXACT = "The draws are exact and independent: the model is its own base."
-HEALTHY = "Nothing speaks against the draws: the chains moved, and enough came through."
+HEALTHY = "The draws may be trusted: the chains moved, and enough of them are of different starts."
 FEWEST_CHAINS = 256
 # Draws of the base for every chain, and between which numbers.
 PROPOSALS = 16

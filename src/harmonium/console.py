@@ -1,12 +1,14 @@
-"""What is said to people beside the results: lines, and one that changes while work is done."""
+"""What is said to people beside the results: lines, and a block that changes while work is done."""
 
 import os
 from collections.abc import Callable
 from threading import RLock
 from typing import TextIO
 
-# Back to the beginning of the line, and remove what stands there.
-ERASE = "\r\x1b[K"
+# Back to the beginning of the line, and remove all from there on.
+ERASE = "\r\x1b[J"
+# The same, some lines further up.
+ERASE_ABOVE = "\r\x1b[{}A\x1b[J"
 # Of a terminal that does not say.
 USUAL_WIDTH = 80
 # Characters may be two columns wide: what they make too long is cut by the terminal.
@@ -14,14 +16,14 @@ UNWRAPPED = "\x1b[?7l{}\x1b[?7h"
 
 
 class Console:
-    """Lines for people; on a terminal there can be a live line below them, which changes.
+    """Lines for people; on a terminal there can be a live block below them, which changes.
 
     `stream` gives the stream at the time of writing, since standard error may be replaced.
     """
 
     def __init__(self, stream: Callable[[], TextIO]):
         self._stream = stream
-        self._live = ""
+        self._live: tuple[str, ...] = ()
         # A signal may be handled while its thread prints.
         self._lock = RLock()
 
@@ -31,16 +33,24 @@ class Console:
         return self._stream().isatty() and os.environ.get("TERM") != "dumb"
 
     def print(self, text: str) -> None:
-        """Write a line, above the live one if there is one."""
+        """Write a line, above the live block if there is one."""
         with self._lock:
-            self._write(f"{ERASE if self._live else ''}{text}\n{self._live}")
+            self._write(f"{self._erased()}{text}\n{self._drawn()}")
 
-    def show(self, line: str) -> None:
-        """Put a live line in the place of the one before; none if it is empty."""
+    def show(self, *lines: str) -> None:
+        """Put a live block in the place of the one before; none without lines."""
         with self._lock:
-            before = ERASE if self._live else ""
-            self._live = UNWRAPPED.format(self._clipped(line)) if line else ""
-            self._write(before + self._live)
+            before = self._erased()
+            self._live = tuple(map(self._clipped, lines))
+            self._write(before + self._drawn())
+
+    def _erased(self) -> str:
+        """What removes the live block."""
+        n_above = len(self._live) - 1
+        return "" if n_above < 0 else ERASE_ABOVE.format(n_above) if n_above else ERASE
+
+    def _drawn(self) -> str:
+        return UNWRAPPED.format("\n".join(self._live)) if self._live else ""
 
     def _clipped(self, line: str) -> str:
         """As much of a line as the terminal is wide."""

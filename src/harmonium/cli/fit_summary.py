@@ -1,0 +1,89 @@
+"""What `fit` prints at its end: one compact block, and what to do next."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harmonium.artifact import StoredDetector, load_artifact
+from harmonium.cli.layout import summary
+from harmonium.cli.options import DETECTOR_FILE
+from harmonium.cli.shell import progress
+from harmonium.cli.wording import reworded
+from harmonium.cli.work import Run
+from harmonium.inference import DensityFit, explain
+from harmonium.report.chosen import base_name, stages_in_short
+from harmonium.report.words import count, duration
+
+# Rows among which the oddest is sought, at most: a second's work.
+MOST_SCORED = 20_000
+
+
+def print_fit(run: Run, data: Path, metrics: dict[str, Any], fitted: DensityFit) -> None:
+    """What was chosen, how well it does, what was found, where the report is, and what is next."""
+    n_columns = run.table.n_columns
+    took = duration(metrics["seconds"])
+    print(f"{count(metrics['rows'])} rows x {n_columns} columns -> {run.output} ({took})")
+    facts = [
+        ("chosen", _chosen(fitted)),
+        ("score", _score(fitted)),
+        ("verdict", _verdict(fitted)),
+        ("found", _found(run)),
+    ]
+    if metrics.get("report"):
+        facts.append(("report", str(run.output / "report.html")))
+    print(summary(facts))
+    # Not wrapped, so that it can be copied.
+    progress().print(f"Next: {_next(run, data)}")
+
+
+def _chosen(fitted: DensityFit) -> str:
+    """The parts of the density."""
+    chosen = fitted.density.chosen
+    return f"{base_name(chosen)}, {'with' if chosen.residual else 'without'} a residual energy"
+
+
+def _score(fitted: DensityFit) -> str:
+    """The held-out rows under the density and under simpler ones."""
+    held_out = fitted.held_out
+    error = 1.96 * held_out.standard_error
+    return (
+        f"{held_out.log_likelihood:.3f} ± {error:.3f} nats per row on {held_out.n_rows} held-out "
+        f"rows; {stages_in_short(fitted.density.chosen)}"
+    )
+
+
+def _verdict(fitted: DensityFit) -> str:
+    """Whether to trust the density: a line if all is well, and otherwise all that was found."""
+    density = fitted.density
+    judgment = density.judgment
+    if density.trusted and judgment.draws is not False and not judgment.has_few_rows:
+        draws = "; draws look like training rows" if judgment.draws else ""
+        return f"log-densities may be quoted{draws}"
+    return reworded(density.verdict)
+
+
+def _found(run: Run) -> str:
+    """Missing cells, and the row that is the least like the others, with its reason."""
+    modeled = [field.kind != "identifier" for field in run.table.fields]
+    missing = np.isnan(run.table.values[:, modeled])
+    n = int(missing.sum())
+    found = [f"{count(n) if n else 'no'} missing cell{'' if n == 1 else 's'}"]
+    # Rows of a longer table have other numbers in it.
+    if run.detector is not None and run.source is None:
+        stored = load_artifact(run.output / DETECTOR_FILE)
+        assert isinstance(stored, StoredDetector)
+        values = run.table.values[:MOST_SCORED]
+        row = int(np.argmin(stored.detector.scores(values)))
+        (why,) = explain(stored.detector, values[[row]]).describe(1)
+        found.append(f"the oddest row is row {row + 1}: {why}")
+    return "; ".join(found)
+
+
+def _next(run: Run, data: Path) -> str:
+    """The command that uses the run."""
+    folder, table = shlex.quote(str(run.output)), shlex.quote(str(data))
+    if run.detector is None:
+        return f"harmonium score {folder} {table} -o scores.csv"
+    return f"harmonium detect {folder} {table} --explain 3 -o detected.csv"

@@ -21,7 +21,7 @@ def score(night: int) -> pd.DataFrame:
     """Every night: load, score what came in, write down what is flagged."""
     rng = np.random.default_rng(night)
     rows = wines.sample(50, random_state=night, ignore_index=True)
-    rows += 0.02 * wines.std() * rng.normal(size=rows.shape)
+    rows += 0.02 * wines.std().to_numpy() * rng.normal(size=rows.shape)
     if night == 2:
         rows.loc[[3, 17], "magnesium"] = 0.0  # a sensor fails
     detector = hm.load(MODEL)

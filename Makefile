@@ -49,7 +49,7 @@ bench: $(STAMP)
 # Broken links, missing anchors and pages outside the menu end the build.
 docs: $(STAMP) $(DOCS_STAMP)
 	$(BIN)/python docs/make_cli.py
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 	@echo "The pages are in site/index.html."
 
 pictures: $(STAMP)

@@ -51,12 +51,12 @@ def spiral(n_rows: int) -> np.ndarray:
 
 
 def draw_parts() -> None:
-    """Rows of a spiral, and the densities that the parts of a fit reach."""
+    """Rows of a spiral, and what two bases and an energy make of them."""
     rows = spiral(4000)
     fits = {
         "Gaussian": hm.DensityEstimator(effort="quick", base="gaussian", marginals="affine"),
-        "base": hm.DensityEstimator(effort="quick"),
-        "base and energy": hm.DensityEstimator(),
+        "mixture": hm.DensityEstimator(effort="quick"),
+        "Gaussian and energy": hm.DensityEstimator(base="gaussian", marginals="affine"),
     }
     x, y = np.meshgrid(*[np.linspace(-3, 3, 160)] * 2)
     grid = np.stack([x.ravel(), y.ravel()], axis=1)

@@ -6,9 +6,11 @@ from sklearn.datasets import load_breast_cancer
 
 import harmonium as hm
 
-frame = load_breast_cancer(as_frame=True).data[
-    ["mean radius", "mean texture", "mean smoothness", "mean concavity"]
-].sample(frac=1, random_state=0, ignore_index=True)
+frame = (
+    load_breast_cancer(as_frame=True)
+    .data[["mean radius", "mean texture", "mean smoothness", "mean concavity"]]
+    .sample(frac=1, random_state=0, ignore_index=True)
+)
 train, reference, later = frame[:300], frame[300:430], frame[430:]
 drifted = later.assign(**{"mean texture": later["mean texture"] * 1.25})  # a scale that is off
 
@@ -23,4 +25,6 @@ for name, rows in {"later": later, "drifted": drifted}.items():
     corrected = min(1.0, len(columns) * columns[worst])  # Bonferroni
     print(f"; most changed column {worst!r}, p = {corrected:.2g}")
     small = np.sum(detector.p_values(rows) <= 0.05)
-    print(f"   {small} of {len(rows)} rows have p <= 0.05, where {0.05 * len(rows):.0f} are expected")
+    print(
+        f"   {small} of {len(rows)} rows have p <= 0.05, where {0.05 * len(rows):.0f} are expected"
+    )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import harmonium as hm
 
-PAGES = ("llms.txt", "start.md", "cli.md", "tasks/fill-holes.md")
+PAGES = ("llms.txt", "docs/start.md", "docs/cli.md", "docs/tasks/fill-holes.md")
 
 
 def main() -> None:
     """Import, look for the pages, fit a small CSV; raises at the first thing that fails."""
     home = Path(hm.__file__).parent
     assert "site-packages" in home.parts, f"harmonium is imported from {home}, not from the wheel"
-    assert all((home / "docs" / page).is_file() for page in PAGES), "pages are missing"
+    assert all((home / page).is_file() for page in PAGES), "pages are missing"
     assert (home / "py.typed").is_file(), "the marker of types is missing"
     for name in hm.__all__:
         getattr(hm, name)

@@ -5,7 +5,7 @@ import re
 import shlex
 
 import pytest
-from docs.pages import DOCS, INCLUDED, PAGES, ROOT, code_of, name_of, run
+from docs.pages import CODE, DOCS, INCLUDED, PAGES, ROOT, code_of, name_of, run
 
 import harmonium as hm
 from harmonium.cli.app import app
@@ -70,7 +70,7 @@ def test_commands_and_their_options_exist(page):
     if page.name == "cli.md":
         pytest.skip("made from the commands, and tested as such")
     reference = (DOCS / "cli.md").read_text(encoding="utf-8")
-    shell = "\n".join("".join(found) for found in SHELL.findall(TEXTS[name_of(page)]))
+    shell = "\n".join("".join(found) for found in SHELL.findall(CODE.sub("", TEXTS[name_of(page)])))
     for command, words in COMMAND.findall(shell):
         assert command in COMMANDS
         section = reference.split(f"\n## {command}\n")[1].split("\n## ")[0]

@@ -17,6 +17,7 @@ DOCS = Path(__file__).parent
 PICTURES = DOCS / "pictures"
 EXAMPLES = DOCS.with_name("examples")
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+INCLUDED = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 FAINTEST = -7.0  # nats; what lies below has the color of nothing
 
 
@@ -31,14 +32,13 @@ def main() -> None:
 
 
 def draw_gallery() -> None:
-    """Run the code of the gallery; what it takes from examples/ runs from there."""
-    for block in CODE.findall((DOCS / "gallery.md").read_text(encoding="utf-8")):
-        included = re.match(r'--8<-- "(.+)"', block)
-        if included:
-            runpy.run_path(str(EXAMPLES / included[1]))
-        else:
-            exec(compile(block, "gallery.md", "exec"), {})
+    """Run the code of the gallery, and the scripts of examples/ that it includes."""
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    for block in CODE.findall(page):
+        exec(compile(block, "gallery.md", "exec"), {})
         plt.close("all")
+    for script in INCLUDED.findall(page):
+        runpy.run_path(str(EXAMPLES / script))
 
 
 def spiral(n_rows: int) -> np.ndarray:

@@ -18,9 +18,8 @@ def name_of(page: Path) -> str:
 
 
 def code_of(page: Path) -> list[str]:
-    """The Python blocks of a page; those that are taken from examples/ are left out."""
-    blocks = CODE.findall(page.read_text(encoding="utf-8"))
-    return [block for block in blocks if not INCLUDED.search(block)]
+    """The Python blocks of a page; scripts of examples/ that it includes are fenced otherwise."""
+    return CODE.findall(page.read_text(encoding="utf-8"))
 
 
 def run(code: str, name: str) -> None:

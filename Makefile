@@ -58,7 +58,8 @@ pictures: $(STAMP)
 # The wheel, and what a user does first with it, in an empty environment.
 wheel: $(STAMP)
 	rm -rf dist/*.whl build/wheel
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation -w dist .
 	$(PYTHON) -m venv build/wheel
 	build/wheel/bin/python $(PIP_INSTALL) --require-hashes -r requirements/use.txt
 	build/wheel/bin/python $(PIP_INSTALL) --no-deps dist/*.whl

@@ -1,4 +1,4 @@
-"""What a user does first with an installed wheel: `make wheel` runs this in an empty environment."""
+"""What a user does first with a wheel; `make wheel` runs this in an empty environment."""
 
 import subprocess
 import sys

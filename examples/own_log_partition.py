@@ -16,7 +16,6 @@ for strength in strengths:
     # "auto" enumerates the hidden states of a model as small as this one.
     found = hm.estimate_log_partition(model, key=jax.random.key(2), method="importance")
     exact = hm.exact_log_partition(model)
-    print(
-        f"weights of {strength}: log Z in [{found.low:.3f}, {found.high:.3f}], exactly {exact:.3f}; "
-        f"{'trusted' if found.trusted else 'not trusted'}"
-    )
+    trust = "trusted" if found.trusted else "not trusted"
+    interval = f"[{found.low:.3f}, {found.high:.3f}]"
+    print(f"weights of {strength}: log Z in {interval}, exactly {exact:.3f}; {trust}")

@@ -9,8 +9,8 @@ which chooses by the latter or in its own way; test rows are scored once. Figure
 log-densities of test rows, nats per row in these units, with their standard error. Ours is
 `DensityEstimator(random_state=seed)`, "quick" that with effort="quick";
 `benchmarks.density_peers` says what the others are. Every fit has a process of its own, one at a
-time, so that compilation counts; the flow gets at most --flow-seconds. NRGBoost is left out: its energies are not normalized, and its support ends at the
-outermost training rows.
+time, so that compilation counts; the flow gets at most --flow-seconds. NRGBoost is left out: its
+energies are not normalized, and its support ends at the outermost training rows.
 
 Every result is one line of results/density_runs.jsonl as soon as it is there, and is computed
 again only with --anew or under other limits. Times are comparable within one run on one machine:

@@ -911,7 +911,8 @@ PROTOCOLS = {
         5,
     ),
     "contaminated": Protocol(
-        "AUROC and AUPR in percent on the same test rows: training clean, contaminated, and told the share",
+        "AUROC and AUPR in percent on the same test rows: training clean, contaminated, and told "
+        "the share",
         measure_contaminated,
         summarize_contaminated,
         3,
@@ -936,7 +937,8 @@ PROTOCOLS = {
         OURS,
     ),
     "speed": Protocol(
-        f"Time of {N_FIT} rows fitted, {SPEED_ROWS} scored, one explained; the last two after compilation",
+        f"Time of {N_FIT} rows fitted, {SPEED_ROWS} scored, one explained; the last two after "
+        "compilation",
         measure_speed,
         summarize_speed,
         1,

@@ -4,9 +4,10 @@
 JSON object per line of its standard output:
 
     {"write": folder}                     train.npy and test.npy, in the library's own units
-    {"method": name, "seed": s, "steps"}  the seconds of a training, and log_likelihood: the mean over test.npy of
-                                          -E(x) - log Z, log Z by quadrature over a box, which is to the advantage of
-                                          energies that would leave mass outside
+    {"method": name, "seed": s, "steps"}  the seconds of a training, and log_likelihood: the mean
+                                          over test.npy of -E(x) - log Z, log Z by quadrature over a
+                                          box, which is to the advantage of energies that would
+                                          leave mass outside
 
 The protocol is that of its README: two layers of 128, rate 1e-3, batches of 256 of 8192 rows, 3000
 steps; Langevin chains of 60 steps of size 0.01 where the method has chains.

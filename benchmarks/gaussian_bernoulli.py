@@ -4,10 +4,13 @@ equal shapes.
 Ours is the Gaussian-Bernoulli machine (f the identity) under block Gibbs. An update is 512 chains,
 a batch of 512 rows, and 1 or 10 steps of the chains; float32.
 
-    harmonium equal     persistent chains, without trust region; plain gradient descent, as the peers have
+    harmonium equal     persistent chains, without trust region; plain gradient descent, as the
+                        peers have
     harmonium shipped   two weighted populations of 256 chains, trust region, AdamW
-    rbms                BINARY visible units (it has no Gaussian ones with binary hidden units): persistent chains
-    learnergy fit       Gaussian visible units, without noise; chains from the batch; its own loop, with its loader and metrics
+    rbms                BINARY visible units (it has no Gaussian ones with binary hidden units):
+                        persistent chains
+    learnergy fit       Gaussian visible units, without noise; chains from the batch; its own loop,
+                        with its loader and metrics
     learnergy steps     the same without loader and metrics
     scikit-learn        BINARY visible units, persistent chains, one step only
 

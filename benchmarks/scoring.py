@@ -11,7 +11,8 @@ next length, by its rate so far, leaves the race ("seconds" of its last length s
     free energy           F in model units, without log-determinants
     scores, p-values      score_samples and p_values of an AnomalyDetector
     network alone         F of rows that already are in model units, compiled, in batches of 1024
-    products alone        only the matrix products of the same network, in the same batches: what is left if all else is free
+    products alone        only the matrix products of the same network, in the same batches: what is
+                          left if all else is free
 
 "x products" divides the seconds of a line of ours by those of the products alone.
 

@@ -38,10 +38,13 @@ from harmonium.data import Columns, as_table
 from harmonium.estimators.comparison import holed, likeness, nearer_training
 
 RUNS = Path(__file__).with_name("results") / "synthesis_runs.jsonl"
-FOREST = Path(__file__).with_name("synthesis_forest.py")
-# The forest alone, without the larger peers of the other benchmarks.
-ENVIRONMENT = Path(__file__).parents[1] / ".cache" / "synthesis"
-PINS = ("arfpy==0.1.1", "numpy==2.4.6", "scikit-learn==1.9.1")
+FOREST, NETWORK = (Path(__file__).with_name(f"synthesis_{own}.py") for own in ("forest", "gan"))
+# Each alone, because they need older versions of what the other benchmarks use.
+ENVIRONMENTS = Path(__file__).parents[1] / ".cache" / "synthesis"
+PINS = {
+    FOREST: ("arfpy==0.1.1", "numpy==2.4.6", "scikit-learn==1.9.1"),
+    NETWORK: ("ctgan==0.12.1", "torch==2.13.0", "pandas==2.3.3", "numpy==2.4.6"),
+}
 MAX_ROWS = {"magic": 20_000}
 MIXED = ("diamonds", "penguins", "flchain", "GBSG2")
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -111,25 +114,30 @@ def by_mixture(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def forest_python() -> Path:
-    """The python of an environment with arfpy, which is made first if it is not complete."""
-    python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "complete.txt"
-    if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINS], check=True)
-        stamp.write_text("\n".join(PINS), encoding="utf-8")
+def peer_python(script: Path) -> Path:
+    """The python of the environment of a script, which is made first if it is not complete."""
+    folder = ENVIRONMENTS / script.stem
+    python, stamp = folder / "bin" / "python", folder / "complete.txt"
+    pins = "\n".join(PINS[script])
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != pins:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINS[script]], check=True)
+        stamp.write_text(pins, encoding="utf-8")
     return python
 
 
-def by_forest(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """arfpy's FORDE in its own environment."""
-    whole = filled(train, seed)
-    request = {"columns": {c: whole[c].tolist() for c in whole}, "n": n, "seed": seed}
-    call = [str(forest_python()), str(FOREST)]
-    done = subprocess.run(
-        call, input=json.dumps(request), check=True, capture_output=True, text=True
-    )
-    return pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))
+def by_peer(script: Path, **settings: str) -> Sampler:
+    """A peer in an environment of its own."""
+
+    def draw(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+        whole = filled(train, seed)
+        columns = {c: whole[c].tolist() for c in whole}
+        request = json.dumps({"columns": columns, "n": n, "seed": seed} | settings)
+        call = [str(peer_python(script)), str(script)]
+        done = subprocess.run(call, input=request, check=True, capture_output=True, text=True)
+        return pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))
+
+    return draw
 
 
 def by_columns(train: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
@@ -150,7 +158,9 @@ METHODS: dict[str, Sampler] = {
     "harmonium, quick, unseen kept": by_harmonium("quick", keep_unseen=True),
     "copula": by_copula,
     "mixture": by_mixture,
-    "forest": by_forest,
+    "forest": by_peer(FOREST),
+    "gan": by_peer(NETWORK, kind="gan"),
+    "vae": by_peer(NETWORK, kind="vae"),
     "columns": by_columns,
     "rows": by_rows,
 }

@@ -3,8 +3,9 @@
 `python torch_rbms.py DATA.npy` answers requests, one JSON object per line of its standard input, by
 one JSON object per line of its standard output:
 
-    {"start": name, "peer": ..., "n_hidden", "steps", "chains"}   a training run, with the faster number of threads
-    {"continue": name, "seconds": s}                              updates per second of a turn of about so long
+    {"start": name, "peer": ..., "n_hidden", "steps", "chains"}   a training run, with the faster
+    number of threads {"continue": name, "seconds": s}                              updates per
+    second of a turn of about so long
 """
 
 import os

@@ -4,9 +4,11 @@
 its standard input, by one JSON object per line of its standard output:
 
     {"rows": [...]}                       F of these rows
-    {"matmul": [[m, k, n], ...]}          torch's best rate of float32 products of these shapes, FLOP/s
-    {"start": name, "variant": "equal" | "shipped" | "mala", "compiled": bool, "steps", "chains", "step_size",
-     "learning_rate"}                     a training run from the exported weights, with the faster number of threads;
+    {"matmul": [[m, k, n], ...]}          torch's best rate of float32 products of these shapes,
+                                          FLOP/s
+    {"start": name, "variant": "equal" | "shipped" | "mala", "compiled": bool, "steps", "chains",
+     "step_size", "learning_rate"}        a training run from the exported weights, with the faster
+                                          number of threads;
                                           an answer with "error" says why there is none
     {"continue": name, "seconds": s}      updates per second of a turn of about so long
 

@@ -7,13 +7,13 @@ same weights, and their free energies are compared first. An update is the same 
 make 20 Langevin steps each (an input gradient per step and chain), the gradient of the contrast
 with a batch of 512 rows, one step of Adam; float32.
 
-    equal     the same algorithm: persistent contrastive divergence with unadjusted Langevin chains, without trust region,
-              penalty or re-initialization. Ours also averages the parameters and records its
-              metrics, as always.
-    shipped   what each gives by default: ours two weighted populations of 256 chains under MALA, the trust region and
-              AdamW; theirs Langevin chains from their replay buffer of 10 000, torchebm's with its
-              penalty of the energy. "mala" is ebmkit's own Metropolis-adjusted kernel at the same
-              steps, for comparison.
+    equal     the same algorithm: persistent contrastive divergence with unadjusted Langevin chains,
+              without trust region, penalty or re-initialization. Ours also averages the parameters
+              and records its metrics, as always.
+    shipped   what each gives by default: ours two weighted populations of 256 chains under MALA,
+              the trust region and AdamW; theirs Langevin chains from their replay buffer of 10 000,
+              torchebm's with its penalty of the energy. "mala" is ebmkit's own Metropolis-adjusted
+              kernel at the same steps, for comparison.
 
 Ours runs with a thread per core and with one (`harmonium --threads 1`). Peers run eagerly, as
 shipped, and with the energy under torch.compile, each with torch's number of threads or one,

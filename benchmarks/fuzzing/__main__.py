@@ -40,8 +40,10 @@ def main() -> int:
     ]
     seconds = time.monotonic() - started
     title = (
-        f"{sum(counts.values())} damaged files, seed {arguments.seed}: {sum(failed.values())} failed; "
-        f"{seconds:.0f} s, slowest case {slowest[0]:.1f} s ({slowest[1]}), peak memory {peak / 2**20:.0f} MiB"
+        f"{sum(counts.values())} damaged files, seed {arguments.seed}: {sum(failed.values())} "
+        "failed; "
+        f"{seconds:.0f} s, slowest case {slowest[0]:.1f} s ({slowest[1]}), peak memory "
+        f"{peak / 2**20:.0f} MiB"
     )
     publish("fuzzing", title, rows)
     return 1 if failed else 0

@@ -189,7 +189,8 @@ def test_importing_the_layer_loads_no_reader():
         "parent = sys.modules['harmonium'] = types.ModuleType('harmonium')\n"
         f"parent.__path__ = [{folder!r}]\n"
         "import harmonium.data\n"
-        "heavy = ('jax', 'pyarrow', 'narwhals', 'scipy.sparse', 'scipy.stats', 'pandas', 'polars')\n"
+        "heavy = ('jax', 'pyarrow', 'narwhals', 'scipy.sparse', 'scipy.stats', 'pandas', "
+        "'polars')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -32,8 +32,13 @@ def verdict(*, gains=((0.5, 0.1),), value=0.02, ess=1024.0, log_partition=True):
 
 @pytest.mark.parametrize(
     ("gain", "error", "is_gain", "is_loss"),
-    [(0.5, 0.2, True, False), (0.3, 0.2, False, False), (-0.5, 0.2, False, True), (-1.0, math.nan, False, False)],
-)  # fmt: skip
+    [
+        (0.5, 0.2, True, False),
+        (0.3, 0.2, False, False),
+        (-0.5, 0.2, False, True),
+        (-1.0, math.nan, False, False),
+    ],
+)
 def test_a_difference_counts_beyond_two_standard_errors(gain, error, is_gain, is_loss):
     found = Comparison("base", gain, error)
     assert (found.is_gain, found.is_loss) == (is_gain, is_loss)

@@ -48,17 +48,20 @@ def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
     for name, array in contiguous.items():
         if array.dtype.str not in _DTYPES.values():
             raise ArtifactError(
-                f"save({str(path)!r}): expected arrays of float64, float32 or int64; got {array.dtype} in {name}."
+                f"save({str(path)!r}): expected arrays of float64, float32 or int64; got "
+                f"{array.dtype} in {name}."
             )
     try:
         text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
     except ValueError as error:
         raise ArtifactError(
-            f"save({str(path)!r}): expected finite figures; got a fit with others ({error}). Try: fit again."
+            f"save({str(path)!r}): expected finite figures; got a fit with others ({error}). Try: "
+            "fit again."
         ) from error
     if len(text) > MAX_HEADER_BYTES // 3:
         raise ArtifactError(
-            f"save({str(path)!r}): expected at most {MAX_HEADER_BYTES // 3} bytes of settings and categories; "
+            f"save({str(path)!r}): expected at most {MAX_HEADER_BYTES // 3} bytes of settings and "
+            "categories; "
             f"got {len(text)}. Try: fewer categories."
         )
     metadata = seal(text, contiguous)

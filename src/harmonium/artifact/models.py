@@ -110,7 +110,8 @@ def _describe_base(base: AbstractBase) -> Config:
         n_numbers = base.mixture.factors.size
         if n_numbers > MAX_FACTORS:
             raise ArtifactError(
-                f"save: a mixture of {base.mixture.n_components} components in {base.n_visible} columns has {n_numbers} "
+                f"save: a mixture of {base.mixture.n_components} components in {base.n_visible} "
+                f"columns has {n_numbers} "
                 f"numbers in its factors, and a file may hold {MAX_FACTORS}. Try: fewer components."
             )
         return {"name": "MixtureBase", "n_components": base.mixture.n_components}

@@ -36,7 +36,8 @@ from harmonium.model import Harmonium
 from harmonium.sampling import AbstractKernel
 
 UNTRUSTED = (
-    "log Z of this model is not reliable, so these log-densities share an unknown offset: use them as "
+    "log Z of this model is not reliable, so these log-densities share an unknown offset: use them "
+    "as "
     "a ranking, do not quote them. verdict_ says why, log_partition_ has the interval."
 )
 
@@ -223,7 +224,9 @@ class DensityEstimator(
         values = self._values("score_samples", X)
         return self._fitted().log_density(values)
 
-    def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def score(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, X: Any, y: Any = None
+    ) -> float:
         """Mean log-density of the rows, in nats per row."""
         return float(np.mean(self.score_samples(X)))
 

@@ -1,6 +1,7 @@
 """Plain densities fitted to the same rows: what a model has to beat to be worth its cost."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.stats import multivariate_normal
@@ -33,7 +34,8 @@ def compare_baselines(
     rows = placed(np.tile(training, (copies, 1)))
     mixture = GaussianMixture(10, covariance_type="full", random_state=seed).fit(rows)
     covariance = np.atleast_2d(np.cov(rows.T, bias=True))
-    gaussian = multivariate_normal(rows.mean(axis=0), covariance)  # pyright: ignore[reportArgumentType]
+    moments: tuple[Any, Any] = rows.mean(axis=0), covariance
+    gaussian = multivariate_normal(*moments)
     fitted: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "gaussian": gaussian.logpdf,
         "gaussian mixture (10)": mixture.score_samples,

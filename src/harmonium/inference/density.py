@@ -85,7 +85,10 @@ class Density:
                 describe(
                     "free_energy(X)",
                     expected="rows without missing cells",
-                    got=f"{incomplete.sum()} with some, the first in data row {incomplete.argmax() + 1}",
+                    got=(
+                        f"{incomplete.sum()} with some, the first in data row "
+                        f"{incomplete.argmax() + 1}"
+                    ),
                     hint="score_samples(X), which integrates them out, or an Imputer",
                 )
             )

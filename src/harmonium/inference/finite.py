@@ -12,7 +12,8 @@ def warn_if_not_finite(what: str, values: np.ndarray) -> np.ndarray:
     odd = ~np.isfinite(values)
     if odd.any():
         text = (
-            f"{odd.sum()} of {len(values)} {what} are not finite, the first in row {int(odd.argmax()) + 1} of these: "
+            f"{odd.sum()} of {len(values)} {what} are not finite, the first in row "
+            f"{int(odd.argmax()) + 1} of these: "
             "do not use them. Try: look at the cells of these rows, or fit again."
         )
         warnings.warn(text, HarmoniumWarning, stacklevel=3)

@@ -31,7 +31,7 @@ MOST_CROSS_VALIDATED, MOST_CELLS_CROSS_VALIDATED = 1500, 40_000
 N_FOLDS = 5
 # Floating-point operations of one pass over all folds: a few tenths of a second.
 MOST_WORK = 2e10
-# More rows tell the sizes apart no better than the time they take.
+# More rows compare the sizes too little better for the time that they take.
 MOST_ROWS = 10_000
 # Sizes at which both ways to deal rows to first centers are compared.
 COMPARED = (2, 8)

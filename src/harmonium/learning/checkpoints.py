@@ -40,7 +40,7 @@ Memory = dict[str, Any]
 
 @dataclass
 class Checkpoints:
-    """Checkpoints of one fit, in one folder; `identity` tells it from other fits."""
+    """Checkpoints of one fit, in one folder; `identity` distinguishes it from other fits."""
 
     folder: Path
     identity: Identity
@@ -154,13 +154,14 @@ class Checkpoints:
         odd = [name for name, value in self.identity.items() if found.get(name) != value]
         if odd:
             raise CheckpointError(
-                f"resume={str(self.folder)!r}: the checkpoints are of another fit; other {', '.join(odd)}. Try: "
+                f"resume={str(self.folder)!r}: the checkpoints are of another fit; other "
+                f"{', '.join(odd)}. Try: "
                 "the same data, settings and seed, or a new folder."
             )
 
 
 def identify(trainer: Trainer, start: State, key: RandomKey, n_updates: int) -> Identity:
-    """What a fit depends on, in words or digests; the optimizer, of which nothing can be told, is
+    """What a fit depends on, in words or digests; the optimizer, which cannot be described, is
     not in it.
     """
     return {

@@ -157,14 +157,14 @@ def broadcast(value: T) -> T:
     return jax.tree.map(lambda leaf: leaf.item(), multihost_utils.broadcast_one_to_all(value))
 
 
-def check_agreed(tell: Callable[[], dict[str, str]]) -> None:
-    """Raise `InvalidInputError` if this process was told other things than the first; by name.
+def check_agreed(describe_own: Callable[[], dict[str, str]]) -> None:
+    """Raise `InvalidInputError` if this process has other settings than the first one; by name.
 
-    `tell` says what it was told; it is not called where there is one process only.
+    `describe_own` gives the settings in words; it is not called where there is one process only.
     """
     if _is_alone():
         return
-    own = {name: zlib.crc32(text.encode()) >> 1 for name, text in tell().items()}
+    own = {name: zlib.crc32(text.encode()) >> 1 for name, text in describe_own().items()}
     odd = [name for name, value in broadcast(own).items() if value != own[name]]
     if odd:
         raise InvalidInputError(
@@ -199,7 +199,7 @@ def joined(
         )
     except (RuntimeError, ValueError, TypeError) as error:
         needed = (
-            "Slurm, Open MPI or Kubernetes to tell of the processes"
+            "Slurm, Open MPI or Kubernetes, which say what processes there are"
             if coordinator is None
             else f"{n_processes} processes to meet at {coordinator}"
         )
@@ -208,7 +208,10 @@ def joined(
                 "several processes",
                 expected=needed,
                 got=_first_line(error).rstrip("."),
-                hint="a coordinator by its address, with the number of processes and that of this one",
+                hint=(
+                    "a coordinator by its address, with the number of processes and that of this "
+                    "one"
+                ),
             )
         ) from error
     try:
@@ -218,7 +221,8 @@ def joined(
         if not tells_of_loss(error):
             raise
         raise LostProcessError(
-            f"another process of this run has ended or cannot be reached ({_first_line(error)}). Try: what it said, then go "
+            f"another process of this run has ended or cannot be reached ({_first_line(error)}). "
+            "Try: what it said, then go "
             "on from the last saved state with --resume, with as many processes or with others."
         ) from error
     jax.distributed.shutdown()
@@ -233,7 +237,7 @@ def tells_of_loss(error: BaseException | None) -> bool:
 
 
 def _meet() -> None:
-    """The first exchange between the processes. Gloo tells of it on standard output, which is for
+    """The first exchange between the processes. Gloo reports it on standard output, which is for
     results.
     """
     sys.stdout.flush()

@@ -232,7 +232,8 @@ def _open(
         store.make_folder()
         if not store.is_empty():
             raise CheckpointError(
-                f"fit(checkpoints={str(checkpoints)!r}): the folder holds checkpoints of a fit. Try: "
+                f"fit(checkpoints={str(checkpoints)!r}): the folder holds checkpoints of a fit. "
+                "Try: "
                 "resume= to go on with it, or another folder."
             )
         return store, None
@@ -241,7 +242,8 @@ def _open(
     course = store.restore(start)
     if course is None:
         warnings.warn(
-            f"fit(resume={str(resume)!r}): there is no checkpoint yet, so training starts at the beginning",
+            f"fit(resume={str(resume)!r}): there is no checkpoint yet, so training starts at the "
+            "beginning",
             HarmoniumWarning,
             stacklevel=3,
         )

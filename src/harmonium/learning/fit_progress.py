@@ -55,7 +55,7 @@ class FitProgress:
         return found
 
     def advanced(self, state: State, record: Record, *, may_be_best: bool = True) -> "FitProgress":
-        """After a healthy evaluation of `state`, which `may_be_best` if its log Z is well told."""
+        """After a healthy evaluation of `state`, which `may_be_best` if its log Z is known well."""
         value = float(record["validation_log_likelihood"])
         history = (*self.history, record)
         # Without a running log Z the value is NaN; the latest state is the best one known.

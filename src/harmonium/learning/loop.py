@@ -119,7 +119,7 @@ class Loop:
         if number % self._evaluations_per_check == 0:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *gather((trainer, state)))
-        # Without enough weighted draws, log-likelihoods of these tell nothing, nor does their fall.
+        # Without enough weighted draws, log-likelihoods of these mean nothing, nor does their fall.
         is_told = not (trainer.rests_on_weights and measured["running_ess"] < FEWEST_EFFECTIVE)
         highest = course.highest("train_log_likelihood") if is_told else -math.inf
         fault = find_fault(measured, highest, trainer.gap_limit)

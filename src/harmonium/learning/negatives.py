@@ -84,7 +84,7 @@ class AbstractNegatives(eqx.Module):
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """A running estimate of log Z of a model near the last one drawn for, and its ess.
 
-        NaN and 0 where the source cannot tell.
+        NaN and 0 where the source does not know.
         """
 
     @abstractmethod

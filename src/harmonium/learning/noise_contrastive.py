@@ -66,8 +66,8 @@ class NoiseContrastive(AbstractObjective):
         def objective(model: Harmonium, log_ratio: Scalar) -> Scalar:
             logits = jax.vmap(lambda x: log_weight(model, x))(both) - log_ratio
             logits = logits - jnp.log(self.noise_ratio).astype(logits.dtype)
-            told = jax.nn.log_sigmoid(logits[:n_rows])
-            return jnp.mean(told) + self.noise_ratio * jnp.mean(
+            recognized = jax.nn.log_sigmoid(logits[:n_rows])
+            return jnp.mean(recognized) + self.noise_ratio * jnp.mean(
                 jax.nn.log_sigmoid(-logits[n_rows:])
             )
 

@@ -64,8 +64,8 @@ def judge(
     """The verdict of a fit in words: what may be quoted, whether chains agree, what happened on the
     way.
 
-    `kept_update` tells which state is returned, 0 being the start, and `is_base` that
-    the model without interaction is. Without `diagnostics` nothing is said of chains.
+    `kept_update` is the number of the state returned, 0 being the start, and `is_base` says
+    whether that is the model without interaction. Without `diagnostics` nothing is said of chains.
     """
     concerns, equilibrium = [], []
     if diagnostics is not None:
@@ -100,16 +100,19 @@ def _chain_concerns(kept: Record, diagnostics: ChainDiagnostics) -> list[str]:
     ess = float(kept.get("ess", 1.0))
     if ess < LOWEST_ESS:
         concerns.append(
-            f"The weights of the training chains left {ess:.0%} of them effective: what was learned may be biased"
+            f"The weights of the training chains left {ess:.0%} of them effective: what was "
+            "learned may be biased"
         )
     if not math.isfinite(float(kept["running_log_partition"])) and not diagnostics.agrees:
         concerns.append(
-            "The training chains carry no weights, so the model may give separate modes wrong shares"
+            "The training chains carry no weights, so the model may give separate modes wrong "
+            "shares"
         )
     time = float(kept.get("autocorrelation_time", 1.0))
     if time > SLOW_CHAINS:
         concerns.append(
-            f"The training chains are slow: they forget in {time:.0f} updates at least, measured by F"
+            f"The training chains are slow: they forget in {time:.0f} updates at least, measured "
+            "by F"
         )
     return concerns
 

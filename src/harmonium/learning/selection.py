@@ -72,7 +72,7 @@ def choose(
         return base
     rated = [_rate(key_best, trainer, best)]
     is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
-    # A later state is no nearer to the base that its log Z would have to be told from.
+    # A later state is no nearer to the base from which its log Z would have to be estimated.
     is_done |= trainer.rests_on_weights
     # Out of time: one estimate, for the state that the running log Z prefers.
     if not (is_done or late):
@@ -177,7 +177,8 @@ def reconcile(log_partition: LogPartition, running: float) -> LogPartition:
         high=max(log_partition.high, larger),
         trusted=False,
         verdict=(
-            f"log Z is NOT reliable: its estimate is {log_partition.value:.2f}, that of the chains of "
+            f"log Z is NOT reliable: its estimate is {log_partition.value:.2f}, that of the chains "
+            "of "
             f"the training {running:.2f} nats, so one of them may miss a mode; the larger is used. "
             "Use scores as a ranking, do not quote log-densities."
         ),

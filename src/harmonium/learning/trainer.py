@@ -95,7 +95,7 @@ class Trainer(eqx.Module):
 
     @property
     def rests_on_weights(self) -> bool:
-        """Whether log Z of a state has to be told by weighted draws of the base."""
+        """Whether log Z of a state has to be estimated by weighted draws of the base."""
         return self.objective.draws_from_base and self.static.base.has_modes
 
     def combine(self, parameters: Harmonium) -> Harmonium:

@@ -144,12 +144,14 @@ def _direct_evidence(direct: AnnealedEstimate, shape: float) -> Evidence:
     concerns = []
     if not direct.ess >= FEWEST_EFFECTIVE:
         concerns.append(
-            f"the model is far from its base: {direct.ess:.0f} of {direct.n_chains} draws of the base are "
+            f"the model is far from its base: {direct.ess:.0f} of {direct.n_chains} draws of the "
+            "base are "
             f"effective, fewer than {FEWEST_EFFECTIVE:g}"
         )
     if not shape < LARGEST_PARETO_K:
         concerns.append(
-            f"few draws of the base carry the weight (Pareto k {shape:.2f}, not below {LARGEST_PARETO_K:g})"
+            f"few draws of the base carry the weight (Pareto k {shape:.2f}, not below "
+            f"{LARGEST_PARETO_K:g})"
         )
     low, high = interval(direct.value, direct.standard_error, direct.ess)
     return Evidence(
@@ -184,7 +186,7 @@ def _bridged_evidence(
         concerns.append(
             f"draws of the base give {direct.value:.2f}, draws of the model {bridged.value:.2f}"
         )
-    # Either moves them; kernels that do not jump tell NaN.
+    # Either moves them; kernels that do not jump report NaN.
     if not np.fmax(own.acceptance, own.jump_acceptance) >= LOWEST_ACCEPTANCE:
         concerns.append(f"the chains hardly moved (acceptance {own.acceptance:.2f})")
     better = min(direct, bridged, key=lambda found: found.standard_error)
@@ -195,8 +197,10 @@ def _bridged_evidence(
         high=max(evidence.high, high),
         standard_error=error,
         facts=(
-            f"importance sampling by {direct.n_chains} draws of the base, Pareto k {evidence.pareto_k:.2f}, and "
-            f"bridge sampling to {N_CHAINS} chains of the model, {own.jump_acceptance:.0%} of their jumps "
+            f"importance sampling by {direct.n_chains} draws of the base, Pareto k "
+            f"{evidence.pareto_k:.2f}, and "
+            f"bridge sampling to {N_CHAINS} chains of the model, {own.jump_acceptance:.0%} of "
+            "their jumps "
             f"accepted, standard error {error:.3f} nats"
         ),
         concerns=(*evidence.concerns, *concerns),

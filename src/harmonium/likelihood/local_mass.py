@@ -65,7 +65,7 @@ def _around_the_lowest(rows: Rows, energies: PerRow) -> MixtureFit:
 
 
 def _gaussian(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of rows; few tell little of correlations."""
+    """Mean and covariance of rows; few say little about correlations."""
     n_rows, n_visible = rows.shape
     covariance = np.cov(rows.T, bias=True).reshape(n_visible, n_visible)
     share = n_visible / (n_visible + n_rows)

@@ -1,7 +1,7 @@
 """Looking for mass that an estimate of log Z has not seen.
 
 Annealing and replica exchange both come from the base. A mode that has no mass until late on the
-path is never met by either, and then nothing in their weights tells. So chains are also started far
+path is never met by either, and their weights do not show it. So chains are also started far
 apart (`find_modes`), left to fall into whatever modes there are, and compared with the draws behind
 the estimate. And what is near the lowest places that anyone has met is integrated by itself: it
 cannot be more than Z.
@@ -52,7 +52,7 @@ class Comparison:
     visited, which holds for certain; for others the mass near the lowest places, by importance
     sampling, less five standard errors. `n_elsewhere` counts the chains that ended among chains
     alone, with no draw near, at a free energy that matters; where nearly all hidden states are
-    visited it is 0, since the bound tells more.
+    visited it is 0, since the bound says more.
     """
 
     lower_bound: float
@@ -167,7 +167,8 @@ def with_comparison(evidence: Evidence, comparison: Comparison) -> Evidence:
     evidence = replace(evidence, value=evidence.value + shift, high=evidence.high + shift)
     if comparison.n_elsewhere:
         concerns.append(
-            f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in modes "
+            f"{comparison.n_elsewhere} of {SEARCH_CHAINS} chains from dispersed starts ended in "
+            "modes "
             "that the estimate has not seen"
         )
     return replace(evidence, concerns=tuple(concerns))

@@ -29,7 +29,7 @@ TEMPERATURES = (100, 400, 1600, 6400)
 EFFECTIVE_SHARE = 0.5
 LADDERS_PER_START = 16
 MIN_ROUND_TRIPS = 1.0
-# Weights of fewer effective chains tell nothing about their own error.
+# Weights of fewer effective chains say nothing about their own error.
 MIN_ANNEALED_ESS = 20.0
 
 

@@ -33,7 +33,7 @@ UNIT_VARIANCE = math.sqrt(2.0)
 
 @runtime_checkable
 class SupportsAffineForm(Protocol):
-    """A feature map f(x) = A x + d that can tell its A and d."""
+    """A feature map f(x) = A x + d that gives its A and d."""
 
     def affine_form(self) -> tuple[Float[Array, "features visible"], Features]:
         """The matrix A and the offset d."""

@@ -145,7 +145,8 @@ class Harmonium(eqx.Module):
             f"p(x|h) does not factorize for the feature map {type(self.feature_map).__name__}: "
             "exp(b·x - U(x) - h·W f(x)) couples all coordinates of x through f, so it has no mean "
             "and variance per coordinate, and no closed form. Only an affine f(x) = A x + d gives "
-            "the base tilted by a linear term. Try: feature_maps.Identity or feature_maps.Affine, a method "
+            "the base tilted by a linear term. Try: feature_maps.Identity or feature_maps.Affine, "
+            "a method "
             "affine_form() on your own affine map, or draw x with an MCMC kernel such as MALA."
         )
 

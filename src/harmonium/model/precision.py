@@ -14,7 +14,7 @@ def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments,
     """`function`, traced so that accelerators do not shorten the factors of its products, nor of
     its derivatives.
 
-    GPUs round them to 10 bits and TPUs to 7 unless told otherwise, an error of F larger than the
+    GPUs round them to 10 bits and TPUs to 7 by default, an error of F larger than the
     standard error of log Z (docs/decisions.md). The precision of the caller's own products is left
     alone.
     """

@@ -1,4 +1,4 @@
-"""What chains tell about themselves: do chains from different starts agree, and how fast do they
+"""Diagnostics of chains: do chains from different starts agree, and how fast do they
 forget?
 
 R-hat compares chains of ONE model: the parameters must not change meanwhile.
@@ -109,7 +109,7 @@ class ChainDiagnostics:
             return f"{chains} {self._average()}{self._slowness()} in {steps} ({r_hat})."
         return (
             f"{chains} show no disagreement after {steps} ({r_hat}), but their {ess} is below "
-            f"{ESS_AT_LEAST:.0f}, too small to tell. Try more steps or more chains."
+            f"{ESS_AT_LEAST:.0f}, too small to judge. Try more steps or more chains."
         )
 
     def _jumps(self) -> str:
@@ -130,8 +130,12 @@ class ChainDiagnostics:
 
     def _slowness(self) -> str:
         if self.r_hat >= R_HAT_STUCK:
-            return "do NOT travel between separate modes, or hardly: each chain sees a part of the distribution"
-        return f"are slow: they forget in {self.autocorrelation_time:.0f} steps at least, too slowly to tell"
+            return (
+                "do NOT travel between separate modes, or hardly: each chain sees a part of the "
+                "distribution"
+            )
+        time = f"{self.autocorrelation_time:.0f} steps at least"
+        return f"are slow: they forget in {time}, too slowly to judge"
 
 
 def diagnose_chains(
@@ -303,7 +307,8 @@ def _check(starts: Mapping[str, Any], n_visible: int, n_steps: int, thin: int) -
     raise InvalidInputError(
         describe(
             "diagnose_chains(key, model, kernel, starts, n_steps=..., thin=...)",
-            expected=f"named starts, all of one shape (chains, {n_visible}) with at least 2 chains, "
+            expected=f"named starts, all of one shape (chains, {n_visible}) with at least 2 "
+            "chains, "
             f"a thin of at least 1, and n_steps of at least {2 * MIN_DRAWS} * thin",
             got=f"starts of shapes {shapes}, n_steps={n_steps}, thin={thin}",
             hint='starts={"data": rows[:64], "base": sample_base(key, model, 64)}',

@@ -31,7 +31,7 @@ def check_equilibrium(
     Starts are positions (rows, visible), of which 32 are picked, at even distances; some more than
     once if there are fewer. The step size of the kernel is adapted over the first half of the
     steps. Where the base has modes, a jump between them follows every move (`Alternate`), for half
-    of the steps; `jump_acceptance` of the result tells whether chains travel. Kernels of several
+    of the steps; `jump_acceptance` of the result shows whether chains travel. Kernels of several
     replicas move as they are.
     """
     key_pick, key_base, key_run = jax.random.split(key, 3)

@@ -21,7 +21,7 @@ class GibbsLangevin(AbstractKernel):
     Where the affine map lets `BlockGibbs` draw x from p(x|h), this kernel moves x so that p(x|h)
     stays invariant, and with it p(x, h) and p(x). Gibbs-Langevin of Liao, Kornblith, Ren, Fleet
     and Hinton 2022 ("Gaussian-Bernoulli RBMs without tears"), here always with the accept test.
-    The acceptance told is the mean over the Langevin steps.
+    The acceptance reported is the mean over the Langevin steps.
     """
 
     step_size: Scalar

@@ -1,7 +1,7 @@
 """Independent draws of the exact base, weighted for the model (importance sampling).
 
 They cost one evaluation of F each, and are as good as the base is near to the model: their
-effective sample size and the tail of their weights tell.
+effective sample size and the tail of their weights show it.
 """
 
 from typing import NamedTuple

@@ -93,7 +93,7 @@ class Alternate(AbstractKernel):
     """`n_moves` moves by `kernel`, then one jump (`Independence`): local moves and travel between
     modes.
 
-    The state, the step size and the target acceptance are those of `kernel`; the acceptance told is
+    The state, the step size and the target acceptance are those of `kernel`; the acceptance is
     the mean over its moves, `jump_acceptance` that of the jump. It leaves p(x) invariant where
     `kernel` does. Raises `InvalidInputError` for a kernel that moves several replicas, which a jump
     of one would tear apart: such a kernel may move by this one instead.
@@ -109,7 +109,10 @@ class Alternate(AbstractKernel):
                     "Alternate(kernel, n_moves=...)",
                     expected="a kernel of one replica, and at least one move between jumps",
                     got=f"{type(kernel).__name__}, n_moves={n_moves}",
-                    hint="Independence() to jump only; ReplicaExchange(Alternate(kernel)) for replicas",
+                    hint=(
+                        "Independence() to jump only; ReplicaExchange(Alternate(kernel)) for "
+                        "replicas"
+                    ),
                 )
             )
         self.kernel = kernel

@@ -30,21 +30,21 @@ class State(Protocol):
 
 
 class Info(NamedTuple):
-    """What one step tells about itself."""
+    """Diagnostics of one step."""
 
     acceptance: StepSize
     """Probability with which the proposal was accepted; 1 for exact and unadjusted kernels."""
 
 
 def jump_acceptance(info: Any) -> Float[Array, "..."]:
-    """The acceptance of the jumps that a step tells of; NaN for kernels that do not jump."""
+    """The acceptance of the jumps of a step; NaN for kernels that do not jump."""
     return getattr(info, "jump_acceptance", jnp.full_like(info.acceptance, jnp.nan))
 
 
 class AbstractKernel(eqx.Module):
     """One Markov transition for ONE chain.
 
-    `init` prepares a state at a position for a model; `step` moves it and tells about the move in
+    `init` prepares a state at a position for a model; `step` moves it and describes the move in
     an object that has at least the fields of `Info`. A kernel with a `target_acceptance` has its
     `step_size` adapted to it by the chain runner; others keep theirs. A kernel that `is_exact`
     leaves p(x) invariant; draws and estimates of any other are not to be trusted. Step size and

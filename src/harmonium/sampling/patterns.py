@@ -107,7 +107,7 @@ def _orders(mixture: DoubleMixture, kinds: Patterns) -> Orders:
     """Known columns, then intervals, then open columns, (patterns, columns).
 
     Among the intervals the next column is the one that explains most of the variance that is left
-    of the intervals, in the pooled covariance: what is fixed early should tell most of what comes.
+    of the intervals, in the pooled covariance: what is fixed early should explain most of the rest.
     The order depends on the pattern alone, so that rows share factors.
     """
     n_patterns, n_columns = kinds.shape

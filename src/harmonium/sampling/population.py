@@ -30,7 +30,7 @@ class Population(eqx.Module):
     `states` are the kernel's states for the model the population stands for; `log_weights` are
     relative to `log_partition`, so that log Z is estimated by log_partition + log mean
     exp(log_weights); `ancestors` number, for each chain, the chain it descends from. `acceptance`
-    and `correlation` tell of the last moves: how often they were accepted, and how F after them
+    and `correlation` describe the last moves: how often they were accepted, and how F after them
     correlates with F before.
     """
 

@@ -39,7 +39,7 @@ class ExchangeState(NamedTuple):
 
 
 class ExchangeInfo(NamedTuple):
-    """What one step tells: acceptance of moves per level, and of swaps per pair of neighbors."""
+    """Info of one step: acceptance of moves per level, and of swaps per pair of neighbors."""
 
     acceptance: Levels
     swap_acceptance: Pairs

@@ -34,7 +34,7 @@ HEALTHY = "Nothing speaks against the draws: the chains moved, and enough came t
 FEWEST_CHAINS = 256
 # Draws of the base for every chain, and between which numbers.
 PROPOSALS = 16
-# With fewer, the tail of the weights is told too roughly.
+# With fewer, the tail of the weights is estimated too roughly.
 FEWEST_PROPOSALS, MOST_PROPOSALS = 65_536, 131_072
 # Effective draws of the base, and as a share of the chains, from which on chains start at them.
 FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 100.0, 0.1

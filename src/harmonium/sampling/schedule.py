@@ -76,7 +76,7 @@ def profile_path(key: RandomKey, path: Path, kernel: AbstractKernel) -> PathProf
 
 def _profile(key: RandomKey, path: Path, kernel: AbstractKernel, grid: np.ndarray) -> PathProfile:
     spreads, step_sizes = _run_pilot(key, path, kernel, jnp.asarray(grid, float))
-    # A pilot that meets values that are not finite tells nothing of the length there.
+    # A pilot that meets values that are not finite says nothing about the length there.
     spreads = np.nan_to_num(np.asarray(spreads, np.float64), nan=0.0, posinf=1e3)
     step_sizes = np.asarray(step_sizes, np.float64)
     return PathProfile(

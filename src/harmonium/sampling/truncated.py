@@ -81,7 +81,7 @@ class TruncatedSampler(eqx.Module):
     The sequential sampler of Geweke (1991), Hajivassiliou and Keane, "GHK": given a component and
     the known columns, every interval column is drawn from its normal conditional on the columns
     before it, truncated to its interval; the weight is the product of the masses of the intervals.
-    A pilot run over all components tells how often each is used. Masses are exact for rows with at
+    A pilot run over all components sets how often each is used. Masses are exact for rows with at
     most one interval, and draws have equal weights there.
 
     `n_draws` is a power of two; `seed` fixes the quasi-random points, which all rows share. Raises

@@ -98,3 +98,8 @@ def test_benchmarks_and_records_that_pages_name_exist():
     benchmarks = ROOT / "benchmarks"
     assert [name for name in modules if not (benchmarks / f"{name}.py").is_file()] == []
     assert [name for name in records if not (benchmarks / "results" / name).is_file()] == []
+
+
+def test_the_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [hm.__version__]

@@ -64,7 +64,7 @@ class DensityEstimator(
         beyond. An `equinox.Module` that maps one row (n_visible,) in model units to features
         (features,) is taken as it is; any other callable is called as
         feature_map(n_visible, key=key) and returns one.
-    effort : {"quick", "normal", "thorough"}
+    effort : {"normal", "quick", "thorough"}
         "quick" trains nothing: the density is that of the base, with an exact log Z. "normal"
         trains a residual energy where there are at least four rows per pair of columns, or where
         `base`, `objective` or `feature_map` is not "auto". "thorough" always does, and lets the
@@ -75,12 +75,13 @@ class DensityEstimator(
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}
         Alphabet {0, 1} or {-1, +1}.
-    objective : {"auto", "likelihood", "warm-started-likelihood", "persistent",
-    "contrastive-divergence", "score-matching", "noise-contrastive"}, or an objective
-        What training climbs. "auto" is noise-contrastive estimation against the base. The others:
-        maximum likelihood with a weighted population, the same after score matching, with plain
-        persistent chains, or with data-started chains; denoising score matching. An object is one
-        of `harmonium.learning.AbstractObjective`, such as `hm.NoiseContrastive(noise_ratio=4)`.
+    objective : str or objective
+        What training climbs. "auto" is noise-contrastive estimation against the base, as is
+        "noise-contrastive". "likelihood", "warm-started-likelihood", "persistent" and
+        "contrastive-divergence" are maximum likelihood with a weighted population, the same after
+        score matching, with plain persistent chains, and with data-started chains.
+        "score-matching" is denoising score matching. An object is one of
+        `harmonium.learning.AbstractObjective`, such as `hm.NoiseContrastive(noise_ratio=4)`.
     kernel : "auto" or a kernel
         What moves the chains of the likelihood objectives that are named, and those of `sample`: an
         object such as `hm.HMC()`. A file does not keep it.

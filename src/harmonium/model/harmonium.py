@@ -101,7 +101,7 @@ class Harmonium(eqx.Module):
 
     @full_precision
     def hidden_logits(self, x: Visible) -> Hidden:
-        """C - W f(x): p(h_k|x) is proportional to exp(h_k logit_k) (theory, section 2)."""
+        """The logits c - W f(x): p(h_k|x) ∝ exp(h_k logit_k) (theory, section 2)."""
         check_shape("model.hidden_logits(x)", "x", x, (self.n_visible,))
         return self.hidden_bias - self.weights @ self.feature_map(x)
 

@@ -1,9 +1,12 @@
 """When scores beat others. Kind of truth: differences whose means are known."""
 
+from types import SimpleNamespace
+
+import equinox as eqx
 import numpy as np
 import pytest
 
-from harmonium.learning.selection import beats
+from harmonium.learning.selection import beats, shrunken
 
 N = 1000
 
@@ -40,3 +43,46 @@ def test_gains_beyond_chance(found, expected):
 
 def test_a_single_row_tells_nothing():
     assert not beats(np.array([9.0]), np.array([0.0]))
+
+
+class Averaged(eqx.Module):
+    """What of a model is multiplied."""
+
+    weights: float = 1.0
+    visible_bias: float = 2.0
+
+
+class Stage(eqx.Module):
+    """A state of training."""
+
+    averaged: Averaged = Averaged()
+
+
+def trainer_of(values, ess):
+    """A trainer whose evaluation depends on the share of the energy alone."""
+
+    def evaluate(state):
+        share = state.averaged.weights
+        assert state.averaged.visible_bias == pytest.approx(2 * share)
+        return {"validation_log_likelihood": values(share), "running_ess": ess(share)}
+
+    return SimpleNamespace(evaluate=evaluate)
+
+
+@pytest.mark.parametrize(
+    ("values", "ess", "expected"),
+    [
+        (lambda share: -((share - 0.72) ** 2), lambda share: 1e4, 0.7),
+        (lambda share: share, lambda share: 1e4, 1.0),
+        (lambda share: -share, lambda share: 1e4, 0.5),
+        # A value that rests on few draws is none, however high.
+        (lambda share: share, lambda share: 150 / share, 0.7),
+        (lambda share: -share, lambda share: 1.0, 1.0),
+        (lambda share: np.nan, lambda share: 1e4, 1.0),
+    ],
+)
+@pytest.mark.usefixtures("unannotated")
+def test_held_out_rows_choose_the_share_of_an_energy(values, ess, expected):
+    share, state = shrunken(trainer_of(values, ess), Stage())
+    assert share == expected
+    assert state.averaged.weights == pytest.approx(expected)

@@ -194,6 +194,7 @@ def conclude(trained: Trained) -> FitResult:
         diagnostics=diagnostics,
         kept_update=kept,
         carry=chosen.state.carry,
+        energy_share=chosen.energy_share,
     )
 
 

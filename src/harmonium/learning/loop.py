@@ -19,6 +19,7 @@ from harmonium.learning.negatives import Metrics
 from harmonium.learning.result import Record
 from harmonium.learning.row_schedule import Pools, RowSchedule
 from harmonium.learning.rows import AbstractRows
+from harmonium.learning.selection import FEWEST_EFFECTIVE
 from harmonium.learning.trainer import Control, State, Trainer
 from harmonium.typing import RandomKey
 
@@ -35,8 +36,6 @@ BUDGET_FOR_TRAINING = 0.85
 # Updates without a better evaluation before patience ends a training: evaluations of short ones lie
 # too close together.
 LEAST_PATIENCE = 100
-# Of the draws by which progress is judged, where log Z of the final model rests on such draws too.
-FEWEST_EFFECTIVE = 200.0
 # A column of rows in model units is at most so far from 0, or so wide.
 FAR_OFF = 10.0
 # Nats by which the training log-likelihood may fall below its best before that is a fault.

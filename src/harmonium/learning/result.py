@@ -51,6 +51,10 @@ class FitResult:
     """The update after which the returned state stood; 0 is the start, or the Gaussian fit."""
     carry: Any
     """The state of the objective at the best evaluation, for example its chains."""
+    energy_share: float = 1.0
+    """The share of W and b of that evaluation that `model` has: held-out rows choose it where log Z
+    rests on draws of the base, and 1 otherwise.
+    """
 
 
 def judge(

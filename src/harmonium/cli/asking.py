@@ -12,6 +12,7 @@ from harmonium.cli.options import (
     ModelArgument,
     OverwriteOption,
     SeedOption,
+    existing,
 )
 from harmonium.cli.output import (
     comparison_figures,
@@ -27,12 +28,14 @@ from harmonium.cli.output import (
     write_columns_of,
 )
 from harmonium.cli.shell import app, errors
+from harmonium.cli.tables import reads_tables
 from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
 @app.command()
+@reads_tables("data")
 def impute(
     model: ModelArgument,
     data: DataArgument,
@@ -80,6 +83,7 @@ def impute(
 
 
 @app.command()
+@reads_tables("data", "train")
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
@@ -92,7 +96,9 @@ def evaluate(
     ] = False,
     train: Annotated[
         Path | None,
-        typer.Option(help="The table of the fit, to tell with --samples if it was copied."),
+        typer.Option(
+            help="The table of the fit, to tell with --samples if it was copied.", callback=existing
+        ),
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,

@@ -13,17 +13,20 @@ from harmonium.cli.options import (
     SeedOption,
     TimeBudgetOption,
     check_log_to,
+    existing,
     parse_duration,
     parse_kinds,
 )
 from harmonium.cli.output import print_fit, print_json
 from harmonium.cli.processes import Machines
 from harmonium.cli.shell import app, errors, silence
+from harmonium.cli.tables import reads_tables
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
 @app.command()
+@reads_tables("data")
 def fit(
     data: DataArgument,
     output: Annotated[
@@ -32,12 +35,16 @@ def fit(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder of a fit that was ended early, to go on with; in place of -o."
+            help="Run folder of a fit that was ended early, to go on with; in place of -o.",
+            callback=existing,
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML file of settings, like a run's config.toml; options go first."),
+        typer.Option(
+            help="TOML file of settings, like a run's config.toml; options go first.",
+            callback=existing,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of everything random.", show_default="0")
@@ -84,6 +91,13 @@ def fit(
         list[str] | None,
         typer.Option(
             help="What a column is, COLUMN=KIND: continuous, integer, categorical or identifier."
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column that is not modeled; later tables may have it or lack it.",
+            metavar="COLUMN",
         ),
     ] = None,
     max_rows: Annotated[
@@ -163,7 +177,7 @@ def fit(
         "objective": objective,
         "whitening": whitening,
         "max_rows": max_rows,
-        "kinds": parse_kinds(kind or []) or None,
+        "kinds": parse_kinds(kind or [], drop or []) or None,
         "contamination": contamination,
     }
     given = {name: value for name, value in given.items() if value is not None}

@@ -15,9 +15,11 @@ from harmonium.cli.options import (
     OverwriteOption,
     RayOption,
     check_fdr,
+    existing,
 )
 from harmonium.cli.output import joined, print_batches, print_json, trust_line
 from harmonium.cli.shell import app, errors
+from harmonium.cli.tables import reads_tables
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -28,6 +30,7 @@ OutputOption = Annotated[
 
 
 @app.command()
+@reads_tables("data")
 def score(
     model: ModelArgument,
     data: DataArgument,
@@ -73,6 +76,7 @@ def score(
 
 
 @app.command()
+@reads_tables("data", "calibrate")
 def detect(
     model: ModelArgument,
     data: DataArgument,
@@ -85,6 +89,7 @@ def detect(
         typer.Option(
             help="Table of normal rows that the fit has not seen, for the p-values in place of its own; held in memory.",
             show_default=False,
+            callback=existing,
         ),
     ] = None,
     explain: Annotated[int, typer.Option(help="Reasons per row: its worst cells.", min=0)] = 0,

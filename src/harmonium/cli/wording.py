@@ -25,7 +25,14 @@ _REWORDED = [
         re.compile(r"expected kinds among \('auto', (.+?)\)"),
         r"expected --kind COLUMN=KIND with a kind among \1",
     ),
-    (re.compile(r"\bkinds for\b"), "--kind for"),
+    (re.compile(r"\bkinds for\b"), "--kind or --drop for"),
+    (re.compile(r"\bDialect\(separator=\"(.)\"\)"), r"--sep '\1'"),
+    (re.compile(r"\bDialect\(decimal=\"(.)\"\)"), r"--decimal '\1'"),
+    (
+        re.compile(r"\bDialect\(separator=\"(.)\", decimal=\"(.)\"\)"),
+        r"--sep '\1' --decimal '\2'",
+    ),
+    (re.compile(r"\bDialect\(encoding=\"(.+?)\"\)"), r"--encoding \1"),
     (re.compile(r"^(?:load|save)\('(.*?)'\)"), r"\1"),
     (
         re.compile(r"a file written by save\(\) or by `harmonium fit`"),

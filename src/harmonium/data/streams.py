@@ -3,17 +3,18 @@
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harmonium.data.csvs import code_numbers, csv_tables
+from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import Field
 from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
-from harmonium.data.readers import read_numpy, source_kind
+from harmonium.data.records import read_records
 from harmonium.data.resizing import resized
+from harmonium.data.sources import TableFile, read_numpy, source_kind
 from harmonium.data.table import Table, as_table
 
 BATCH_ROWS = 65_536
@@ -31,7 +32,8 @@ def read_batches(
 
     A folder is read as its files are, one after the other. Together the batches are what
     `read_table` makes of the same `path`, `fields` and `call`, and errors call the rows by their
-    numbers in the whole table. Memory holds a few batches, and for an NPZ archive its array. Raises
+    numbers in the whole table. Memory holds a few batches, and for NPZ archives, JSON and Excel the
+    whole table. Raises
     `InvalidInputError` for a file or columns that cannot be used at once, and for a cell when its
     batch is due.
     """
@@ -50,23 +52,26 @@ def read_named_batches(
 
     These cells are as they stand in the file; an identifier that is not there is left out.
     """
-    path = Path(path)
-    call = call or f"read_batches({str(path)!r})"
+    file = TableFile.of(path)
+    call = call or f"read_batches({str(file)!r})"
     if size < 1:
         raise problem(call, "a size of at least 1 row", f"{size}")
-    kind = source_kind(path, call)
+    kind = source_kind(file, call)
     with read_errors(call):
         if kind == "numpy":
-            array = read_numpy(path, call, mapped=True)
+            array = read_numpy(file, call, mapped=True)
             if array.ndim != 2:  # in the words of `as_table`
                 as_table(array, call=call, fields=fields)
             parts = _array_parts(array, size)
         elif kind == "parquet":
-            parts = _filled(parquet_tables(path, call, size, fields=fields))
-        else:
-            texts = csv_tables(path, call, fields=fields)
+            parts = _filled(parquet_tables(file, call, size, fields=fields))
+        elif kind == "csv":
+            dialect = find_dialect(file, file.dialect, call)
+            texts = csv_tables(file, dialect, call, fields=fields)
             parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
-            parts = (code_numbers(part, fields) for part in parts)
+            parts = (code_numbers(part, fields, dialect.decimal) for part in parts)
+        else:
+            parts = resized(iter([read_records(file, kind, call)]), size)
     return _coded(parts, fields, call)
 
 

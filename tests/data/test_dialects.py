@@ -140,7 +140,7 @@ def test_a_ragged_row_is_named_whatever_separates_cells(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"separator": ";;"}, "a separator of one character"),
+        ({"separator": ";;"}, "a separator of one ASCII character"),
         ({"decimal": "#"}, "a decimal sign among"),
         ({"separator": ",", "decimal": ","}, "a decimal sign that separates no cells"),
         ({"encoding": "odd"}, "an encoding, such as"),

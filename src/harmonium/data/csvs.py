@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harmonium.data.cells import number_text
+from harmonium.data.csv_blocks import CSVBlocks
 from harmonium.data.csv_bytes import first_line
-from harmonium.data.csv_reader import CSVReader
 from harmonium.data.dialects import Known
 from harmonium.data.fields import Field
 from harmonium.data.problems import problem, shorten
@@ -32,16 +32,13 @@ def csv_tables(
     """
     import pyarrow as pa
 
-    bare = _positional_names(path, dialect, fields, call)
-    with CSVReader(path, dialect, call, bare=bare) as reader:
-        names = reader.names
-    wanted = names
+    blocks = CSVBlocks(path, dialect, call, _positional_names(path, dialect, fields, call))
+    wanted = names = blocks.names
     if fields is not None:
         order = select_columns(names, fields, call)
         wanted = [names[i] for i in order if i is not None] or names[:1]
     yield pa.schema([(name, pa.string()) for name in wanted]).empty_table()
-    with CSVReader(path, dialect, call, bare=bare, wanted=wanted) as reader:
-        yield from reader.tables()
+    yield from blocks.tables(wanted)
 
 
 def code_numbers(table: Any, fields: tuple[Field, ...], decimal: str = ".") -> Any:

@@ -45,8 +45,8 @@ class Dialect:
         if self.separator is not None:
             separator = _SPELLED.get(self.separator, self.separator)
             object.__setattr__(self, "separator", separator)
-            if len(separator) != 1 or separator in '"\n\r':
-                raise problem(call, "a separator of one character, or tab", repr(separator))
+            if len(separator) != 1 or not separator.isascii() or separator in '"\n\r\0':
+                raise problem(call, "a separator of one ASCII character, or tab", repr(separator))
         if self.decimal not in (None, *DECIMALS):
             raise problem(call, f"a decimal sign among {DECIMALS}", repr(self.decimal))
         if self.decimal is not None and self.decimal == self.separator:

@@ -99,8 +99,9 @@ def as_table(
     count the cells of its columns of text in the whole of that table.
 
     Warns (`HarmoniumWarning`) of columns that are left out because they name rows, of cells that
-    are not spelled plainly, and, with `fields`, of columns that are not among them. Raises `InvalidInputError`, naming column and number of the row, for cells that are not what
-    their column holds, infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong
+    are not spelled plainly, and, with `fields`, of columns that are not among them. Raises
+    `InvalidInputError`, naming column and number of the row, for cells that are not what their
+    column holds, infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong
     shape.
     """
     source = _source(X, call)

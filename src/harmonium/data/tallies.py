@@ -40,7 +40,9 @@ class Tally:
     def __init__(self):
         self.n_cells = 0
         self.odd: dict[str, tuple[str, int]] = {}
-        self._hits = dict.fromkeys((NUMBER, AMOUNT, CLOCK, DAY_FIRST, MONTH_FIRST), 0)
+        self._hits: dict[str, int] = dict.fromkeys(
+            (NUMBER, AMOUNT, CLOCK, DAY_FIRST, MONTH_FIRST), 0
+        )
         self._signs: set[str] = set()
         # Dates that are others in the other order: one that is possible in both, one in one alone.
         self._unclear = self._clear = ""

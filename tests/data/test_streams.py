@@ -1,9 +1,11 @@
 """Kinds of truth: equality with what is read at once, the law of the sample, bounded memory."""
 
+import contextlib
 import gzip
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,8 @@ import pytest
 
 from harmonium.data import (
     Field,
+    csv_blocks,
+    csv_bytes,
     number_fields,
     read_batches,
     read_named_batches,
@@ -101,6 +105,39 @@ def test_blocks_of_csv_are_joined(tmp_path):
     assert whole.n_rows == len(lines)
     np.testing.assert_array_equal(whole.values[-2:], [[1, len(lines) - 2], [0, 0.5]])
     assert_same(read_batches(tmp_path / "t.csv", fields=fields, size=100_000), whole, 100_000)
+
+
+@pytest.mark.filterwarnings("ignore::harmonium.errors.HarmoniumWarning")
+@pytest.mark.parametrize("size", [24, 40, 64])
+@pytest.mark.parametrize(("text", "fields"), CSV.values(), ids=CSV.keys())
+def test_rows_are_whole_wherever_blocks_end(tmp_path, monkeypatch, text, fields, size):
+    (tmp_path / "t.csv").write_text(text)
+    whole = read_table(tmp_path / "t.csv", fields=fields)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", size)
+    assert_same(read_batches(tmp_path / "t.csv", fields=fields), whole, 1000)
+
+
+def test_a_row_longer_than_a_block_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 64)
+    (tmp_path / "t.csv").write_text('color,b\nred,1\n"blue,2\n' + "red,3\n" * 50)
+    with pytest.raises(InvalidInputError, match="rows of at most 64 bytes; got a longer one, from"):
+        list(read_batches(tmp_path / "t.csv", fields=(COLORS, Field("b"))))
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2,3\n", "a,b\n1,2\n1,2,3\n", "a,b\n1,2\n"])
+def test_files_are_read_by_the_thread_of_the_caller(tmp_path, monkeypatch, text):
+    """A thread that calls Python and outlives the interpreter aborts the process."""
+    threads = set()
+
+    def read(self, size=-1, read=csv_bytes.CheckedBytes.read):
+        threads.add(threading.get_ident())
+        return read(self, size)
+
+    monkeypatch.setattr(csv_bytes.CheckedBytes, "read", read)
+    (tmp_path / "t.csv").write_text(text + "1,2\n" * 10**6)
+    with contextlib.suppress(InvalidInputError):
+        sample_rows(tmp_path / "t.csv", 10, seed=0)
+    assert threads == {threading.get_ident()}
 
 
 COLUMNS = {

@@ -26,6 +26,9 @@ _REWORDED = [
         r"expected --kind COLUMN=KIND with a kind among \1",
     ),
     (re.compile(r"\bkinds for\b"), "--kind or --drop for"),
+    (re.compile(r"^Dialect\(.*?\): expected an encoding"), "--encoding: expected an encoding"),
+    (re.compile(r"^Dialect\(.*?\): expected a decimal"), "--decimal: expected a decimal"),
+    (re.compile(r"^Dialect\(.*?\): expected a separator"), "--sep: expected a separator"),
     (re.compile(r"\bDialect\(separator=\"(.)\"\)"), r"--sep '\1'"),
     (re.compile(r"\bDialect\(decimal=\"(.)\"\)"), r"--decimal '\1'"),
     (

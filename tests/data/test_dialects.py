@@ -131,8 +131,9 @@ def test_categories_keep_their_commas(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::harmonium.errors.HarmoniumWarning")
-def test_a_ragged_row_is_named_whatever_separates_cells(tmp_path):
-    path = write(tmp_path / "t.csv", "a;b\n1,5;2\n1,5;2;3\n")
+@pytest.mark.parametrize("text", ["a;b\n1,5;2\n1,5;2;3\n", "a|b,c\nx,1\ny,2,3\n"])
+def test_a_ragged_row_is_named_whatever_separates_cells(text, tmp_path):
+    path = write(tmp_path / "t.csv", text)
     with pytest.raises(InvalidInputError, match="expected 2 cells in every row; got 3 cells in da"):
         read_table(path)
 

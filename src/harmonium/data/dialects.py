@@ -115,6 +115,8 @@ class _Lines:
             # Cells that a wrong separator has joined are no numbers.
             counts = {s: sum(map(_is_number, self._cells(s))) for s in even}
             even = [s for s in even if counts[s] == max(counts.values())]
+        if not even:  # a ragged file, whose first row of another length is named when it is read
+            return max(candidates, key=lambda s: len(_cut(self._first, s, 1)[0]))
         if len(even) == 1:
             return even[0]
         found = " or ".join(SEPARATORS[s] for s in candidates)

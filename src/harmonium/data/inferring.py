@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from harmonium.data.fields import MOST_CATEGORIES, Field
 from harmonium.data.problems import problem
 from harmonium.data.spellings import CLOCK, read_spelled
 from harmonium.data.tallies import NUMBER, NUMERIC_SHARE, Reading, Tally
-from harmonium.errors import InvalidInputError
+from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 # Text with more than this share of distinct cells, in at least this many cells, names its rows.
 IDENTIFIER_SHARE, IDENTIFIER_CELLS = 0.9, 20
@@ -54,7 +55,7 @@ def infer_field(
     """
     if cells.form == "text":
         return _infer_text(cells, name, kind, call, rows, tally)
-    if kind == "auto" and (reason := names_rows(cells, name, rows)):
+    if kind == "auto" and (reason := _names_rows(cells, name, rows)):
         field = Field(name, cells.form, "identifier", dtype=cells.dtype)
         return Inferred(field, encode(cells, field, call=call, rows=rows), reason)
     field = Field(name, cells.form, kind, dtype=cells.dtype)
@@ -63,6 +64,29 @@ def infer_field(
     if kind == "integer":
         _check_whole(cells.numbers, name, call, rows)
     return Inferred(field, encode(cells, field, call=call, rows=rows))
+
+
+def warn_noted(columns: Sequence[Inferred], call: str) -> None:
+    """One warning of the columns that are left out, and one of those that were read in a way that
+    a user may not expect.
+    """
+    noted = [column for column in columns if column.note]
+    left_out = [column for column in noted if column.field.kind == "identifier"]
+    read = [column for column in noted if column.field.kind != "identifier"]
+    if left_out:
+        first = left_out[0].field
+        kind = "categorical" if first.form == "text" else "integer"
+        hint = f"kinds={{{first.name!r}: {kind!r}}}"
+        text = f"{call}: columns left out: {_listed(left_out)}. To keep one: {hint}."
+        warnings.warn(text, HarmoniumWarning, stacklevel=5)
+    if read:
+        warnings.warn(f"{call}: {_listed(read)}.", HarmoniumWarning, stacklevel=5)
+
+
+def _listed(columns: Sequence[Inferred], most: int = 8) -> str:
+    """Columns with their notes, the first `most` of them, and how many more there are."""
+    shown = "; ".join(f"{own.field.name!r} {own.note}" for own in columns[:most])
+    return shown if len(columns) <= most else f"{shown}; and {len(columns) - most} more"
 
 
 def _infer_text(
@@ -82,7 +106,7 @@ def _infer_text(
         if kind in ("continuous", "integer") or tally.number_share >= NUMERIC_SHARE:
             raise text_error(call, name, *tally.odd[NUMBER], "numbers", cell_hint(name))
         return _infer_words(cells, name, call, rows, tally.doubt())
-    field = _field_of(cells, name, kind, reading or Reading("number"))
+    field = _field_of(name, kind, reading or Reading("number"))
     values = encode(cells, field, call=call, rows=rows)
     if kind == "integer":
         _check_whole(values, name, call, rows)
@@ -91,7 +115,7 @@ def _infer_text(
     return Inferred(field, values, _spelled_note(cells, field, values, tally))
 
 
-def _field_of(cells: Cells, name: str, kind: str, reading: Reading) -> Field:
+def _field_of(name: str, kind: str, reading: Reading) -> Field:
     """The field of a column of text that stands for numbers or dates."""
     # Numbers and dates written as text come back as numbers and dates.
     dtype = "Float64" if reading.form == "number" else "Datetime(time_unit='us', time_zone=None)"
@@ -133,7 +157,7 @@ def _spelled_note(cells: Cells, field: Field, values: np.ndarray, tally: Tally) 
     return f"is read as {words}{example}"
 
 
-def names_rows(cells: Cells, name: str, rows: Sequence[int]) -> str:
+def _names_rows(cells: Cells, name: str, rows: Sequence[int]) -> str:
     """Why unique whole numbers name rows instead of measuring something; empty if they do not."""
     numbers = cells.numbers
     if cells.form not in ("integer", "number") or len(numbers) < IDENTIFIER_CELLS:

@@ -10,7 +10,7 @@ from typing import Any
 from harmonium.data.cells import number_text
 from harmonium.data.csvs import without_blanks
 from harmonium.data.problems import problem
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 # What Excel shows where a formula has no value.
 _ERRORS = ("#N/A", "#DIV/0!", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#NAME?")
@@ -51,8 +51,10 @@ def read_excel(path: Path, call: str) -> Any:
         import openpyxl
         from openpyxl.utils.exceptions import InvalidFileException
     except ImportError as error:
-        got = "the package openpyxl, which is not installed"
-        raise problem(call, "what reads .xlsx files", got, HOW_TO_INSTALL) from error
+        raise InvalidInputError(
+            f"{call}: Excel files are read by the package openpyxl, which is not installed. "
+            f"Try: {HOW_TO_INSTALL}."
+        ) from error
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         sheet = book.worksheets[0]

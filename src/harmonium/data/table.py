@@ -12,7 +12,7 @@ from harmonium.data.cells import Cells, array_cells, arrow_cells, complex_error,
 from harmonium.data.encoding import encode
 from harmonium.data.fields import Field, check_kinds, number_fields
 from harmonium.data.frames import decode_column
-from harmonium.data.inferring import Inferred, infer_field
+from harmonium.data.inferring import Inferred, infer_field, warn_noted
 from harmonium.data.problems import problem, quote, shorten
 from harmonium.data.tallies import Tally
 from harmonium.errors import HarmoniumWarning, InvalidInputError
@@ -187,33 +187,10 @@ def _infer(
             kind, tally = stated.get(name, "auto"), tallies.get(name)
             cells = _cells(source, i, name, kind)
             columns.append(infer_field(cells, name, kind, call=call, rows=rows, tally=tally))
-    _warn_noted(columns, call)
+    warn_noted(columns, call)
     values = np.column_stack([column.values for column in columns])
     fields = tuple(column.field for column in columns)
     return Table(values.astype(np.float64, copy=False), names, fields)
-
-
-def _warn_noted(columns: Sequence[Inferred], call: str) -> None:
-    """One warning of the columns that are left out, and one of those that were read in a way that
-    a user may not expect.
-    """
-    noted = [column for column in columns if column.note]
-    left_out = [column for column in noted if column.field.kind == "identifier"]
-    read = [column for column in noted if column.field.kind != "identifier"]
-    if left_out:
-        first = left_out[0].field
-        kind = "categorical" if first.form == "text" else "integer"
-        hint = f"kinds={{{first.name!r}: {kind!r}}}"
-        text = f"{call}: columns left out: {_listed(left_out)}. To keep one: {hint}."
-        warnings.warn(text, HarmoniumWarning, stacklevel=4)
-    if read:
-        warnings.warn(f"{call}: {_listed(read)}.", HarmoniumWarning, stacklevel=4)
-
-
-def _listed(columns: Sequence[Inferred], most: int = 8) -> str:
-    """Columns with their notes, the first `most` of them, and how many more there are."""
-    shown = "; ".join(f"{own.field.name!r} {own.note}" for own in columns[:most])
-    return shown if len(columns) <= most else f"{shown}; and {len(columns) - most} more"
 
 
 def _apply(source: _Source, fields: tuple[Field, ...], call: str, rows: Sequence[int]) -> Table:

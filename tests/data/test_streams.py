@@ -20,6 +20,7 @@ from harmonium.data import (
     read_batches,
     read_named_batches,
     read_table,
+    sample_rows,
     write_columns,
 )
 from harmonium.data.csv_blocks import BLOCK_BYTES

@@ -134,9 +134,9 @@ WRONG = {
         "expected dates; got column 'a' of type Int64",
     ),
     "text for dates": (
-        ["2020-01-01", "1.2.2020"],
+        ["2020-01-01", "1/2/2020"],
         Field("a", "datetime"),
-        "expected dates in ISO format; got text '1.2.2020' in column 'a', data row 2",
+        "expected dates such as 2020-12-31; got text '1/2/2020' in column 'a', data row 2",
     ),
     "dates for categories": ([DAY], CATEGORIES, "expected text or numbers; got column 'a'"),
 }

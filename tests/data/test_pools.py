@@ -25,7 +25,7 @@ def small_batches(monkeypatch):
 
 
 def dealt(path, size=90, seed=0):
-    table, n_rows, numbers = sample_rows(path, 100, seed=seed)
+    table, n_rows, numbers = sample_rows(path, 100, seed=seed, kinds={"row": "integer"})
     np.testing.assert_array_equal(table.values[:, 0], numbers)
     left_out = np.arange(0, 100, 10)
     pools = LongTable(path, n_rows, numbers).deal(FIELDS, left_out=left_out, size=size, seed=seed)

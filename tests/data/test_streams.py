@@ -1,9 +1,11 @@
 """Kinds of truth: equality with what is read at once, the law of the sample, bounded memory."""
 
+import contextlib
 import gzip
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +15,17 @@ import pytest
 from harmonium.data import (
     Field,
     column_names,
+    csv_blocks,
+    csv_bytes,
     number_fields,
     read_batches,
     read_cells,
     read_named_batches,
     read_table,
+    sample_rows,
     write_columns,
 )
-from harmonium.data.csvs import _BLOCK_BYTES
+from harmonium.data.csv_blocks import BLOCK_BYTES
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 NUMBERS = number_fields(("a", "b"))
@@ -96,13 +101,46 @@ def test_times_are_the_same_at_training_and_at_scoring(tmp_path):
 
 def test_blocks_of_csv_are_joined(tmp_path):
     # Quoted newlines and a first fraction far beyond the first block.
-    lines = [f'"red\n{i % 3}",{i}' for i in range(_BLOCK_BYTES // 4)] + ["blue,0.5"]
+    lines = [f'"red\n{i % 3}",{i}' for i in range(BLOCK_BYTES // 4)] + ["blue,0.5"]
     (tmp_path / "t.csv").write_text("\n".join(["color,b", *lines]))
     fields = (Field("color", "text", "categorical", ("blue", "red\n1")), Field("b"))
     whole = read_table(tmp_path / "t.csv", fields=fields)
     assert whole.n_rows == len(lines)
     np.testing.assert_array_equal(whole.values[-2:], [[1, len(lines) - 2], [0, 0.5]])
     assert_same(read_batches(tmp_path / "t.csv", fields=fields, size=100_000), whole, 100_000)
+
+
+@pytest.mark.filterwarnings("ignore::harmonium.errors.HarmoniumWarning")
+@pytest.mark.parametrize("size", [24, 40, 64])
+@pytest.mark.parametrize(("text", "fields"), CSV.values(), ids=CSV.keys())
+def test_rows_are_whole_wherever_blocks_end(tmp_path, monkeypatch, text, fields, size):
+    (tmp_path / "t.csv").write_text(text)
+    whole = read_table(tmp_path / "t.csv", fields=fields)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", size)
+    assert_same(read_batches(tmp_path / "t.csv", fields=fields), whole, 1000)
+
+
+def test_a_row_longer_than_a_block_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 64)
+    (tmp_path / "t.csv").write_text('color,b\nred,1\n"blue,2\n' + "red,3\n" * 50)
+    with pytest.raises(InvalidInputError, match="rows of at most 64 bytes; got a longer one, from"):
+        list(read_batches(tmp_path / "t.csv", fields=(COLORS, Field("b"))))
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2,3\n", "a,b\n1,2\n1,2,3\n", "a,b\n1,2\n"])
+def test_files_are_read_by_the_thread_of_the_caller(tmp_path, monkeypatch, text):
+    """A thread that calls Python and outlives the interpreter aborts the process."""
+    threads = set()
+
+    def read(self, size=-1, read=csv_bytes.CheckedBytes.read):
+        threads.add(threading.get_ident())
+        return read(self, size)
+
+    monkeypatch.setattr(csv_bytes.CheckedBytes, "read", read)
+    (tmp_path / "t.csv").write_text(text + "1,2\n" * 10**6)
+    with contextlib.suppress(InvalidInputError):
+        sample_rows(tmp_path / "t.csv", 10, seed=0)
+    assert threads == {threading.get_ident()}
 
 
 COLUMNS = {
@@ -173,7 +211,8 @@ BAD_CSV = {
     "column": (b"a,c\n1,2\n", "a table without 'b' (it has 'a', 'c')"),
     "same names": (b"a,b,b\n1,2,3\n", "got 'b' repeated"),
     "zero bytes": (b"a,b\n1,\0\n", "expected CSV text; got binary data"),
-    "latin-1": (b"a,b\n" + b"1,2\n" * 10**6 + b"\xf6,1\n", "(first at byte 4000005)"),
+    "latin-1": (b"a,b\n" + b"1,2\n" * 500 + b"\xf6,1\n", "text 'ö' in column 'a', data row 501"),
+    "UTF-8, and not": ("a,ö\n".encode() + b"1,2\n" * 500 + b"\xf6,1\n", "(first at byte 2006)"),
     "cut off": ("a,b\n1,ö".encode()[:-1], "(first at byte 7)"),
     "damaged gzip": (gzip.compress(b"a,b\n1,2\n")[:-9], "expected a gzip file; got a damaged one"),
 }
@@ -231,9 +270,9 @@ def test_a_file_that_cannot_be_used_is_refused_at_once(tmp_path):
 PEAKS = """
 import sys, tracemalloc
 import pyarrow as pa
-from harmonium.data import csvs, number_fields, read_batches, sample_rows
+from harmonium.data import csv_blocks, number_fields, read_batches, sample_rows
 
-csvs._BLOCK_BYTES = 1 << 16  # so that those read ahead are few against the file
+csv_blocks.BLOCK_BYTES = 1 << 16  # so that those read ahead are few against the file
 path = sys.argv[1]
 tracemalloc.start()
 n_rows = sum(b.n_rows for b in read_batches(path, fields=number_fields(("a", "b")), size=10_000))

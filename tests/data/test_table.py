@@ -106,7 +106,6 @@ REFUSED = {
         np.array([[None], [datetime.timedelta(1)]], dtype=object),
         "a timedelta in column 'x1', data row 2",
     ),
-    "time of day": (pa.table({"d": [datetime.time(1)]}), "column 'd' of type time64[us]"),
     "struct": (pa.table({"d": [{"a": 1}]}), "column 'd' of type struct<a: int64>"),
     "lists": (pl.DataFrame({"k": [[1], [2]]}), "column 'k' of type List(Int64)"),
     "same name, pandas": (pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]), "got 'a' repeated"),

@@ -91,7 +91,7 @@ ADVICE = {
     "a fraction": (NUMBERS, ("--kind", "b=integer"), "Try: --kind b=continuous."),
     "a name with a space": (NUMBERS.replace("a,", "a b,"), ("--kind", "a b=integer"), "Try: --kind 'a b=continuous'."),
     "an unknown kind": (NUMBERS, ("--kind", "a=odd"), "a kind among 'continuous', 'integer'"),
-    "an unknown column": (NUMBERS, ("--kind", "c=integer"), "got --kind for 'c'"),
+    "an unknown column": (NUMBERS, ("--kind", "c=integer"), "got --kind or --drop for 'c'"),
     "a header alone": ("a,b\n", (), "expected at least 1 row(s) and 1 column; got 0 and 2."),
     "few rows": ("a,b\n1,2\n3,4\n", (), "at least 8 rows; got 2."),
     "no updates": (NUMBERS, ("--updates", "0"), "error: --updates: expected a whole number"),

@@ -192,11 +192,11 @@ def test_an_unseen_category_is_told_apart_from_a_missing_cell(folder, tmp_path, 
 @pytest.mark.parametrize("text", ["zip", "zip=", "=categorical"])
 def test_kinds_that_cannot_be_read(text):
     with pytest.raises(InvalidInputError, match="COLUMN=KIND"):
-        parse_kinds([text])
+        parse_kinds([text], [])
 
 
 def test_kinds_are_read():
-    assert parse_kinds(["a=b=continuous"]) == {"a=b": "continuous"}
+    assert parse_kinds(["a=b=continuous"], []) == {"a=b": "continuous"}
 
 
 def test_draws_beyond_the_training_rows_are_not_trusted(folder, capsys):

@@ -52,7 +52,7 @@ def frame():
 @pytest.fixture(scope="module")
 def fitted(frame):
     estimator = DensityEstimator(6, "identity", effort="quick")
-    with as_users_run_it(), pytest.warns(HarmoniumWarning, match="identifier: 'id'"):
+    with as_users_run_it(), pytest.warns(HarmoniumWarning, match="left out: 'id' has text"):
         return estimator.fit(frame)
 
 

@@ -13,6 +13,7 @@ from harmonium.cli.options import (
     ModelArgument,
     OverwriteOption,
     SeedOption,
+    existing,
 )
 from harmonium.cli.output import (
     comparison_figures,
@@ -28,6 +29,7 @@ from harmonium.cli.output import (
     write_columns_of,
 )
 from harmonium.cli.shell import command, errors, progress
+from harmonium.cli.tables import reads_tables
 from harmonium.cli.wording import reworded
 from harmonium.errors import InvalidInputError, describe
 
@@ -35,6 +37,7 @@ from harmonium.errors import InvalidInputError, describe
 
 
 @command
+@reads_tables("data")
 def impute(
     model: ModelArgument,
     data: DataArgument,
@@ -87,6 +90,7 @@ def impute(
 
 
 @command
+@reads_tables("data", "train")
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
@@ -99,7 +103,10 @@ def evaluate(
     ] = False,
     train: Annotated[
         Path | None,
-        typer.Option(help="The table of the fit: --samples then says whether draws copy its rows."),
+        typer.Option(
+            help="The table of the fit: --samples then says whether draws copy its rows.",
+            callback=existing,
+        ),
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,

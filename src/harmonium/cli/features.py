@@ -9,11 +9,13 @@ from harmonium.cli.models import load_density
 from harmonium.cli.options import DataArgument, JsonOption, ModelArgument, OverwriteOption
 from harmonium.cli.output import joined, print_batches, print_json
 from harmonium.cli.shell import command, progress
+from harmonium.cli.tables import reads_tables
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
 @command
+@reads_tables("data")
 def features(
     model: ModelArgument,
     data: DataArgument,

@@ -14,12 +14,14 @@ from harmonium.cli.options import (
     TimeBudgetOption,
     check_log_to,
     default_is,
+    existing,
     parse_duration,
     parse_kinds,
 )
 from harmonium.cli.output import print_json
 from harmonium.cli.processes import Machines
 from harmonium.cli.shell import command, errors, progress, silence
+from harmonium.cli.tables import reads_tables
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -28,6 +30,7 @@ MODEL, DETECTOR, CLUSTER = "Model", "Detector and report", "Devices and clusters
 
 
 @command
+@reads_tables("data")
 def fit(
     data: DataArgument,
     output: Annotated[
@@ -62,12 +65,22 @@ def fit(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with the fit in this run folder that was ended early."),
+        typer.Option(
+            help="Go on with the fit in this run folder that was ended early.", callback=existing
+        ),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of settings, like a run's config.toml. Options override its settings."
+            help="TOML file of settings, like a run's config.toml. Options override its settings.",
+            callback=existing,
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column that is not modeled; later tables may have it or lack it.",
+            metavar="COLUMN",
         ),
     ] = None,
     max_rows: Annotated[
@@ -221,7 +234,7 @@ def fit(
         "objective": objective,
         "whitening": whitening,
         "max_rows": max_rows,
-        "kinds": parse_kinds(kind or []) or None,
+        "kinds": parse_kinds(kind or [], drop or []) or None,
         "id": id_column,
         "contamination": contamination,
     }

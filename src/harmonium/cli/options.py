@@ -1,5 +1,7 @@
 """Options that several commands share, and how their values are read."""
 
+import difflib
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -25,11 +27,27 @@ def default_is(value: object) -> str:
     return f"\\[default: {value}]"
 
 
+def existing(path: Path | None) -> Path | None:
+    """The path that was given, if something is there; a wrong one is named before any import."""
+    if path is None or path.exists():
+        return path
+    parent = path.parent
+    names = os.listdir(parent) if parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f" Did you mean {parent / near[0]}?" if near else ""
+    raise InvalidInputError(f"{path}: there is no such file or folder.{hint}")
+
+
 DataArgument = Annotated[
-    Path, typer.Argument(help="A table: CSV, Parquet, NPY, or a folder of Parquet files.")
+    Path,
+    typer.Argument(
+        help="A table: CSV, TSV, Parquet, NPY, JSON, Excel, or a folder of Parquet files.",
+        callback=existing,
+    ),
 ]
 ModelArgument = Annotated[
-    Path, typer.Argument(help="A run folder, or the model.safetensors inside it.")
+    Path,
+    typer.Argument(help="A run folder, or the model.safetensors inside it.", callback=existing),
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
@@ -78,17 +96,20 @@ def check_log_to(name: str | None) -> bool:
     return name is not None
 
 
-def parse_kinds(texts: list[str]) -> dict[str, str]:
+def parse_kinds(texts: list[str], dropped: list[str]) -> dict[str, str]:
     """Kinds by column name, of texts such as "zip=categorical"; the name may hold further signs of
-    equality.
+    equality. Columns that are dropped are identifiers, which are never modeled.
     """
-    kinds = {}
+    kinds = dict.fromkeys(dropped, "identifier")
     for text in texts:
         name, sign, kind = text.rpartition("=")
         if not sign or not name or not kind:
             raise InvalidInputError(
                 describe("--kind", expected="COLUMN=KIND, such as zip=categorical", got=repr(text))
             )
+        if name in dropped:
+            got = f"--drop {name} too"
+            raise InvalidInputError(describe(f"--kind {text}", expected="one of both", got=got))
         kinds[name] = kind
     return kinds
 

@@ -6,23 +6,30 @@ from typing import Annotated
 import typer
 
 from harmonium.cli.layout import wrapped
-from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption, SeedOption, default_is
+from harmonium.cli.options import (
+    JsonOption,
+    ModelArgument,
+    OverwriteOption,
+    SeedOption,
+    default_is,
+    existing,
+)
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command, progress
+from harmonium.cli.tables import reads_tables
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
 @command
+@reads_tables("data")
 def report(
     run: ModelArgument,
     data: Annotated[
         Path | None,
         typer.Argument(
-            help=(
-                "Rows to show: CSV, Parquet, NPY, or a folder of Parquet files; without it, the "
-                "page has no rows."
-            )
+            help="A table of rows to show, as for fit; without it, the page has no rows.",
+            callback=existing,
         ),
     ] = None,
     output: Annotated[

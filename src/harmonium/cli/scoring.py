@@ -17,9 +17,11 @@ from harmonium.cli.options import (
     RayOption,
     check_fdr,
     default_is,
+    existing,
 )
 from harmonium.cli.output import joined, print_json, trust_line
 from harmonium.cli.shell import command, errors, progress
+from harmonium.cli.tables import reads_tables
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -33,6 +35,7 @@ OutputOption = Annotated[
 
 
 @command
+@reads_tables("data")
 def score(
     model: ModelArgument,
     data: DataArgument,
@@ -82,6 +85,7 @@ def score(
 
 
 @command
+@reads_tables("data", "calibrate")
 def detect(
     model: ModelArgument,
     data: DataArgument,
@@ -95,6 +99,7 @@ def detect(
             help="Table of normal rows that the fit has not seen: p-values rest on these rows, "
             "which are held in memory.",
             show_default=False,
+            callback=existing,
         ),
     ] = None,
     explain: Annotated[

@@ -25,7 +25,17 @@ _REWORDED = [
         re.compile(r"expected kinds among \('auto', (.+?)\)"),
         r"expected --kind COLUMN=KIND with a kind among \1",
     ),
-    (re.compile(r"\bkinds for\b"), "--kind for"),
+    (re.compile(r"\bkinds for\b"), "--kind or --drop for"),
+    (re.compile(r"^Dialect\(.*?\): expected an encoding"), "--encoding: expected an encoding"),
+    (re.compile(r"^Dialect\(.*?\): expected a decimal"), "--decimal: expected a decimal"),
+    (re.compile(r"^Dialect\(.*?\): expected a separator"), "--sep: expected a separator"),
+    (re.compile(r"\bDialect\(separator=\"(.)\"\)"), r"--sep '\1'"),
+    (re.compile(r"\bDialect\(decimal=\"(.)\"\)"), r"--decimal '\1'"),
+    (
+        re.compile(r"\bDialect\(separator=\"(.)\", decimal=\"(.)\"\)"),
+        r"--sep '\1' --decimal '\2'",
+    ),
+    (re.compile(r"\bDialect\(encoding=\"(.+?)\"\)"), r"--encoding \1"),
     (re.compile(r"^(?:load|save)\('(.*?)'\)"), r"\1"),
     (
         re.compile(r"a file written by save\(\) or by `harmonium fit`"),

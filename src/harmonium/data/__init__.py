@@ -1,6 +1,7 @@
 """Tables in, fitted column rules, and the maps to and from model units."""
 
 from harmonium.data.columns import Columns
+from harmonium.data.dialects import Dialect
 from harmonium.data.fields import Field, number_fields
 from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
@@ -10,6 +11,7 @@ from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
+from harmonium.data.sources import TableFile
 from harmonium.data.streams import column_names, read_batches, read_cells, read_named_batches
 from harmonium.data.table import Table, as_table, default_names
 from harmonium.data.whitening import Whitening
@@ -19,12 +21,14 @@ __all__ = [
     "ArrayWriter",
     "Bounds",
     "Columns",
+    "Dialect",
     "Field",
     "LongTable",
     "Marginals",
     "Pools",
     "Sampled",
     "Table",
+    "TableFile",
     "TableWriter",
     "Whitening",
     "as_table",

@@ -124,6 +124,10 @@ def arrow_cells(array: Any, name: str, *, call: str, type_text: str = "") -> Cel
         seconds = _to_seconds(array.cast(pa.int64()), kind.unit)
         dtype = f"Datetime(time_unit={kind.unit!r}, time_zone={kind.tz!r})"
         return Cells("datetime", dtype, seconds)
+    if pa.types.is_time(kind):
+        # Minutes since midnight, as of text.
+        micro = array.cast(pa.time64("us"), safe=False).cast(pa.int64())
+        return Cells("number", "Float64", _to_floats(micro) / (60 * 10**6))
     if pa.types.is_boolean(kind):
         return Cells("boolean", "Boolean", _to_floats(array.cast(pa.int8())))
     integer = pa.types.is_integer(kind)
@@ -160,7 +164,7 @@ def _is_known(kind: Any) -> bool:
         return _is_known(kind.value_type)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return True
-    dated = types.is_date(kind) or types.is_timestamp(kind)
+    dated = types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind)
     return dated or types.is_boolean(kind) or types.is_null(kind) or _is_text(kind)
 
 

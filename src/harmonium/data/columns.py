@@ -243,9 +243,11 @@ def _warn_dropped(columns: Columns, call: str) -> None:
         for kind in ("constant", "duplicate")
         if kind in columns.kinds
     ]
-    ignored = [columns.names[i] for i in columns._indices("ignored")]
+    # Those that name rows were named when they were read, unless they were stated to.
+    ignored = zip(columns.names, columns.kinds, columns.fields, strict=True)
+    empty = [n for n, kind, f in ignored if kind == "ignored" and f.kind != "identifier"]
     parts = [f"only checked in every row ({'; '.join(rules)})"] if rules else []
-    parts += [f"left out, being empty or like an identifier: {quote(ignored)}"] if ignored else []
+    parts += [f"left out, being empty: {quote(empty)}"] if empty else []
     if parts:
         text = f"{call}: columns not modeled, {'; '.join(parts)}."
         warnings.warn(text, HarmoniumWarning, stacklevel=3)

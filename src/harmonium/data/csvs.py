@@ -1,55 +1,30 @@
-"""CSV text -> Arrow tables: header, types of columns, and errors in our words."""
+"""CSV text -> Arrow tables of text: header, numbers by known fields, errors in our words."""
 
 import csv
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harmonium.data.cells import number_text
-from harmonium.data.csv_bytes import CheckedBytes, first_line
-from harmonium.data.encoding import read_numbers
+from harmonium.data.csv_blocks import CSVBlocks
+from harmonium.data.csv_bytes import first_line
+from harmonium.data.dialects import Known
 from harmonium.data.fields import Field
 from harmonium.data.problems import problem, shorten
+from harmonium.data.spellings import read_numbers
 from harmonium.data.table import check_count, default_names, select_columns
-from harmonium.errors import HarmoniumWarning, InvalidInputError
+from harmonium.errors import HarmoniumWarning
 
-# A row must fit in a block. Arrow reads some forty of them ahead.
-_BLOCK_BYTES = 1 << 21
 # What else Arrow takes for a number, in a column that holds nothing else.
 _TRUTHS = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,15}")
 
 
-def read_csv(path: Path, call: str, *, kinds: Mapping[str, str] | None) -> Any:
-    """The Arrow table of one CSV file; the type of a column follows from all of its cells."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    names = _positional_names(path, None, call)
-    with CheckedBytes(path, call) as file:
-        text = file.read()
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(text),
-            # One block, so that all cells are seen. One thread: errors then know their row.
-            read_options=pyarrow.csv.ReadOptions(
-                use_threads=False,
-                block_size=min(len(text) + 1, 2**31 - 1),
-                column_names=names,
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                strings_can_be_null=True,
-                column_types=dict.fromkeys(literal_columns(kinds), pa.string()),
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise _csv_error(str(error), names is None, call) from error
-    return without_blanks(table)
-
-
-def csv_tables(path: Path, call: str, *, fields: tuple[Field, ...] | None = None) -> Iterator[Any]:
+def csv_tables(
+    path: Path, dialect: Known, call: str, *, fields: tuple[Field, ...] | None = None
+) -> Iterator[Any]:
     """The cells of one CSV file as text, in Arrow tables of some rows each.
 
     The first table has no rows: it tells the columns, which are those of `fields` where these are
@@ -57,23 +32,16 @@ def csv_tables(path: Path, call: str, *, fields: tuple[Field, ...] | None = None
     """
     import pyarrow as pa
 
-    bare = _positional_names(path, fields, call)
-    with _open(path, call, bare, None) as reader:
-        names = reader.schema.names
-    wanted = names
+    blocks = CSVBlocks(path, dialect, call, _positional_names(path, dialect, fields, call))
+    wanted = names = blocks.names
     if fields is not None:
         order = select_columns(names, fields, call)
         wanted = [names[i] for i in order if i is not None] or names[:1]
     yield pa.schema([(name, pa.string()) for name in wanted]).empty_table()
-    with _open(path, call, bare, wanted) as reader:
-        try:
-            for batch in reader:
-                yield pa.Table.from_batches([batch])
-        except pa.ArrowInvalid as error:
-            raise _csv_error(str(error), bare is None, call) from error
+    yield from blocks.tables(wanted)
 
 
-def code_numbers(table: Any, fields: tuple[Field, ...]) -> Any:
+def code_numbers(table: Any, fields: tuple[Field, ...], decimal: str = ".") -> Any:
     """The texts of `csv_tables`, with numbers where fields hold numbers.
 
     Every cell is read on its own, so that a part of a file is read as the whole is. A column with a
@@ -83,8 +51,21 @@ def code_numbers(table: Any, fields: tuple[Field, ...]) -> Any:
         numeric = field.form not in ("text", "datetime") and field.kind != "identifier"
         if numeric and field.name in table.column_names:
             i = table.column_names.index(field.name)
-            table = table.set_column(i, field.name, _numbers_or_text(table.column(i)))
+            column = with_points(table.column(i), decimal)
+            table = table.set_column(i, field.name, _numbers_or_text(column))
     return without_blanks(table)
+
+
+def with_points(texts: Any, decimal: str) -> Any:
+    """Texts of numbers with points as decimal signs, and commas between thousands."""
+    import pyarrow.compute as pc
+
+    if decimal == ".":
+        return texts
+    for old, new in ((".", "\0"), (",", "."), ("\0", ",")):
+        options = pc.ReplaceSubstringOptions(old, new)
+        texts = pc.call_function("replace_substring", [texts], options)
+    return texts
 
 
 def without_blanks(table: Any) -> Any:
@@ -111,33 +92,6 @@ def cast_texts(texts: Any, kind: Any) -> Any:
         return texts.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
-
-
-def literal_columns(kinds: Mapping[str, str] | None) -> list[str]:
-    """Columns to be read to the letter, so that a category 007 or 1.0 stays what it is."""
-    stated = kinds if isinstance(kinds, Mapping) else {}
-    return [name for name, kind in stated.items() if kind == "categorical"]
-
-
-def _open(path: Path, call: str, bare: list[str] | None, wanted: list[str] | None) -> Any:
-    """Arrow's reader of these columns as text, or of all, as it thinks fit, if `wanted` is None."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    types = dict.fromkeys(wanted or (), pa.string())
-    try:
-        return pyarrow.csv.open_csv(
-            pa.PythonFile(CheckedBytes(path, call), mode="r"),
-            read_options=pyarrow.csv.ReadOptions(
-                use_threads=False, block_size=_BLOCK_BYTES, column_names=bare
-            ),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                strings_can_be_null=True, column_types=types, include_columns=wanted
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise _csv_error(str(error), bare is None, call) from error
 
 
 def _numbers_or_text(column: Any) -> Any:
@@ -174,45 +128,44 @@ def _without(column: Any, pattern: str) -> Any:
     return pc.call_function("if_else", [matches, pa.scalar(None, column.type), column])
 
 
-def _positional_names(path: Path, fields: tuple[Field, ...] | None, call: str) -> list[str] | None:
+def _positional_names(
+    path: Path, dialect: Known, fields: tuple[Field, ...] | None, call: str
+) -> list[str] | None:
     """The names of the columns of a file without header; None if there is a header."""
-    line = first_line(path, call)
-    if _is_header(line, call):
+    cells = _first_cells(path, dialect, call)
+    if _is_header(cells, dialect, call):
         return None
-    n_columns = len(_cells(line, call))
     if fields is None:
-        return list(default_names(n_columns))
-    check_count(n_columns, len(fields), call)
+        return list(default_names(len(cells)))
+    check_count(len(cells), len(fields), call)
     return [field.name for field in fields]
 
 
-def _is_header(line: str, call: str) -> bool:
+def _is_header(cells: list[str], dialect: Known, call: str) -> bool:
     """Whether the first line is a header: not only numbers, or the positions 0, 1, 2, …
 
     Warns (`HarmoniumWarning`) when it is taken as data.
     """
-    cells = _cells(line, call)
-    if len(cells) == 1 and re.search("[;\t]", line):
-        hint = "save the file with commas between cells and points in numbers"
-        raise problem(call, "cells separated by commas", f"the first line {shorten(line)}", hint)
     filled = [cell for cell in cells if cell.strip()]
-    if not filled or not all(_is_number(cell) for cell in filled):
+    if not filled or not all(_is_number(cell.replace(dialect.decimal, ".")) for cell in filled):
         return True
     # A frame without names is written with its positions as header.
     if len(cells) > 1 and cells == [str(position) for position in range(len(cells))]:
         return True
+    line = dialect.separator.join(cells)
     note = f"{call}: no header found; the first line ({shorten(line)}) is taken as data."
     warnings.warn(note, HarmoniumWarning, stacklevel=2)
     return False
 
 
-def _cells(line: str, call: str) -> list[str]:
+def _first_cells(path: Path, dialect: Known, call: str) -> list[str]:
     """The cells of the first line."""
+    line = first_line(path, dialect.encoding, call)
     try:
-        return next(csv.reader([line]))
+        return next(csv.reader([line], delimiter=dialect.separator))
     except csv.Error as error:
         got = f"the first line {shorten(line)} ({error})"
-        raise problem(call, "cells separated by commas", got) from error
+        raise problem(call, "cells of text", got) from error
 
 
 def _is_number(cell: str) -> bool:
@@ -221,14 +174,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _csv_error(message: str, has_header: bool, call: str) -> InvalidInputError:
-    """Arrow's complaint in our words; Arrow counts the header as row 1."""
-    ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
-    if ragged is None:
-        return problem(call, "a CSV table", message.rstrip("."))
-    row, expected, got = (int(group) for group in ragged.groups())
-    place = f"data row {row - has_header}"
-    hint = "quote cells that hold commas, and complete short rows"
-    return problem(call, f"{expected} cells in every row", f"{got} cells in {place}", hint)

@@ -4,42 +4,25 @@ Missing cells are NaN; categories are their positions, -1 for one that training 
 identifiers are 0, for their content is not needed.
 """
 
-import datetime
-from collections.abc import Callable, Sequence
-from typing import Any
+import difflib
+import re
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from harmonium.data.cells import Cells, dtype_error, number_text, text_error
-from harmonium.data.fields import MOST_CATEGORIES, Field
-from harmonium.data.problems import problem
-from harmonium.errors import InvalidInputError
+from harmonium.data.fields import Field
+from harmonium.data.problems import shorten
+from harmonium.data.spellings import CLOCK, read_spelled
+from harmonium.errors import HarmoniumWarning
 
-# Text with more than this share of distinct cells, in at least this many cells, names its rows.
-IDENTIFIER_SHARE, IDENTIFIER_CELLS = 0.9, 20
-# Text of which at least this share are numbers is taken for damaged numbers, not for categories.
-NUMERIC_SHARE = 0.5
-# What Python reads as a number, apart from the words for infinity and NaN.
-_NUMBER = r"^\s*[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?\s*$"
-
-
-def infer_field(
-    cells: Cells, name: str, kind: str, *, call: str, rows: Sequence[int]
-) -> tuple[Field, np.ndarray]:
-    """The field of a training column and its values, float64 of shape (rows,).
-
-    `kind` is the one that was stated, "auto" if none was; errors call the rows by the numbers in
-    `rows`, of the same length. Raises `InvalidInputError` for text of
-    which half are numbers, for a kind that the cells cannot be of, and for too many categories.
-    """
-    if cells.form == "text":
-        return _infer_text(cells, name, kind, call, rows)
-    field = Field(name, cells.form, kind, dtype=cells.dtype)
-    if kind == "categorical":
-        return _infer_categories(cells, field, call)
-    if kind == "integer":
-        _check_whole(cells.numbers, name, call, rows)
-    return field, encode(cells, field, call=call, rows=rows)
+_EXPECTED = {
+    "number": {"": "numbers", CLOCK: "times of day"},
+    "datetime": {"": "dates such as 2020-12-31"},
+}
+# Of the names of categories, to be taken for one another; and how many are named at most.
+_NEAR, _MOST_NAMED, _MOST_COMPARED = 0.85, 3, 200
 
 
 def encode(cells: Cells, field: Field, *, call: str, rows: Sequence[int]) -> np.ndarray:
@@ -56,62 +39,11 @@ def encode(cells: Cells, field: Field, *, call: str, rows: Sequence[int]) -> np.
     if field.kind == "categorical":
         return _encode_categories(cells, field, call)
     if cells.form == "text":
-        reader, expected = (
-            (_read_times, "dates in ISO format")
-            if field.form == "datetime"
-            else (read_numbers, "numbers")
-        )
-        return _encode_text(cells, field.name, reader, expected, call, rows)
+        return _encode_text(cells, field, call, rows)
     if (cells.form == "datetime") != (field.form == "datetime"):
         expected = "dates" if field.form == "datetime" else "numbers"
         raise dtype_error(call, field.name, cells.dtype or cells.form, expected)
     return cells.numbers
-
-
-def _infer_text(
-    cells: Cells, name: str, kind: str, call: str, rows: Sequence[int]
-) -> tuple[Field, np.ndarray]:
-    """The field of a column of text: numbers, categories or an identifier."""
-    present = ~cells.is_missing
-    if kind == "categorical":
-        return _infer_categories(cells, Field(name, "text", kind, dtype=cells.dtype), call)
-    if kind == "identifier":
-        field = Field(name, "text", kind, dtype=cells.dtype)
-        return field, encode(cells, field, call=call, rows=rows)
-    counts = np.bincount(cells.codes[present], minlength=len(cells.texts))
-    numbers = read_numbers(cells.texts)
-    share = counts @ ~np.isnan(numbers) / max(counts.sum(), 1)
-    if kind in ("continuous", "integer") or share >= NUMERIC_SHARE or not present.any():
-        # Numbers written as text come back as numbers.
-        values = _encode_text(cells, name, read_numbers, "numbers", call, rows)
-        if kind == "integer":
-            _check_whole(values, name, call, rows)
-        return Field(name, "number", kind, dtype="Float64"), values
-    if counts.sum() >= IDENTIFIER_CELLS and len(counts) > IDENTIFIER_SHARE * counts.sum():
-        field = Field(name, "text", "identifier", dtype=cells.dtype)
-        return field, encode(cells, field, call=call, rows=rows)
-    return _infer_categories(cells, Field(name, "text", "categorical", dtype=cells.dtype), call)
-
-
-def _infer_categories(cells: Cells, field: Field, call: str) -> tuple[Field, np.ndarray]:
-    """A categorical field with its categories, and the codes of its cells."""
-    if cells.form == "datetime":
-        expected = f"text or numbers to be categories (kind {field.kind!r})"
-        raise dtype_error(call, field.name, cells.dtype or "datetime", expected)
-    present = cells.numbers[~cells.is_missing]
-    distinct = np.unique(present)
-    if not 0 < len(distinct) <= MOST_CATEGORIES:
-        raise problem(
-            call,
-            f"1 to {MOST_CATEGORIES} categories in column {field.name!r}",
-            f"{len(distinct)} distinct cells",
-            f"kinds={{{field.name!r}: 'identifier'}}, or drop the column",
-        )
-    if not np.all(np.isfinite(distinct)):
-        raise problem(call, "finite numbers", f"inf (an infinite value) in column {field.name!r}")
-    texts = cells.texts.to_pylist() if cells.form == "text" else map(number_text, distinct)
-    field = Field(field.name, field.form, field.kind, tuple(sorted(set(texts))), field.dtype)
-    return field, _encode_categories(cells, field, call)
 
 
 def _encode_categories(cells: Cells, field: Field, call: str) -> np.ndarray:
@@ -127,6 +59,8 @@ def _encode_categories(cells: Cells, field: Field, call: str) -> np.ndarray:
             pc.call_function("index_in", [cells.texts], pc.SetLookupOptions(known)), -1
         )
         positions, inverse = found.to_numpy(zero_copy_only=False), cells.codes
+        unseen = cells.texts.take(np.flatnonzero(positions < 0)[:_MOST_COMPARED]).to_pylist()
+        _warn_unseen(unseen, field, call)
     else:
         distinct, inverse = np.unique(cells.numbers, return_inverse=True)
         known = {text: i for i, text in enumerate(field.categories)}
@@ -135,20 +69,15 @@ def _encode_categories(cells: Cells, field: Field, call: str) -> np.ndarray:
             known.get(number_text(number), -1) if usable else -1
             for number, usable in zip(distinct, finite, strict=True)
         ]
-    codes = np.asarray(positions, dtype=np.float64)[inverse]
+        positions = np.asarray(positions)
+    codes = positions.astype(np.float64)[inverse]
     return np.where(cells.is_missing, np.nan, codes)
 
 
-def _encode_text(
-    cells: Cells,
-    name: str,
-    read: Callable[[Any], np.ndarray],
-    expected: str,
-    call: str,
-    rows: Sequence[int],
-) -> np.ndarray:
+def _encode_text(cells: Cells, field: Field, call: str, rows: Sequence[int]) -> np.ndarray:
     """Texts that stand for numbers or dates; the first that does not is named."""
-    values = read(cells.texts)
+    form = "datetime" if field.form == "datetime" else "number"
+    values = read_spelled(cells.texts, form, field.spelling)
     missing = cells.is_missing
     if len(values) == 0:
         return np.full(len(missing), np.nan)
@@ -156,7 +85,8 @@ def _encode_text(
     bad = np.flatnonzero(np.isnan(column) & ~missing)
     if len(bad):
         text = cells.texts[int(cells.codes[bad[0]])].as_py()
-        raise text_error(call, name, text, rows[bad[0]], expected, cell_hint(name))
+        expected = _EXPECTED[form].get(field.spelling, f"{form}s, {field.spelling}")
+        raise text_error(call, field.name, text, rows[bad[0]], expected, cell_hint(field.name))
     return column
 
 
@@ -167,51 +97,29 @@ def cell_hint(name: str) -> str:
     )
 
 
-def read_numbers(texts: Any) -> np.ndarray:
-    """Finite numbers that an Arrow array of text spells, float64; NaN for other text."""
-    import pyarrow.compute as pc
-
-    numbers = np.full(len(texts), np.nan)
-    options = pc.MatchSubstringOptions(_NUMBER)
-    looks = pc.call_function("match_substring_regex", [texts], options)
-    flags = looks.to_numpy(zero_copy_only=False).astype(bool)
-    numbers[flags] = [_read(float, text) for text in texts.filter(looks).to_pylist()]
-    return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def _read_times(texts: Any) -> np.ndarray:
-    """Seconds since 1970-01-01 UTC of dates in ISO format, float64; NaN for other text."""
-    return np.array([_read(_iso_seconds, text.strip()) for text in texts.to_pylist()], dtype=float)
+def _warn_unseen(texts: Sequence[str], field: Field, call: str) -> None:
+    """Name categories that training has not seen, but knows under a name that is much like it."""
+    near = {text: own for text in texts if (own := _nearest(text, field.categories))}
+    pairs = [f"{shorten(text)} (nearest: {shorten(own)})" for text, own in near.items()]
+    if pairs:
+        more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
+        listed = ", ".join(pairs[:_MOST_NAMED]) + more
+        text = f"{call}: column {field.name!r} has categories that training has not seen: {listed}."
+        warnings.warn(text, HarmoniumWarning, stacklevel=2)
 
 
-def _read(reader: Callable[[str], float], text: str) -> float:
-    try:
-        return reader(text)
-    except ValueError:
-        return float("nan")
+def _nearest(text: str, categories: Sequence[str]) -> str:
+    """The category that a text may have been meant for; empty if there is none."""
+    folded = {_folded(own): own for own in categories}
+    if _folded(text) in folded:
+        return folded[_folded(text)]
+    for own in difflib.get_close_matches(_folded(text), folded, n=1, cutoff=_NEAR):
+        # Codes with other digits are other codes.
+        if re.sub(r"\D", "", own) == re.sub(r"\D", "", text):
+            return folded[own]
+    return ""
 
 
-def _iso_seconds(text: str) -> float:
-    """Seconds since 1970-01-01 UTC; a time without a zone is UTC."""
-    if text.isdigit():
-        # Python would read dates out of the digits of some numbers.
-        raise ValueError(f"{text} is a number")
-    moment = datetime.datetime.fromisoformat(text)
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    return zoned.timestamp()
-
-
-def _check_whole(values: np.ndarray, name: str, call: str, rows: Sequence[int]) -> None:
-    """Raise unless a column stated to be integer is."""
-    bad = np.flatnonzero((values != np.round(values)) & ~np.isnan(values))
-    if len(bad):
-        raise _fraction_error(call, name, float(values[bad[0]]), rows[bad[0]])
-
-
-def _fraction_error(call: str, name: str, value: float, row: int) -> InvalidInputError:
-    return problem(
-        call,
-        "whole numbers in a column of kind 'integer'",
-        f"{value!r} in column {name!r}, data row {row}",
-        f"kinds={{{name!r}: 'continuous'}}",
-    )
+def _folded(text: str) -> str:
+    """A text without what people write in one way or another: case, spaces, points."""
+    return re.sub(r"[\W_]", "", text).casefold()

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from harmonium.data.problems import problem, quote
+from harmonium.data.spellings import SPELLINGS
 from harmonium.data.state import check_keys, state_error
 
 FORMS = ("number", "integer", "boolean", "text", "datetime")
@@ -35,6 +36,8 @@ class Field:
     `kind` says how they are meant: "auto" (numbers that `Columns` classifies), "continuous",
     "integer", "categorical" (coded as positions in the sorted `categories`) or "identifier" (never
     modeled). `dtype` is the column type in the words of narwhals, "" where there was none.
+    `spelling` is how text spells the numbers or dates of the column, one of `SPELLINGS`, "" where
+    it is plain.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Field:
     kind: str = "auto"
     categories: tuple[str, ...] = ()
     dtype: str = ""
+    spelling: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -72,8 +76,11 @@ class Field:
         if not isinstance(dtype, str) or not _is_dtype(dtype):
             raise state_error(call, "a known dtype", repr(dtype)[:80])
         _check_coding(form, kind, call)
+        spelling = config["spelling"]
+        if spelling not in SPELLINGS.get(form, ("",)):
+            raise state_error(call, f"a spelling of a {form}", repr(spelling)[:80])
         categories = _check_categories(config["categories"], form, kind, call)
-        return Field(name, form, kind, categories, dtype)
+        return Field(name, form, kind, categories, dtype, spelling)
 
 
 _CODED = ("categorical", "identifier")

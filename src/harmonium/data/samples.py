@@ -3,20 +3,20 @@
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from harmonium.data.cells import text_error
-from harmonium.data.csvs import cast_texts, csv_tables, without_blanks
-from harmonium.data.encoding import NUMERIC_SHARE, cell_hint, read_numbers
+from harmonium.data.csvs import cast_texts, csv_tables, with_points, without_blanks
+from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import check_kinds
 from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
-from harmonium.data.readers import read_numpy, source_kind
+from harmonium.data.records import read_records
+from harmonium.data.sources import TableFile, read_numpy, source_kind
 from harmonium.data.streams import BATCH_ROWS
 from harmonium.data.table import Table, as_table, check_names
+from harmonium.data.tallies import Tally
 
 
 class Sampled(NamedTuple):
@@ -40,29 +40,36 @@ def sample_rows(
     """Read a file or folder once and keep a uniform random sample of at most `n` rows.
 
     A file with no more rows is kept whole, as `read_table(path, kinds=kinds)` would. The fields are
-    those of training: what a column of CSV holds, and whether its text is damaged numbers, follows
+    those of training: what a column of text holds, and whether it is damaged numbers, follows
     from all rows, so that no row outside the sample is of another type; categories are those of the
     sample. The sample depends on the rows and on `seed`. Memory holds 2 `n` rows and a batch.
 
     Raises `InvalidInputError` for what `read_table` refuses; of infinite and too large numbers and
     of fractions in a column stated to be integer, only those in the sample.
     """
-    path = Path(path)
-    call = call or f"sample_rows({str(path)!r}, {n})"
+    file = TableFile.of(path)
+    call = call or f"sample_rows({str(file)!r}, {n})"
     if n < 1:
         raise problem(call, "a sample of at least 1 row", f"n={n}")
-    kind = source_kind(path, call)
+    kind = source_kind(file, call)
     generator = np.random.default_rng(seed)
     with read_errors(call):
         if kind == "numpy":
-            array = read_numpy(path, call, mapped=True)
+            array = read_numpy(file, call, mapped=True)
             return _sample_array(array, n, kinds, generator, call)
-        is_csv = kind == "csv"
-        tables = csv_tables(path, call) if is_csv else parquet_tables(path, call, BATCH_ROWS)
+        is_csv, decimal = kind == "csv", "."
+        if is_csv:
+            dialect = find_dialect(file, file.dialect, call)
+            decimal, tables = dialect.decimal, csv_tables(file, dialect, call)
+        elif kind == "parquet":
+            tables = parquet_tables(file, call, BATCH_ROWS)
+        else:
+            table = read_records(file, kind, call)
+            tables = iter([table.slice(0, 0), table])
         head = next(tables)
         check_names(head.column_names, call)
         stated = check_kinds(kinds, head.column_names, call)
-        columns = _columns(head, stated, is_csv)
+        columns = _columns(head, stated, is_csv, decimal)
         reservoir = _Reservoir(head, n, generator)
         for table in tables:
             for column in columns:
@@ -70,9 +77,10 @@ def sample_rows(
             reservoir.add(table)
     found, rows = reservoir.rows()
     for column in columns:
-        found = column.settle(found, stated, call)
+        found = column.settle(found)
     found = without_blanks(found) if is_csv else found
-    table = as_table(found, call=call, kinds=stated, rows=rows)
+    tallies = {column.name: column.tally for column in columns}
+    table = as_table(found, call=call, kinds=stated, rows=rows, tallies=tallies)
     return Sampled(table, reservoir.n_rows, np.asarray(rows))
 
 
@@ -136,7 +144,7 @@ class _Reservoir:
         self._parts = []
 
 
-def _columns(head: Any, kinds: Mapping[str, str], is_csv: bool) -> list["_Column"]:
+def _columns(head: Any, kinds: Mapping[str, str], is_csv: bool, decimal: str) -> list["_Column"]:
     """The columns of text of which more has to be known than the sample tells."""
     import pyarrow as pa
 
@@ -145,57 +153,51 @@ def _columns(head: Any, kinds: Mapping[str, str], is_csv: bool) -> list["_Column
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         if is_text and kinds.get(field.name) != "categorical":
-            found.append(_Column(field.name, is_csv))
+            found.append(_Column(field.name, is_csv, decimal))
     return found
 
 
 class _Column:
-    """What all cells of a column of text are: the types that hold them, and how many numbers."""
+    """What all cells of a column of text are: the types of Arrow that hold them, and a tally of
+    what they spell.
+    """
 
-    def __init__(self, name: str, is_csv: bool):
+    def __init__(self, name: str, is_csv: bool, decimal: str):
         self.name = name
-        self._is_csv = is_csv
+        self.tally = Tally()
+        self._is_csv, self._decimal = is_csv, decimal
         self._types = _csv_types() if is_csv else []  # those that hold all cells so far
-        self._n_cells = self._n_numbers = 0
-        self._odd: tuple[str, int] | None = None  # the first text that is no number, and its row
 
     def see(self, column: Any, n_before: int) -> None:
         """Take account of the next cells, before which there are `n_before` rows."""
         import pyarrow as pa
 
-        self._types = [kind for kind in self._types if _converted(column, kind) is not None]
+        self._types = [kind for kind in self._types if self._converted(column, kind) is not None]
         filled = self._filled(column)
         n_cells = len(filled) - filled.null_count
-        self._n_cells += n_cells
         if any(pa.types.is_floating(kind) for kind in self._types):
-            self._n_numbers += n_cells
-            return
-        coded = filled.dictionary_encode()
-        odd = np.flatnonzero(np.isnan(read_numbers(coded.dictionary)))
-        codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        places = np.flatnonzero(np.isin(codes, odd))
-        self._n_numbers += n_cells - len(places)
-        if self._odd is None and len(places):
-            self._odd = (filled[int(places[0])].as_py(), n_before + int(places[0]) + 1)
+            self.tally.add_numbers(n_cells)
+        elif any(pa.types.is_temporal(kind) for kind in self._types):
+            self.tally.add_dates(n_cells)
+        else:
+            coded = filled.dictionary_encode()
+            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            texts, rows = coded.dictionary, range(n_before + 1, n_before + len(column) + 1)
+            self.tally.see(texts, codes, rows, with_points(texts, self._decimal))
 
-    def settle(self, sample: Any, kinds: dict[str, str], call: str) -> Any:
-        """The sample with this column in its type; a kind is added where the sample would mislead.
-
-        Raises `InvalidInputError` for text where the column as a whole holds numbers.
-        """
+    def settle(self, sample: Any) -> Any:
+        """The sample with this column in its type."""
         import pyarrow as pa
 
         i = sample.column_names.index(self.name)
         column = sample.column(i)
-        if not self._n_cells and self._types:
+        if not self.tally.n_cells and self._types:
             return sample.set_column(i, self.name, pa.nulls(len(column)))
         if self._types:
-            return sample.set_column(i, self.name, _converted(column, self._types[0]))
-        kind = kinds.get(self.name, "auto")
-        if kind != "identifier" and self._odd is not None:
-            self._check_numbers(kind, call)
-            if kind == "auto":
-                kinds[self.name] = self._text_kind(column)
+            return sample.set_column(i, self.name, self._converted(column, self._types[0]))
+        reading = self.tally.reading()
+        if reading is not None and reading.form == "number":
+            return sample.set_column(i, self.name, with_points(column, self._decimal))
         return sample
 
     def _filled(self, column: Any) -> Any:
@@ -205,19 +207,11 @@ class _Column:
         texts = pa.table({self.name: column.cast(pa.large_string())})
         return (without_blanks(texts) if self._is_csv else texts).column(0).combine_chunks()
 
-    def _text_kind(self, column: Any) -> str:
-        """The kind of a column of true text, where the sample alone could have it for numbers."""
-        cells = self._filled(column).drop_null()
-        if not len(cells):
-            return "identifier"  # the sample has no cell to learn categories from
-        is_number = ~np.isnan(read_numbers(cells))
-        return "categorical" if is_number.mean() >= NUMERIC_SHARE else "auto"
+    def _converted(self, texts: Any, kind: Any) -> Any:
+        import pyarrow as pa
 
-    def _check_numbers(self, kind: str, call: str) -> None:
-        """Raise for the first text, if this is a column of numbers."""
-        assert self._odd is not None
-        if kind != "auto" or self._n_numbers >= NUMERIC_SHARE * self._n_cells:
-            raise text_error(call, self.name, *self._odd, "numbers", cell_hint(self.name))
+        floating = pa.types.is_floating(kind)
+        return _converted(with_points(texts, self._decimal) if floating else texts, kind)
 
 
 def _csv_types() -> list[Any]:
@@ -225,7 +219,7 @@ def _csv_types() -> list[Any]:
     import pyarrow as pa
 
     times = [pa.timestamp(unit, zone) for unit in ("s", "ns") for zone in (None, "UTC")]
-    return [pa.int64(), pa.bool_(), pa.date32(), pa.time32("s"), *times, pa.float64()]
+    return [pa.int64(), pa.bool_(), pa.date32(), *times, pa.float64()]
 
 
 def _converted(texts: Any, kind: Any) -> Any:
@@ -235,7 +229,7 @@ def _converted(texts: Any, kind: Any) -> Any:
 
     if (cells := cast_texts(texts, kind)) is not None:
         return cells
-    # The reader allows more than the cast does: spaces, and times of day.
+    # The reader allows more than the cast does, such as spaces.
     buffer = io.BytesIO()
     pyarrow.csv.write_csv(pa.table({"cells": texts}), buffer)
     try:

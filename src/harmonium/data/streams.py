@@ -3,17 +3,18 @@
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harmonium.data.csvs import code_numbers, csv_tables
+from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import Field
 from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
-from harmonium.data.readers import read_numpy, source_kind
+from harmonium.data.records import read_records
 from harmonium.data.resizing import resized
+from harmonium.data.sources import TableFile, read_numpy, source_kind
 from harmonium.data.table import Table, as_table, default_names
 
 BATCH_ROWS = 65_536
@@ -31,7 +32,8 @@ def read_batches(
 
     A folder is read as its files are, one after the other. Together the batches are what
     `read_table` makes of the same `path`, `fields` and `call`, and errors call the rows by their
-    numbers in the whole table. Memory holds a few batches, and for an NPZ archive its array. Raises
+    numbers in the whole table. Memory holds a few batches, and for NPZ archives, JSON and Excel the
+    whole table. Raises
     `InvalidInputError` for a file or columns that cannot be used at once, and for a cell when its
     batch is due.
     """
@@ -50,23 +52,26 @@ def read_named_batches(
 
     These cells are as they stand in the file; an identifier that is not there is left out.
     """
-    path = Path(path)
-    call = call or f"read_batches({str(path)!r})"
+    file = TableFile.of(path)
+    call = call or f"read_batches({str(file)!r})"
     if size < 1:
         raise problem(call, "a size of at least 1 row", f"{size}")
-    kind = source_kind(path, call)
+    kind = source_kind(file, call)
     with read_errors(call):
         if kind == "numpy":
-            array = read_numpy(path, call, mapped=True)
+            array = read_numpy(file, call, mapped=True)
             if array.ndim != 2:  # in the words of `as_table`
                 as_table(array, call=call, fields=fields)
             parts = _array_parts(array, size)
         elif kind == "parquet":
-            parts = _filled(parquet_tables(path, call, size, fields=fields))
-        else:
-            texts = csv_tables(path, call, fields=fields)
+            parts = _filled(parquet_tables(file, call, size, fields=fields))
+        elif kind == "csv":
+            dialect = find_dialect(file, file.dialect, call)
+            texts = csv_tables(file, dialect, call, fields=fields)
             parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
-            parts = (code_numbers(part, fields) for part in parts)
+            parts = (code_numbers(part, fields, dialect.decimal) for part in parts)
+        else:
+            parts = resized(iter([read_records(file, kind, call)]), size)
     return _coded(parts, fields, call)
 
 
@@ -83,21 +88,24 @@ def read_cells(
     The cells of a CSV file are text, but for columns of numbers among `fields`. Raises what
     `read_batches` does.
     """
-    path = Path(path)
-    call = call or f"read_cells({str(path)!r})"
-    kind = source_kind(path, call)
+    file = TableFile.of(path)
+    call = call or f"read_cells({str(file)!r})"
+    kind = source_kind(file, call)
     with read_errors(call):
         if kind == "numpy":
-            parts = _array_parts(read_numpy(path, call, mapped=True), size)
+            parts = _array_parts(read_numpy(file, call, mapped=True), size)
             names = [field.name for field in fields]
             return (dict(zip(names, map(_arrow, part.T), strict=True)) for part in parts)
         if kind == "parquet":
-            return map(_by_name, _filled(parquet_tables(path, call, size)))
-        texts = csv_tables(path, call)
+            return map(_by_name, _filled(parquet_tables(file, call, size)))
+        if kind != "csv":
+            return map(_by_name, resized(iter([read_records(file, kind, call)]), size))
+        dialect = find_dialect(file, file.dialect, call)
+        texts = csv_tables(file, dialect, call)
         parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
         numbers = tuple(own for own in fields if own.is_number and own.form != "boolean")
         named = (_with_names(part, fields) for part in parts)
-        return (_by_name(code_numbers(part, numbers)) for part in named)
+        return (_by_name(code_numbers(part, numbers, dialect.decimal)) for part in named)
 
 
 def column_names(
@@ -106,14 +114,19 @@ def column_names(
     """The names of the columns of a table, of its first lines alone; those of `fields` where the
     file has none. Raises what `read_batches` does.
     """
-    path = Path(path)
-    call = call or f"column_names({str(path)!r})"
-    kind = source_kind(path, call)
+    file = TableFile.of(path)
+    call = call or f"column_names({str(file)!r})"
+    kind = source_kind(file, call)
     if kind == "numpy":
         return [field.name for field in fields]
     with read_errors(call):
-        tables = parquet_tables(path, call, 1) if kind == "parquet" else csv_tables(path, call)
-        return list(_with_names(next(tables), fields).column_names)
+        if kind == "parquet":
+            head = next(parquet_tables(file, call, 1))
+        elif kind == "csv":
+            head = next(csv_tables(file, find_dialect(file, file.dialect, call), call))
+        else:
+            head = read_records(file, kind, call)
+        return list(_with_names(head, fields).column_names)
 
 
 def _with_names(part: Any, fields: tuple[Field, ...]) -> Any:

@@ -1,6 +1,7 @@
 """`Table`: named columns of float64 cells, and the one place where input is checked."""
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from harmonium.data.cells import Cells, array_cells, arrow_cells, complex_error, series_cells
-from harmonium.data.encoding import encode, infer_field
+from harmonium.data.encoding import encode
 from harmonium.data.fields import Field, check_kinds, number_fields
 from harmonium.data.frames import decode_column
+from harmonium.data.inferring import Inferred, infer_field, warn_noted
 from harmonium.data.problems import problem, quote, shorten
-from harmonium.errors import InvalidInputError
+from harmonium.data.tallies import Tally
+from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 # Beyond this, squares of standardized values can overflow; such cells are sentinels or damage.
 LARGEST = 1e100
@@ -82,6 +85,7 @@ def as_table(
     kinds: Mapping[str, str] | None = None,
     min_rows: int = 1,
     rows: Sequence[int] | None = None,
+    tallies: Mapping[str, Tally] | None = None,
 ) -> Table:
     """Check a table once and return it as float64 with names and fields.
 
@@ -91,17 +95,20 @@ def as_table(
     states some of them by column name. With `fields` (at scoring time) a frame or `Table` must hold
     these columns, identifiers excepted, which are selected by name; an array must have exactly that
     many. Missing cells, however spelled, are NaN; the values may share memory with `X`. `rows` are
-    the numbers of the rows where `X` is a part of a larger table; 1, 2, … if left out.
+    the numbers of the rows where `X` is a part of a larger table; 1, 2, … if left out. `tallies`
+    count the cells of its columns of text in the whole of that table.
 
-    Raises `InvalidInputError`, naming column and number of the row, for cells that are not what
-    their column holds, infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong
+    Warns (`HarmoniumWarning`) of columns that are left out because they name rows, of cells that
+    are not spelled plainly, and, with `fields`, of columns that are not among them. Raises
+    `InvalidInputError`, naming column and number of the row, for cells that are not what their
+    column holds, infinities, magnitudes beyond 1e100, repeated names, and tables of the wrong
     shape.
     """
     source = _source(X, call)
     _check_size(source.shape, min_rows, call)
     rows = range(1, source.shape[0] + 1) if rows is None else rows
     if fields is None:
-        found = _infer(source, kinds, call, rows)
+        found = _infer(source, kinds, call, rows, tallies or {})
     else:
         found = _apply(source, fields, call, rows)
     _check_cells(found.values, found.names, call, rows)
@@ -160,7 +167,11 @@ def _frame_source(frame: Any, call: str) -> _Source:
 
 
 def _infer(
-    source: _Source, kinds: Mapping[str, str] | None, call: str, rows: Sequence[int]
+    source: _Source,
+    kinds: Mapping[str, str] | None,
+    call: str,
+    rows: Sequence[int],
+    tallies: Mapping[str, Tally],
 ) -> Table:
     """A training table, with the fields that its cells and the stated kinds make."""
     names = source.names or default_names(source.shape[1])
@@ -168,17 +179,18 @@ def _infer(
     stated = check_kinds(kinds, names, call)
     if source.values is not None and not stated:
         return Table(source.values.astype(np.float64, copy=False), names, source.fields)
-    columns: list[np.ndarray] = []
-    fields: list[Field] = []
+    columns: list[Inferred] = []
     for i, name in enumerate(names):
         if source.values is not None and name not in stated:
-            field, column = source.fields[i], source.values[:, i]
+            columns.append(Inferred(source.fields[i], source.values[:, i]))
         else:
-            kind = stated.get(name, "auto")
-            field, column = infer_field(source.cells(i, name), name, kind, call=call, rows=rows)
-        fields.append(field)
-        columns.append(column)
-    return Table(np.column_stack(columns).astype(np.float64, copy=False), names, tuple(fields))
+            kind, tally = stated.get(name, "auto"), tallies.get(name)
+            cells = _cells(source, i, name, kind)
+            columns.append(infer_field(cells, name, kind, call=call, rows=rows, tally=tally))
+    warn_noted(columns, call)
+    values = np.column_stack([column.values for column in columns])
+    fields = tuple(column.field for column in columns)
+    return Table(values.astype(np.float64, copy=False), names, fields)
 
 
 def _apply(source: _Source, fields: tuple[Field, ...], call: str, rows: Sequence[int]) -> Table:
@@ -204,9 +216,21 @@ def _apply(source: _Source, fields: tuple[Field, ...], call: str, rows: Sequence
         if source.values is not None and same[i]:
             values[:, i] = source.values[:, position]
         else:
-            cells = source.cells(position, field.name)
+            cells = _cells(source, position, field.name, field.kind)
             values[:, i] = encode(cells, field, call=call, rows=rows)
     return Table(values, names, fields)
+
+
+def _cells(source: _Source, position: int, name: str, kind: str) -> Cells:
+    """The cells of a column; of an identifier, whose content is not needed, those of types that
+    cannot be used as well.
+    """
+    try:
+        return source.cells(position, name)
+    except InvalidInputError:
+        if kind != "identifier":
+            raise
+        return Cells("text", "Unknown", np.zeros(source.shape[0]))
 
 
 def _as_frame(X: Any, call: str) -> Any:
@@ -255,7 +279,8 @@ def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
 def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[int | None]:
     """Positions of the columns of training among `names`; None for an identifier not there.
 
-    Raises `InvalidInputError` for repeated names, and where other columns of training lack.
+    Warns (`HarmoniumWarning`) of columns that training did not have. Raises `InvalidInputError` for
+    repeated names, and where other columns of training lack.
     """
     check_names(names, call)
     position = {name: i for i, name in enumerate(names)}
@@ -269,6 +294,10 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
             f"a table without {quote(missing)} (it has {quote(names)})",
             "rename or add these columns, or pass an array to go by position",
         )
+    known = {field.name for field in fields}
+    if extra := [name for name in names if name not in known]:
+        text = f"{call}: columns that training did not have are ignored: {quote(extra)}."
+        warnings.warn(text, HarmoniumWarning, stacklevel=3)
     return [position.get(field.name) for field in fields]
 
 

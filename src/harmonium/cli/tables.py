@@ -1,0 +1,58 @@
+"""The tables that commands read: how their text is written, where a user states it."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from harmonium.cli.options import default_is
+
+_PANEL = "How the text of tables is written"
+_OPTIONS = {
+    "sep": "What separates cells: a character, or tab.",
+    "decimal": "Decimal sign: a point or a comma.",
+    "encoding": "Encoding, such as utf-8, latin-1 or utf-16.",
+}
+_DEFAULT = default_is("found in the file")
+
+Command = Callable[..., None]
+
+
+def reads_tables(*names: str) -> Callable[[Command], Command]:
+    """Adds --sep, --decimal and --encoding to a command; its parameters of these names, paths of
+    tables or None, then carry what was stated.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapped(
+            *, sep: str | None, decimal: str | None, encoding: str | None, **given: Any
+        ) -> None:
+            from harmonium.data import Dialect, TableFile
+
+            dialect = Dialect(sep, decimal, encoding)
+            for name in names:
+                if given[name] is not None:
+                    given[name] = TableFile.of(given[name], dialect)
+            command(**given)
+
+        hints = {
+            name: Annotated[
+                str | None,
+                typer.Option(help=f"{text} {_DEFAULT}", rich_help_panel=_PANEL),
+            ]
+            for name, text in _OPTIONS.items()
+        }
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+            for name, hint in hints.items()
+        ]
+        signature = inspect.signature(command)
+        parameters = [*signature.parameters.values(), *more]
+        wrapped.__dict__["__signature__"] = signature.replace(parameters=parameters)
+        wrapped.__annotations__ = command.__annotations__ | hints
+        return wrapped
+
+    return decorate

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.inference.conformal import check_vector, p_values
+from harmonium.inference.conformal import check_calibration, p_values
 
 N_DRAWS, _SEED = 4999, 5
 # Ranks at which bounds are made, about evenly in their logarithm; other ranks take the next.
@@ -140,7 +140,7 @@ class ThresholdCertificate:
         """
         call = "certify_thresholds(confidence)"
         check_confidence(call, confidence)
-        calibration = np.sort(check_vector(call, "calibration", calibration))
+        calibration = np.sort(check_calibration(call, calibration))
         n = len(calibration)
         ranks = _ranks(n)
         places = _uniform_order_statistics(n, ranks, np.random.default_rng(_SEED))

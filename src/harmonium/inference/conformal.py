@@ -37,17 +37,8 @@ def p_values(
     row's own), valid row by row (Tibshirani et al. 2019, arXiv 1904.06019).
     """
     call = "p_values(calibration, scores)"
-    calibration = check_vector(call, "calibration", calibration)
+    calibration = check_calibration(call, calibration)
     scores = check_vector(call, "scores", scores)
-    if not len(calibration):
-        raise InvalidInputError(
-            describe(
-                call,
-                expected="at least one calibration score",
-                got="none",
-                hint="hold out normal rows; fewest_calibration_rows says how many",
-            )
-        )
     if weights is None:
         n_below = np.searchsorted(np.sort(calibration), scores, side="right")
         return (1 + n_below) / (len(calibration) + 1)
@@ -232,6 +223,21 @@ def _check_fits(call: str, calibrations: Sequence[np.ndarray], scores: np.ndarra
         check_vector(call, "calibrations", own)
         check_vector(call, "scores", column)
     return scores
+
+
+def check_calibration(call: str, values: np.ndarray) -> np.ndarray:
+    """Calibration scores as a vector of floats; raises `InvalidInputError` for none or NaN."""
+    values = check_vector(call, "calibration", values)
+    if not len(values):
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="at least one calibration score",
+                got="none",
+                hint="hold out normal rows; fewest_calibration_rows says how many",
+            )
+        )
+    return values
 
 
 def check_vector(call: str, name: str, values: np.ndarray) -> np.ndarray:

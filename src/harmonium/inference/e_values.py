@@ -10,6 +10,7 @@ import numpy as np
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.conformal import (
     SLACK,
+    check_calibration,
     check_level,
     check_vector,
     p_values,
@@ -82,7 +83,7 @@ def split_e_values(calibration: np.ndarray, scores: np.ndarray, level: float) ->
     average, so that these e-values serve lists and are no evidence on one row.
     """
     call = "split_e_values(calibration, scores, level)"
-    calibration = np.sort(check_vector(call, "calibration", calibration))
+    calibration = np.sort(check_calibration(call, calibration))
     scores = check_vector(call, "scores", scores)
     check_level(call, level)
     n, m = len(calibration), len(scores)

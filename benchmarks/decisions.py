@@ -3,7 +3,8 @@
 `python -m benchmarks.decisions --protocol validity [--repetitions 500]`
 
     validity      simulated scores: p-values of every kind, lists, certificates
-    detector      one fitted detector, fresh rows: patterns of missing cells, a shift of the mix
+    patterns      one fitted detector, fresh rows with holes
+    shift         one fitted detector, fresh rows of another mix, fitted ratios
     refits        a fit to a small table for every repetition: cross-calibration, and the scores
                   that a fit has of its own training rows
     stability     one table of OddBench over 20 seeds: how alike the lists are (`--only TABLE`)
@@ -13,7 +14,8 @@
 results/decisions_runs.jsonl and are not computed again; `--summary` publishes from that file alone.
 "Excess" is what a share exceeds its level by, in Monte-Carlo standard errors.
 
-By hand, p-values and lists of `nonconform` agree with ours where it has the same kind.
+Compared by hand with `nonconform` 2.0.0: its weighted conformalized selection lists the same rows
+as `weighted_e_values` in 200 of 200 simulated tables, pruned deterministically and homogeneously.
 """
 
 import argparse
@@ -266,11 +268,11 @@ def lists_hold(certificate: ListCertificate, own: Array, scores: Array, n_normal
 
 
 def holed(rng: np.random.Generator, n: int) -> Array:
-    """Correlated columns, some cells missing completely at random: the last two in a tenth of the
-    rows, others here and there.
+    """Correlated columns, some cells missing completely at random: the last two in three tenths of
+    the rows, the first in a tenth.
     """
     rows = rng.normal(size=(n, 1)) + 0.5 * rng.normal(size=(n, 5))
-    rows[rng.random(n) < 0.1, 3:] = np.nan
+    rows[rng.random(n) < 0.3, 3:] = np.nan
     rows[rng.random(n) < 0.1, 0] = np.nan
     return rows
 
@@ -281,26 +283,32 @@ def mixed_groups(rng: np.random.Generator, n: int, share: float) -> Array:
     return np.column_stack([rng.normal(size=(n, 3)) * (1 + group[:, None]), group])
 
 
-def measure_detector(repetitions: int) -> Iterator[Row]:
-    """P(p <= level) of normal rows with holes, and under a shift of the mix."""
+def measure_patterns(repetitions: int) -> Iterator[Row]:
+    """P(p <= level) of normal rows without their last two cells, by 100 calibration rows.
+
+    All rows are scored at once, and dealt to the repetitions.
+    """
     rng = np.random.default_rng(0)
-    fitted = hm.AnomalyDetector().fit(holed(rng, 1000))
-    kinds = {
-        "split, rows without the last two cells": lambda own, rows: own.p_values(rows),
-        "imposed pattern": lambda own, rows: own.p_values(rows, own.by_imposed_pattern()),
-        "observed pattern": lambda own, rows: own.p_values(rows, own.by_pattern()),
-    }
-    found: dict = {name: {level: [] for level in LEVELS} for name in kinds}
-    for _ in range(repetitions):
-        own = fitted.calibrate(holed(rng, 200))
-        rows = np.where(np.arange(5) < 3, holed(rng, 40), np.nan)
-        rows = rows[~np.isnan(rows[:, 0])]
-        for name, kind in kinds.items():
-            p = kind(own, rows)
+    fitted = fit_detector(Table(holed(rng, 1000), tuple("abcde")), DetectorSettings())
+    lacking = np.arange(5) > 2
+    own, rows = holed(rng, 100 * repetitions), holed(rng, 25 * repetitions)
+    rows = rows[~np.isnan(rows[:, 0])][: 20 * repetitions]
+    imposed, rows = (np.where(lacking, np.nan, part) for part in (own, rows))
+    usable, same = ~np.isnan(own[:, 0]), (np.isnan(own) == lacking).all(axis=1)
+    drawn = [fitted.scores(part).reshape(repetitions, -1) for part in (own, imposed, rows)]
+    masks = [mask.reshape(repetitions, -1) for mask in (usable, same)]
+    found: dict = {}
+    for as_is, with_holes, scores, fits, is_same in zip(*drawn, *masks, strict=True):
+        for name, calibration in (
+            ("split", as_is),
+            ("observed pattern", as_is[is_same]),
+            ("imposed pattern", with_holes[fits]),
+        ):
+            p = p_values(calibration, scores)
             for level in LEVELS:
-                found[name][level].append(float(np.mean(p <= level)))
-    yield from (summary(name, own) for name, own in found.items())
-    yield from measure_shift(repetitions)
+                shares = found.setdefault(name, {}).setdefault(level, [])
+                shares.append(float(np.mean(p <= level)))
+    yield from (summary(name, shares) for name, shares in found.items())
 
 
 def measure_shift(repetitions: int) -> Iterator[Row]:
@@ -438,7 +446,8 @@ def measure_tables() -> Iterator[Row]:
 
 TITLES = {
     "validity": "Shares at every level: p-values of normal rows, false rows on lists",
-    "detector": "P(p <= level) of normal rows by a fitted detector",
+    "patterns": "P(p <= level) of normal rows that lack two cells of five",
+    "shift": "P(p <= level) of normal rows of another mix",
     "refits": "P(p <= level) of normal rows by detectors of 150 rows",
     "stability": f"Lists at {FDR:g} of one table over {N_SEEDS} seeds",
     "tables": f"Rows listed at {FDR:g}",
@@ -457,7 +466,8 @@ def main() -> None:
     options = parser.parse_args()
     simulated = {
         "validity": measure_validity,
-        "detector": measure_detector,
+        "patterns": measure_patterns,
+        "shift": measure_shift,
         "refits": measure_refits,
     }
     title = TITLES[options.protocol]

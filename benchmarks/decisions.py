@@ -191,14 +191,14 @@ def list_resplit_e(rng: np.random.Generator, level: float) -> Array:
     return e_benjamini_hochberg(found, level)
 
 
-def list_shifted(rng: np.random.Generator, level: float) -> Array:
-    """Weighted e-values, true ratio, divided by one uniform number."""
+def list_shifted(rng: np.random.Generator, level: float, divided: bool) -> Array:
+    """Weighted e-values, true ratio, divided by one uniform number or as they are."""
     x, y = rng.normal(size=N_CALIBRATION), rng.normal(size=N_ROWS) + 0.5
     own, scores = rng.normal(size=len(x)) - x, rng.normal(size=len(y)) - y
     scores[-N_ODD:] -= 5
     weights = np.exp(0.5 * x - 0.125), np.exp(0.5 * y - 0.125)
     found = weighted_e_values(own, scores, level, weights=weights)
-    return randomized_e_benjamini_hochberg(found, level, 1 - rng.random())
+    return randomized_e_benjamini_hochberg(found, level, 1 - rng.random() if divided else 1.0)
 
 
 LISTS: dict[str, Callable[[np.random.Generator, float], Array]] = {
@@ -206,7 +206,8 @@ LISTS: dict[str, Callable[[np.random.Generator, float], Array]] = {
     "split, e-BH": list_split_e,
     "cross, BH": list_cross,
     "10 halves, e-BH": list_resplit_e,
-    "shift, e-BH": list_shifted,
+    "shift, e-BH": lambda rng, level: list_shifted(rng, level, divided=True),
+    "shift, e-BH, not divided": lambda rng, level: list_shifted(rng, level, divided=False),
 }
 
 

@@ -35,6 +35,18 @@ def test_bounds_hold_for_every_subset_in_all_orders_but_a_few(n, m, confidence):
     assert failures / len(orders) <= 1 - confidence + slack(confidence)
 
 
+@pytest.mark.parametrize(("n", "m"), [(100, 300), (400, 100)])
+def test_bounds_hold_as_often_as_is_stated_and_hardly_more_often(n, m):
+    rng, confidence, n_trials = np.random.default_rng(n), 0.8, 2000
+    certificate, held = ListCertificate.of_scores(np.zeros(n), np.zeros(m), confidence), []
+    for _ in range(n_trials):
+        own = replace(certificate, p_values=p_values(rng.random(n), rng.random(m)))
+        held.append((own.of_lowest() == np.arange(1, m + 1)).all())
+    error = 5 * (0.16 / n_trials) ** 0.5 + slack(confidence)
+    # Counts are whole numbers, and so bounds cannot be met exactly.
+    assert confidence - error <= np.mean(held) <= confidence + error + 0.03
+
+
 def test_bounds_are_of_use_where_rows_are_far_out():
     rng = np.random.default_rng(0)
     scores = np.append(rng.normal(size=150), np.full(50, -9.0))

@@ -58,7 +58,7 @@ class ListCertificate:
             return ListCertificate(confidence, p, np.zeros(0), np.zeros(0, dtype=int))
         ranks = _ranks(n)
         rng = np.random.default_rng(_SEED)
-        below = rng.binomial(m, _uniform_order_statistics(n, ranks, rng))
+        below = _counts_below(_uniform_order_statistics(n, ranks, rng), m, rng)
         rarest = _tail(ranks, below, n, m).min(axis=1)
         most = _largest_count(ranks, n, m, _rank_level(rarest, confidence))
         return ListCertificate(confidence, p, ranks / (n + 1), most)
@@ -187,6 +187,17 @@ def _uniform_order_statistics(n: int, ranks: np.ndarray, rng: np.random.Generato
     gaps = np.diff(np.concatenate([[0], ranks, [n + 1]]))
     sums = np.cumsum(rng.gamma(gaps, size=(N_DRAWS, len(gaps))), axis=1)
     return np.minimum(sums[:, :-1] / sums[:, -1:], 1.0)
+
+
+def _counts_below(places: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
+    """How many of m uniform numbers lie below each of these rising places, (draws, places)."""
+    counts = np.zeros(places.shape, dtype=int)
+    below, last = np.zeros(len(places), dtype=int), np.zeros(len(places))
+    for j, place in enumerate(places.T):
+        share = np.clip((place - last) / np.maximum(1 - last, 1e-300), 0, 1)
+        below, last = below + rng.binomial(m - below, share), place
+        counts[:, j] = below
+    return counts
 
 
 def _tail(ranks: np.ndarray, counts: np.ndarray, n: int, m: int) -> np.ndarray:

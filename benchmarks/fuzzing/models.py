@@ -122,6 +122,7 @@ def _detector(table: Table) -> AnomalyDetector:
         ),
         candidates=np.tile(np.linspace(-1.0, 1.0, 7)[:, None], n),
         calibration=np.linspace(-3.0, 0.0, 20),
+        calibration_rows=table.values[np.arange(20) % table.n_rows],
         tail=Tail.fit(np.linspace(-3.0, 0.0, 20)),
         verdict="made up for fuzzing.",
         trusted=True,

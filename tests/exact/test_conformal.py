@@ -10,8 +10,11 @@ import pytest
 from harmonium.errors import InvalidInputError
 from harmonium.inference.conformal import (
     benjamini_hochberg,
+    cross_p_values,
     fewest_calibration_rows,
+    group_p_values,
     lack_of_calibration,
+    mean_p_values,
     p_values,
 )
 
@@ -204,6 +207,9 @@ ONES = np.ones(3)
         (lambda: benjamini_hochberg(2 * ONES, 0.1), "p-values between 0 and 1; got 2.0"),
         (lambda: benjamini_hochberg(ONES * np.nan, 0.1), "p_values without NaN"),
         (lambda: benjamini_hochberg(np.ones((2, 2)), 0.1), "p_values of one dimension"),
+        (lambda: cross_p_values([ONES], np.ones((2, 2))), r"\(rows, 1\), a column per fit; got"),
+        (lambda: mean_p_values([], np.ones((2, 0))), r"a column per fit; got shape \(2, 0\)"),
+        (lambda: cross_p_values([ONES], ONES[:, None] * np.nan), "scores without NaN"),
         (lambda: fewest_calibration_rows(0, 5, 0.1), r"\(0, 5, 0.1\): expected 1 <= n_rejected"),
         (lambda: fewest_calibration_rows(6, 5, 0.1), "got n_rejected = 6, n_rows = 5"),
         (lambda: fewest_calibration_rows(1, 5, 2), "level strictly between 0 and 1; got 2"),
@@ -229,3 +235,64 @@ def test_a_lack_of_calibration_rows_is_told_exactly_where_the_list_must_stay_emp
     if told:
         assert f"{n_below} of 20 rows" in told and f"fewer than {needed} calibration" in told
     assert lack_of_calibration(np.ones(20), np.zeros(20, bool), n_calibration, 0.1) == ""
+
+
+def fold_scores(table, rows, n_folds):
+    """Minus the distance to the mean of the other folds: calibration scores and those of rows."""
+    folds = np.array_split(np.arange(len(table)), n_folds)
+    means = [np.delete(table, fold).mean() for fold in folds]
+    own = [-abs(table[fold] - mean) for fold, mean in zip(folds, means, strict=True)]
+    return own, np.stack([-abs(rows - mean) for mean in means], axis=1)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 2.5, 4.0, 9.0, 11.0, 30.0], [0, 0, 1, 1, 1, 5, 6]])
+@pytest.mark.parametrize("n_folds", [2, 3, 6])
+def test_cross_conformal_p_values_keep_their_bound_over_all_orders(values, n_folds):
+    orders = np.array(list(permutations(values)), dtype=float)
+    n = len(values) - 1
+    p = np.array([cross_p_values(*fold_scores(o[:-1], o[-1:], n_folds))[0] for o in orders])
+    more = min(2 * (1 - 1 / n_folds) / (n / n_folds + 1), (1 - n_folds / n) / (n_folds + 1))
+    for level in np.arange(1, n + 2) / (n + 1):
+        assert np.mean(p <= level * (1 + 1e-12)) <= 2 * level + more + 1e-12
+
+
+def test_folds_with_the_same_scores_are_one_calibration():
+    rng = np.random.default_rng(4)
+    calibration, scores = rng.normal(size=30).round(1), rng.normal(size=20).round(1)
+    folds, columns = np.array_split(calibration, 3), np.tile(scores[:, None], 3)
+    np.testing.assert_array_equal(cross_p_values(folds, columns), p_values(calibration, scores))
+    means = np.mean([p_values(fold, scores) for fold in folds], axis=0)
+    np.testing.assert_allclose(mean_p_values(folds, columns), np.minimum(1, 2 * means))
+
+
+def test_the_mean_of_p_values_is_a_p_value_once_doubled_over_all_orders():
+    orders = np.array(list(permutations([0.0, 1.0, 2.5, 4.0, 9.0, 30.0])))
+    p = np.array([mean_p_values(*fold_scores(o[:-1], o[-1:], 5))[0] for o in orders])
+    for level in np.arange(1, 100) / 100:
+        assert np.mean(p <= level) <= level + 1e-12
+
+
+def test_group_p_values_count_rows_of_the_group_alone_or_all():
+    rng = np.random.default_rng(5)
+    calibration, groups = rng.normal(size=60).round(1), rng.integers(4, size=60)
+    groups[groups == 3] = rng.permutation(np.arange((groups == 3).sum()) % 2)
+    groups[:5] = 3
+    scores, own = rng.normal(size=50).round(1), rng.integers(-1, 4, size=50)
+    found = group_p_values((calibration, groups), (scores, own), fewest=6)
+    for score, group, p, n, fell_back in zip(scores, own, *found, strict=True):
+        peers = calibration[groups == group]
+        assert fell_back == (group in (-1, 3))
+        peers = calibration if fell_back else peers
+        assert n == len(peers) and p == (1 + (peers <= score).sum()) / (n + 1)
+
+
+def test_group_p_values_are_uniform_within_each_group_over_all_orders():
+    # A rare group of low scores: pooled p-values of it are too small.
+    counts = Counter()
+    for order in permutations([-3.0, -2.0, -1.0]):
+        calibration = np.array([*order[:2], 5.0, 6.0, 7.0, 8.0, 9.0])
+        groups = np.array([0, 0, 1, 1, 1, 1, 1])
+        found = group_p_values((calibration, groups), (np.array(order[2:]), np.zeros(1)), fewest=2)
+        counts[float(found.p_values[0])] += 1
+        assert p_values(calibration, np.array(order[2:]))[0] <= 3 / 8
+    assert counts == {k / 3: 2 for k in (1, 2, 3)}

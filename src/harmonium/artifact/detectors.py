@@ -55,6 +55,9 @@ def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
                 "scale": detector.surprise.scale,
                 "candidates": detector.candidates,
                 "calibration": detector.calibration,
+                # Files hold finite numbers alone.
+                "calibration_rows": np.nan_to_num(detector.calibration_rows),
+                "calibration_missing": np.isnan(detector.calibration_rows).astype(np.float32),
                 "normal_scores": detector.tail.scores,
             },
         ),
@@ -97,11 +100,14 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     )
     n_votes = sum(sum(space.groups) for space in spaces)
     found = parts["detector"]
+    n_calibration = _n_rows(found, "calibration")
     shapes = {
         "quantiles": (N_QUANTILES, n_votes),
         "scale": (n_votes,),
         "candidates": (_n_rows(found, "candidates"), columns.n_modeled),
-        "calibration": (_n_rows(found, "calibration"),),
+        "calibration": (n_calibration,),
+        "calibration_rows": (n_calibration, len(columns.names)),
+        "calibration_missing": (n_calibration, len(columns.names)),
         "normal_scores": (_n_rows(found, "normal_scores"),),
     }
     checked = take_arrays(found, shapes, "Detector")
@@ -116,6 +122,9 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
         surprise=Surprise(checked["quantiles"], checked["scale"]),
         candidates=checked["candidates"],
         calibration=checked["calibration"],
+        calibration_rows=np.where(
+            checked["calibration_missing"] > 0, np.nan, checked["calibration_rows"]
+        ),
         tail=Tail.fit(checked["normal_scores"]),
         verdict=text(header, "verdict"),
         trusted=flag(header, "trusted"),

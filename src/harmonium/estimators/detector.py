@@ -9,14 +9,29 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.artifact import StoredDetector, save_artifact
-from harmonium.data import as_table
+from harmonium.data import Table, as_table
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.inference import Detector, DetectorSettings, Explanation, explain
-from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
+from harmonium.inference import (
+    AbstractCalibration,
+    CrossCalibration,
+    DensityRatio,
+    Detector,
+    DetectorSettings,
+    Explanation,
+    GroupCalibration,
+    ImposedCalibration,
+    ListCertificate,
+    ResplitCalibration,
+    ShiftCalibration,
+    SplitCalibration,
+    ThresholdCertificate,
+    explain,
+)
 from harmonium.inference.progress import printing
+from harmonium.inference.resplits import N_FOLDS, N_SPLITS
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
@@ -118,9 +133,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """+1 for inliers and -1 for outliers, shape (rows,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def p_values(self, X: Any) -> np.ndarray:
-        """Split-conformal p-values, shape (rows,): for a normal row, P(p <= a) <= a for every a."""
-        return self._fitted().p_values(self._values("p_values", X))
+    def p_values(self, X: Any, calibration: AbstractCalibration | None = None) -> np.ndarray:
+        """p-values, shape (rows,): small is abnormal.
+
+        By default split-conformal ones: for a normal row, P(p <= a) <= a for every a. A
+        `calibration`, such as `by_pattern()` returns, makes its own.
+        """
+        chosen = calibration or SplitCalibration(self._fitted())
+        return chosen.p_values(chosen.measure(self._values("p_values", X)))
 
     def modelled_p_values(self, X: Any) -> np.ndarray:
         """p-values, shape (rows,), that go on below those of the calibration rows: a generalized
@@ -131,17 +151,73 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         scores = self.score_samples(X)
         return self._fitted().modelled_p_values_of(scores)
 
-    def select(self, X: Any, fdr: float = 0.05) -> np.ndarray:
-        """Rows flagged at this false-discovery rate (Benjamini-Hochberg), boolean (rows,).
+    def select(
+        self, X: Any, fdr: float = 0.05, calibration: AbstractCalibration | None = None
+    ) -> np.ndarray:
+        """Rows flagged at this false-discovery rate, boolean (rows,).
 
-        Warns where more calibration rows are needed to list the rows that score below all of them.
+        By default by Benjamini-Hochberg on the split-conformal p-values. A `calibration`, such as
+        `resplit(X)` returns, lists in its own way, with its own guarantee. Warns where more
+        calibration rows are needed to list the rows that score below all of them, and of whatever
+        else concerns the list.
         """
-        p_values = self.p_values(X)
-        listed = benjamini_hochberg(p_values, fdr)
-        concern = lack_of_calibration(p_values, listed, len(self.detector_.calibration), fdr)
-        if concern:
-            warnings.warn(concern, HarmoniumWarning, stacklevel=2)
-        return listed
+        chosen = calibration or SplitCalibration(self._fitted())
+        found = chosen.select(chosen.measure(self._values("select", X)), fdr)
+        if found.concern:
+            warnings.warn(found.concern, HarmoniumWarning, stacklevel=2)
+        return found.listed
+
+    def cross_calibrate(self, X: Any, n_folds: int = N_FOLDS) -> CrossCalibration:
+        """The calibration by which every row of the training table X calibrates, for small tables.
+
+        Fits a detector to the rows outside every fold: P(p <= a) is at most 2 a and a little for a
+        normal row, about a in practice.
+        """
+        return CrossCalibration.fit(self._table("cross_calibrate", X), self.settings_, n_folds)
+
+    def resplit(self, X: Any, n_splits: int = N_SPLITS) -> ResplitCalibration:
+        """The calibration by e-values of several random halves of the training table X.
+
+        Lists hardly depend on the seed and keep their false-discovery rate. Fits a detector to
+        every half.
+        """
+        return ResplitCalibration.fit(self._table("resplit", X), self.settings_, n_splits)
+
+    def by_group(self, column: str) -> GroupCalibration:
+        """The calibration by rows with the same value in a column: valid for every such group."""
+        return GroupCalibration.of_column(self._fitted(), column)
+
+    def by_pattern(self) -> GroupCalibration:
+        """The calibration by rows that lack the same cells: valid for every such pattern.
+
+        `by_imposed_pattern()` needs fewer rows, and cells that are missing at random.
+        """
+        return GroupCalibration.of_patterns(self._fitted())
+
+    def by_imposed_pattern(self) -> ImposedCalibration:
+        """The calibration by rows from which the cells are taken that a row lacks.
+
+        Valid for every pattern of missing cells, if cells are missing completely at random.
+        """
+        return ImposedCalibration(self._fitted())
+
+    def under_shift(self, X: Any, columns: list[str] | None = None) -> ShiftCalibration:
+        """The calibration for normal rows such as X, whose mix differs from the training rows'.
+
+        `columns` are those whose mix has changed, where the other columns go with them as before.
+        """
+        detector, values = self._fitted(), self._values("under_shift", X)
+        names = None if columns is None else tuple(columns)
+        return ShiftCalibration.of_ratio(detector, DensityRatio.fit(detector, values, names))
+
+    def certify(self, X: Any, confidence: float = 0.9) -> ListCertificate:
+        """Bounds on how many rows of any list of rows of X are normal, for all lists at once."""
+        scores = self.score_samples(X)
+        return ListCertificate.of_scores(self._fitted().calibration, scores, confidence)
+
+    def certify_thresholds(self, confidence: float = 0.9) -> ThresholdCertificate:
+        """Bounds on how often normal rows score below any threshold, for all thresholds at once."""
+        return ThresholdCertificate.of_scores(self._fitted().calibration, confidence)
 
     def explain(self, X: Any, group_size: int = 1) -> Explanation:
         """Which cells make each row unlikely, and what would be likely instead.
@@ -188,5 +264,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return self.detector_
 
     def _values(self, method: str, X: Any) -> np.ndarray:
+        return self._table(method, X).values
+
+    def _table(self, method: str, X: Any) -> Table:
         fields = self._fitted().columns.fields
-        return as_table(X, call=f"AnomalyDetector.{method}(X)", fields=fields).values
+        return as_table(X, call=f"AnomalyDetector.{method}(X)", fields=fields)

@@ -1,5 +1,13 @@
 """Layer 5: what people ask of a fitted model."""
 
+from harmonium.inference.calibrations import (
+    AbstractCalibration,
+    GroupCalibration,
+    ImposedCalibration,
+    Selection,
+    SplitCalibration,
+)
+from harmonium.inference.certificates import ListCertificate, ThresholdCertificate
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.conditional_sampling import ConditionalDiagnostics, sample_given
 from harmonium.inference.density import Density
@@ -12,16 +20,21 @@ from harmonium.inference.imputation import Completed, draw_completions, expect_c
 from harmonium.inference.judging import HeldOut
 from harmonium.inference.own_parts import OwnParts, split_parts
 from harmonium.inference.reasons import Reason
+from harmonium.inference.resplits import CrossCalibration, ResplitCalibration
 from harmonium.inference.settings import DensitySettings
+from harmonium.inference.shift import DensityRatio, ShiftCalibration
 from harmonium.inference.verdict import Comparison, Difference, DrawComparison, Verdict
 
 __all__ = [
+    "AbstractCalibration",
     "Chosen",
     "Comparison",
     "Completed",
     "ConditionalDiagnostics",
+    "CrossCalibration",
     "Density",
     "DensityFit",
+    "DensityRatio",
     "DensitySettings",
     "Detector",
     "DetectorSettings",
@@ -29,9 +42,17 @@ __all__ = [
     "DrawComparison",
     "Evaluation",
     "Explanation",
+    "GroupCalibration",
     "HeldOut",
+    "ImposedCalibration",
+    "ListCertificate",
     "OwnParts",
     "Reason",
+    "ResplitCalibration",
+    "Selection",
+    "ShiftCalibration",
+    "SplitCalibration",
+    "ThresholdCertificate",
     "Verdict",
     "draw_completions",
     "evaluate_density",

@@ -5,7 +5,9 @@ was used in training; the model may be as wrong as it likes, and then merely fin
 """
 
 import math
+from collections.abc import Sequence
 from operator import index
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,17 +37,8 @@ def p_values(
     row's own), valid row by row (Tibshirani et al. 2019, arXiv 1904.06019).
     """
     call = "p_values(calibration, scores)"
-    calibration = _vector(call, "calibration", calibration)
-    scores = _vector(call, "scores", scores)
-    if not len(calibration):
-        raise InvalidInputError(
-            describe(
-                call,
-                expected="at least one calibration score",
-                got="none",
-                hint="hold out normal rows; fewest_calibration_rows says how many",
-            )
-        )
+    calibration = check_calibration(call, calibration)
+    scores = check_vector(call, "scores", scores)
     if weights is None:
         n_below = np.searchsorted(np.sort(calibration), scores, side="right")
         return (1 + n_below) / (len(calibration) + 1)
@@ -68,6 +61,74 @@ def p_values(
     return (weight_below[n_below] + row_weights) / total
 
 
+def cross_p_values(calibrations: Sequence[np.ndarray], scores: np.ndarray) -> np.ndarray:
+    """Cross-conformal p-values (m,) of rows with these `scores` (m, folds): every row calibrates.
+
+    `calibrations[k]` (rows of the fold,) are scores of fold k by a model fitted to the other folds,
+    which also gave `scores[:, k]`. p = (1 + sum over k of #{calibrations[k] <= scores[:, k]}) /
+    (n + 1), with n rows in all folds (Vovk 2015, "Cross-conformal predictors"). For a normal row
+    and K equal folds, P(p <= t) <= 2 t + min(2 (1 - 1/K) / (n/K + 1), (1 - K/n) / (K + 1)), and so
+    at most 2 t + sqrt(2/n) (Barber, Candes, Ramdas & Tibshirani 2021, "Predictive inference with
+    the jackknife+", arXiv 1905.02928, theorem 4, for fits that do not depend on the order of their
+    rows). Where fits of K - 1 folds hardly differ, it is about t.
+    """
+    call = "cross_p_values(calibrations, scores)"
+    scores = _check_fits(call, calibrations, scores)
+    n = sum(len(own) for own in calibrations)
+    below = [
+        np.searchsorted(np.sort(own), column, side="right")
+        for own, column in zip(calibrations, scores.T, strict=True)
+    ]
+    return (1 + np.sum(below, axis=0)) / (n + 1)
+
+
+def mean_p_values(calibrations: Sequence[np.ndarray], scores: np.ndarray) -> np.ndarray:
+    """p-values (m,) by several splits of one table: twice the mean of those of every split.
+
+    `calibrations[k]` are the calibration scores of split k, `scores` (m, splits) those of the rows
+    by every split's model. Twice a mean of p-values is a p-value, however they depend on each other
+    (Vovk & Wang 2020, "Combining p-values via averaging", arXiv 1212.4966, proposition 1).
+    """
+    scores = _check_fits("mean_p_values(calibrations, scores)", calibrations, scores)
+    pairs = zip(calibrations, scores.T, strict=True)
+    return np.minimum(1.0, 2 * np.mean([p_values(own, column) for own, column in pairs], axis=0))
+
+
+class GroupPValues(NamedTuple):
+    """p-values (m,), the numbers (m,) of calibration rows that each rests on, and which, (m,),
+    bool, fell back on all of them.
+    """
+
+    p_values: np.ndarray
+    n_calibration: np.ndarray
+    fell_back: np.ndarray
+
+
+def group_p_values(
+    calibration: tuple[np.ndarray, np.ndarray], rows: tuple[np.ndarray, np.ndarray], fewest: int
+) -> GroupPValues:
+    """p-values of m rows by the calibration rows of their own group.
+
+    `calibration` and `rows` are (scores, groups) each, groups being whole numbers. For a normal row
+    exchangeable with the calibration rows of its group, P(p <= t given the group) <= t (Vovk,
+    Lindsay, Nouretdinov & Gammerman 2003, "Mondrian confidence machine"). Groups share no
+    calibration row, so that Benjamini-Hochberg keeps its guarantee. Where a group has fewer than
+    `fewest` calibration rows, all calibration rows count: valid on average over groups alone, and
+    without a theorem for lists that mix both kinds.
+    """
+    call = "group_p_values(calibration, rows, fewest)"
+    own, own_groups = check_vector(call, "calibration", calibration[0]), np.asarray(calibration[1])
+    scores, groups = check_vector(call, "scores", rows[0]), np.asarray(rows[1])
+    found, n_calibration = p_values(own, scores), np.full(len(scores), len(own))
+    fell_back = np.ones(len(scores), dtype=bool)
+    for group in np.unique(groups):
+        at, peers = groups == group, own[own_groups == group]
+        if len(peers) >= max(1, fewest):
+            found[at], n_calibration[at] = p_values(peers, scores[at]), len(peers)
+            fell_back[at] = False
+    return GroupPValues(found, n_calibration, fell_back)
+
+
 def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
     """Which rows to list (m,), bool, so that at most a share `level` of the list is false on
     average.
@@ -78,8 +139,8 @@ def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
     discovery rate below level times the share of normal rows. Weighted p-values have no such proof.
     """
     call = "benjamini_hochberg(p_values, level)"
-    p_values = _vector(call, "p_values", p_values)
-    _check_level(call, level)
+    p_values = check_vector(call, "p_values", p_values)
+    check_level(call, level)
     outside = (p_values < 0) | (p_values > 1)
     if outside.any():
         raise InvalidInputError(
@@ -104,7 +165,7 @@ def fewest_calibration_rows(n_rejected: int, n_rows: int, level: float) -> int:
     is possible, however abnormal the rows are.
     """
     call = f"fewest_calibration_rows({n_rejected}, {n_rows}, {level})"
-    _check_level(call, level)
+    check_level(call, level)
     n_rejected, n_rows = index(n_rejected), index(n_rows)
     if not 1 <= n_rejected <= n_rows:
         raise InvalidInputError(
@@ -126,17 +187,61 @@ def lack_of_calibration(
     `benjamini_hochberg`.
     """
     n_below = int(np.sum(p_values <= SLACK / (n_calibration + 1)))
-    if not n_below or listed.any():
+    if listed.any():
         return ""
-    needed = fewest_calibration_rows(n_below, len(p_values), level)
+    return shortage_in_words(n_below, len(p_values), n_calibration, level)
+
+
+def shortage_in_words(n_below: int, n_rows: int, n_calibration: int, level: float) -> str:
+    """In words, if calibration rows are too few to list these `n_below` of `n_rows` rows, which
+    score below all of them; else empty.
+    """
+    if not n_below:
+        return ""
+    needed = fewest_calibration_rows(n_below, n_rows, level)
+    if n_calibration >= needed:
+        return ""
     return (
-        f"{n_below} of {len(p_values)} rows score below all {n_calibration} calibration rows, but cannot be listed at a "
-        f"false-discovery rate of {level:g} with fewer than {needed} calibration rows. Try: more calibration rows, or a higher rate."
+        f"{n_below} of {n_rows} rows score below all {n_calibration} calibration rows, but cannot "
+        f"be listed at a false-discovery rate of {level:g} with fewer than {needed} calibration "
+        "rows. Try: more calibration rows, or a higher rate."
     )
 
 
-def _vector(call: str, name: str, values: np.ndarray) -> np.ndarray:
-    """`values` as a vector of floats without NaN."""
+def _check_fits(call: str, calibrations: Sequence[np.ndarray], scores: np.ndarray) -> np.ndarray:
+    """`scores` as a matrix with a column for each of these calibration scores."""
+    scores = np.asarray(scores, dtype=float)
+    if not calibrations or scores.ndim != 2 or scores.shape[1] != len(calibrations):
+        raise InvalidInputError(
+            describe(
+                call,
+                expected=f"scores of shape (rows, {len(calibrations)}), a column per fit",
+                got=f"shape {scores.shape}",
+            )
+        )
+    for own, column in zip(calibrations, scores.T, strict=True):
+        check_vector(call, "calibrations", own)
+        check_vector(call, "scores", column)
+    return scores
+
+
+def check_calibration(call: str, values: np.ndarray) -> np.ndarray:
+    """Calibration scores as a vector of floats; raises `InvalidInputError` for none or NaN."""
+    values = check_vector(call, "calibration", values)
+    if not len(values):
+        raise InvalidInputError(
+            describe(
+                call,
+                expected="at least one calibration score",
+                got="none",
+                hint="hold out normal rows; fewest_calibration_rows says how many",
+            )
+        )
+    return values
+
+
+def check_vector(call: str, name: str, values: np.ndarray) -> np.ndarray:
+    """`values` as a vector of floats; raises `InvalidInputError` for NaN or another shape."""
     values = np.asarray(values, dtype=float)
     if values.ndim != 1:
         raise InvalidInputError(
@@ -175,7 +280,7 @@ def _weights(call: str, name: str, values: np.ndarray, length: int) -> np.ndarra
     return values
 
 
-def _check_level(call: str, level: float) -> None:
+def check_level(call: str, level: float) -> None:
     """Raise `InvalidInputError` unless `level` lies strictly between 0 and 1."""
     if not 0 < level < 1:
         raise InvalidInputError(

@@ -16,7 +16,9 @@ from harmonium.inference.conformal import p_values
 from harmonium.inference.contamination import with_least_spread, without_suspects
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.finite import warn_if_not_finite
+from harmonium.inference.hold_out import Rows as SplitRows
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.repeats import repeats_in_words
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import (
     MOST_KERNELS,
@@ -66,9 +68,10 @@ class Detector:
     those of one kind are averaged to -log p, and a row is as abnormal, in nats, as the harmonic
     mean of these p is small (Wilson 2019, "The harmonic mean p-value"). `candidates` (candidates,
     modeled) are cells of the training columns, for explanations.
-    `calibration` (rows,) are the sorted scores of normal rows that shaped nothing; `tail` is of
-    scores of normal rows, these and training rows in views that have not seen them; `verdict` says
-    what scores and p-values are good for, `trusted` says it to programs.
+    `calibration` (rows,) are the sorted scores of normal rows that shaped nothing, and
+    `calibration_rows` (rows, columns) these rows in that order; `tail` is of scores of normal rows,
+    these and training rows in views that have not seen them; `verdict` says what scores and
+    p-values are good for, `trusted` says it to programs.
     """
 
     completion: Completion
@@ -76,6 +79,7 @@ class Detector:
     surprise: Surprise
     candidates: np.ndarray
     calibration: np.ndarray
+    calibration_rows: np.ndarray
     tail: Tail
     verdict: str
     trusted: bool
@@ -155,17 +159,25 @@ class Detector:
         """The same detector with p-values from these rows (rows, columns), which no view has seen.
 
         `remarks` are added to the verdict; `further` (rows,) are scores for the tail alone. Warns
-        where scores are not to be used.
+        where scores are not to be used, and where the rows repeat training rows.
         """
-        calibration = np.sort(self.scores(values))
+        scores = self.scores(values)
+        order = np.argsort(scores, kind="stable")
+        calibration = scores[order]
         tail = Tail.fit(np.concatenate([calibration, further]))
         problems = _problems(values, calibration)
-        words = [_guarantee(len(calibration)), *problems, *remarks]
-        verdict = " ".join(words)
-        if problems:
+        repeats = repeats_in_words(self.columns, self.spaces[0], values)
+        words = [_guarantee(len(calibration)), *problems, *remarks, repeats]
+        verdict = " ".join(word for word in words if word)
+        if problems or repeats:
             warnings.warn(verdict, HarmoniumWarning, stacklevel=3)
         return replace(
-            self, calibration=calibration, tail=tail, verdict=verdict, trusted=not problems
+            self,
+            calibration=calibration,
+            calibration_rows=values[order],
+            tail=tail,
+            verdict=verdict,
+            trusted=not problems,
         )
 
     def offset(self, settings: DetectorSettings, values: np.ndarray) -> float:
@@ -197,6 +209,13 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
     _log.info("fitting the detector")
     rng = np.random.default_rng(settings.seed)
     split = hold_out(table, settings.calibration_fraction, rng, setting="calibration_fraction")
+    return fit_split(table, split, settings, rng)
+
+
+def fit_split(
+    table: Table, split: SplitRows, settings: DetectorSettings, rng: np.random.Generator
+) -> Detector:
+    """Fit views to the training rows of a split of the table, and calibrate on the others."""
     columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
     completion = Completion.fit(columns, split.training)
     kept = split.training[rng.permutation(len(split.training))[:MOST_ROWS]]
@@ -215,6 +234,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
             modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0, method="nearest"
         ),
         calibration=NO_SCORES,
+        calibration_rows=np.zeros((0, table.n_columns)),
         tail=Tail.fit(NO_SCORES),
         verdict="",
         trusted=False,

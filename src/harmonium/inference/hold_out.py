@@ -44,6 +44,16 @@ def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: s
                 hint=f"a smaller {setting}",
             )
         )
-    order = rng.permutation(table.n_rows)
+    return _split(table, rng.permutation(table.n_rows), n_held_out)
+
+
+def set_aside(table: Table, positions: np.ndarray) -> Rows:
+    """Set the rows at these positions aside."""
+    others = np.setdiff1d(np.arange(table.n_rows), positions)
+    return _split(table, np.concatenate([positions, others]), len(positions))
+
+
+def _split(table: Table, order: np.ndarray, n_held_out: int) -> Rows:
+    """The rows in this order, the first so many held out."""
     held_out, training = order[:n_held_out], order[n_held_out:]
     return Rows(table.values[training], table.values[held_out], held_out)

@@ -21,6 +21,7 @@ import harmonium as hm
 from harmonium.cli.app import run
 from harmonium.errors import ArtifactError, HarmoniumWarning
 from harmonium.estimators import AnomalyDetector
+from harmonium.inference import GroupCalibration, ImposedCalibration, SplitCalibration
 
 
 # Of 300 rows, a tenth is so few that a training row is only flagged below all of them.
@@ -448,6 +449,46 @@ def test_detect_names_rows_and_leaves_no_column_out(detector, table, tmp_path, c
     assert "'who'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("guarantee", "calibration"),
+    [
+        ("split", SplitCalibration),
+        ("pattern", GroupCalibration.of_patterns),
+        ("imposed-pattern", ImposedCalibration),
+        ("group:x1", lambda own: GroupCalibration.of_column(own, "x1")),
+    ],
+)
+def test_p_values_rest_on_the_guarantee_that_is_stated(
+    guarantee, calibration, detector, table, tmp_path, capsys
+):
+    detector.save(tmp_path / "detector.safetensors")
+    options = ("--guarantee", guarantee, "--fdr", 0.3, "--json")
+    assert call("detect", tmp_path, table, *options) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = np.array([[float(cell) for cell in row.values()] for row in read_csv(table)])
+    own = calibration(detector.detector_)
+    measures = own.measure(rows)
+    np.testing.assert_allclose(found["p_value"], own.p_values(measures))
+    np.testing.assert_array_equal(found["flagged"], own.select(measures, 0.3).listed)
+    assert 0 <= found["most_false"] <= found["n_flagged"]
+
+
+def test_a_guarantee_by_refits_takes_the_training_table(detector, table, tmp_path, capsys):
+    detector.save(tmp_path / "detector.safetensors")
+    np.savetxt(
+        tmp_path / "training.csv", make_table(60, 5), delimiter=",", header="x1,x2,x3,x4",
+        comments="",
+    )  # fmt: skip
+    stated = ("detect", tmp_path, table, "--guarantee", "cross")
+    assert call(*stated) == 2 and "--training" in capsys.readouterr().err
+    assert call(*stated, "--training", tmp_path / "training.csv", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    # All 60 rows calibrate: p-values go on below those of the fit.
+    assert min(found["p_value"]) == pytest.approx(1 / 61)
+    assert call("detect", tmp_path, table, "--guarantee", "luck") == 2
+    assert "imposed-pattern" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_the_list_fits_the_terminal_between_words(
     width, detector, table, tmp_path, monkeypatch, capsys
@@ -490,7 +531,7 @@ def test_detect_calibrates_on_rows_of_ones_own(detector, normal, table, tmp_path
     np.testing.assert_allclose(found["p_value"], again.p_values(rows))
     assert "the 150 calibration rows" in found["verdict"]
     assert call("detect", tmp_path, table, "--calibrate", tmp_path / "none.csv") == 2
-    assert f"--calibrate {tmp_path / 'none.csv'}: expected a file" in capsys.readouterr().err
+    assert str(tmp_path / "none.csv") in capsys.readouterr().err
 
 
 def test_detect_says_what_is_missing(detector, table, tmp_path, capsys):

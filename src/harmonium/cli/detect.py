@@ -11,14 +11,25 @@ from typing import Any
 import numpy as np
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
+from harmonium.cli.guarantees import Guarantee
 from harmonium.cli.low_rows import ExplainedRow, explain_rows, lowest, reason_columns
 from harmonium.cli.options import CONFIG_FILE, find_detector
 from harmonium.cli.runs import read_config
 from harmonium.cli.streaming import BATCH_ROWS, read_rows
 from harmonium.data import Table, column_names, read_cells, read_table
 from harmonium.errors import ArtifactError, InvalidInputError, describe
-from harmonium.inference import Density, Detector
-from harmonium.inference.conformal import benjamini_hochberg, lack_of_calibration
+from harmonium.inference import (
+    AbstractCalibration,
+    CrossCalibration,
+    Density,
+    Detector,
+    DetectorSettings,
+    GroupCalibration,
+    ImposedCalibration,
+    ResplitCalibration,
+    SplitCalibration,
+)
+from harmonium.inference.certificates import ListCertificate
 
 Columns = dict[str, Any]
 
@@ -28,11 +39,19 @@ _log = logging.getLogger(__name__)
 CLASH = "table_"
 
 
-@dataclass(frozen=True)
-class Flags:
-    """Which rows are flagged, (rows,), and what a user has to know if none can be."""
+# Confidence of the bound on normal rows among those that are flagged.
+CONFIDENCE = 0.9
 
+
+@dataclass(frozen=True)
+class Decision:
+    """What is decided of all rows: p-values and flags, (rows,) both, what is promised of the flags,
+    and what a user has to know of them.
+    """
+
+    p_values: np.ndarray
     flagged: np.ndarray
+    promise: str
     concern: str
 
 
@@ -43,39 +62,35 @@ class Opened:
     """
 
     detector: Detector
+    settings: DetectorSettings
     density: Density | None
     named: str | None = None
 
-    def columns(self, table: Table, scores: np.ndarray) -> Columns:
+    def columns(self, table: Table, scores: np.ndarray, p_values: np.ndarray) -> Columns:
         """Named columns of rows with these scores, but for flags and reasons."""
         columns: Columns = {"score": scores}
         if self.density is not None:
             columns["log_density"] = self.density.log_density(table.values)
-        columns["p_value"] = self.detector.p_values_of(scores)
+        columns["p_value"] = p_values
         columns["modelled_p_value"] = self.detector.modelled_p_values_of(scores)
         return columns
 
-    def flags(self, p_values: np.ndarray, fdr: float) -> Flags:
-        """The rows that are flagged at a false-discovery rate, by the p-values of all."""
-        flagged = benjamini_hochberg(p_values, fdr)
-        n_calibration = len(self.detector.calibration)
-        return Flags(flagged, lack_of_calibration(p_values, flagged, n_calibration, fdr))
+    def most_false(self, scores: np.ndarray, flagged: np.ndarray) -> int:
+        """At most so many of the flagged rows are normal, with a confidence of `CONFIDENCE`."""
+        found = ListCertificate.of_scores(self.detector.calibration, scores, CONFIDENCE)
+        return found.most_false_in(flagged)
 
-    def verdict(self, flags: Flags) -> str:
+    def verdict(self, decision: Decision) -> str:
         """What is to be made of the columns, in full."""
-        parts = [self.detector.verdict]
+        parts = [self.detector.verdict, decision.promise]
         parts += [] if self.density is None else [f"Of log_density: {self.density.verdict}"]
-        return " ".join([*parts, flags.concern]).rstrip()
+        return " ".join([*parts, decision.concern]).rstrip()
 
-    def in_short(self, flags: Flags) -> str:
+    def in_short(self, decision: Decision) -> str:
         """The same in a line, and what concerns these rows."""
-        n = len(self.detector.calibration)
         words = "Trusted" if self.detector.trusted else "NOT trusted"
-        line = (
-            f"{words}: p-values rest on {n} calibration rows and are at least 1/{n + 1}. "
-            "The whole verdict: --json."
-        )
-        return f"{line} {flags.concern}".rstrip()
+        line = f"{words}. {decision.promise} The whole verdict: --json."
+        return f"{line} {decision.concern}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -84,7 +99,7 @@ class Found:
     explained; `n_reasons` are written per row, after the name in the column `named`.
     """
 
-    flags: Flags
+    decision: Decision
     explained: dict[int, ExplainedRow]
     n_reasons: int
     named: str | None
@@ -107,7 +122,47 @@ def open_detector(model: Path, calibration: Path | None = None) -> Opened:
         detector = detector.calibrated_on(normal.values)
     config = (model if model.is_dir() else model.parent) / CONFIG_FILE
     named = read_config(config).get("id") if config.is_file() else None
-    return Opened(detector, _density_beside(model, detector), named)
+    return Opened(detector, stored.settings, _density_beside(model, detector), named)
+
+
+def choose_calibration(
+    opened: Opened, guarantee: Guarantee, training: Path | None
+) -> AbstractCalibration:
+    """What p-values and flags rest on; `training` is the table of the fit, where fits are made
+    anew.
+    """
+    detector = opened.detector
+    if guarantee.name == "split":
+        return SplitCalibration(detector)
+    if guarantee.name == "group":
+        return GroupCalibration.of_column(detector, guarantee.column)
+    if guarantee.name == "pattern":
+        return GroupCalibration.of_patterns(detector)
+    if guarantee.name == "imposed-pattern":
+        return ImposedCalibration(detector)
+    assert training is not None
+    _log.info("fitting detectors to parts of %s", training.name)
+    table = read_table(training, fields=detector.columns.fields, call=f"--training {training}")
+    fit = CrossCalibration.fit if guarantee.name == "cross" else ResplitCalibration.fit
+    return fit(table, opened.settings)
+
+
+def measure_rows(
+    opened: Opened, data: Path, calibration: AbstractCalibration, scores: np.ndarray
+) -> np.ndarray:
+    """What a calibration needs of all rows of a table: their scores, or what it measures in a pass
+    of its own.
+    """
+    if isinstance(calibration, SplitCalibration):
+        return scores[:, None]
+    rows = read_rows(data, opened.detector.columns.fields, "calibrating")
+    return np.concatenate([calibration.measure(table.values) for table, _ in rows])
+
+
+def decide(calibration: AbstractCalibration, measures: np.ndarray, fdr: float) -> Decision:
+    """The p-values of all rows, and which are flagged at a false-discovery rate."""
+    found = calibration.select(measures, fdr)
+    return Decision(calibration.p_values(measures), found.listed, found.promise, found.concern)
 
 
 def naming_column(opened: Opened, data: Path, stated: str | None) -> str | None:
@@ -133,7 +188,7 @@ def explain_chosen(
     opened: Opened,
     data: Path,
     scores: np.ndarray,
-    flags: Flags,
+    decision: Decision,
     *,
     top: int,
     n_reasons: int,
@@ -144,18 +199,21 @@ def explain_chosen(
     """
     chosen = lowest(scores, top)
     if n_reasons:
-        chosen = np.union1d(chosen, np.flatnonzero(flags.flagged))
+        chosen = np.union1d(chosen, np.flatnonzero(decision.flagged))
     explained = explain_rows(opened.detector, data, chosen, named) if len(chosen) else {}
-    return Found(flags, explained, n_reasons, named)
+    return Found(decision, explained, n_reasons, named)
 
 
-def scored_batches(opened: Opened, data: Path, scores: np.ndarray) -> Iterator[Columns]:
+def scored_batches(
+    opened: Opened, data: Path, scores: np.ndarray, p_values: np.ndarray
+) -> Iterator[Columns]:
     """The columns of successive rows of a table whose scores are known, but for flags and
     reasons.
     """
     start = 0
     for table, _ in read_rows(data, opened.detector.columns.fields, "writing the scores of"):
-        yield opened.columns(table, scores[start : start + table.n_rows])
+        part = slice(start, start + table.n_rows)
+        yield opened.columns(table, scores[part], p_values[part])
         start += table.n_rows
 
 
@@ -177,7 +235,7 @@ def whole_batches(
 def with_findings(opened: Opened, columns: Columns, found: Found, start: int) -> Columns:
     """The columns with the numbers of their rows, from `start` + 1 on, flags and reasons."""
     part = range(start, start + len(columns["score"]))
-    flagged = found.flags.flagged[part.start : part.stop].astype(np.int64)
+    flagged = found.decision.flagged[part.start : part.stop].astype(np.int64)
     whole: Columns = {"row": np.arange(part.start, part.stop) + 1}
     for name, column in columns.items():
         whole[name] = column

@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 
 from harmonium.cli.cluster import Answer, work_on_files
-from harmonium.cli.detect import Found, Opened, explain_chosen, open_detector, whole_batches
+from harmonium.cli.detect import (
+    Found,
+    Opened,
+    decide,
+    explain_chosen,
+    open_detector,
+    whole_batches,
+)
 from harmonium.cli.models import load_density
 from harmonium.cli.runs import SCORED
 from harmonium.cli.streaming import BATCH_ROWS, read_rows, score_batches, write_batches
 from harmonium.data import parquet_files
+from harmonium.inference import SplitCalibration
 
 Columns = dict[str, Any]
 
@@ -52,7 +60,8 @@ class DetectFile:
             detector = self._opened.detector
             for table, _ in read_rows(file, detector.columns.fields, "scoring"):
                 scores.append(detector.scores(table.values))
-                yield self._opened.columns(table, scores[-1])
+                p_values = detector.p_values_of(scores[-1])
+                yield self._opened.columns(table, scores[-1], p_values)
 
         write_batches(self._output / file.name, batches())
         return {"scores": np.concatenate(scores).tobytes()}
@@ -93,9 +102,15 @@ def detect_folder(
         answers = work_on_files(DetectFile, arguments, files)
         parts = [np.frombuffer(each["scores"]) for each in answers]
         scores = np.concatenate(parts)
-        flags = opened.flags(opened.detector.p_values_of(scores), asked.fdr)
+        decision = decide(SplitCalibration(opened.detector), scores[:, None], asked.fdr)
         found = explain_chosen(
-            opened, data, scores, flags, top=asked.top, n_reasons=asked.n_reasons, named=asked.named
+            opened,
+            data,
+            scores,
+            decision,
+            top=asked.top,
+            n_reasons=asked.n_reasons,
+            named=asked.named,
         )
         _log.info("writing the flags")
         start = 0

@@ -76,17 +76,21 @@ def _with_labels(reasons: tuple[Reason, ...], cells: Columns, i: int) -> tuple[R
 
 
 def lowest_rows(
-    detector: Detector, scores: np.ndarray, n: int, explained: Mapping[int, ExplainedRow]
+    detector: Detector,
+    scores: np.ndarray,
+    p_values: np.ndarray,
+    n: int,
+    explained: Mapping[int, ExplainedRow],
 ) -> list[LowRow]:
     """The n rows of the lowest scores, lowest first, whether they are flagged or not."""
     order = lowest(scores, n)
-    p_values = detector.p_values_of(scores[order]), detector.modelled_p_values_of(scores[order])
+    both = p_values[order], detector.modelled_p_values_of(scores[order])
     return [
         LowRow(
             *(int(i) + 1, _plain(explained[int(i)].name), float(scores[i]), float(p), float(tail)),
             [own.describe() for own in explained[int(i)].reasons[:N_SENTENCES]],
         )
-        for i, p, tail in zip(order, *p_values, strict=True)
+        for i, p, tail in zip(order, *both, strict=True)
     ]
 
 

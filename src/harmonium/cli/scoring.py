@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from harmonium.cli.cluster import start_ray
+from harmonium.cli.guarantees import parse_guarantee
 from harmonium.cli.layout import summary, wrapped
 from harmonium.cli.models import load_density
 from harmonium.cli.options import (
@@ -22,6 +23,7 @@ from harmonium.cli.options import (
 from harmonium.cli.output import joined, print_json, trust_line
 from harmonium.cli.shell import command, errors, progress
 from harmonium.cli.tables import reads_tables
+from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -85,7 +87,7 @@ def score(
 
 
 @command
-@reads_tables("data", "calibrate")
+@reads_tables("data", "calibrate", "training")
 def detect(
     model: ModelArgument,
     data: DataArgument,
@@ -98,6 +100,23 @@ def detect(
         typer.Option(
             help="Table of normal rows that the fit has not seen: p-values rest on these rows, "
             "which are held in memory.",
+            show_default=False,
+            callback=existing,
+        ),
+    ] = None,
+    guarantee: Annotated[
+        str,
+        typer.Option(
+            help="What p-values and flags rest on: split, the calibration rows of the fit; "
+            "group:COLUMN, those with the same value; pattern, those with the same holes; "
+            "imposed-pattern, all, with the holes of the row; cross or e-values, all rows of "
+            "--training, by ten fits.",
+        ),
+    ] = "split",
+    training: Annotated[
+        Path | None,
+        typer.Option(
+            help="The table of the fit, for --guarantee cross or e-values.",
             show_default=False,
             callback=existing,
         ),
@@ -141,18 +160,33 @@ def detect(
     from harmonium.cli.runs import MIXED_SUFFIXES, check_folder_output, check_table_output
 
     check_fdr(fdr)
+    stated = parse_guarantee(guarantee, training)
     if on_ray:
+        if stated.name != "split":
+            raise InvalidInputError(
+                describe("detect --ray", expected="--guarantee split", got=guarantee)
+            )
         output = check_folder_output(data, output, overwrite=overwrite)
         start_ray()
     elif output is not None:
         check_table_output(output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
-    from harmonium.cli.detect import explain_chosen, naming_column, open_detector, score_rows
+    from harmonium.cli.detect import (
+        CONFIDENCE,
+        choose_calibration,
+        decide,
+        explain_chosen,
+        measure_rows,
+        naming_column,
+        open_detector,
+        score_rows,
+    )
     from harmonium.cli.low_rows import list_rows, lowest_rows
     from harmonium.cli.progress import showing
 
     with showing(progress()):
         opened = open_detector(model, calibrate)
+        calibration = choose_calibration(opened, stated, training)
     named = naming_column(opened, data, named)
     columns: dict[str, Any] = {}
     with showing(progress()):
@@ -163,23 +197,29 @@ def detect(
             scores, found = detect_folder(opened, model, data, output, asked, calibrate)
         else:
             scores = score_rows(opened, data)
-            flags = opened.flags(opened.detector.p_values_of(scores), fdr)
+            decision = decide(calibration, measure_rows(opened, data, calibration, scores), fdr)
             found = explain_chosen(
-                opened, data, scores, flags, top=top, n_reasons=explain, named=named
+                opened, data, scores, decision, top=top, n_reasons=explain, named=named
             )
             columns = _write(opened, data, scores, found, output, as_json=as_json)
-        listed = lowest_rows(opened.detector, scores, top, found.explained)
-    n_rows, n_flagged = len(scores), int(found.flags.flagged.sum())
+        decision = found.decision
+        listed = lowest_rows(opened.detector, scores, decision.p_values, top, found.explained)
+        most_false = opened.most_false(scores, decision.flagged)
+    n_rows, n_flagged = len(scores), int(decision.flagged.sum())
     if as_json:
-        figures = {"rows": n_rows, "n_flagged": n_flagged, "fdr": fdr}
+        figures = {"rows": n_rows, "n_flagged": n_flagged, "fdr": fdr, "guarantee": guarantee}
+        figures |= {"most_false": most_false, "confidence": CONFIDENCE}
         low = [asdict(row) for row in listed]
-        print_json({**figures, "verdict": opened.verdict(found.flags), "lowest": low, **columns})
+        print_json({**figures, "verdict": opened.verdict(decision), "lowest": low, **columns})
         return
     written = "" if output is None else f" -> {output}"
     print(f"{n_rows} rows{written}; {n_flagged} flagged at FDR {fdr:g}")
     if listed:
         print(list_rows(listed, named))
-    errors.print(wrapped(opened.in_short(found.flags)))
+    if most_false < n_flagged:
+        bound = f"At most {most_false} of the {n_flagged} flagged rows are normal"
+        print(wrapped(f"{bound}, with {CONFIDENCE:.0%} confidence."))
+    errors.print(wrapped(opened.in_short(decision)))
     if output is None:
         progress().print(f"All rows: harmonium detect {model} {data} -o FILE.csv")
 
@@ -192,11 +232,11 @@ def _write(
     from harmonium.cli.streaming import write_batches
 
     if output is not None:
-        batches = scored_batches(opened, data, scores)
+        batches = scored_batches(opened, data, scores, found.decision.p_values)
         write_batches(output, whole_batches(opened, data, batches, found))
     if output is not None or not as_json:
         return {}
-    columns = joined(scored_batches(opened, data, scores))
+    columns = joined(scored_batches(opened, data, scores, found.decision.p_values))
     whole = with_findings(opened, columns, found, 0)
     return joined([whole])
 

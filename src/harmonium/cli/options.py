@@ -12,6 +12,8 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 # Exit code of what Ctrl-C has ended.
 INTERRUPTED = 130
+# Exit code of a monitor that has found a drift.
+ALARM = 3
 
 MODEL_FILE = "model.safetensors"
 DETECTOR_FILE = "detector.safetensors"

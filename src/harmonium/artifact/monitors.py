@@ -16,7 +16,7 @@ from harmonium.artifact.detectors import StoredDetector, describe_detector
 from harmonium.artifact.entries import entry, mapping, number, text, whole
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data.state import take_arrays
-from harmonium.errors import ArtifactError, InvalidInputError
+from harmonium.errors import ArtifactError
 from harmonium.inference import AbstractAlarmRule, Ever, Monitoring, Restarting, Watched
 from harmonium.inference.betting import N_BETS
 from harmonium.inference.evidence import LARGEST, Evidence
@@ -94,10 +94,12 @@ def load_monitoring(path: str | Path, watched: Watched, fingerprint: str) -> Mon
         if text(header, "fingerprint") != fingerprint:
             raise ArtifactError("expected the state of a monitor of this model; got another's.")
         return _build(header, arrays, watched)
-    except (ArtifactError, InvalidInputError) as error:
+    # Whatever a value trips that passed the checks is the fault of the file.
+    except Exception as error:
         reason = str(error).removeprefix(f"load({str(path)!r}): ").partition(" Try: ")[0]
         raise ArtifactError(
-            f"monitor state {str(path)!r}: {reason} Try: the file that was saved with this model, or a new one."
+            f"monitor state {str(path)!r}: {reason[:300]} "
+            "Try: the file that was saved with this model, or a new one."
         ) from error
 
 

@@ -10,7 +10,7 @@ from harmonium.artifact import (
     load_monitoring,
     save_monitoring,
 )
-from harmonium.cli.options import DETECTOR_FILE, find_model
+from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE, find_model
 from harmonium.cli.streaming import read_rows
 from harmonium.data import read_table
 from harmonium.errors import InvalidInputError
@@ -69,8 +69,7 @@ def open_monitor(model: Path, state: Path, begin: Begin) -> OpenedMonitor:
             "--alpha, --run-length: expected one of them, the two are different guarantees. "
             "Try: without --alpha."
         )
-    beside = model / DETECTOR_FILE
-    stored = load_artifact(beside if beside.is_file() else find_model(model))
+    stored = load_artifact(_find_watching(model))
     watched, fingerprint = Watched.of(stored[0]), fingerprint_model(stored)
     if state.exists():
         return OpenedMonitor(load_monitoring(state, watched, fingerprint), fingerprint)
@@ -85,6 +84,13 @@ def open_monitor(model: Path, state: Path, begin: Begin) -> OpenedMonitor:
         rule = Restarting(begin.run_length)
     begun = Monitoring.begin(watched, rule, reference=rows, seed=begin.seed or 0)
     return OpenedMonitor(begun, fingerprint)
+
+
+def _find_watching(model: Path) -> Path:
+    """The detector of a run, its density if it has none, or a file that is one itself."""
+    beside = (model if model.is_dir() else model.parent) / DETECTOR_FILE
+    is_run = model.is_dir() or model.name == MODEL_FILE
+    return beside if is_run and beside.is_file() else find_model(model)
 
 
 def take_streams(

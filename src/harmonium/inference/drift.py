@@ -93,7 +93,8 @@ class Drift:
 
 
 def drifts_of(monitoring: Monitoring) -> tuple[Drift, ...]:
-    """What drifts, once there is an alarm: columns by themselves first, the most evident first.
+    """What drifts, once there is an alarm: alarms of their own first, of these columns by
+    themselves, and of these the most evident.
 
     Where evidence begins anew after alarms, of alarms in the latest rows that are kept.
     """
@@ -112,7 +113,11 @@ def drifts_of(monitoring: Monitoring) -> tuple[Drift, ...]:
         )
         for i, own in zip(found, weighted, strict=True)
     ]
-    return tuple(sorted(drifts, key=lambda own: (ORDER[own.kind], -own.log_evidence)))
+    return tuple(sorted(drifts, key=_rank))
+
+
+def _rank(drift: Drift) -> tuple[bool, int, float]:
+    return not drift.alarmed, ORDER[drift.kind], -drift.log_evidence
 
 
 def _drift(

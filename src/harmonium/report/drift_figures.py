@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harmonium.data import Field
 from harmonium.inference import Drift, DriftFindings, Monitoring
 from harmonium.inference.drift import rows_beside
 from harmonium.inference.watching import KINDS
-from harmonium.report.words import clipped
+from harmonium.report.words import clipped, day
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
 NAMES = {
     "rows": "whole rows",
@@ -63,7 +66,8 @@ def drift_figure(monitoring: Monitoring, drift: Drift) -> str:
     index = columns.names.index(drift.column)
     if drift.kind == "dependence" and drift.partner is not None:
         pair = [columns.names.index(drift.partner), index]
-        return _pair_figure(*(own[:, pair] for own in rows), drift)
+        fields = [columns.fields[place] for place in pair]
+        return _pair_figure(*(own[:, pair] for own in rows), drift, fields)
     figure = _new_figure(4.6, 2.6)
     axes = figure.add_subplot()
     if drift.kind == "holes":
@@ -74,6 +78,7 @@ def drift_figure(monitoring: Monitoring, drift: Drift) -> str:
         _draw_bars(axes, names[:MOST_CATEGORIES], old, new)
     else:
         _draw_histograms(axes, *(own[:, index] for own in rows))
+        _name_ticks(axes.xaxis, columns.fields[index])
     axes.legend(frameon=False, fontsize=9)
     return _svg(figure)
 
@@ -108,7 +113,7 @@ def _draw_bars(
     axes.set_xlabel("% of the cells")
 
 
-def _pair_figure(before: np.ndarray, now: np.ndarray, drift: Drift) -> str:
+def _pair_figure(before: np.ndarray, now: np.ndarray, drift: Drift, fields: list[Field]) -> str:
     """Two columns beside each other, (rows, 2) before and now."""
     assert drift.correlations is not None
     figure = _new_figure(7.2, 3.2)
@@ -119,9 +124,27 @@ def _pair_figure(before: np.ndarray, now: np.ndarray, drift: Drift) -> str:
     for axes, points, title, color, correlation in own:
         axes.scatter(points[:, 0], points[:, 1], s=8, color=color, alpha=0.5, linewidths=0)
         axes.set_title(f"{title}: correlation {correlation:.2f}", fontsize=10)
-        axes.set_xlabel(clipped(str(drift.partner)), parse_math=False)
-    panels[0].set_ylabel(clipped(str(drift.column)), parse_math=False)
+        axes.set_xlabel(clipped(fields[0].name), parse_math=False)
+        _name_ticks(axes.xaxis, fields[0])
+    panels[0].set_ylabel(clipped(fields[1].name), parse_math=False)
+    _name_ticks(panels[0].yaxis, fields[1])
     return _svg(figure)
+
+
+def _name_ticks(axis: "Axis", field: Field) -> None:
+    """Categories and dates by their names."""
+    if field.kind == "categorical":
+        names = [clipped(name, 12) for name in field.categories[:MOST_CATEGORIES]]
+        axis.set_ticks(range(len(names)), names, parse_math=False)
+    elif field.form == "datetime":
+        axis.set_major_locator(_few_ticks())
+        axis.set_major_formatter(lambda seconds, _: day(seconds))
+
+
+def _few_ticks() -> "MaxNLocator":
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(3)
 
 
 def _new_figure(width: float, height: float) -> "Figure":

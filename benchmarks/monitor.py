@@ -8,8 +8,8 @@ of the default: at most 1 % of all streams without drift ever raise one.
 
 null: 10 000 rows without drift. shift: one column moved by 0.5 standard deviations from the first
 row on; late: after 5000 rows. spread: one column multiplied by 1.5. broken: the cells of one column
-are those of other rows, its distribution as before. holes: 5 % of the cells of one column are
-missing, 1 % before. Streams with drift come in nights of 100 rows, which end with the first alarm
+are those of other rows, its distribution as before. holes: 10 % of the cells of one column are
+missing, 2 % before. Streams with drift come in nights of 100 rows, which end with the first alarm
 or 2000 rows after the change. "rows" are those between change and alarm, "named" is the share of
 all streams in which the column that was changed is the first that is named, and "how" that in which
 it is also named for what was done to it; of an alarm before the change ("early") nothing is counted.
@@ -30,7 +30,7 @@ RUNS = RESULTS / "monitor_runs.jsonl"
 N_COLUMNS, CORRELATION = 20, 0.7
 N_TRAINING, N_REFERENCE = 3000, 2000
 N_NULL, NIGHT, MOST_NIGHTS, LATE = 10_000, 100, 20, 5000
-SHIFT, SPREAD, HOLES_BEFORE, HOLES = 0.5, 1.5, 0.01, 0.05
+SHIFT, SPREAD, HOLES_BEFORE, HOLES = 0.5, 1.5, 0.02, 0.1
 # What a change should be named for.
 KINDS = {
     "shift": "values",

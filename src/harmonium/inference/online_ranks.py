@@ -77,7 +77,8 @@ def _ranked(
     """
     n_cuts = min(n_before, len(cuts))
     new, later = np.split(own, [min(len(own), len(cuts) - n_cuts)])
-    below = np.searchsorted(cuts[:n_cuts], new) + _earlier(new, np.less)
+    places = np.searchsorted(np.sort(new), new)
+    below = np.searchsorted(cuts[:n_cuts], new) + _earlier(places, np.less)
     if len(new):
         cuts[: n_cuts + len(new)] = np.sort(np.concatenate([cuts[:n_cuts], new]))
     if not len(later):
@@ -90,7 +91,8 @@ def _ranked(
     return below, width
 
 
-def _earlier(values: np.ndarray, compare: np.ufunc) -> Int[np.ndarray, "rows"]:
+def _earlier(values: Int[np.ndarray, "rows"], compare: np.ufunc) -> Int[np.ndarray, "rows"]:
     """For every value, how many of those before it compare so with it."""
-    is_earlier = np.tri(len(values), k=-1, dtype=bool)
-    return np.count_nonzero(compare(values[None, :], values[:, None]) & is_earlier, axis=1)
+    small = values.astype(np.int32)
+    pairs = compare(small[:, None], small[None, :]) & np.tri(len(small), k=-1, dtype=bool).T
+    return np.sum(pairs, axis=0, dtype=np.int32)

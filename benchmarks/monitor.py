@@ -12,7 +12,7 @@ are those of other rows, its distribution as before. holes: 10 % of the cells of
 missing, 2 % before. Streams with drift come in nights of 100 rows, which end with the first alarm
 or 2000 rows after the change. "rows" are those between change and alarm, "named" is the share of
 all streams in which the column that was changed is the first that is named, and "how" that in which
-it is also named for what was done to it; of an alarm before the change ("early") nothing is counted.
+it is also named for what was done to it; alarms before the change ("early") are not counted.
 Every stream is one line of results/monitor_runs.jsonl as soon as it is there, and is not computed
 again.
 """

@@ -36,8 +36,8 @@ def test_over_all_orders_p_values_are_jointly_uniform(scores, capacity):
     """The mean density of the p-values of all orders is 1 everywhere in the cube, which says that
     they are uniform and independent."""
     points = np.random.default_rng(0).random((12, N))
-    orders = [intervals(*zip(*order, strict=True), capacity)
-              for order in permutations(list(zip(scores, np.linspace(0.1, 0.9, N), strict=True)))]  # fmt: skip
+    marked = zip(scores, np.linspace(0.1, 0.9, N), strict=True)
+    orders = [intervals(*zip(*order, strict=True), capacity) for order in permutations(marked)]
     for point in points:
         total = Fraction(0)
         for order in orders:
@@ -65,7 +65,8 @@ def test_a_long_stream_of_ties_has_uniform_and_independent_p_values(capacity):
     n = 20_000
     found = p_values((rng.random(n) < 0.03).astype(float), rng.random(n), rng.random(n), capacity)
     cells = np.floor(10 * found).astype(int)
-    for counts in (np.bincount(cells, minlength=10), np.bincount(10 * cells[1:] + cells[:-1], minlength=100)):  # fmt: skip
+    pairs = 10 * cells[1:] + cells[:-1]
+    for counts in (np.bincount(cells, minlength=10), np.bincount(pairs, minlength=100)):
         expected = counts.sum() / len(counts)
         excess = ((counts - expected) ** 2 / expected).sum() - (len(counts) - 1)
         assert abs(excess) < 5 * np.sqrt(2 * len(counts))

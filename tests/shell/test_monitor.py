@@ -2,6 +2,7 @@
 are named for what they are, and state files that are checked."""
 
 import json
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from shell.rewriting import rewrite
 from shell.test_cli import call
+from shell.test_imports import ESTIMATING, PICTURES, modules_of
 
 import harmonium as hm
 from benchmarks.fuzzing.artifacts import damage
@@ -59,11 +61,14 @@ def state_file(folder):
 
 def assert_same(one, other):
     """Bit by bit."""
-    pairs = [(one.monitoring_.progress, other.monitoring_.progress, ("first", "latest", "records"))]
-    pairs += [(one.monitoring_.progress.ranks, other.monitoring_.progress.ranks, ("cuts", "counts", "n_seen"))]  # fmt: skip
+    mine, theirs = one.monitoring_.progress, other.monitoring_.progress
     names = [field.name for field in fields(Evidence)]
-    pairs += [(one.monitoring_.evidence, other.monitoring_.evidence, names)]
-    for mine, theirs, names in pairs:
+    compared = [
+        (mine, theirs, ("first", "latest", "records")),
+        (mine.ranks, theirs.ranks, ("cuts", "counts", "n_seen")),
+        (mine.evidence, theirs.evidence, names),
+    ]
+    for mine, theirs, names in compared:
         for name in names:
             np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name), err_msg=name)
     assert one.findings.describe() == other.findings.describe()
@@ -210,6 +215,20 @@ def test_both_nights_at_once_are_the_same(folder, state_file, capsys):
     other = json.loads(capsys.readouterr().out)
     assert one | {"state": 0} == other | {"state": 0}
     assert state_file.read_bytes() == at_once.read_bytes()
+
+
+def test_a_night_without_a_page_imports_nothing_that_draws_or_estimates(folder, tmp_path):
+    state = tmp_path / "state"
+    found = modules_of("monitor", folder / "run", folder / "night1.csv", "--state", state)
+    assert not found & (PICTURES | ESTIMATING)
+    assert state.is_file()
+
+
+def test_a_page_is_refused_before_any_work_where_nothing_draws(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    options = ("--state", tmp_path / "state", "-o", tmp_path / "page.html")
+    assert call("monitor", folder / "run", folder / "night1.csv", *options) == 2
+    assert not list(tmp_path.iterdir())
 
 
 REFUSED = {

@@ -30,21 +30,24 @@ def monitor(
     reference: Annotated[
         Path | None,
         typer.Option(
-            help="Table of normal rows that the fit has not seen, to compare the stream with; held in memory. For the first call.",
+            help="Table of normal rows that the fit has not seen, to compare the stream with; "
+            "held in memory. For the first call.",
             show_default="the first rows of the stream",
         ),
     ] = None,
     alpha: Annotated[
         float | None,
         typer.Option(
-            help="Share of streams without drift that ever raise an alarm, at most. For the first call.",
+            help="Share of streams without drift that ever raise an alarm, at most. "
+            "For the first call.",
             show_default="0.01",
         ),
     ] = None,
     run_length: Annotated[
         float | None,
         typer.Option(
-            help="Raise alarms again and again instead, with at most one false one expected in so many rows. For the first call.",
+            help="Raise alarms again and again instead, with at most one false one expected in "
+            "so many rows. For the first call.",
             show_default=False,
         ),
     ] = None,

@@ -114,8 +114,8 @@ class Monitor:
 
     @property
     def history(self) -> dict[str, np.ndarray]:
-        """The evidence over time: "row", and for every kind of score the log of the largest weighted
-        evidence after it, (records,) each; NaN for what is not watched.
+        """The evidence over time: "row", and for every kind of score the log of the largest
+        weighted evidence after it, (records,) each; NaN for what is not watched.
         """
         return dict(zip(("row", *KINDS), self.monitoring_.progress.records.T, strict=True))
 

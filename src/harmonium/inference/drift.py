@@ -266,6 +266,6 @@ def _price(monitoring: Monitoring) -> str:
     shares = monitoring.watched.shares
     row, column = -np.log(shares[0]), -np.log(shares[-1])
     return (
-        f"{len(shares)} scores of every row are watched: an alarm takes {row:.1f} nats more of whole "
-        f"rows, and {column:.1f} more of a column, than if it were watched alone."
+        f"{len(shares)} scores of every row are watched: an alarm takes {row:.1f} nats more of "
+        f"whole rows, and {column:.1f} more of a column, than if it were watched alone."
     )

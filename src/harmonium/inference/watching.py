@@ -41,8 +41,8 @@ class Watched:
     """Scores of rows: any function of a row leaves exchangeable rows exchangeable.
 
     `normality` scores rows (rows, columns) as a whole, higher = more normal; `marginals` give cells
-    a place in their columns, and `mixture` says what is likely there given the others. `calibration`
-    (rows,) are scores of whole rows that shaped nothing.
+    a place in their columns, and `mixture` says what is likely there given the others.
+    `calibration` (rows,) are scores of whole rows that shaped nothing.
     """
 
     normality: Callable[[np.ndarray], np.ndarray]

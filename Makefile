@@ -14,7 +14,7 @@ COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-hea
 	--universal --python-version 3.11 pyproject.toml --group build
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
 	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling \
-	density separated shapes synthesis
+	density separated shapes synthesis monitor
 
 .PHONY: demo test test-all lint format bench docs requirements clean
 

@@ -8,6 +8,7 @@ from math import factorial
 import numpy as np
 import pytest
 
+from harmonium.inference.monitoring import _draws
 from harmonium.inference.online_ranks import OnlineRanks
 
 N = 5
@@ -90,3 +91,12 @@ def test_batches_and_holes_change_nothing():
     rows = ~np.isnan(scores[:, 2])
     _, alone = OnlineRanks.empty(1, 50).advance(scores[rows][:, 2:], draws[:, rows][:, :, 2:])
     np.testing.assert_array_equal(alone[:, 0], expected[rows, 2])
+
+
+def test_random_numbers_of_a_block_are_those_after_the_blocks_before():
+    whole = _draws(3, 0, 0, (20, 4))
+    parts = [_draws(3, 0, 0, (12, 4)), _draws(3, 0, 12, (8, 4))]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+    assert len(np.unique(whole)) == whole.size
+    assert not np.isin(_draws(3, 1, 0, (20, 4)), whole).any()
+    assert not np.isin(_draws(4, 0, 0, (20, 4)), whole).any()

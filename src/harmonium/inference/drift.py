@@ -74,7 +74,7 @@ class Drift:
         if self.kind == "holes":
             return f"missing cells, {self.before.missing:.1%} before, {self.now.missing:.1%} now"
         if self.kind == "dependence":
-            return f"cells given the other columns, {self._dependence()}"
+            return f"cells are unusual given the other columns, {self._dependence()}"
         if self.before.shares:
             name = max(self.before.shares, key=self._moved)
             before, now = (own.shares.get(name, 0.0) for own in (self.before, self.now))
@@ -83,7 +83,7 @@ class Drift:
 
     def _dependence(self) -> str:
         if self.partner is None or self.correlations is None:
-            return "and no single correlation says how"
+            return "though its correlations are as before"
         before, now = self.correlations
         return f"correlation with {self.partner} {before:.2f} before, {now:.2f} now"
 
@@ -181,7 +181,10 @@ def summarize(cells: np.ndarray, missing: np.ndarray, field: Field) -> ColumnSum
 def _decoded(cells: np.ndarray, field: Field) -> list[Any]:
     """Cells as a reader of the table knows them, and JSON does too."""
     found = decode_columns(cells[:, None], [field])[field.name].to_pylist()
-    return [cell.isoformat() if hasattr(cell, "isoformat") else cell for cell in found]
+    return [
+        cell.isoformat().removesuffix("T00:00:00") if hasattr(cell, "isoformat") else cell
+        for cell in found
+    ]
 
 
 def _changed_pair(

@@ -57,14 +57,16 @@ def evidence_figure(monitoring: Monitoring, findings: DriftFindings) -> str:
 
 
 def drift_figure(monitoring: Monitoring, drift: Drift) -> str:
-    """What drifts, before and now; empty for whole rows."""
+    """What drifts, before and now; empty where that is no column, and no two."""
     before, now = drift.before, drift.now
     if drift.column is None or before is None or now is None:
         return ""
     columns = monitoring.watched.marginals.columns
     rows = rows_beside(monitoring, drift.since - 1)
     index = columns.names.index(drift.column)
-    if drift.kind == "dependence" and drift.partner is not None:
+    if drift.kind == "dependence":
+        if drift.partner is None:
+            return ""
         pair = [columns.names.index(drift.partner), index]
         fields = [columns.fields[place] for place in pair]
         return _pair_figure(*(own[:, pair] for own in rows), drift, fields)

@@ -8,7 +8,7 @@ from math import factorial
 import numpy as np
 import pytest
 
-from harmonium.inference.monitoring import _draws
+from harmonium.inference.monitoring import BLOCK, _draws
 from harmonium.inference.online_ranks import OnlineRanks
 
 N = 5
@@ -17,8 +17,13 @@ N = 5
 def p_values(scores, marks, places, capacity):
     """Those of one channel, (rows,)."""
     draws = np.stack([np.asarray(marks, float), np.broadcast_to(places, len(scores))])[:, :, None]
-    _, found = OnlineRanks.empty(1, capacity).advance(np.asarray(scores, float)[:, None], draws)
-    return found[:, 0]
+    ranks, found = OnlineRanks.empty(1, capacity), []
+    for start in range(0, len(scores), BLOCK):
+        part = slice(start, start + BLOCK)
+        own = np.asarray(scores[part], float)[:, None]
+        ranks, p = ranks.advance(own, draws[:, part])
+        found.append(p[:, 0])
+    return np.concatenate(found)
 
 
 def intervals(scores, marks, capacity):

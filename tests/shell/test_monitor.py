@@ -93,6 +93,10 @@ def test_neither_splits_nor_restarts_change_anything(detector, reference, tmp_pa
     assert other.log_evidence != whole.log_evidence
 
 
+def median(summary):
+    return summary.quartiles[1]
+
+
 DRIFTS = {
     "values": ({"shift": 1.0}, "c"),
     "holes": ({"holes": 0.3}, "c"),
@@ -106,19 +110,20 @@ def test_a_drift_is_named_for_what_it_is(changed, column, detector, tmp_path):
     monitor = hm.Monitor(detector, draw(500, 1))
     assert not monitor.update(draw(200, 2)).alarm and monitor.drifts == ()
     found = monitor.update(draw(500, 3, **changed))
-    assert found.alarm and 200 < found.first_alarm < 600
+    assert found.first_alarm is not None and 200 < found.first_alarm < 600
     first = found.drifts[0]
     assert first.alarmed and abs(first.since - 200) < 150
     if "broken" in changed:
         assert {drift.column for drift in found.drifts if drift.kind == "dependence"} >= {"a", "b"}
         assert {first.column, first.partner} == {"a", "b"}
-        assert first.correlations[0] > 0.85 and abs(first.correlations[1]) < 0.2
+        before, now = first.correlations or (0.0, 1.0)
+        assert before > 0.85 and abs(now) < 0.2
         assert all(drift.kind in ("dependence", "rows") for drift in found.drifts if drift.alarmed)
     else:
         assert first.column == column
         assert first.kind == ("holes" if "holes" in changed else "values")
     if "shift" in changed:
-        assert first.now.quartiles[1] - first.before.quartiles[1] == pytest.approx(1, abs=0.3)
+        assert median(first.now) - median(first.before) == pytest.approx(1, abs=0.3)
     if "holes" in changed:
         assert first.before.missing < 0.05 and first.now.missing > 0.2
     if "red" in changed:
@@ -128,9 +133,8 @@ def test_a_drift_is_named_for_what_it_is(changed, column, detector, tmp_path):
     page = (tmp_path / "page.html").read_text()
     shown = [d for d in found.drifts if d.kind in ("values", "holes") or d.partner is not None]
     assert page.count("<svg") == 1 + len(shown)
-    assert (
-        "<script" not in page and "<b>" not in page and f"Alarm at row {found.first_alarm}" in page
-    )
+    assert "<script" not in page and "<b>" not in page
+    assert f"Alarm at row {found.first_alarm}" in page
 
 
 def test_calibration_rows_are_the_reference_of_whole_rows(detector):
@@ -146,7 +150,7 @@ def test_without_a_reference_the_first_rows_are_what_was_before(detector):
     first = monitor.update(draw(400, 3, shift=1.0)).drifts[0]
     assert (first.column, first.kind) == ("c", "values")
     assert first.before.n_rows == first.since - 1
-    assert abs(first.before.quartiles[1]) < 0.2
+    assert abs(median(first.before)) < 0.2
 
 
 def test_what_is_kept_is_bounded(detector):

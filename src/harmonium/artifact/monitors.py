@@ -4,7 +4,7 @@ It holds rows of the stream, and scores, but nothing of the model that it belong
 """
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def save_monitoring(path: str | Path, monitoring: Monitoring, fingerprint: str) 
     header: Config = {
         "kind": "monitor",
         "fingerprint": fingerprint,
-        "rule": {"name": type(rule).__name__, "setting": next(iter(asdict(rule).values()))},
+        "rule": {"name": type(rule).__name__, "setting": next(iter(vars(rule).values()))},
         "seed": monitoring.seed,
         "n_reference": monitoring.n_reference,
         "n_rows": evidence.n_rows,
@@ -60,8 +60,8 @@ def save_monitoring(path: str | Path, monitoring: Monitoring, fingerprint: str) 
         **prefixed(
             "ranks",
             {
-                "cuts": np.where(is_cut, ranks.cuts.real, 0.0),
-                "marks": np.where(is_cut, ranks.cuts.imag, 0.0),
+                "cuts": np.where(is_cut, np.real(ranks.cuts), 0.0),
+                "marks": np.where(is_cut, np.imag(ranks.cuts), 0.0),
                 "counts": ranks.counts,
                 "n_seen": ranks.n_seen.astype(np.float64),
             },

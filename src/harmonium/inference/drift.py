@@ -129,25 +129,21 @@ def _drift(
     before, now = rows_beside(monitoring, since)
     index = int(marginals.columns.modeled_index[channel.column])
     field = marginals.columns.fields[index]
-    points = [marginals.centers(rows) for rows in (before, now)]
-    missing = [np.isnan(own[:, channel.column]) for own in points]
+    old, new = marginals.centers(before), marginals.centers(now)
     partner, correlations = None, None
     if channel.kind == "dependence":
-        place, correlations = _changed_pair(*points, channel.column)
+        place, correlations = _changed_pair(old, new, channel.column)
         partner = None if place is None else marginals.columns.modeled_names[place]
-    summaries = [
-        summarize(rows[:, index], gaps, field)
-        for rows, gaps in zip((before, now), missing, strict=True)
-    ]
     return Drift(
-        channel.kind,
-        field.name,
-        log_evidence,
-        alarmed,
-        since + 1,
-        *summaries,
-        partner,
-        correlations,
+        kind=channel.kind,
+        column=field.name,
+        log_evidence=log_evidence,
+        alarmed=alarmed,
+        since=since + 1,
+        before=summarize(before[:, index], np.isnan(old[:, channel.column]), field),
+        now=summarize(now[:, index], np.isnan(new[:, channel.column]), field),
+        partner=partner,
+        correlations=correlations,
     )
 
 

@@ -52,7 +52,8 @@ class OnlineRanks:
         """The ranks after further rows, and the p-values of these, (rows, channels), small for low
         scores.
 
-        `scores` (rows, channels) are NaN where a row has none, and so are the p-values; `draws`
+        All pairs of the rows are compared, so that they should be few hundred. `scores`
+        (rows, channels) are NaN where a row has none, and so are the p-values; `draws`
         (2, rows, channels) are uniform on [0, 1): marks, and places in the gaps.
         """
         cuts, counts = self.cuts.copy(), self.counts.copy()
@@ -95,4 +96,4 @@ def _earlier(values: Int[np.ndarray, "rows"], compare: np.ufunc) -> Int[np.ndarr
     """For every value, how many of those before it compare so with it."""
     small = values.astype(np.int32)
     pairs = compare(small[:, None], small[None, :]) & np.tri(len(small), k=-1, dtype=bool).T
-    return np.sum(pairs, axis=0, dtype=np.int32)
+    return np.asarray(np.sum(pairs, axis=0, dtype=np.int32))

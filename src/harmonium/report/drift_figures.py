@@ -62,14 +62,14 @@ def drift_figure(monitoring: Monitoring, drift: Drift) -> str:
     if drift.column is None or before is None or now is None:
         return ""
     columns = monitoring.watched.marginals.columns
-    rows = rows_beside(monitoring, drift.since - 1)
+    first, latest = rows_beside(monitoring, drift.since - 1)
     index = columns.names.index(drift.column)
     if drift.kind == "dependence":
         if drift.partner is None:
             return ""
         pair = [columns.names.index(drift.partner), index]
         fields = [columns.fields[place] for place in pair]
-        return _pair_figure(*(own[:, pair] for own in rows), drift, fields)
+        return _pair_figure(first[:, pair], latest[:, pair], drift, fields)
     figure = _new_figure(4.6, 2.6)
     axes = figure.add_subplot()
     if drift.kind == "holes":
@@ -79,7 +79,7 @@ def drift_figure(monitoring: Monitoring, drift: Drift) -> str:
         names = sorted(old | new, key=lambda name: -abs(old.get(name, 0.0) - new.get(name, 0.0)))
         _draw_bars(axes, names[:MOST_CATEGORIES], old, new)
     else:
-        _draw_histograms(axes, *(own[:, index] for own in rows))
+        _draw_histograms(axes, first[:, index], latest[:, index])
         _name_ticks(axes.xaxis, columns.fields[index])
     axes.legend(frameon=False, fontsize=9)
     return _svg(figure)
@@ -92,13 +92,9 @@ def _draw_histograms(axes: "Axes", before: np.ndarray, now: np.ndarray) -> None:
         np.clip(np.concatenate(both), *np.quantile(np.concatenate(both), [BEYOND, 1 - BEYOND])),
         N_BINS,
     )
-    styles = (("before", BEFORE, "stepfilled", 0.5), ("now", NOW, "step", 1.0))
-    for cells, (label, color, style, alpha) in zip(both, styles, strict=True):
-        weights = np.full(len(cells), 100 / max(len(cells), 1))
-        axes.hist(
-            cells, edges, weights=weights, label=label, color=color, histtype=style, alpha=alpha,
-            linewidth=1.6,
-        )  # fmt: skip
+    heights = [100 * np.histogram(cells, edges)[0] / max(len(cells), 1) for cells in both]
+    axes.stairs(heights[0], edges, label="before", color=BEFORE, fill=True, alpha=0.5)
+    axes.stairs(heights[1], edges, label="now", color=NOW, linewidth=1.6)
     axes.set_ylabel("% of the cells")
 
 

@@ -99,8 +99,10 @@ def watch(detector: AnomalyDetector, protocol: str, seed: int) -> Row:
 def summarize(runs: list[Row]) -> list[Row]:
     """A row per protocol."""
     rows = []
-    for protocol in dict.fromkeys(run["protocol"] for run in runs):
+    for protocol in ("null", *KINDS):
         own = [run for run in runs if run["protocol"] == protocol]
+        if not own:
+            continue
         row: Row = {"stream": protocol, "streams": len(own)}
         delays = [np.inf if run["rows"] is None else run["rows"] for run in own]
         if protocol == "null":

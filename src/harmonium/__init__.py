@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harmonium.cache import enable_cache
-    from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, load
+    from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, Monitor, load
     from harmonium.learning import (
         DataStartedChains,
         DenoisingScoreMatching,
@@ -54,7 +54,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "harmonium.cache": ("enable_cache",),
-    "harmonium.estimators": ("AnomalyDetector", "DensityEstimator", "Imputer", "load"),
+    "harmonium.estimators": (
+        "AnomalyDetector",
+        "DensityEstimator",
+        "Imputer",
+        "Monitor",
+        "load",
+    ),
     "harmonium.learning": (
         "DataStartedChains",
         "DenoisingScoreMatching",
@@ -122,6 +128,7 @@ __all__ = [
     "MaximumLikelihood",
     "Mixture",
     "MixtureBase",
+    "Monitor",
     "NoiseContrastive",
     "PersistentChains",
     "ReplicaExchange",

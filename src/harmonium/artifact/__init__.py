@@ -3,5 +3,14 @@
 from harmonium.artifact.densities import StoredDensity
 from harmonium.artifact.detectors import StoredDetector
 from harmonium.artifact.files import load_artifact, save_artifact
+from harmonium.artifact.monitors import fingerprint_model, load_monitoring, save_monitoring
 
-__all__ = ["StoredDensity", "StoredDetector", "load_artifact", "save_artifact"]
+__all__ = [
+    "StoredDensity",
+    "StoredDetector",
+    "fingerprint_model",
+    "load_artifact",
+    "load_monitoring",
+    "save_artifact",
+    "save_monitoring",
+]

@@ -14,6 +14,8 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 # Exit code of what Ctrl-C has ended.
 INTERRUPTED = 130
+# Exit code of a monitor that has found a drift.
+ALARM = 3
 
 MODEL_FILE = "model.safetensors"
 DETECTOR_FILE = "detector.safetensors"
@@ -36,6 +38,13 @@ def existing(path: Path | None) -> Path | None:
     near = difflib.get_close_matches(path.name, names, n=1)
     hint = f" Did you mean {parent / near[0]}?" if near else ""
     raise InvalidInputError(f"{path}: there is no such file or folder.{hint}")
+
+
+def all_existing(paths: list[Path]) -> list[Path]:
+    """The paths that were given, if something is at each of them."""
+    for path in paths:
+        existing(path)
+    return paths
 
 
 DataArgument = Annotated[

@@ -22,7 +22,7 @@ Command = Callable[..., None]
 
 def reads_tables(*names: str) -> Callable[[Command], Command]:
     """Adds --sep, --decimal and --encoding to a command; its parameters of these names, paths of
-    tables or None, then carry what was stated.
+    tables, lists of them or None, then carry what was stated.
     """
 
     def decorate(command: Command) -> Command:
@@ -34,8 +34,11 @@ def reads_tables(*names: str) -> Callable[[Command], Command]:
 
             dialect = Dialect(sep, decimal, encoding)
             for name in names:
-                if given[name] is not None:
-                    given[name] = TableFile.of(given[name], dialect)
+                stated = given[name]
+                if isinstance(stated, list):
+                    given[name] = [TableFile.of(path, dialect) for path in stated]
+                elif stated is not None:
+                    given[name] = TableFile.of(stated, dialect)
             command(**given)
 
         hints = {

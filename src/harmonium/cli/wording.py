@@ -46,7 +46,10 @@ _REWORDED = [
     (re.compile(r"\beffort='(\w+)'"), r"--effort \1"),
     (re.compile(r"pass an array to go by position"), "write an NPY file, which goes by position"),
     (re.compile(r"(\d+) sample\(s\)\."), r"\1."),
-    (re.compile(r"^DensityEstimator\((\w+)=\.\.\.\)"), lambda match: as_option(match[1])),
+    (
+        re.compile(r"^(?:DensityEstimator|Monitor)\((\w+)=\.\.\.\)"),
+        lambda match: as_option(match[1]),
+    ),
     (
         re.compile(
             r"\d+ sample\(s\) \(shape=\((\d+), (\d+)\)\) while a minimum of \d+ is required"

@@ -72,6 +72,16 @@ def draw_missing(values: Rows, moments: Moments, rng: np.random.Generator) -> Ro
     return filled
 
 
+def expect_missing(values: Rows, moments: Moments) -> Rows:
+    """The rows with every missing cell (NaN) at its mean under the Gaussian given the observed
+    cells of its row.
+    """
+    filled = np.array(values)
+    for rows, means, _ in _given_observed(values, moments):
+        filled[rows] = np.where(np.isnan(values[rows]), means, values[rows])
+    return filled
+
+
 def _affordable(shape: tuple[int, ...]) -> int:
     n_rows, n_columns = shape
     return int(min(n_rows, MAX_ROWS, max(2 * n_columns + 100, MAX_WORK // n_columns**3)))

@@ -5,11 +5,13 @@ from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
 from harmonium.estimators.files import load
 from harmonium.estimators.imputer import Imputer
+from harmonium.estimators.monitor import Monitor
 
 __all__ = [
     "AnomalyDetector",
     "DensityEstimator",
     "Imputer",
+    "Monitor",
     "SampleComparison",
     "compare_samples",
     "load",

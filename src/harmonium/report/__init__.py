@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harmonium.report.drift import write_drift_page
     from harmonium.report.figures import draw_image_grids, draw_training_curve
     from harmonium.report.page import ReportSummary, write_report
     from harmonium.report.view import RunView
@@ -17,10 +18,18 @@ _HOME_OF = {
     "RunView": "harmonium.report.view",
     "draw_image_grids": "harmonium.report.figures",
     "draw_training_curve": "harmonium.report.figures",
+    "write_drift_page": "harmonium.report.drift",
     "write_report": "harmonium.report.page",
 }
 
-__all__ = ["ReportSummary", "RunView", "draw_image_grids", "draw_training_curve", "write_report"]
+__all__ = [
+    "ReportSummary",
+    "RunView",
+    "draw_image_grids",
+    "draw_training_curve",
+    "write_drift_page",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

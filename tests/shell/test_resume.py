@@ -146,11 +146,11 @@ def test_what_cannot_be_resumed(table, rows, tmp_path, capsys):
     capsys.readouterr()
     for arguments, words in (
         ((other, "--resume", run), "not the table"),
-        ((table, "--resume", run, "--updates", 9), "got --updates beside it"),
-        ((table, "--resume", run, "--no-detector"), "got --no-detector beside it"),
-        ((table, "--resume", run, "-o", tmp_path / "new"), "got --output beside it"),
-        ((table, "--resume", tmp_path / "none"), "no config.toml"),
-        ((table,), "--resume RUN"),
+        ((table, "--resume", run, "--updates", 9), "got --updates"),
+        ((table, "--resume", run, "--no-detector"), "got --no-detector"),
+        ((table, "--resume", run, "-o", tmp_path / "new"), "got --output"),
+        ((table, "--resume", tmp_path / "none"), str(tmp_path / "none")),
+        ((table, "--resume", tmp_path), "no config.toml"),
         ((table, "-o", tmp_path / "new", "--log-to", "paper"), "tensorboard"),
     ):
         assert call("fit", *arguments) == 2

@@ -49,13 +49,20 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def state_file(folder):
-    """A state after the first night."""
-    path = folder / "state"
-    path.unlink(missing_ok=True)
+@pytest.fixture(scope="module")
+def first_night(folder):
+    """A state after the first night, as bytes."""
+    path = folder / "first_night"
     arguments = ("--state", path, "--reference", folder / "reference.csv")
     assert call("monitor", folder / "run", folder / "night1.csv", *arguments) == 0
+    return path.read_bytes()
+
+
+@pytest.fixture
+def state_file(folder, first_night):
+    """A state after the first night."""
+    path = folder / "state"
+    path.write_bytes(first_night)
     return path
 
 
@@ -264,13 +271,21 @@ def test_a_state_is_not_begun_with_what_cannot_be(options, folder, tmp_path, cap
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def state(detector, tmp_path):
-    """A state in its block, with everything in it."""
+@pytest.fixture(scope="module")
+def saved(detector, tmp_path_factory):
+    """A state in the middle of a block, as bytes."""
+    path = tmp_path_factory.mktemp("saved") / "state"
     monitor = hm.Monitor(detector, draw(50, 1))
     monitor.update(draw(300, 2))
-    monitor.save(tmp_path / "state")
-    return tmp_path / "state"
+    monitor.save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def state(saved, tmp_path):
+    path = tmp_path / "state"
+    path.write_bytes(saved)
+    return path
 
 
 def refused(path, detector, words):

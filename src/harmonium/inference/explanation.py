@@ -21,7 +21,7 @@ class Explanation:
     """Reasons for a table of rows.
 
     `reasons` (rows,) are the cells of every row that are likelier wrong than right, the worst
-    first, by names and labels; the arrays have figures of all cells. `contributions` (rows,
+    first, and others only if they are so without the worst, by names and labels; the arrays have figures of all cells. `contributions` (rows,
     columns): -log P(the cell is right), nats, given the other cells of the row, where right and
     wrong are as likely beforehand; never negative, larger = more responsible, above `DOUBTFUL`
     where a cell is likelier wrong. A wrong value is one of another row, or lies anywhere.
@@ -112,8 +112,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
         draws = detector.completions(values[rows])[:, :, index]
         drawn = np.quantile(draws, 0.5, axis=0, method="nearest")
         whole[np.ix_(rows, index)] = np.where(missing[rows], drawn, values[rows][:, index])
-    drops, likely, right = _cell_drops(detector, whole)
-    doubts = np.mean([space.wrong(whole) for space in detector.spaces], axis=0) - right
+    drops, likely, doubts = _judge_cells(detector, whole)
     likely_values = columns.complete(likely)
     as_it_is = (drops <= 0) & ~missing
     likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
@@ -128,6 +127,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 
     contributions, drops = of_columns(np.logaddexp(0.0, doubts)), of_columns(drops)
     doubtful = (contributions > DOUBTFUL) & (drops > 0)
+    doubtful &= _remains_doubtful(detector, whole, likely_values, contributions, doubtful)
     group, group_doubts = likeliest_groups(detector.spaces, whole, doubts, missing, group_size)
     return Explanation(
         names=columns.names,
@@ -142,11 +142,37 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     )
 
 
-def _cell_drops(
+def _remains_doubtful(
+    detector: Detector,
+    whole: np.ndarray,
+    likely_values: np.ndarray,
+    contributions: np.ndarray,
+    doubtful: np.ndarray,
+) -> np.ndarray:
+    """Which doubtful cells are so once the worst cell of their row has its likely value, (rows,
+    columns): a wrong cell makes right ones look odd. The worst one remains.
+    """
+    remains = np.ones_like(doubtful)
+    rows = np.flatnonzero(doubtful.sum(axis=1) > 1)
+    if not len(rows):
+        return remains
+    worst = np.where(doubtful, contributions, -np.inf)[rows].argmax(axis=1)
+    mended = whole[rows]
+    at = np.arange(len(rows)), worst
+    mended[at] = likely_values[rows, worst]
+    doubts = _judge_cells(detector, mended)[2]
+    own = remains[rows]
+    own[:, detector.columns.modeled_index] = np.logaddexp(0.0, doubts) > DOUBTFUL
+    own[at] = True
+    remains[rows] = own
+    return remains
+
+
+def _judge_cells(
     detector: Detector, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gain of the likeliest candidate of every cell of complete rows, its value, and the
-    log-density of the cell given the others.
+    log-odds that the cell is wrong, nats.
 
     All have shape (rows, modeled), and are means over the spaces.
     """
@@ -158,7 +184,8 @@ def _cell_drops(
     columns = np.arange(rises.shape[1])
     cells = values[:, detector.columns.modeled_index]
     likely = np.where(drops > 0, detector.candidates[best, columns], cells)
-    return np.maximum(drops, 0.0), likely, own
+    wrong = np.mean([space.wrong(values) for space in spaces], axis=0)
+    return np.maximum(drops, 0.0), likely, wrong - own
 
 
 def _check_group_size(group_size: int, n_modeled: int) -> None:

@@ -85,7 +85,9 @@ def choose(
     if not (is_done or late):
         rated.append(_rate(key_last, trainer, last))
     trained = max(rated, key=lambda own: (own.log_partition.trusted, own.log_likelihood))
-    is_better = beats(trained.log_likelihoods, base.log_likelihoods)
+    # What is unknown of log Z may be all that there is to gain.
+    unknown = MARGIN * trained.log_partition.standard_error
+    is_better = beats(trained.log_likelihoods - unknown, base.log_likelihoods)
     return trained if trained.log_partition.trusted and is_better else base
 
 

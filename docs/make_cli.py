@@ -17,12 +17,14 @@ VALUES = {"int": "N", "float": "X", "Path": "PATH", "str": "TEXT", "list": "TEXT
 DEFAULT = re.compile(r"\\\[default: (.*)]$")
 HEAD = """# The command line
 
-`harmonium COMMAND [OPTIONS] …` fits densities to tables, and asks them. This page is made from the commands by
-`make docs`; `harmonium COMMAND --help` says the same in a terminal.
+`harmonium COMMAND [OPTIONS] …` fits densities to tables and uses them. This page is made from the
+commands by `make docs`; `harmonium COMMAND --help` says the same in a terminal.
 
-Exit codes: 0 success, 1 failed work, 2 wrong usage or input, 3 an alarm of `monitor`, 130 ended by Ctrl-C. Errors are a line or two on the error channel that say
-what was wrong and what to do; `--debug` shows the traceback, and `--quiet` leaves progress and advice out, both before or after the command. A file is written whole or not at all, and nothing is
-replaced without `--overwrite`. `harmonium --install-completion` sets up completion for your shell.
+Exit codes: 0 success, 1 failed work, 2 wrong usage or input, 3 an alarm of `monitor`, 130 ended by
+Ctrl-C. Errors are a line or two on the error channel that say what was wrong and what to do;
+`--debug` shows the traceback, and `--quiet` leaves progress and advice out, both before or after
+the command. A file is written whole or not at all, and nothing is replaced without `--overwrite`.
+`harmonium --install-completion` sets up completion for your shell.
 """
 
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,10 @@ REPORTS = Path(__file__).parent / "reports"
 MOST_ROWS = 1000
 
 
-def labeled(bunch: object, name: str) -> pd.DataFrame:
+def labeled(bunch: Any, name: str) -> pd.DataFrame:
     """A table of scikit-learn, with its classes as text."""
-    found: pd.DataFrame = bunch.data.copy()  # pyright: ignore[reportAttributeAccessIssue]
-    classes = np.asarray(bunch.target_names)  # pyright: ignore[reportAttributeAccessIssue]
-    return found.assign(**{name: classes[bunch.target]})  # pyright: ignore[reportAttributeAccessIssue]
+    found: pd.DataFrame = bunch.data.copy()
+    return found.assign(**{name: np.asarray(bunch.target_names)[bunch.target]})
 
 
 def tables() -> dict[str, pd.DataFrame]:

@@ -12,7 +12,11 @@ from harmonium.data import Dialect, TableFile, read_batches, read_table, sample_
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 RNG = np.random.default_rng(0)
-ROWS = [(f"{x:.2f}", f"{1000 * x:.1f}", word) for x, word in zip(RNG.normal(size=40), ["Größe", "Maß"] * 20, strict=True)]  # fmt: skip
+WORDS = ["Größe", "Maß"] * 20
+ROWS = [
+    (f"{x:.2f}", f"{1000 * x:.1f}", word)
+    for x, word in zip(RNG.normal(size=40), WORDS, strict=True)
+]
 PLAIN = "\n".join(["x,y,wörd", *map(",".join, ROWS), ""])
 GERMAN = "\n".join(["x;y;wörd", *(";".join(row).replace(".", ",") for row in ROWS), ""])
 TABBED = PLAIN.replace(",", "\t")

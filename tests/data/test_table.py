@@ -180,7 +180,7 @@ def test_a_table_needs_one_name_per_column():
         Table(np.ones((2, 3)), ("a", "b"))
 
 
-def test_importing_the_layer_loads_no_reader():
+def test_importing_the_layer_loads_nothing_heavy():
     # A bare parent package stands in for harmonium, whose own imports are not in question here.
     folder = str(Path(harmonium.data.__file__).parents[1])
     code = (
@@ -188,8 +188,7 @@ def test_importing_the_layer_loads_no_reader():
         "parent = sys.modules['harmonium'] = types.ModuleType('harmonium')\n"
         f"parent.__path__ = [{folder!r}]\n"
         "import harmonium.data\n"
-        "heavy = ('jax', 'pyarrow', 'narwhals', 'scipy.sparse', 'scipy.stats', 'pandas', "
-        "'polars')\n"
+        "heavy = ('jax', 'scipy.sparse', 'scipy.stats', 'pandas', 'polars')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

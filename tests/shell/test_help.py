@@ -89,7 +89,11 @@ NUMBERS = "a,b\n" + "1,2\n3.5,4\n5,6.25\n7,1\n" * 3
 ADVICE = {
     "text among numbers": (f"{NUMBERS}x,1\n", (), "drop column 'a', or --kind a=categorical."),
     "a fraction": (NUMBERS, ("--kind", "b=integer"), "Try: --kind b=continuous."),
-    "a name with a space": (NUMBERS.replace("a,", "a b,"), ("--kind", "a b=integer"), "Try: --kind 'a b=continuous'."),
+    "a name with a space": (
+        NUMBERS.replace("a,", "a b,"),
+        ("--kind", "a b=integer"),
+        "Try: --kind 'a b=continuous'.",
+    ),
     "an unknown kind": (NUMBERS, ("--kind", "a=odd"), "a kind among 'continuous', 'integer'"),
     "an unknown column": (NUMBERS, ("--kind", "c=integer"), "got --kind or --drop for 'c'"),
     "a header alone": ("a,b\n", (), "expected at least 1 row(s) and 1 column; got 0 and 2."),

@@ -43,7 +43,8 @@ def folder(tmp_path_factory):
     holes[:, -1] = False
     rows.mask(holes).to_csv(folder / "table.csv", index=False)
     code = call(
-        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 20, "--hidden", 6, "--no-report",
+        "fit", folder / "table.csv", "-o", folder / "run", "--updates", 20, "--hidden", 6,
+        "--no-report",
         "--effort", "quick", "--kind", "zip=categorical",
     )  # fmt: skip
     assert code == 0
@@ -162,7 +163,8 @@ def test_detected_rows_have_reasons_in_words(folder):
 @pytest.mark.slow
 def test_large_tables_are_sampled(folder, tmp_path, capsys):
     code = call(
-        "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6, "--no-report",
+        "fit", folder / "table.csv", "-o", tmp_path / "run", "--updates", 20, "--hidden", 6,
+        "--no-report",
         "--base", "gaussian", "--no-detector", "--max-rows", 100,
     )  # fmt: skip
     assert code == 0 and "100 of 150 rows at a time" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyarrow import parquet
 
 from harmonium.cli.cluster import Answer, work_on_files
 from harmonium.cli.detect import (
@@ -134,8 +135,6 @@ def _begin(data: Path, output: Path) -> list[Path]:
 
 def _read_back(path: Path) -> Iterator[Columns]:
     """The columns that a process has written, batch by batch."""
-    from pyarrow import parquet
-
     whole = parquet.read_table(path)
     for start in range(0, max(whole.num_rows, 1), BATCH_ROWS):
         part = whole.slice(start, BATCH_ROWS).combine_chunks()

@@ -42,7 +42,8 @@ class Interrupt:
         if self._training and not self.requested:
             self.requested = True
             self._console.print(
-                "\nstopping; log Z of the model so far is estimated, then it is written, which can take minutes "
+                "\nstopping; log Z of the model so far is estimated, then it is written, which can "
+                "take minutes "
                 "(Ctrl-C again: end at once)"
             )
             return

@@ -23,6 +23,7 @@ def load_density(
     stored = load_artifact(find_model(model))
     if not isinstance(stored, StoredDensity):
         raise InvalidInputError(
-            f"{model} holds a detector, not a density. Try: the run folder, or its model.safetensors."
+            f"{model} holds a detector, not a density. Try: the run folder, or its "
+            "model.safetensors."
         )
     return stored

@@ -11,9 +11,10 @@ from typing import Any
 
 def trust_line(trusted: bool) -> str:
     """The verdict of a density in short."""
+    where = "harmonium evaluate, or --json."
     if trusted:
-        return "Trusted: its log-densities may be quoted. The whole verdict: harmonium evaluate, or --json."
-    return "NOT trusted: its log-densities are a ranking, not to be quoted. Why: harmonium evaluate, or --json."
+        return f"Trusted: its log-densities may be quoted. The whole verdict: {where}"
+    return f"NOT trusted: its log-densities are a ranking, not to be quoted. Why: {where}"
 
 
 def draw_figures(diagnostics: Any) -> dict[str, Any]:
@@ -33,10 +34,12 @@ def draws_in_words(n: int, diagnostics: Any) -> str:
         return diagnostics.verdict
     way = "annealed from the base"
     if diagnostics.way == "importance":
-        way = f"from {diagnostics.n_proposals} weighted draws of the base, worth {diagnostics.ess:.0f}"
+        worth = f"worth {diagnostics.ess:.0f}"
+        way = f"from {diagnostics.n_proposals} weighted draws of the base, {worth}"
     return (
-        f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains {way}, {diagnostics.n_ancestors} "
-        f"of different starts: acceptance {diagnostics.acceptance:.2f}. {diagnostics.verdict}"
+        f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains {way}, "
+        f"{diagnostics.n_ancestors} of different starts: acceptance "
+        f"{diagnostics.acceptance:.2f}. {diagnostics.verdict}"
     )
 
 

@@ -54,8 +54,10 @@ class Plan:
             )
         if self.begun is not None and self.begun.get("fingerprint") != fingerprint(table):
             raise InvalidInputError(
-                f"--resume {self.output}: {data} is not the table that this run was begun with: expected "
-                f"{self.begun.get('rows')} rows x {self.begun.get('columns')} columns, got {n_rows} x "
+                f"--resume {self.output}: {data} is not the table that this run was begun with: "
+                "expected "
+                f"{self.begun.get('rows')} rows x {self.begun.get('columns')} columns, got "
+                f"{n_rows} x "
                 f"{table.n_columns}, or other cells. Try: the same table, or a new run with -o."
             )
         return Run(

@@ -54,7 +54,10 @@ class Machines:
                     "--coordinator, --processes, --process",
                     expected="all three, or none where a cluster knows them",
                     got=f"{self.coordinator}, {self.processes}, {self.process}",
-                    hint="--coordinator HOST:PORT --processes 2 --process 0, and --process 1 for the other",
+                    hint=(
+                        "--coordinator HOST:PORT --processes 2 --process 0, and --process 1 for "
+                        "the other"
+                    ),
                 )
             )
         if not re.fullmatch(r".+:\d{1,5}", self.coordinator):
@@ -65,7 +68,10 @@ class Machines:
             raise InvalidInputError(
                 describe(
                     "--process",
-                    expected=f"from 0 to {self.processes - 1}, one number for each of --processes {self.processes}",
+                    expected=(
+                        f"from 0 to {self.processes - 1}, one number for each of --processes "
+                        f"{self.processes}"
+                    ),
                     got=str(self.process),
                 )
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from pyarrow import parquet
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
 from harmonium.cli.budget import clock
@@ -210,8 +211,6 @@ def _provenance(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
 
 def _read_history(path: Path) -> tuple[Record, ...]:
     """The records of a history, without what they lack."""
-    from pyarrow import parquet
-
     if not path.is_file():
         return ()
     rows = parquet.read_table(path).to_pylist()

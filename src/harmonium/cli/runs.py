@@ -136,7 +136,8 @@ def check_run_output(path: Path, *, overwrite: bool) -> None:
         way = "another path, or --overwrite"
         if not RunFolder(path).is_complete:
             raise InvalidInputError(
-                f"{path} holds a run that is not finished. Try: harmonium fit DATA --resume {path}, {way}."
+                f"{path} holds a run that is not finished. Try: harmonium fit DATA --resume "
+                f"{path}, {way}."
             )
         raise InvalidInputError(f"{path} exists already. Try: {way}.")
     check_parent(path)
@@ -146,7 +147,8 @@ def check_resumable(path: Path) -> None:
     """Raise unless a fit was begun in this folder."""
     if not (path / CONFIG_FILE).is_file():
         raise InvalidInputError(
-            f"--resume {path}: there is no run here, no {CONFIG_FILE}. Try: the folder that `fit -o` was given."
+            f"--resume {path}: there is no run here, no {CONFIG_FILE}. Try: the folder that `fit "
+            "-o` was given."
         )
 
 

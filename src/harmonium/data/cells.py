@@ -7,7 +7,10 @@ each end in an `InvalidInputError` that names the column. A missing cell, howeve
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals as nw
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from harmonium.data.problems import problem, shorten
 from harmonium.errors import InvalidInputError, describe
@@ -49,8 +52,6 @@ class Cells:
 
 def array_cells(column: np.ndarray, name: str, *, call: str) -> Cells:
     """The cells of one column of an array, shape (rows,), of any dtype."""
-    import pyarrow as pa
-
     kind = column.dtype.kind
     if kind in "biuf":
         form = {"b": "boolean", "f": "number"}.get(kind, "integer")
@@ -68,8 +69,6 @@ def array_cells(column: np.ndarray, name: str, *, call: str) -> Cells:
 
 def series_cells(series: Any, name: str, *, call: str) -> Cells:
     """The cells of one narwhals series."""
-    import narwhals as nw
-
     dtype = series.dtype
     if dtype.is_numeric() or dtype == nw.Boolean:
         if series.implementation.is_pyarrow():  # whose cast refuses integers beyond 2^53
@@ -93,8 +92,6 @@ def series_cells(series: Any, name: str, *, call: str) -> Cells:
 
 def object_cells(cells: list[Any], name: str, *, call: str) -> Cells:
     """Python objects of one column."""
-    import pyarrow as pa
-
     try:
         array = pa.array(cells, from_pandas=True)
     except (pa.ArrowException, OverflowError):
@@ -106,8 +103,6 @@ def object_cells(cells: list[Any], name: str, *, call: str) -> Cells:
 
 def arrow_cells(array: Any, name: str, *, call: str, type_text: str = "") -> Cells:
     """The cells of one Arrow array, in one piece or several."""
-    import pyarrow as pa
-
     if isinstance(array, pa.ChunkedArray):
         array = array.unify_dictionaries().combine_chunks()
     kind = array.type
@@ -157,8 +152,6 @@ def dtype_error(
 
 def _is_known(kind: Any) -> bool:
     """Whether cells of this Arrow type are numbers, texts, dates or missing."""
-    import pyarrow as pa
-
     types = pa.types
     if types.is_dictionary(kind):
         return _is_known(kind.value_type)
@@ -169,8 +162,6 @@ def _is_known(kind: Any) -> bool:
 
 
 def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
     return (
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
@@ -178,16 +169,12 @@ def _is_text(kind: Any) -> bool:
 
 def _to_floats(array: Any) -> np.ndarray:
     """An Arrow array of numbers as float64, shape (rows,); nulls become NaN."""
-    import pyarrow as pa
-
     floats = array.cast(pa.float64(), safe=False)
     return np.array(floats.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _to_seconds(counts: Any, unit: str) -> np.ndarray:
     """Counts of a unit of time as seconds; whole microseconds are the nearest float64."""
-    import pyarrow.compute as pc
-
     if unit != "ns":
         return _to_floats(counts) / _PER_SECOND[unit]
     # Nanoseconds of our days are beyond 2^53: the same time in another unit would be another float.
@@ -198,9 +185,6 @@ def _to_seconds(counts: Any, unit: str) -> np.ndarray:
 
 def _text_cells(array: Any) -> Cells:
     """An Arrow array of text, or of categories of any type, as text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     dtype = "String"
     if pa.types.is_dictionary(array.type):
         dtype, values = "Categorical", array.type.value_type
@@ -215,8 +199,6 @@ def _text_cells(array: Any) -> Cells:
 
 def _relabeled(array: Any, numeric: bool) -> Cells:
     """An Arrow array of categories that are no text, as the text of its categories."""
-    import pyarrow as pa
-
     labels = array.dictionary.to_pylist()
     texts = [
         None if label is None else _mixed_text(float(label)) if numeric else str(label)
@@ -230,8 +212,6 @@ def _relabeled(array: Any, numeric: bool) -> Cells:
 
 def _mixed_cells(cells: list[Any], name: str, call: str) -> Cells:
     """Objects of several types: numbers if none of them is text, else all as text."""
-    import pyarrow as pa
-
     numbers = [
         cell if isinstance(cell, str) else _object_to_float(cell, name, row, call)
         for row, cell in enumerate(cells, start=1)

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv
+
 from harmonium.data.csv_bytes import CheckedBytes
 from harmonium.data.dialects import Known
 from harmonium.data.problems import problem
@@ -63,9 +66,6 @@ class CSVBlocks:
         self, block: bytes, names: list[str] | None, wanted: list[str] | None, n_before: int
     ) -> Any:
         """The rows of a block that begins with a header if there are no names."""
-        import pyarrow as pa
-        import pyarrow.csv
-
         # A buffer of Arrow's own can be freed by any thread, without Python.
         buffer = pa.allocate_buffer(len(block))
         memoryview(buffer).cast("B")[:] = block

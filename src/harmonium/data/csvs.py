@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from harmonium.data.cells import number_text
 from harmonium.data.csv_blocks import CSVBlocks
 from harmonium.data.csv_bytes import first_line
@@ -30,14 +33,12 @@ def csv_tables(
     The first table has no rows: it tells the columns, which are those of `fields` where these are
     given. Cells that are empty, or spell a missing one, are null.
     """
-    import pyarrow as pa
-
     blocks = CSVBlocks(path, dialect, call, _positional_names(path, dialect, fields, call))
     wanted = names = blocks.names
     if fields is not None:
         order = select_columns(names, fields, call)
         wanted = [names[i] for i in order if i is not None] or names[:1]
-    yield pa.schema([(name, pa.string()) for name in wanted]).empty_table()
+    yield pa.Table.from_batches([], pa.schema([(name, pa.string()) for name in wanted]))
     yield from blocks.tables(wanted)
 
 
@@ -58,8 +59,6 @@ def code_numbers(table: Any, fields: tuple[Field, ...], decimal: str = ".") -> A
 
 def with_points(texts: Any, decimal: str) -> Any:
     """Texts of numbers with points as decimal signs, and commas between thousands."""
-    import pyarrow.compute as pc
-
     if decimal == ".":
         return texts
     for old, new in ((".", "\0"), (",", "."), ("\0", ",")):
@@ -77,15 +76,11 @@ def without_blanks(table: Any) -> Any:
 
 
 def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def cast_texts(texts: Any, kind: Any) -> Any:
     """An Arrow array of text as another type; None if a cell is not of it."""
-    import pyarrow as pa
-
     try:
         # A cast takes long over cells that fail, and most that fail do so soon.
         texts.slice(0, 100).cast(kind)
@@ -96,9 +91,6 @@ def cast_texts(texts: Any, kind: Any) -> Any:
 
 def _numbers_or_text(column: Any) -> Any:
     """Texts as float64 if all of them are numbers; the number cells of the rest spelled alike."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if (numbers := cast_texts(column, pa.float64())) is not None:
         return numbers
     trimmed = pc.call_function("utf8_trim_whitespace", [column])
@@ -120,12 +112,9 @@ def _spelled(text: str) -> str:
 
 def _without(column: Any, pattern: str) -> Any:
     """The column with missing cells for those that match."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     options = pc.MatchSubstringOptions(pattern, ignore_case=True)
     matches = pc.call_function("match_substring_regex", [column], options)
-    return pc.call_function("if_else", [matches, pa.scalar(None, column.type), column])
+    return pc.call_function("if_else", [matches, pa.nulls(1, column.type)[0], column])
 
 
 def _positional_names(

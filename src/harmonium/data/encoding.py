@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from harmonium.data.cells import Cells, dtype_error, number_text, text_error
 from harmonium.data.fields import Field
@@ -48,9 +50,6 @@ def encode(cells: Cells, field: Field, *, call: str, rows: Sequence[int]) -> np.
 
 def _encode_categories(cells: Cells, field: Field, call: str) -> np.ndarray:
     """Positions in the categories of a field: NaN for missing cells, -1 for unknown ones."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if cells.form == "datetime":
         raise dtype_error(call, field.name, cells.dtype or "datetime", "text or numbers")
     if cells.form == "text":

@@ -8,7 +8,9 @@ import zoneinfo
 from collections.abc import Sequence
 from typing import Any
 
+import narwhals as nw
 import numpy as np
+import pyarrow as pa
 
 from harmonium.data.fields import DATETIME, Field
 from harmonium.data.problems import problem
@@ -25,8 +27,6 @@ def container_of(X: Any) -> str:
 
     Other frames count as the one of the three that is nearest to them.
     """
-    import narwhals as nw
-
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return "array"
@@ -43,8 +43,6 @@ def to_frame(values: np.ndarray, fields: Sequence[Field], container: str) -> Any
     missing. Raises `InvalidInputError` for another container, one that is not installed, and codes
     that are none.
     """
-    import pyarrow as pa
-
     call = f"to_frame(values, fields, {container!r})"
     if container not in CONTAINERS:
         raise problem(call, f"a container among {CONTAINERS}", repr(container))
@@ -76,8 +74,6 @@ def decode_columns(
 
 def decode_column(values: np.ndarray, field: Field, *, call: str) -> Any:
     """Values of one column, shape (rows,), as an Arrow array of the type that the column had."""
-    import pyarrow as pa
-
     if field.kind == "identifier":
         return pa.nulls(len(values), _arrow_type(field, call))
     if field.kind != "categorical":
@@ -104,8 +100,6 @@ def _check_codes(values: np.ndarray, field: Field, call: str) -> np.ndarray:
 
 def _decode_texts(codes: np.ndarray, known: np.ndarray, field: Field) -> Any:
     """Categories as text, or as Arrow's dictionary where the column had categories outside too."""
-    import pyarrow as pa
-
     indices = pa.array(codes, pa.int32(), mask=~known)
     coded = pa.DictionaryArray.from_arrays(indices, pa.array(field.categories, pa.string()))
     return coded if field.dtype in ("Categorical", "Enum") else coded.cast(pa.string())
@@ -113,8 +107,6 @@ def _decode_texts(codes: np.ndarray, known: np.ndarray, field: Field) -> Any:
 
 def _decode_numbers(values: np.ndarray, field: Field, call: str) -> Any:
     """Numbers, whole numbers, truth values and dates as an Arrow array."""
-    import pyarrow as pa
-
     missing = np.isnan(values)
     if field.form == "datetime":
         return _decode_times(values, missing, field, call)
@@ -129,8 +121,6 @@ def _decode_numbers(values: np.ndarray, field: Field, call: str) -> Any:
 
 def _narrow(integers: Any, kind: Any) -> Any:
     """Integers in the type of their column, or in 64 bits where one is too large for it."""
-    import pyarrow as pa
-
     try:
         return integers.cast(kind)
     except pa.ArrowInvalid:
@@ -139,8 +129,6 @@ def _narrow(integers: Any, kind: Any) -> Any:
 
 def _decode_times(values: np.ndarray, missing: np.ndarray, field: Field, call: str) -> Any:
     """Seconds since 1970-01-01 UTC as dates or times, within the years that these can hold."""
-    import pyarrow as pa
-
     kind = _arrow_type(field, call)
     nanoseconds = pa.types.is_timestamp(kind) and kind.unit == "ns"
     seconds = np.clip(np.where(missing, 0.0, values), *(_NANOSECONDS if nanoseconds else _SECONDS))
@@ -155,8 +143,6 @@ def _decode_times(values: np.ndarray, missing: np.ndarray, field: Field, call: s
 
 def _arrow_type(field: Field, call: str) -> Any:
     """The Arrow type of a column, by its dtype or else by its form."""
-    import pyarrow as pa
-
     if field.form == "datetime":
         return pa.date32() if field.dtype == "Date" else _timestamp(field, call)
     if field.form == "text":
@@ -173,8 +159,6 @@ def _arrow_type(field: Field, call: str) -> Any:
 
 def _timestamp(field: Field, call: str) -> Any:
     """The Arrow type of a column of times; microseconds without a zone where nothing is known."""
-    import pyarrow as pa
-
     match = DATETIME.fullmatch(field.dtype)
     if match is None:
         return pa.timestamp("us")

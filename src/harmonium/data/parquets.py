@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
+
 from harmonium.data.fields import Field
 from harmonium.data.problems import problem
 from harmonium.data.resizing import resized
@@ -16,8 +19,6 @@ _BUFFER_BYTES = 1 << 20
 
 def read_parquet(path: Path, call: str) -> Any:
     """The Arrow table of a Parquet file, or of all in a folder, in the order of their names."""
-    import pyarrow as pa
-
     files, schema = _files(path, call)
     tables = []
     for file in files:
@@ -35,15 +36,13 @@ def parquet_tables(
     The first table has no rows: it tells the columns, which are those of `fields` where these are
     given.
     """
-    import pyarrow as pa
-
     files, schema = _files(path, call)
     names = schema.names
     if fields is not None:
         order = select_columns(names, fields, call)
         names = [names[i] for i in order if i is not None] or names[:1]
         schema = pa.schema([schema.field(name) for name in names])
-    yield schema.empty_table()
+    yield pa.Table.from_batches([], schema)
     for file in files:
         with _opened(file, call) as content:
             batches = content.iter_batches(batch_size=size, columns=names)
@@ -68,8 +67,6 @@ def parquet_files(path: Path, call: str) -> list[Path]:
 
 def _files(path: Path, call: str) -> tuple[list[Path], Any]:
     """The Parquet files at `path`, and the Arrow schema that holds the cells of all of them."""
-    import pyarrow as pa
-
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise problem(call, "a folder of .parquet files", f"{str(path)!r}, which holds none")
@@ -94,9 +91,6 @@ def _files(path: Path, call: str) -> tuple[list[Path], Any]:
 @contextmanager
 def _opened(path: Path, call: str) -> Iterator[Any]:
     """A Parquet file to be read; Arrow's complaints in our words."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
     if path.stat().st_size == 0:
         raise problem(call, "a table", "an empty file")
     try:
@@ -116,8 +110,6 @@ def _validated(table: Any) -> Any:
 
 def _cast(table: Any, schema: Any, call: str) -> Any:
     """The columns of a schema, in its order and of its types."""
-    import pyarrow as pa
-
     if table.schema.equals(schema):
         return table
     try:

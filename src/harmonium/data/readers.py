@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from harmonium.data.csvs import code_numbers, csv_tables
 from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import Field
@@ -56,8 +58,6 @@ def read_table(
 
 def _read_csv(file: TableFile, call: str, fields: tuple[Field, ...]) -> Any:
     """The Arrow table of one CSV file, for scoring by `fields`."""
-    import pyarrow as pa
-
     dialect = find_dialect(file, file.dialect, call)
     texts = pa.concat_tables(csv_tables(file, dialect, call, fields=fields))
     return code_numbers(texts, fields, dialect.decimal)

@@ -7,6 +7,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.json
+
 from harmonium.data.cells import number_text
 from harmonium.data.csvs import without_blanks
 from harmonium.data.problems import problem
@@ -24,9 +27,6 @@ def read_records(path: Path, kind: str, call: str) -> Any:
 
 def read_json(path: Path, call: str) -> Any:
     """The records of a JSON file: an array of objects, or one object per line."""
-    import pyarrow as pa
-    import pyarrow.json
-
     data = path.read_bytes().lstrip(b"\xef\xbb\xbf \t\r\n")
     if not data:
         raise problem(call, "a table", "an empty file")
@@ -45,8 +45,6 @@ def read_excel(path: Path, call: str) -> Any:
     Warns (`HarmoniumWarning`) where there are other sheets. Raises `InvalidInputError` if the
     library that reads it is not installed.
     """
-    import pyarrow as pa
-
     try:
         import openpyxl
         from openpyxl.utils.exceptions import InvalidFileException
@@ -94,8 +92,6 @@ def _json_error(call: str, got: str) -> Exception:
 
 def _array(cells: list[Any]) -> Any:
     """One column of a sheet: numbers, truth values, dates, times, or else all as text."""
-    import pyarrow as pa
-
     known = [None if cell in _ERRORS else cell for cell in cells]
     try:
         array = pa.array(known)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 
 def resized(tables: Iterator[Any], size: int) -> Iterator[Any]:
     """The same rows in tables of `size` each; the last may have fewer."""
-    import pyarrow as pa
-
     held: list[Any] = []
     n_held = 0
     for table in tables:

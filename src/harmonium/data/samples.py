@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 from harmonium.data.csvs import cast_texts, csv_tables, with_points, without_blanks
 from harmonium.data.dialects import find_dialect
@@ -129,8 +131,6 @@ class _Reservoir:
 
     def _merge(self) -> None:
         """Put the parts together and keep the smallest marks."""
-        import pyarrow as pa
-
         tables, marks, places = zip(
             (self._table, self._marks, self._places), *self._parts, strict=True
         )
@@ -146,8 +146,6 @@ class _Reservoir:
 
 def _columns(head: Any, kinds: Mapping[str, str], is_csv: bool, decimal: str) -> list["_Column"]:
     """The columns of text of which more has to be known than the sample tells."""
-    import pyarrow as pa
-
     found = []
     for field in head.schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
@@ -170,8 +168,6 @@ class _Column:
 
     def see(self, column: Any, n_before: int) -> None:
         """Take account of the next cells, before which there are `n_before` rows."""
-        import pyarrow as pa
-
         self._types = [kind for kind in self._types if self._converted(column, kind) is not None]
         filled = self._filled(column)
         n_cells = len(filled) - filled.null_count
@@ -187,8 +183,6 @@ class _Column:
 
     def settle(self, sample: Any) -> Any:
         """The sample with this column in its type."""
-        import pyarrow as pa
-
         i = sample.column_names.index(self.name)
         column = sample.column(i)
         if not self.tally.n_cells and self._types:
@@ -202,31 +196,22 @@ class _Column:
 
     def _filled(self, column: Any) -> Any:
         """The cells as one Arrow array of text."""
-        import pyarrow as pa
-
         texts = pa.table({self.name: column.cast(pa.large_string())})
         return (without_blanks(texts) if self._is_csv else texts).column(0).combine_chunks()
 
     def _converted(self, texts: Any, kind: Any) -> Any:
-        import pyarrow as pa
-
         floating = pa.types.is_floating(kind)
         return _converted(with_points(texts, self._decimal) if floating else texts, kind)
 
 
 def _csv_types() -> list[Any]:
     """The types that Arrow tries in turn for a column of CSV, before text."""
-    import pyarrow as pa
-
     times = [pa.timestamp(unit, zone) for unit in ("s", "ns") for zone in (None, "UTC")]
     return [pa.int64(), pa.bool_(), pa.date32(), *times, pa.float64()]
 
 
 def _converted(texts: Any, kind: Any) -> Any:
     """Texts as a CSV reader converts them to a type; None if one of them is not of it."""
-    import pyarrow as pa
-    import pyarrow.csv
-
     if (cells := cast_texts(texts, kind)) is not None:
         return cells
     # The reader allows more than the cast does, such as spaces.

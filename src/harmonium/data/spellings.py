@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 # Signs of amounts. Those of one column are of one sign.
 SIGNS = ("$", "€", "£", "¥", "%", "USD", "EUR", "GBP", "JPY", "CHF")
@@ -26,7 +27,10 @@ _DIGITS = r"\d{1,3}(?:[,'\x{a0}\x{202f}]\d{3})+|\d+"
 _AMOUNT = rf"^\s*\(?\s*[+-]?\s*({_SIGN})?\s*[+-]?(({_DIGITS})(\.\d+)?|\.\d+)\s*({_SIGN})?\s*\)?\s*$"
 _CLOCK = r"^\s*\d{1,2}:[0-5]\d(:[0-5]\d(\.\d+)?)?\s*([aApP]\.?[mM]\.?)?\s*$"
 # Looser than what is read in the end.
-_DATE = r"^\s*([A-Za-z]{3,9}\.?\s+)?\d{1,4}[-/. ,a-z]+[A-Za-z\d]{1,9}([-/. ,]+\d{2,4})?([T ,]+\d.*)?\s*$"
+_DATE = (
+    r"^\s*([A-Za-z]{3,9}\.?\s+)?\d{1,4}[-/. ,a-z]+[A-Za-z\d]{1,9}([-/. ,]+\d{2,4})?"
+    r"([T ,]+\d.*)?\s*$"
+)
 _TIME = (
     r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<rest>\.\d+)?)?"
     r"\s*(?P<half>[aApP][mM])?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?\s*"
@@ -107,8 +111,6 @@ def _filled(
 
 
 def _matches(texts: Any, pattern: str) -> np.ndarray:
-    import pyarrow.compute as pc
-
     options = pc.MatchSubstringOptions(pattern)
     found = pc.call_function("match_substring_regex", [texts], options)
     return found.to_numpy(zero_copy_only=False).astype(bool)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from harmonium.data.csvs import code_numbers, csv_tables
 from harmonium.data.dialects import find_dialect
@@ -141,8 +142,6 @@ def _by_name(part: Any) -> dict[str, Any]:
 
 
 def _arrow(column: np.ndarray) -> Any:
-    import pyarrow as pa
-
     return pa.array(column)
 
 
@@ -162,8 +161,6 @@ def _coded(
 
 def _identifiers(part: Any, fields: tuple[Field, ...]) -> dict[str, Any]:
     """The cells of identifiers in a part, an Arrow table or an array."""
-    import pyarrow as pa
-
     is_array = isinstance(part, np.ndarray)
     names = [field.name for field in fields] if is_array else part.column_names
     return {

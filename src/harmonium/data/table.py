@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 
 from harmonium.data.cells import Cells, array_cells, arrow_cells, complex_error, series_cells
@@ -235,8 +236,6 @@ def _cells(source: _Source, position: int, name: str, kind: str) -> Cells:
 
 def _as_frame(X: Any, call: str) -> Any:
     """`X` as a narwhals frame, or None if it is no frame."""
-    import narwhals as nw
-
     try:
         frame = nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:

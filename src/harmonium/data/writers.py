@@ -10,6 +10,9 @@ from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 
 from harmonium.data.fields import Field
 from harmonium.data.frames import decode_columns
@@ -85,8 +88,6 @@ class TableWriter:
 
     def _table(self, arrays: dict[str, Any]) -> Any:
         """An Arrow table of the schema, which the first batch makes."""
-        import pyarrow as pa
-
         if self._schema is None:
             known = [(name, self._types.get(name, own.type)) for name, own in arrays.items()]
             self._schema = pa.schema(known)
@@ -101,8 +102,6 @@ class TableWriter:
 
     def _cast(self, array: Any, field: Any) -> Any:
         """Cells of one batch in the type of their column."""
-        import pyarrow as pa
-
         try:
             return array.cast(field.type)
         except pa.ArrowException as error:
@@ -203,8 +202,6 @@ def write_columns(
 
 def _array(column: Any) -> Any:
     """A column as an Arrow array."""
-    import pyarrow as pa
-
     if isinstance(column, pa.Array | pa.ChunkedArray):
         return column
     return pa.array(column if isinstance(column, list) else np.asarray(column))
@@ -212,9 +209,6 @@ def _array(column: Any) -> Any:
 
 def _open_sink(path: Path, file: IO[bytes], schema: Any) -> Any:
     """Arrow's writer of CSV or Parquet."""
-    import pyarrow.csv
-    import pyarrow.parquet
-
     if path.suffix.lower() == ".csv":
         return pyarrow.csv.CSVWriter(file, schema)
     return pyarrow.parquet.ParquetWriter(file, schema)
@@ -229,8 +223,6 @@ def _check_numbers(fields: Sequence[Field], call: str) -> None:
 
 
 def _write_npy(path: Path, columns: Mapping[str, Any], call: str) -> None:
-    import pyarrow as pa
-
     # Truth values with gaps would become Python objects, and the file a pickle.
     arrays = [
         (column.cast(pa.float64()) if pa.types.is_boolean(column.type) else column).to_numpy(

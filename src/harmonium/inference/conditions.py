@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float
 
 from harmonium.data import Bounds, Columns, as_table
@@ -184,8 +185,6 @@ def _read_values(density: Density, index: int, wanted: Any) -> list[float]:
 
 def _read_number(columns: Columns, index: int, wanted: Any) -> float:
     """The cell as the table codes it, NaN where it is missing or unseen."""
-    import pyarrow as pa
-
     field = columns.fields[index]
     try:
         cells = pa.table({field.name: [wanted]})

@@ -21,15 +21,15 @@ class Explanation:
     """Reasons for a table of rows.
 
     `reasons` (rows,) are the cells of every row that are likelier wrong than right, the worst
-    first, and others only if they are so without the worst, by names and labels; the arrays have figures of all cells. `contributions` (rows,
-    columns): -log P(the cell is right), nats, given the other cells of the row, where right and
-    wrong are as likely beforehand; never negative, larger = more responsible, above `DOUBTFUL`
-    where a cell is likelier wrong. A wrong value is one of another row, or lies anywhere.
-    `likely_values` (rows, columns): the likeliest value given the others, data units, and `drops`
-    (rows, columns): by how many nats it is likelier than the own one, never negative. `group`
-    (rows, group size): columns of cells that are likeliest wrong together, and
-    `group_contributions` (rows,): -log P(all of them are right), as for cells; 0 where the group
-    has to take a missing cell.
+    first, and others only if they are so without the worst, by names and labels; the arrays have
+    figures of all cells. `contributions` (rows, columns): -log P(the cell is right), nats, given
+    the other cells of the row, where right and wrong are as likely beforehand; never negative,
+    larger = more responsible, above `DOUBTFUL` where a cell is likelier wrong. A wrong value is one
+    of another row, or lies anywhere. `likely_values` (rows, columns): the likeliest value given the
+    others, data units, and `drops` (rows, columns): by how many nats it is likelier than the own
+    one, never negative. `group` (rows, group size): columns of cells that are likeliest wrong
+    together, and `group_contributions` (rows,): -log P(all of them are right), as for cells; 0
+    where the group has to take a missing cell.
     """
 
     names: tuple[str, ...]

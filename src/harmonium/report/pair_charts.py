@@ -90,7 +90,8 @@ def _chart(evidence: Evidence, i: int, j: int, is_coded: np.ndarray, strength: f
     else:
         paint, words = _paint_points, "as points"
     label = (
-        f"{names}, in {count(len(sides[0].first))} rows of the data and {count(len(sides[1].first))} samples, "
+        f"{names}, in {count(len(sides[0].first))} rows of the data and "
+        f"{count(len(sides[1].first))} samples, "
         f"{words}; "
         f"association {fixed(strength)}."
     )

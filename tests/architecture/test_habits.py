@@ -1,0 +1,46 @@
+"""Habits of the code that readers feel, in numbers."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLACES = ("src", "tests", "benchmarks", "examples", "docs")
+SOURCES = sorted(path for place in PLACES for path in (ROOT / place).rglob("*.py"))
+LONGEST_LINE = 100
+# Imports inside functions, which make a command start sooner. It is to become 40; never raise it.
+MOST_DEFERRED = 101
+
+
+def test_sources_are_found():
+    assert len(SOURCES) > 300
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_are_short(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert not [number for number, line in enumerate(lines, 1) if len(line) > LONGEST_LINE]
+
+
+def deferred(path: Path) -> int:
+    """How many imports of a file stand inside functions."""
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    lines = {
+        inner.lineno
+        for function in functions
+        for inner in ast.walk(function)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    }
+    return len(lines)
+
+
+def test_few_imports_are_deferred():
+    counts = {path: deferred(path) for path in (ROOT / "src").rglob("*.py")}
+    total = sum(counts.values())
+    most = [path.name for path in sorted(counts, key=counts.__getitem__)[-5:]]
+    assert total <= MOST_DEFERRED, f"{total} deferred imports, most of them in {most}"

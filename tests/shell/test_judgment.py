@@ -20,6 +20,7 @@ from harmonium.inference.draw_comparison import (
     _unseen_share,
     compare_draws,
 )
+from harmonium.inference.verdict import with_error
 
 NAMES = ("a", "b", "c")
 
@@ -147,3 +148,8 @@ def test_small_tables_are_told_to_be_small(related):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         estimator.fit(related)
+
+
+def test_one_row_has_no_error():
+    assert with_error(1.5, 0.25, "+.2f") == "+1.50 ± 0.25"
+    assert with_error(-1.5, math.nan, ".3f") == "-1.500"

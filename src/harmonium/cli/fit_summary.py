@@ -13,6 +13,7 @@ from harmonium.cli.shell import progress
 from harmonium.cli.wording import reworded
 from harmonium.cli.work import Run
 from harmonium.inference import DensityFit, explain
+from harmonium.inference.verdict import with_error
 from harmonium.report.chosen import base_name, stages_in_short
 from harmonium.report.words import count, duration
 
@@ -47,10 +48,11 @@ def _chosen(fitted: DensityFit) -> str:
 def _score(fitted: DensityFit) -> str:
     """The held-out rows under the density and under simpler ones."""
     held_out = fitted.held_out
-    error = 1.96 * held_out.standard_error
+    score = with_error(held_out.log_likelihood, 1.96 * held_out.standard_error, ".3f")
+    rows = "row" if held_out.n_rows == 1 else "rows"
     return (
-        f"{held_out.log_likelihood:.3f} ± {error:.3f} nats per row on {held_out.n_rows} held-out "
-        f"rows; {stages_in_short(fitted.density.chosen)}"
+        f"{score} nats per row on {held_out.n_rows} held-out {rows}; "
+        f"{stages_in_short(fitted.density.chosen)}"
     )
 
 

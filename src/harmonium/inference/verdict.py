@@ -146,15 +146,22 @@ def few_rows(verdict: Verdict) -> str:
     )
 
 
+def with_error(value: float, error: float, style: str) -> str:
+    """A number in this style with its error, where one is known: one row has no spread."""
+    known = f" ± {error:{style.lstrip('+')}}" if math.isfinite(error) else ""
+    return f"{value:{style}}{known}"
+
+
 def _of_comparisons(verdict: Verdict) -> list[str]:
     if not verdict.comparisons:
         return []
     gains = [
-        f"{own.gain:+.2f} ± {own.standard_error:.2f} against {BASELINES[own.against]}"
+        f"{with_error(own.gain, own.standard_error, '+.2f')} against {BASELINES[own.against]}"
         for own in verdict.comparisons
     ]
+    rows = "row scores" if verdict.n_held_out == 1 else "rows score"
     found = [
-        f"{verdict.n_held_out} held-out rows score {', '.join(gains)} (nats per row, with standard "
+        f"{verdict.n_held_out} held-out {rows} {', '.join(gains)} (nats per row, with standard "
         "errors)."
     ]
     losses = [BASELINES[own.against] for own in verdict.comparisons if own.is_loss]

@@ -10,7 +10,7 @@ PLACES = ("src", "tests", "benchmarks", "examples", "docs")
 SOURCES = sorted(path for place in PLACES for path in (ROOT / place).rglob("*.py"))
 LONGEST_LINE = 100
 # Imports inside functions, which make a command start sooner. It is to become 40; never raise it.
-MOST_DEFERRED = 101
+MOST_DEFERRED = 100
 
 
 def test_sources_are_found():

@@ -77,6 +77,8 @@ class Opened:
 
     def most_false(self, scores: np.ndarray, flagged: np.ndarray) -> int:
         """At most so many of the flagged rows are normal, with a confidence of `CONFIDENCE`."""
+        if not flagged.any():
+            return 0
         found = ListCertificate.of_scores(self.detector.calibration, scores, CONFIDENCE)
         return found.most_false_in(flagged)
 

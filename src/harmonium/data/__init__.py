@@ -7,13 +7,14 @@ from harmonium.data.fingerprints import fingerprint
 from harmonium.data.frames import container_of, decode_columns, to_frame
 from harmonium.data.intervals import Bounds, log_interval_mass, spread
 from harmonium.data.marginals import Marginals
+from harmonium.data.names import default_names
 from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
 from harmonium.data.sources import TableFile
 from harmonium.data.streams import column_names, read_batches, read_cells, read_named_batches
-from harmonium.data.table import Table, as_table, default_names
+from harmonium.data.table import Table, as_table
 from harmonium.data.whitening import Whitening
 from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
 

@@ -15,9 +15,9 @@ from harmonium.data.csv_blocks import CSVBlocks
 from harmonium.data.csv_bytes import first_line
 from harmonium.data.dialects import Known
 from harmonium.data.fields import Field
+from harmonium.data.names import check_count, default_names, select_columns
 from harmonium.data.problems import problem, shorten
 from harmonium.data.spellings import read_numbers
-from harmonium.data.table import check_count, default_names, select_columns
 from harmonium.errors import HarmoniumWarning
 
 # What else Arrow takes for a number, in a column that holds nothing else.

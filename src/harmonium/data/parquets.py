@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from harmonium.data.fields import Field
+from harmonium.data.names import select_columns
 from harmonium.data.problems import problem
 from harmonium.data.resizing import resized
-from harmonium.data.table import select_columns
 
 # Pages are read through a buffer of this size, and not ahead: a file may be a single row group.
 _BUFFER_BYTES = 1 << 20

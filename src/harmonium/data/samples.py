@@ -12,12 +12,13 @@ import pyarrow.csv
 from harmonium.data.csvs import cast_texts, csv_tables, with_points, without_blanks
 from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import check_kinds
+from harmonium.data.names import check_names
 from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.records import read_records
 from harmonium.data.sources import TableFile, read_numpy, source_kind
 from harmonium.data.streams import BATCH_ROWS
-from harmonium.data.table import Table, as_table, check_names
+from harmonium.data.table import Table, as_table
 from harmonium.data.tallies import Tally
 
 

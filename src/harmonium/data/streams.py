@@ -11,12 +11,13 @@ import pyarrow as pa
 from harmonium.data.csvs import code_numbers, csv_tables
 from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import Field
+from harmonium.data.names import default_names
 from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.records import read_records
 from harmonium.data.resizing import resized
 from harmonium.data.sources import TableFile, read_numpy, source_kind
-from harmonium.data.table import Table, as_table, default_names
+from harmonium.data.table import Table, as_table
 
 BATCH_ROWS = 65_536
 

@@ -1,7 +1,6 @@
 """`Table`: named columns of float64 cells, and the one place where input is checked."""
 
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,19 @@ from harmonium.data.encoding import encode
 from harmonium.data.fields import Field, check_kinds, number_fields
 from harmonium.data.frames import decode_column
 from harmonium.data.inferring import Inferred, infer_field, warn_noted
-from harmonium.data.problems import problem, quote, shorten
+from harmonium.data.names import (
+    check_count,
+    check_names,
+    default_names,
+    repeated_names,
+    select_columns,
+)
+from harmonium.data.problems import problem, quote
 from harmonium.data.tallies import Tally
-from harmonium.errors import HarmoniumWarning, InvalidInputError
+from harmonium.errors import InvalidInputError
 
 # Beyond this, squares of standardized values can overflow; such cells are sentinels or damage.
 LARGEST = 1e100
-MOST_LETTERS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +119,6 @@ def as_table(
         found = _apply(source, fields, call, rows)
     _check_cells(found.values, found.names, call, rows)
     return found
-
-
-def default_names(n_columns: int) -> tuple[str, ...]:
-    """Names of columns that came without: x1, x2, …"""
-    return tuple(f"x{i}" for i in range(1, n_columns + 1))
 
 
 def _source(X: Any, call: str) -> _Source:
@@ -240,7 +240,7 @@ def _as_frame(X: Any, call: str) -> Any:
         frame = nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:
         labels = getattr(X, "column_names", None) or X.columns
-        raise _duplicate_error([str(label) for label in labels], call) from error
+        raise repeated_names([str(label) for label in labels], call) from error
     if isinstance(frame, nw.DataFrame):
         return frame
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
@@ -273,56 +273,6 @@ def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
     objects = np.array(X.data, dtype=object)
     objects[np.ma.getmaskarray(X)] = None
     return objects
-
-
-def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -> list[int | None]:
-    """Positions of the columns of training among `names`; None for an identifier not there.
-
-    Warns (`HarmoniumWarning`) of columns that training did not have. Raises `InvalidInputError` for
-    repeated names, and where other columns of training lack.
-    """
-    check_names(names, call)
-    position = {name: i for i, name in enumerate(names)}
-    missing = [
-        field.name for field in fields if field.name not in position and field.kind != "identifier"
-    ]
-    if missing:
-        raise problem(
-            call,
-            f"the {len(fields)} columns seen in training",
-            f"a table without {quote(missing)} (it has {quote(names)})",
-            "rename or add these columns, or pass an array to go by position",
-        )
-    known = {field.name for field in fields}
-    if extra := [name for name in names if name not in known]:
-        text = f"{call}: columns that training did not have are ignored: {quote(extra)}."
-        warnings.warn(text, HarmoniumWarning, stacklevel=3)
-    return [position.get(field.name) for field in fields]
-
-
-def check_names(names: Sequence[str], call: str) -> None:
-    """Raise if a name occurs more than once, or is as long as a cell that lost its closing
-    quote.
-    """
-    if len(set(names)) < len(names):
-        raise _duplicate_error(names, call)
-    longest = max(names, key=len, default="")
-    if len(longest) > MOST_LETTERS:
-        got = f"{shorten(longest)}, of {len(longest)}"
-        raise problem(call, f"names of columns of at most {MOST_LETTERS} letters", got)
-
-
-def check_count(n_columns: int, expected: int, call: str) -> None:
-    """Raise unless a table without names has as many columns as were seen in training."""
-    if n_columns != expected:
-        # The sentence in brackets is scikit-learn's, whose checks look for it word by word.
-        owner = call.partition("(")[0].partition(".")[0]
-        raise problem(
-            call,
-            f"{expected} columns, as in training",
-            f"{n_columns} (X has {n_columns} features, but {owner} is expecting "
-            f"{expected} features as input)",
-        )
 
 
 def _check_size(shape: tuple[int, ...], min_rows: int, call: str) -> None:
@@ -366,11 +316,3 @@ def _dimension_error(array: np.ndarray, X: Any, call: str) -> InvalidInputError:
         1: "Reshape your data: X.reshape(-1, 1) for one column, X.reshape(1, -1) for one row",
     }.get(array.ndim, "X.reshape(len(X), -1)")
     return problem(call, "a 2-D table (rows, columns)", got, hint)
-
-
-def _duplicate_error(names: Sequence[str], call: str) -> InvalidInputError:
-    """The error for names that occur more than once."""
-    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
-    return problem(
-        call, "a different name for every column", f"{quote(repeated)} repeated", "rename them"
-    )

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from harmonium.files import write_atomically
 from harmonium.inference import DriftFindings, Monitoring
 from harmonium.inference.drift import MOST_DESCRIBED
 from harmonium.report.drift_figures import NAMES, drift_figure, evidence_figure
 from harmonium.report.extra import require_packages
+from harmonium.report.rendering import render, write_page
 from harmonium.report.words import count, fixed
 
 
@@ -19,18 +19,11 @@ def write_drift_page(
     of the extra `report`, and `OSError` where its folder does not exist.
     """
     require_packages("write_drift_page")
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("harmonium.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = findings.drifts[:MOST_DESCRIBED]
-    text = environment.get_template("drift.html").render(
+    text = render(
+        "drift.html",
         title=title,
         found=findings,
         evidence=Markup(evidence_figure(monitoring, findings)),
@@ -40,7 +33,4 @@ def write_drift_page(
         count=count,
         fixed=fixed,
     )
-    write_atomically(
-        path,
-        lambda temporary: Path(temporary).write_text(text, encoding="utf-8", newline="\n"),
-    )
+    write_page(path, text)

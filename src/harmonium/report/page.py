@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.files import write_atomically
 from harmonium.report.anomalies import oddest_rows
 from harmonium.report.chosen import choices
 from harmonium.report.evidence import Evidence, collect
@@ -23,6 +22,7 @@ from harmonium.report.overview import MOST_COLUMNS, N_PARTS, overview
 from harmonium.report.pair_charts import pair_charts
 from harmonium.report.pairs import Dependence, dependence
 from harmonium.report.partition import partition
+from harmonium.report.rendering import render, write_page
 from harmonium.report.scores import score_charts
 from harmonium.report.training import training
 from harmonium.report.units import Units, hidden_units
@@ -65,10 +65,7 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
         )
     sections = _sections(view)
     text = _render(view, sections)
-    write_atomically(
-        path,
-        lambda temporary: Path(temporary).write_text(text, encoding="utf-8", newline="\n"),
-    )
+    write_page(path, text)
     evidence, verdict = sections["evidence"], sections["verdict"]
     detection = None if evidence is None else evidence.detection
     return ReportSummary(
@@ -81,18 +78,11 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
 
 def _render(view: RunView, sections: dict[str, Any]) -> str:
     """The text of the page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     script = _asset("report.js")
-    environment = Environment(
-        loader=PackageLoader("harmonium.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         **sections,
         view=view,
         settings=named_values(view.settings),

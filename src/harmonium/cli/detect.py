@@ -91,7 +91,8 @@ class Opened:
     def in_short(self, decision: Decision) -> str:
         """The same in a line, and what concerns these rows."""
         words = "Trusted" if self.detector.trusted else "NOT trusted"
-        line = f"{words}. {decision.promise} The whole verdict: --json."
+        promise = f" {decision.promise}" if decision.flagged.any() else ""
+        line = f"{words}.{promise} The whole verdict: --json."
         return f"{line} {decision.concern}".rstrip()
 
 

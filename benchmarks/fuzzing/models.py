@@ -16,6 +16,7 @@ from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.inference import DensitySettings, Detector, DetectorSettings, fit_density
 from harmonium.inference.completion import Completion
 from harmonium.inference.provenance import describe_origin
+from harmonium.inference.rules import Rules
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
 from harmonium.likelihood.result import exact_result
@@ -120,6 +121,7 @@ def _detector(table: Table) -> AnomalyDetector:
         surprise=Surprise(
             np.tile(np.linspace(-1.0, 1.0, N_QUANTILES)[:, None], n_votes), np.ones(n_votes)
         ),
+        rules=Rules(first=3.0, further=0.7),
         candidates=np.tile(np.linspace(-1.0, 1.0, 7)[:, None], n),
         calibration=np.linspace(-3.0, 0.0, 20),
         calibration_rows=table.values[np.arange(20) % table.n_rows],

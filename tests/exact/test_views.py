@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact import brute
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from scipy.stats import cauchy, hmean
 
@@ -19,18 +20,18 @@ from harmonium.inference import DetectorSettings, detection, explain, fit_detect
 from harmonium.inference.conditionals import (
     conditional_log_densities,
 )
+from harmonium.inference.neighbors import BANDWIDTH, N_NEAREST, near_votes
 from harmonium.inference.views import (
     ANYWHERE,
-    BANDWIDTH,
     LARGEST_COORDINATE,
     N_QUANTILES,
+    ROWS_PER_COLUMN,
     TAIL,
     UNSEEN,
     Scale,
     Space,
     Surprise,
     fit_mixtures,
-    kernel_votes,
     mixture_votes,
 )
 
@@ -96,12 +97,22 @@ def kernel_sums(kernels, rows, own=None):
         if own is not None:
             exponents = np.delete(exponents, own[i])
         found.append(-logsumexp(exponents))
-    return np.array(found)[:, None]
+    return np.array(found)
 
 
 def test_kernels_are_summed():
     kernels = np.random.default_rng(7).normal(size=(40, 3))
-    close(kernel_votes(kernels, ROWS), kernel_sums(kernels, ROWS))
+    close(near_votes(kernels, ROWS)[:, 0], kernel_sums(kernels, ROWS))
+
+
+@pytest.mark.parametrize("n_columns", [1, 16, 37])
+def test_distances_to_the_nearest_rows_are_averaged(n_columns):
+    rng = np.random.default_rng(8)
+    neighbors, rows = rng.normal(size=(40, n_columns)), rng.normal(size=(9, n_columns))
+    distances = np.sort(cdist(rows, neighbors, "cityblock"), axis=1)
+    close(near_votes(neighbors, rows)[:, 1], distances[:, :N_NEAREST].mean(axis=1))
+    own = np.sort(cdist(neighbors, neighbors, "cityblock"), axis=1)
+    close(near_votes(neighbors, neighbors)[:, 1], own[:, 1 : N_NEAREST + 1].mean(axis=1))
 
 
 def test_rows_of_the_kernels_leave_their_own_out_in_every_batch():
@@ -109,7 +120,7 @@ def test_rows_of_the_kernels_leave_their_own_out_in_every_batch():
     places = np.stack(np.meshgrid(np.arange(34), np.arange(33)), axis=-1).reshape(-1, 2)
     kernels = 0.05 * places[:1100].astype(float)
     kernels[1099] = kernels[3]
-    found = kernel_votes(kernels, kernels)
+    found = near_votes(kernels, kernels)[:, 0]
     close(found, kernel_sums(kernels, kernels, own=np.arange(1100)))
     assert max(found[3], found[1099]) <= 1e-12
 
@@ -230,9 +241,9 @@ def test_votes_of_a_space_are_those_of_its_coordinates():
     space = space_of(values)
     rows = space.scale.forward(values[:9])
     votes = space.votes(values[:9])
-    assert votes.shape == (9, sum(space.groups)) and space.groups == (2, 2, 1)
+    assert votes.shape == (9, sum(space.groups)) and space.groups == (2, 2, 1, 1)
     close(votes[:, :4], mixture_votes(space.mixtures, rows))
-    close(votes[:, 4:], kernel_votes(space.kernels, rows))
+    close(votes[:, 4:], near_votes(space.kernels, rows))
 
 
 def test_a_candidate_that_is_the_own_value_is_as_likely():
@@ -298,16 +309,20 @@ def test_a_row_is_as_abnormal_as_the_harmonic_mean_of_its_p_values_is_small(dete
     surprises, kinds, start = detector.surprise.of(votes), [], 0
     for space in detector.spaces:
         n = len(space.mixtures)
-        for width in (n, n, 1):
+        for width in (n, n, 1, 1):
             kinds.append(surprises[:, start : start + width].mean(axis=1))
             start += width
-    assert start == votes.shape[1] and len(kinds) == 3 * len(detector.spaces)
-    close(detector.abnormality(values), -np.log(hmean(np.exp(-np.array(kinds)), axis=0)))
+    assert start == votes.shape[1] and len(kinds) == 4 * len(detector.spaces)
+    n_rows, n_columns = detector.columns.n_rows, detector.columns.n_modeled
+    known = n_rows / (n_rows + ROWS_PER_COLUMN * n_columns)
+    weights = np.array([known, known, 1, 1] * len(detector.spaces))[:, None]
+    p_values = np.exp(-np.array(kinds))
+    close(detector.abnormality(values), -np.log(hmean(p_values, axis=0, weights=weights)))
 
 
 def test_scores_are_minus_abnormality_where_nothing_is_missing(detector):
     values = np.nan_to_num(holed_table().values)[:20]
-    close(detector.scores(values), detector.columns.log_rule(values) - detector.abnormality(values))
+    close(detector.scores(values), -detector.abnormality(values))
 
 
 def test_one_view_is_enough_to_call_a_row_abnormal(detector):
@@ -336,11 +351,11 @@ def test_rows_are_not_judged_by_copies_of_themselves(contamination, monkeypatch)
 
     def near(at, rows):
         kernels.append((at, rows))
-        return kernel_votes(at, rows)
+        return near_votes(at, rows)
 
     monkeypatch.setattr(detection, "fit_mixtures", fit)
     monkeypatch.setattr(detection, "mixture_votes", vote)
-    monkeypatch.setattr(detection, "kernel_votes", near)
+    monkeypatch.setattr(detection, "near_votes", near)
     found = fit_detector(holed_table(), DetectorSettings(contamination=contamination))
     n_spaces = len(found.spaces)
     # The first column tells rows apart, and copies of one row not.

@@ -15,6 +15,7 @@ from harmonium.errors import ArtifactError
 from harmonium.inference import Detector, DetectorSettings, fit_detector
 from harmonium.inference.completion import Completion
 from harmonium.inference.provenance import describe_origin
+from harmonium.inference.rules import Rules
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import N_QUANTILES, Scale, Space, Surprise
 
@@ -72,6 +73,7 @@ def describe_detector(stored: StoredDetector) -> tuple[Config, Arrays]:
         "columns": columns,
         "completion": completion,
         "spaces": spaces,
+        "rules": asdict(detector.rules),
         "verdict": detector.verdict,
         "trusted": detector.trusted,
         "offset": stored.offset,
@@ -120,6 +122,7 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
         completion=completion,
         spaces=spaces,
         surprise=Surprise(checked["quantiles"], checked["scale"]),
+        rules=_build_rules(mapping(header, "rules")),
         candidates=checked["candidates"],
         calibration=checked["calibration"],
         calibration_rows=np.where(
@@ -133,6 +136,13 @@ def build_detector(header: Config, arrays: Arrays) -> StoredDetector:
     return StoredDetector(
         detector, settings, number(header, "offset"), mapping(header, "provenance")
     )
+
+
+def _build_rules(header: Config) -> Rules:
+    rules = Rules(number(header, "first"), number(header, "further"))
+    if not (rules.first > 0 and rules.further > 0):
+        raise ArtifactError(f"rules: expected surprises above 0; got {rules}.")
+    return rules
 
 
 def _space_parts(name: str, n_mixtures: int) -> dict[str, list[str]]:

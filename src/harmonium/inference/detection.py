@@ -18,17 +18,17 @@ from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.finite import warn_if_not_finite
 from harmonium.inference.hold_out import Rows as SplitRows
 from harmonium.inference.hold_out import hold_out
+from harmonium.inference.neighbors import MOST_KERNELS, near_votes
 from harmonium.inference.repeats import repeats_in_words
+from harmonium.inference.rules import Rules
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import (
-    MOST_KERNELS,
     Rows,
     Scale,
     Space,
     Surprise,
     Votes,
     fit_mixtures,
-    kernel_votes,
     mixture_votes,
     sizes_for,
 )
@@ -64,10 +64,11 @@ class Detector:
 
     `completion` fills missing cells. Each of `spaces` sees complete rows in coordinates of its own,
     and votes by the joint surprise under mixtures of several sizes, by the mean surprise of the
-    columns given the others, and by kernels at training rows. `surprise` makes votes comparable;
-    those of one kind are averaged to -log p, and a row is as abnormal, in nats, as the harmonic
-    mean of these p is small (Wilson 2019, "The harmonic mean p-value"). `candidates` (candidates,
-    modeled) are cells of the training columns, for explanations.
+    columns given the others, by kernels at training rows, and by distances to the nearest of them.
+    `surprise` makes votes comparable; those of one kind are averaged to -log p, and a row is as
+    abnormal, in nats, as the weighted harmonic mean of these p is small (Wilson 2019, "The harmonic
+    mean p-value"). `rules` say how surprising broken rules are. `candidates` (candidates, modeled)
+    are cells of the training columns, for explanations.
     `calibration` (rows,) are the sorted scores of normal rows that shaped nothing, and
     `calibration_rows` (rows, columns) these rows in that order; `tail` is of scores of normal rows,
     these and training rows in views that have not seen them; `verdict` says what scores and
@@ -77,6 +78,7 @@ class Detector:
     completion: Completion
     spaces: tuple[Space, ...]
     surprise: Surprise
+    rules: Rules
     candidates: np.ndarray
     calibration: np.ndarray
     calibration_rows: np.ndarray
@@ -97,10 +99,11 @@ class Detector:
     def scores(self, values: np.ndarray) -> np.ndarray:
         """The scores of rows (rows, columns), shape (rows,): higher = more normal.
 
-        A broken rule of a constant or duplicate column, or a category that training has not seen,
-        costs its surprise, in nats. A row with missing cells (NaN) gets the mean over draws of
-        these cells given the others, weighted for what the views make of them. Warns if some
-        scores are not finite.
+        A row that breaks rules of constant or duplicate columns, or holds categories that training
+        has not seen, is as abnormal as 1/(p + q) is large, p what the views say and q the share of
+        rows that break as many. A row with missing cells (NaN) gets the mean over draws of these
+        cells given the others, weighted for what the views make of them. Warns if some scores are
+        not finite.
         """
         abnormality = np.zeros(len(values))
         incomplete = self.missing(values).any(axis=1)
@@ -110,7 +113,9 @@ class Detector:
             found = np.stack([self.abnormality(d) for d in self.completions(values[incomplete])])
             # Where the mixtures do not hold, most draws are abnormal with any row.
             abnormality[incomplete] = np.sum(softmax(-found, axis=0) * found, axis=0)
-        return warn_if_not_finite("scores", self.columns.log_rule(values) - abnormality)
+        broken = self.rules.surprises(self.columns, values)
+        abnormality = np.where(broken > 0, np.logaddexp(abnormality, broken), abnormality)
+        return warn_if_not_finite("scores", -abnormality)
 
     def missing(self, values: np.ndarray) -> np.ndarray:
         """Which modeled cells of rows (rows, columns) are missing, or of unseen categories."""
@@ -196,8 +201,10 @@ class Detector:
         """How abnormal rows with these votes (rows, views) of all spaces are, (rows,)."""
         surprises = self.surprise.of(votes)
         ends = np.cumsum([0, *(n for space in self.spaces for n in space.groups)])
-        kinds = [surprises[:, start:end].mean(axis=1) for start, end in pairwise(ends)]
-        return logsumexp(kinds, axis=0) - np.log(len(kinds))
+        kinds = np.stack([surprises[:, a:b].mean(axis=1) for a, b in pairwise(ends)], axis=1)
+        n_rows = self.columns.n_rows
+        weights = np.concatenate([space.weights(n_rows) for space in self.spaces])
+        return logsumexp(kinds, axis=1, b=weights / weights.sum())
 
 
 def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
@@ -230,6 +237,7 @@ def fit_split(
             np.concatenate([own.quantiles for own in surprises], axis=1),
             np.concatenate([own.scale for own in surprises]),
         ),
+        rules=Rules.fit(columns, split.training),
         candidates=np.nanquantile(
             modeled, np.linspace(0.01, 0.99, N_CANDIDATES), axis=0, method="nearest"
         ),
@@ -281,7 +289,7 @@ def _fit_space(
     once = np.unique(numbers, return_index=True)[1]
     at = once[rng.permutation(len(once))[:MOST_KERNELS]]
     kernels = rows[at]
-    crossed, near = _cross_fitted(rows, numbers, sizes, rng), kernel_votes(kernels, kernels)
+    crossed, near = _cross_fitted(rows, numbers, sizes, rng), near_votes(kernels, kernels)
     surprises = [Surprise.fit(crossed), Surprise.fit(near)]
     surprise = Surprise(
         np.concatenate([own.quantiles for own in surprises], axis=1),

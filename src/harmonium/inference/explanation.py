@@ -95,7 +95,8 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
 
     The densities of a cell given the others are those of the mixtures of all views, in closed form.
     A cell that breaks the rule of a constant or duplicate column, or holds a category that training
-    has not seen, counts with the surprise of that rule, and a missing cell contributes nothing.
+    has not seen, counts with its part of the surprise of all broken rules, and a missing cell
+    contributes nothing.
     Groups are of modeled columns, and take missing cells and unseen categories only where there is
     nothing else. Groups of two are the likeliest of all pairs; of more than 40 columns, of those
     with one of the 40 largest contributions. Larger ones grow from these, cell by cell. Raises
@@ -116,7 +117,7 @@ def explain(detector: Detector, values: np.ndarray, *, group_size: int = 1) -> E
     likely_values = columns.complete(likely)
     as_it_is = (drops <= 0) & ~missing
     likely_values[:, index] = np.where(as_it_is, values[:, index], likely_values[:, index])
-    surprise = -columns.log_rule(values)
+    surprise = detector.rules.surprises(columns, values)
     broken = columns.breaks_rule(values)
     share = surprise / np.maximum(broken.sum(axis=1), 1)
 

@@ -7,7 +7,6 @@ of normal rows that are at least as abnormal, make them comparable.
 from dataclasses import dataclass
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,6 +20,7 @@ from harmonium.inference.conditionals import (
     marginal_log_densities,
     pair_log_ratios,
 )
+from harmonium.inference.neighbors import MOST_VOTING, near_votes
 from harmonium.model import Mixture
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
 from harmonium.typing import Batch
@@ -37,20 +37,15 @@ SHRINKAGE = 5.0
 FLOOR = 1e-2
 WIDE_SHARE, WIDE_SPREAD = 0.02, 2.0
 MOST_PASSES, TOLERANCE = 50, 1e-2
-# Of the kernel density: few rows are near any other, so that it says how near the nearest are.
-BANDWIDTH = 0.1
-# Squared distance, relative to the squares that it is a difference of, of rows that are the same.
-SAME = 1e-5
-# Rows at which kernels stand, at most.
-MOST_KERNELS = 5000
+# Mixtures count half where there are so many rows per column: a wide table has to say more of them
+# than of what is near.
+ROWS_PER_COLUMN = 30
 # Standard deviations from the center at which a level stands that no training row has.
 UNSEEN = 5.0
 # Where coordinates end: single precision squares them and adds them up.
 LARGEST_COORDINATE = 1e4
 # Of wrong cells that lie anywhere: the scale of a Cauchy distribution, in standard deviations.
 ANYWHERE = 5.0
-# Rows that vote at once: a processor's cache holds what all components make of them.
-MOST_VOTING = 256
 # Rows that are explained at once: every candidate of every cell meets every component.
 MOST_EXPLAINED = 16
 # Share of the rows beyond which the tail of a view is measured, and places on the way there.
@@ -104,8 +99,15 @@ class Space:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """How many votes there are of each kind: joint, of columns given the others, of kernels."""
-        return len(self.mixtures), len(self.mixtures), 1
+        """How many votes there are of each kind: joint, of columns given the others, of kernels, of
+        neighbors.
+        """
+        return len(self.mixtures), len(self.mixtures), 1, 1
+
+    def weights(self, n_rows: int) -> tuple[float, ...]:
+        """How much each kind counts after so many training rows."""
+        known = n_rows / (n_rows + ROWS_PER_COLUMN * self.kernels.shape[1])
+        return known, known, 1.0, 1.0
 
     @property
     def pooled(self) -> Mixture:
@@ -121,11 +123,12 @@ class Space:
         """How abnormal complete table rows (rows, columns) are by every view, in nats.
 
         -log q(x) of every mixture, the mean over columns of -log q(x_j given the others) of every
-        mixture, and minus the log-density of the kernels, up to a constant.
+        mixture, minus the log-density of the kernels, up to a constant, and the mean distance to
+        the nearest training rows.
         """
         rows = self.scale.forward(values)
         return np.concatenate(
-            [mixture_votes(self.mixtures, rows), kernel_votes(self.kernels, rows)], axis=1
+            [mixture_votes(self.mixtures, rows), near_votes(self.kernels, rows)], axis=1
         )
 
     def conditionals(
@@ -238,26 +241,6 @@ def _mixture_votes(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "
     found = [mixture.surprisals(rows.T) for mixture in mixtures]
     joint = [own for own, _ in found]
     return jnp.stack(joint + [jnp.mean(columns, axis=0) for _, columns in found], axis=1)
-
-
-def kernel_votes(kernels: Rows, rows: Rows) -> Votes:
-    """Minus the log of the sum of Gaussian kernels at the rows, (rows, 1).
-
-    One kernel in the very place of a row is left out: it may be its own.
-    """
-    at = as_floats(kernels)
-    return map_rows(lambda batch: _kernel_votes(at, batch), rows, longest=MOST_VOTING)[:, None]
-
-
-@eqx.filter_jit
-def _kernel_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
-    squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
-    distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
-    is_same = distances <= SAME * (1 + squares)
-    exponents = jnp.where(is_same, -jnp.inf, -distances / (2 * BANDWIDTH**2))
-    # Where the first of several is left out, the others count in full.
-    n_same = jnp.maximum(jnp.sum(is_same, axis=1) - 1, 0).astype(rows.dtype)
-    return -jnp.logaddexp(jax.nn.logsumexp(exponents, axis=1), jnp.log(n_same))
 
 
 @dataclass(frozen=True, eq=False)

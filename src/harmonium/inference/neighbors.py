@@ -1,0 +1,77 @@
+"""How near rows are to training rows, by kernels that stand at these and by distances."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from harmonium.compiling import as_floats
+from harmonium.inference.batches import map_rows
+from harmonium.typing import Batch
+
+# Of the kernel density: few rows are near any other, so that it says how near the nearest are.
+BANDWIDTH = 0.1
+# Distance, relative to the numbers that it is a difference of, of rows that are the same.
+SAME = 1e-5
+# Rows at which kernels stand, at most, and those that are neighbors.
+MOST_KERNELS, MOST_NEIGHBORS = 5000, 2000
+# Nearest rows whose distances count, and columns of a distance that are added in one pass.
+N_NEAREST, MOST_ADDED = 5, 16
+# Rows that vote at once: a processor's cache holds what all components make of them.
+MOST_VOTING = 256
+
+Rows = Float[np.ndarray, "rows modeled"]
+
+
+def near_votes(kernels: Rows, rows: Rows) -> Float[np.ndarray, "rows 2"]:
+    """Minus the log of the sum of Gaussian kernels at the rows, and distances, (rows, 2).
+
+    Distances are sums over columns, whose nearest few are averaged: one odd cell counts once there,
+    and squared in the kernels. One kernel and one neighbor in the very place of a row are left out:
+    they may be its own.
+    """
+    at = as_floats(kernels)
+    return map_rows(lambda batch: _near_votes(at, batch), rows, longest=MOST_VOTING)
+
+
+@eqx.filter_jit
+def _near_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows 2"]:
+    neighbors = kernels[:MOST_NEIGHBORS]
+    return jnp.stack([_kernel_votes(kernels, rows), _distances(neighbors, rows)], axis=1)
+
+
+def _kernel_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
+    squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
+    distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
+    is_same = distances <= SAME * (1 + squares)
+    exponents = jnp.where(is_same, -jnp.inf, -distances / (2 * BANDWIDTH**2))
+    # Where the first of several is left out, the others count in full.
+    n_same = jnp.maximum(jnp.sum(is_same, axis=1) - 1, 0).astype(rows.dtype)
+    return -jnp.logaddexp(jax.nn.logsumexp(exponents, axis=1), jnp.log(n_same))
+
+
+def _distances(neighbors: Batch, rows: Batch) -> Float[Array, "rows"]:
+    """The mean distance to the nearest neighbors, less one in the very place of a row."""
+    n_nearest = min(N_NEAREST, len(neighbors) - 1)
+    nearest = -jax.lax.top_k(-_sums_of_gaps(rows, neighbors), n_nearest + 1)[0]
+    is_same = nearest[:, 0] <= SAME * (1 + jnp.sum(jnp.abs(rows), axis=1))
+    found = jnp.where(is_same[:, None], nearest[:, 1:], nearest[:, :-1])
+    return jnp.mean(found, axis=1)
+
+
+def _sums_of_gaps(rows: Batch, others: Batch) -> Float[Array, "rows others"]:
+    """The sum over columns of |row - other|, six times as fast as one reduction over columns."""
+
+    def add(total: Array, columns: tuple[Array, Array]) -> tuple[Array, None]:
+        for own, other in zip(*columns, strict=True):
+            total += jnp.abs(own[:, None] - other[None, :])
+        return total, None
+
+    n_columns = rows.shape[1]
+    padding = -n_columns % min(n_columns, MOST_ADDED)
+    columns = tuple(
+        jnp.pad(each.T, ((0, padding), (0, 0))).reshape(-1, min(n_columns, MOST_ADDED), len(each))
+        for each in (rows, others)
+    )
+    return jax.lax.scan(add, jnp.zeros((len(rows), len(others)), rows.dtype), columns)[0]

@@ -103,8 +103,8 @@ class Counters:
         )
         yield f"{name} {total['compilations', '', '']:g}"
         yield from _head("harmonium_info", "gauge", "Versions.")
-        python = platform.python_version()
-        yield f'harmonium_info{{version="{version("harmonium")}",python="{python}"}} 1'
+        own, python = version("harmonium"), platform.python_version()
+        yield f'harmonium_info{{version="{own}",python="{python}"}} 1'
 
 
 def _head(name: str, kind: str, text: str) -> Iterator[str]:

@@ -210,7 +210,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         _end_with_parent()
-        await warm_up(service.run, service.questions)
+        await warm_up(service.run, service.questions, limits)
         count_compilations(counters)
         yield
         service.questions.close()

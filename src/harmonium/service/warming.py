@@ -12,6 +12,7 @@ from harmonium.data import Table
 from harmonium.service.cells import plain_rows
 from harmonium.service.counters import Counters
 from harmonium.service.lanes import ROWS_AT_ONCE
+from harmonium.service.limits import Limits
 from harmonium.service.messages import DetectOptions, ImputeOptions, Interval, SampleRequest
 from harmonium.service.questions import COMPLETED, DRAWN, Asked, Questions
 from harmonium.service.run import ServedRun
@@ -22,16 +23,17 @@ _COMPILED = "/jax/core/compile/backend_compile_duration"
 _counters: list[Counters] = []
 
 
-async def warm_up(run: ServedRun, questions: Questions) -> None:
+async def warm_up(run: ServedRun, questions: Questions, limits: Limits) -> None:
     """Ask everything of rows of all kinds, in all numbers that make a difference to programs."""
     started = time.monotonic()
     complete, holed = _rows(run, ROWS_AT_ONCE), _with_holes(run, ROWS_AT_ONCE)
     if run.stored_density is not None:
         for values in (complete[:1], holed[:1], complete, holed):
             await questions.score(_asked(run, values))
-        for draws in (0, *COMPLETED):
-            await questions.impute(_asked(run, holed[:16]), ImputeOptions(draws=draws))
-        for n in DRAWN:
+        for draws in (0, *(min(n, limits.rows) for n in COMPLETED)):
+            for values in (holed[:1], np.full_like(holed[:1], np.nan)):
+                await questions.impute(_asked(run, values), ImputeOptions(draws=draws))
+        for n in sorted({min(n, limits.rows) for n in DRAWN}):
             for given in ({}, *_conditions(run)):
                 await questions.sample(SampleRequest(n=n, given=given))
     if run.stored_detector is not None:

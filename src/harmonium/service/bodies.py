@@ -98,8 +98,8 @@ def decode_json(body: bytes, kind: type[Message]) -> Message:
     except msgspec.ValidationError as error:
         problem = _bad_cell(body) if ".rows" in str(error) else None
         raise problem or ProblemError(422, f"the body does not fit: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProblemError(400, f"expected JSON; got another body ({error}).") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _malformed(error) from None
 
 
 def decode_query(request: Request, kind: type[Message]) -> Message:
@@ -116,4 +116,10 @@ def _bad_cell(body: bytes) -> ProblemError | None:
         whole: Any = msgspec.json.decode(body)
     except msgspec.ValidationError:  # a number of too many digits
         return None
+    except (msgspec.DecodeError, RecursionError) as error:
+        return _malformed(error)
     return first_bad_cell(whole["rows"])
+
+
+def _malformed(error: Exception) -> ProblemError:
+    return ProblemError(400, f"expected JSON; got another body ({error}).")

@@ -140,11 +140,15 @@ class Questions:
             most, got = self._limits.rows, n_tables * len(values)
             raise ProblemError(413, f"draws: expected at most {most} rows in all; got {got}.")
 
+        # As if no cell of the training rows had been missing: they are not here to tell.
+        observed = np.ones(density.columns.n_modeled)
+
         def fill(rows: np.ndarray) -> np.ndarray:
             if options.draws:
                 n_drawn = next(n for n in COMPLETED if n >= n_tables)
                 completed = np.tile(rows, (n_tables, 1, 1))
-                for batch in draw_completions(density, rows, n_drawn, seed=seed):
+                drawn = draw_completions(density, rows, n_drawn, seed=seed, shares=observed)
+                for batch in drawn:
                     completed[:, batch.rows] = batch.draws[:n_tables]
                 return completed
             expected = expect_cells(density, rows, "squared", seed=seed)

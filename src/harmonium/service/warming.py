@@ -2,23 +2,25 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import jax
 import numpy as np
 
-from harmonium.data import Table
-from harmonium.service.cells import plain_rows
+from harmonium.data import Bounds, Table
+from harmonium.inference import Density
+from harmonium.inference.conditional_sampling import N_WEIGHED
 from harmonium.service.counters import Counters
 from harmonium.service.lanes import ROWS_AT_ONCE
 from harmonium.service.limits import Limits
-from harmonium.service.messages import DetectOptions, ImputeOptions, Interval, SampleRequest
+from harmonium.service.messages import DetectOptions, ImputeOptions, SampleRequest
 from harmonium.service.questions import COMPLETED, DRAWN, Asked, Questions
 from harmonium.service.run import ServedRun
 
 _log = logging.getLogger(__name__)
 
+# Numbers of proposals of draws given some columns.
+PROPOSED = (256, 512, 2048, 4096)
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _counters: list[Counters] = []
 
@@ -34,8 +36,8 @@ async def warm_up(run: ServedRun, questions: Questions, limits: Limits) -> None:
             for values in (holed[:1], np.full_like(holed[:1], np.nan)):
                 await questions.impute(_asked(run, values), ImputeOptions(draws=draws))
         for n in sorted({min(n, limits.rows) for n in DRAWN}):
-            for given in ({}, *_conditions(run)):
-                await questions.sample(SampleRequest(n=n, given=given))
+            await questions.sample(SampleRequest(n=n))
+        await questions.slow.answer(partial(_propose, run.density), holed[:1])
     if run.stored_detector is not None:
         for values in (complete[:1], complete, holed[:1]):
             await questions.detect(_asked(run, values), DetectOptions(explain=1))
@@ -77,14 +79,10 @@ def _asked(run: ServedRun, values: np.ndarray) -> Asked:
     return Asked(table, None, [], lambda row, name: None)
 
 
-def _conditions(run: ServedRun) -> Iterator[dict[str, Any]]:
-    """A value, two values and an interval, of the columns of a row that can have them."""
-    row, other = plain_rows(_rows(run, 2), run.columns.fields)
-    kinds = dict(zip(run.columns.names, run.columns.kinds, strict=True))
-    first, *_ = run.columns.modeled_names
-    yield {first: row[first]}
-    yield {first: [row[first], other[first]]}
-    for name in run.columns.modeled_names:
-        if kinds[name] in ("continuous", "grid"):
-            yield {name: Interval(low=row[name])}
-            return
+def _propose(density: Density, rows: np.ndarray) -> None:
+    """All proposals of draws given some columns, and what weighs intervals."""
+    bounds = density.coordinates.bounds(rows)
+    for n in PROPOSED:
+        density.boxes.propose(bounds, n, seed=0)
+    open_ = np.where(bounds.is_open, 0.0, bounds.low), np.where(bounds.is_open, 1.0, bounds.high)
+    density.boxes.log_masses(Bounds(*open_), n_draws=N_WEIGHED)

@@ -1,5 +1,6 @@
 """Processes and sockets: one worker in this process, or several that share a socket."""
 
+import signal
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ from harmonium.errors import HarmoniumError, InvalidInputError
 from harmonium.service.app import load_app
 from harmonium.service.counters import shared_cells
 from harmonium.service.limits import Limits
-from harmonium.service.protocol import limited
+from harmonium.service.protocol import LimitedConfig
 from harmonium.service.run import ServedRun
 
 # A worker is busy for so long at most before it is taken for lost: compiling is part of its start.
@@ -42,11 +43,11 @@ def serve_run(
     ServedRun.load(name, paths)
     listening = _listen(host, port)
     cells = shared_cells()
-    config = uvicorn.Config(
+    config = LimitedConfig(
         partial(load_app, name, paths, limits, cells),
+        limits,
         factory=True,
         workers=workers,
-        http=limited(limits),
         ws="none",
         log_config=None,
         access_log=False,
@@ -60,6 +61,9 @@ def serve_run(
     announce(f"http://{shown}:{address[1]}")
     with listening:
         if workers == 1:
+            # uvicorn raises them once more when it has stopped: it is no failure to be stopped.
+            for stopping in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(stopping, signal.SIG_IGN)
             server = uvicorn.Server(config)
             server.run(sockets=[listening])
             failed = not server.started

@@ -2,4 +2,6 @@
 
 from harmonium.cli import main
 
-main()
+# Workers of `serve` import this module again.
+if __name__ == "__main__":
+    main()

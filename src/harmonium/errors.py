@@ -1,12 +1,25 @@
 """Exceptions and warnings, and the one way messages are worded: expected, got, try."""
 
+from typing import Self
+
 
 class HarmoniumError(Exception):
     """Base class of every error that harmonium raises on purpose."""
 
 
 class InvalidInputError(HarmoniumError, ValueError):
-    """An argument, a table or a file is not what was needed; the message says what to change."""
+    """An argument, a table or a file is not what was needed; the message says what to change.
+
+    `column` and `row` (from 1 on) say where to programs, if it is about a cell of a table.
+    """
+
+    column: str | None = None
+    row: int | None = None
+
+    def at(self, column: str, row: int | None = None) -> Self:
+        """The same error, about this column, or the cell of it in this row."""
+        self.column, self.row = column, row
+        return self
 
 
 class NotFactorizedError(HarmoniumError, TypeError):

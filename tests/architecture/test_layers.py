@@ -18,6 +18,7 @@ LAYERS = [
     {"inference"},
     {"artifact"},
     {"estimators", "report"},
+    {"service"},
     {"harmonium"},
     {"cli"},
     {"__main__"},

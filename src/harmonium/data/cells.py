@@ -147,7 +147,7 @@ def dtype_error(
 ) -> InvalidInputError:
     """The error for a column of lists, durations or another type that cannot be used."""
     got = f"column {name!r} of type {dtype}"
-    return problem(call, expected, got, f"convert column {name!r}, or drop it")
+    return problem(call, expected, got, f"convert column {name!r}, or drop it").at(name)
 
 
 def _is_known(kind: Any) -> bool:
@@ -248,7 +248,7 @@ def _object_to_float(cell: Any, name: str, row: int, call: str) -> float:
                 got=f"a {type(cell).__name__} in column {name!r}, data row {row}",
                 hint=f"convert column {name!r} to numbers or text, or drop it",
             )
-        ) from error
+        ).at(name, row) from error
 
 
 def text_error(
@@ -256,7 +256,7 @@ def text_error(
 ) -> InvalidInputError:
     """The error for one cell of text where something else is needed; `row` is 1-based."""
     place = f"in column {name!r}, data row {row}"
-    return problem(call, expected, f"text {shorten(text)} {place}", hint)
+    return problem(call, expected, f"text {shorten(text)} {place}", hint).at(name, row)
 
 
 def _native_dtype(series: Any) -> str:

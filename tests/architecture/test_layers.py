@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "src" / "harmonium"
 
 # Low to high; packages of one row do not know each other.
 LAYERS = [
-    {"errors", "typing", "compiling", "cache", "files", "console"},
+    {"errors", "typing", "compiling", "cache", "files", "console", "cards"},
     {"data", "model"},
     {"sampling"},
     {"likelihood"},
@@ -18,6 +18,7 @@ LAYERS = [
     {"inference"},
     {"artifact"},
     {"estimators", "report"},
+    {"plot"},
     {"harmonium"},
     {"cli"},
     {"__main__"},

@@ -1,5 +1,6 @@
 """The command that makes the explorer of a run."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,10 @@ from harmonium.cli.options import (
     existing,
 )
 from harmonium.cli.output import print_json
+from harmonium.cli.runs import check_table_output
 from harmonium.cli.shell import command, progress
 from harmonium.cli.tables import reads_tables
+from harmonium.report.extra import require_packages
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -46,21 +49,13 @@ def explore(
 
     Example: harmonium explore run table.csv
     """
-    from harmonium.cli.runs import check_table_output
-    from harmonium.report.extra import require_packages
-
     require_packages("harmonium explore")
     if output is None:
         output = (run if run.is_dir() else run.parent) / "explorer.html"
     check_table_output(output, overwrite=overwrite, suffixes=(".html",))
-
-    from dataclasses import asdict
-
-    from harmonium.cli.progress import showing
     from harmonium.cli.report import make_explorer
 
-    with showing(progress()):
-        found = make_explorer(run, data, output, n_rows=rows, seed=seed)
+    found = make_explorer(run, data, output, n_rows=rows, seed=seed, console=progress())
     if as_json:
         print_json({"explorer": str(output), **asdict(found)})
         return

@@ -64,7 +64,7 @@ def write_explorer(
     described = describe_density(density)
     rows, are_draws = _rows(density, table, n_rows, seed)
     cells = rows[:, density.columns.modeled_index]
-    image = _image(density, rows)
+    image = _image(density, _whole(cells, rows))
     stored = described | {
         "logRule": float(density.coordinates.log_rule(_whole(cells, rows)[:1])[0]),
         "rows": {"values": packed(cells)},
@@ -85,8 +85,6 @@ def write_explorer(
 
 
 def _render(density: Density, stored: dict[str, Any], name: str, are_draws: bool, latent: str):
-    from markupsafe import Markup
-
     script = '"use strict";\n' + "".join(asset(f"explorer/{part}.js") for part in SCRIPTS)
     # In a script element "<" could begin its end.
     data = json.dumps(stored, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -100,9 +98,9 @@ def _render(density: Density, stored: dict[str, Any], name: str, are_draws: bool
         n_columns=density.columns.n_modeled,
         fixed=fixed,
         count=count,
-        style=Markup(asset("explorer/explorer.css")),
-        data=Markup(data),
-        script=Markup(script),
+        style=asset("explorer/explorer.css"),
+        data=data,
+        script=script,
         script_hash=script_hash(script),
     )
 

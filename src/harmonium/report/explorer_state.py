@@ -1,4 +1,4 @@
-"""What the explorer's page holds of a density: everything that it computes from, as plain values."""
+"""What the explorer's page holds of a density: all that it computes from, as plain values."""
 
 import base64
 from typing import Any
@@ -13,6 +13,9 @@ from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity,
 from harmonium.report.words import cell_texts, percent
 
 Plain = dict[str, Any]
+
+# Between these ends of u, at so many knots, the page interpolates numbers of a column.
+FARTHEST, N_KNOTS = 6.0, 193
 
 
 def describe_density(density: Density) -> Plain:
@@ -161,9 +164,15 @@ def _marginal(part: Marginal) -> Plain:
         },
         "atoms": part.atoms.tolist(),
         "masses": part.masses.tolist(),
+        "inverse": None if body is None else _inverse(part),
         "step": shape.step,
         "offset": shape.offset,
         "decimals": shape.decimals,
         "sign": shape.sign,
         "bound": None if shape.sign == 0 else shape.bound,
     }
+
+
+def _inverse(part: Marginal) -> Plain:
+    numbers = part.numbers(np.linspace(-FARTHEST, FARTHEST, N_KNOTS))
+    return {"farthest": FARTHEST, "numbers": packed(numbers)}

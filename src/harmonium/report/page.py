@@ -75,8 +75,6 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
 
 def _render(view: RunView, sections: dict[str, Any]) -> str:
     """The text of the page."""
-    from markupsafe import Markup
-
     script = asset("report.js")
     return render(
         "report.html",
@@ -88,8 +86,8 @@ def _render(view: RunView, sections: dict[str, Any]) -> str:
         percent=percent,
         fixed=fixed,
         ways=ways,
-        style=Markup(asset("report.css")),
-        script=Markup(script),
+        style=asset("report.css"),
+        script=script,
         script_hash=script_hash(script),
     )
 

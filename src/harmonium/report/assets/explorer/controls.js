@@ -70,7 +70,7 @@ function makeComponent(k, name, onChange) {
   const bar = make("span", { class: "bar" });
   input.addEventListener("change", () => onChange(k, input.checked));
   return {
-    input,
+    k,
     label: make("label", { class: "unit" }, input, ` ${name} `, share, bar),
     show(isIn, probability) {
       input.checked = isIn;

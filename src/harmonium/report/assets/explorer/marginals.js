@@ -2,8 +2,6 @@
 // training rows, and u as cells. What `harmonium.data.Marginal` does, for one cell at a time.
 
 const MOST_STEPS = 1e12;
-const KNOTS = 257;
-const FARTHEST = 8.5;
 
 class Body {
   constructor(stored) {
@@ -45,12 +43,6 @@ class Body {
         this.logWeights[k] - Math.log(this.sds[k]) + logNormalDensity((v - mean) / this.sds[k]),
     );
     return compression + logSumExp(logs) - logNormalDensity(this.uOf(v));
-  }
-
-  // Ends of v between which ±u lies.
-  bracket(u) {
-    const ends = this.means.flatMap((mean, k) => [mean - this.sds[k] * u, mean + this.sds[k] * u]);
-    return [Math.min(...ends), Math.max(...ends)];
   }
 }
 
@@ -141,32 +133,17 @@ class Marginal {
     if (!this.atoms.length && this.body.means.length === 1) {
       return this.body.expand(this.body.means[0] + this.body.sds[0] * u);
     }
-    this.table ??= this.makeTable();
-    const place = ((Math.min(Math.max(u, -FARTHEST), FARTHEST) + FARTHEST) / (2 * FARTHEST)) * (KNOTS - 1);
-    const i = Math.min(Math.floor(place), KNOTS - 2);
-    return this.table[i] + (place - i) * (this.table[i + 1] - this.table[i]);
+    // Between the knots of a table, of which the ends stand for all beyond.
+    const { farthest, numbers } = this.inverse;
+    const last = numbers.length - 1;
+    const place = Math.min(Math.max(((u + farthest) / (2 * farthest)) * last, 0), last);
+    const i = Math.min(Math.floor(place), last - 1);
+    return numbers[i] + (place - i) * (numbers[i + 1] - numbers[i]);
   }
 
   levelAt(u) {
     const passed = this.cuts.findIndex((cut, i) => i > 0 && u < cut);
     return passed < 0 ? this.atoms.length - 1 : passed - 1;
-  }
-
-  // The inverse at equally spaced u, by bisection: only pictures need it.
-  makeTable() {
-    const table = new Float64Array(KNOTS);
-    let [low, farthest] = this.body.bracket(2 * FARTHEST);
-    for (let i = 0; i < KNOTS; i++) {
-      const u = -FARTHEST + (2 * FARTHEST * i) / (KNOTS - 1);
-      let high = farthest;
-      for (let n = 0; n < 40; n++) {
-        const middle = (low + high) / 2;
-        if (this.at(this.body.expand(middle), "left") < u) low = middle;
-        else high = middle;
-      }
-      table[i] = this.body.expand(low);
-    }
-    return table;
   }
 
   // The cell that a number stands for.

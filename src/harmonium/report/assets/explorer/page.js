@@ -134,7 +134,9 @@ class Explorer {
       const k = this.order[at];
       unit.show(density.states[k], this.found.probabilities[k]);
     });
-    this.components.forEach((own, k) => own.show(density.model.base.isIn[k], this.found.shares[k]));
+    for (const own of this.components) {
+      own.show(density.model.base.isIn[own.k], this.found.shares[own.k]);
+    }
     this.announce();
   }
 
@@ -158,9 +160,10 @@ class Explorer {
       }),
     );
     byId("units").replaceChildren(...this.units.map((unit) => unit.button));
-    const names = model.base.nComponents > 1 ? this.stored.components : [];
-    this.components = names.map((name, k) =>
-      makeComponent(k, name, (_, isIn) => {
+    const weights = model.base.nComponents > 1 ? model.base.logWeights : [];
+    const sorted = [...weights.keys()].sort((a, b) => weights[b] - weights[a]);
+    this.components = sorted.map((k) =>
+      makeComponent(k, this.stored.components[k], (_, isIn) => {
         model.base.isIn[k] = isIn;
         if (!model.base.isIn.some(Boolean)) model.base.isIn[k] = true;
         this.changeStates();
@@ -305,9 +308,15 @@ class Explorer {
     on("row", "change", () => this.holdRow(Number(byId("row").value) - 1));
     on("free", "click", () => this.setStates(() => FREE));
     on("draw", "click", () => this.drawUnits());
-    on("all", "click", () => {
-      this.density.model.base.isIn.fill(true);
+    const keep = (isIn) => {
+      const { base } = this.density.model;
+      base.isIn = base.isIn.map((_, k) => isIn(k));
       this.changeStates();
+    };
+    on("all", "click", () => keep(() => true));
+    on("likeliest", "click", () => {
+      const { shares } = this.found;
+      keep((k) => k === shares.indexOf(Math.max(...shares)));
     });
     const overlay = this.drawing.above;
     overlay.addEventListener("click", (event) => this.click(event.offsetX, event.offsetY));

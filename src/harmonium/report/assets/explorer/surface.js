@@ -2,6 +2,8 @@
 
 const PASSES = [12, 24, 48, 96];
 const SLICE_MS = 14;
+// No finer pass follows one that took longer than this.
+const LONGEST_PASS_MS = 2500;
 const MARGIN = 0.06;
 
 function quantile(sorted, share) {
@@ -130,8 +132,10 @@ class Surface {
   compute(paint) {
     const work = (function* all(surface) {
       for (const size of PASSES) {
+        const start = performance.now();
         yield* surface.pass(size);
         paint();
+        if (performance.now() - start > LONGEST_PASS_MS) return;
       }
     })(this);
     const slice = () => {

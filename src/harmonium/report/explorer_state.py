@@ -125,7 +125,7 @@ def _component_names(model: Harmonium) -> list[str]:
     if not isinstance(model.base, MixtureBase):
         return []
     shares = np.exp(np.asarray(model.base.mixture.log_weights, np.float64))
-    return [f"{k + 1}, of {percent(float(share))}" for k, share in enumerate(shares)]
+    return [f"{k + 1} ({percent(float(share))})" for k, share in enumerate(shares)]
 
 
 def _column(density: Density, j: int) -> Plain:

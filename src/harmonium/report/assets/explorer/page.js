@@ -260,7 +260,8 @@ class Explorer {
     const { nSteps, acceptance, stepSize } = this.chains;
     const settling = nSteps < SETTLING_STEPS ? ", step size still settling" : "";
     const rate = Number.isNaN(acceptance) ? "–" : percentText(acceptance);
-    byId("pace").textContent = `step ${nSteps}, acceptance ${rate}, step size ${numberText(stepSize, 2)}${settling}`;
+    const slice = byId("moving").value === "all" && this.density.n > 2 ? "; they move in all columns, of which the surface is a slice" : "";
+    byId("pace").textContent = `step ${nSteps}, acceptance ${rate}, step size ${numberText(stepSize, 2)}${settling}${slice}`;
     if (this.image !== null) this.drawTiles();
   }
 

@@ -29,6 +29,7 @@ def stored(path):
     """What a page holds."""
     text = path.read_text(encoding="utf-8")
     found = re.search(r'<script type="application/json" id="model">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
     return json.loads(found[1])
 
 

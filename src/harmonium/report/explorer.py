@@ -124,7 +124,7 @@ def _rows(density: Density, table: Table | None, n_rows: int, seed: int) -> tupl
 
 
 def _complete(cells: np.ndarray) -> np.ndarray:
-    return ~np.isnan(cells).any(axis=1)
+    return np.all(~np.isnan(cells), axis=1)
 
 
 def _whole(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:

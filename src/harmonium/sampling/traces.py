@@ -89,7 +89,10 @@ def draw_chains(
     kernel = default_kernel(model) if kernel is None else kernel
     kernel, found = _run(key, model, kernel, n_chains, n_draws, n_burn_in, thin)
     # Draws come first from the scan; whoever reads chains expects these first.
-    return Chains(*(np.moveaxis(np.asarray(own), 0, 1) for own in found), kernel)
+    positions, free_energy, hidden, acceptance = (
+        np.moveaxis(np.asarray(own), 0, 1) for own in found
+    )
+    return Chains(positions, free_energy, hidden, acceptance, kernel)
 
 
 def to_inference_data(chains: Chains) -> Any:

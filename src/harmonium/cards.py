@@ -14,7 +14,10 @@ _BOX = (
     "max-width:52em;color:inherit;background:transparent;line-height:1.45;"
     "overflow-wrap:anywhere"
 )
-_TABLE = "border-collapse:collapse;margin:.35em 0 0;background:transparent;color:inherit"
+_TABLE = (
+    "border-collapse:collapse;margin:.35em 0 0;background:transparent;color:inherit;"
+    "font-size:inherit"
+)
 _CELL = (
     "text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;border:none;"
     "background:transparent;color:inherit;font-weight:400"
@@ -43,16 +46,23 @@ def card(
 def with_interval(value: float, low: float, high: float) -> str:
     """A number and its 95 % interval, or that it is exact."""
     if low == high:
-        return f"{_text(value)} (exact)"
-    return f"{_text(value)}, 95 % interval [{_text(low)}, {_text(high)}]"
+        return f"{_number(value, 6)} (exact)"
+    return f"{_number(value, 6)}, 95 % interval [{_number(low, 6)}, {_number(high, 6)}]"
 
 
 def _text(value: Any) -> str:
-    """A fact as text; numbers with six significant digits at most."""
+    """A fact as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        if math.isnan(value):
-            return "unknown"
-        return f"{value:.6g}".replace("-", "−").replace("inf", "∞")
+        return _number(value, 4)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _number(value: float, digits: int) -> str:
+    """A number with so many significant digits, and all those before its decimal point."""
+    if math.isnan(value):
+        return "unknown"
+    is_whole = 1000 <= abs(value) < 1e9 and digits <= 4
+    text = f"{value:,.0f}" if is_whole else f"{value:.{digits}g}"
+    return text.replace("-", "−").replace("inf", "∞")

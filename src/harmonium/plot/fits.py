@@ -34,7 +34,7 @@ def training_curve(fitted: DensityEstimator | FitResult, *, axes: "Axes | None" 
     history = fitted.history_ if is_estimator else fitted.history
     if not history:
         hint = "effort='thorough', which always trains"
-        got = "one that is its base alone"
+        got = "one that trained nothing, or that was loaded: files keep no history"
         raise InvalidInputError(describe(call, expected="a trained fit", got=got, hint=hint))
     drawn = axes_for(call, axes)
     updates = _numbers(history, "update")

@@ -6,7 +6,7 @@ const RAMP = [
   [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37],
 ];
 const TRAIL = 36;
-const FRAME = { left: 56, right: 10, top: 10, bottom: 46 };
+const FRAME = { left: 70, right: 10, top: 10, bottom: 46 };
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches && !matchMedia("print").matches;
 const pageColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -105,7 +105,7 @@ class Drawing {
     for (const [t, text] of axes[1].ticks(Math.max(3, this.height / 60))) {
       const [, y] = this.toPixels([0, t], axes);
       if (y + 8 > free || y < FRAME.top) continue;
-      context.fillText(clipped(text, 7), FRAME.left - 5, y);
+      context.fillText(clipped(text, 10), FRAME.left - 5, y);
       free = y - 8;
     }
     context.save();

@@ -73,10 +73,12 @@ class Axis {
     if (column.isLevels) {
       return column.atoms.map((atom) => [column.center(atom), column.text(atom)]);
     }
-    if (this.isInner) {
-      return niceTicks(this.low, this.high, n).map((t) => [t, column.text(column.snap(column.numberAt(t)))]);
-    }
-    return niceTicks(this.low, this.high, n).map((t) => [t, column.text(Number(t.toPrecision(12)))]);
+    const cellAt = this.isInner
+      ? (t) => column.snap(column.numberAt(t))
+      : (t) => Number(t.toPrecision(12));
+    // Of a date the day is enough.
+    const text = (cell) => (column.isDate ? column.text(cell).slice(0, 10) : column.text(cell));
+    return niceTicks(this.low, this.high, n).map((t) => [t, text(cellAt(t))]);
   }
 }
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harmonium import plot
     from harmonium.cache import enable_cache
     from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, Monitor, load
     from harmonium.learning import (
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
         Langevin,
         ReplicaExchange,
         SampleResult,
+        draw_chains,
         sample,
+        to_inference_data,
         tune_replica_exchange,
     )
 
@@ -98,7 +101,9 @@ _HOMES = {
         "Langevin",
         "ReplicaExchange",
         "SampleResult",
+        "draw_chains",
         "sample",
+        "to_inference_data",
         "tune_replica_exchange",
     ),
 }
@@ -135,6 +140,7 @@ __all__ = [
     "SampleResult",
     "Spin",
     "WeightedPopulation",
+    "draw_chains",
     "enable_cache",
     "estimate_log_partition",
     "exact_log_partition",
@@ -142,14 +148,18 @@ __all__ = [
     "fit",
     "load",
     "log_likelihood_gradient",
+    "plot",
     "sample",
     "temper",
+    "to_inference_data",
     "tune_replica_exchange",
     "use_devices",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return import_module("harmonium.plot")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'harmonium' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

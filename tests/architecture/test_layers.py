@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "src" / "harmonium"
 
 # Low to high; packages of one row do not know each other.
 LAYERS = [
-    {"errors", "typing", "compiling", "cache", "files", "console"},
+    {"errors", "typing", "compiling", "cache", "files", "console", "cards"},
     {"data", "model"},
     {"sampling"},
     {"likelihood"},
@@ -19,6 +19,7 @@ LAYERS = [
     {"artifact"},
     {"estimators", "report"},
     {"service"},
+    {"plot"},
     {"harmonium"},
     {"cli"},
     {"__main__"},

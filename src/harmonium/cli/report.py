@@ -19,11 +19,19 @@ from pyarrow import parquet
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
 from harmonium.cli.budget import clock
 from harmonium.cli.options import DETECTOR_FILE, find_model
+from harmonium.cli.progress import showing
+from harmonium.console import Console
 from harmonium.data import LongTable, Table, read_named_batches
 from harmonium.errors import ArtifactError, InvalidInputError
 from harmonium.inference import Density, DensityFit, Detector
 from harmonium.learning.result import Record
-from harmonium.report import ReportSummary, RunView, write_report
+from harmonium.report import (
+    ExplorerSummary,
+    ReportSummary,
+    RunView,
+    write_explorer,
+    write_report,
+)
 from harmonium.report.words import count, duration
 
 _log = logging.getLogger(__name__)
@@ -107,6 +115,29 @@ def remake_report(
         name=folder.resolve().name,
     )
     return write_report(output, view)
+
+
+def make_explorer(
+    run: Path, data: Path | None, output: Path, *, n_rows: int, seed: int, console: Console
+) -> ExplorerSummary:
+    """The explorer of a run folder, with rows of `data` where it is given; progress goes to the
+    console.
+    """
+    model = find_model(run)
+    stored = load_artifact(model)
+    if not isinstance(stored, StoredDensity):
+        raise ArtifactError(f"{run} holds a detector, not a density. Try: a run folder.")
+    with showing(console):
+        _log.info("writing the explorer")
+        drawn = None if data is None else _draw_rows(data, stored.density, n_rows, seed)
+        return write_explorer(
+            output,
+            stored.density,
+            table=None if drawn is None else drawn.table,
+            n_rows=n_rows,
+            name=model.parent.resolve().name,
+            seed=seed,
+        )
 
 
 def _n_scored(settings: Mapping[str, Any]) -> float:

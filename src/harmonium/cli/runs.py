@@ -33,6 +33,7 @@ RUN_FILES = {
     METRICS_FILE,
     DETECTOR_FILE,
     "report.html",
+    "explorer.html",
     "samples.png",
     CHECKPOINTS,
     "tensorboard",

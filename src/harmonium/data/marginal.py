@@ -152,11 +152,13 @@ class Marginal:
             return np.where(np.isnan(u), np.nan, self.atoms[index])
         known = ~np.isnan(u)
         cells = np.full(len(u), np.nan)
-        cells[known] = self.shape.snap(self._numbers(u[known]))
+        cells[known] = self.shape.snap(self.numbers(u[known]))
         return cells
 
-    def _numbers(self, u: Column) -> Column:
-        """The numbers at u, atoms where their intervals are hit."""
+    def numbers(self, u: Column) -> Column:
+        """The numbers at u of a column with a body, not rounded to its cells; atoms where their
+        intervals are hit.
+        """
         assert self.body is not None
         if not len(self.atoms):
             return self.body.from_normal(u)

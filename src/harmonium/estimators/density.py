@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from harmonium.artifact import StoredDensity, save_artifact
 from harmonium.data import Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning
+from harmonium.estimators.cards import NOT_FITTED, ShowsCard, density_facts
 from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.inference import (
@@ -45,7 +46,7 @@ UNTRUSTED = (
 
 
 class DensityEstimator(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    ShowsCard, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
     """Fit a normalized density to a table of numbers, categories, truth values and dates.
 
@@ -315,6 +316,17 @@ class DensityEstimator(
     @property
     def _n_features_out(self) -> int:
         return self._fitted().model.n_hidden
+
+    def _card_facts(self) -> tuple[dict[str, Any], str, bool | None]:
+        if not hasattr(self, "density_"):
+            return NOT_FITTED
+        facts = density_facts(self.density_)
+        if (found := getattr(self, "held_out_", None)) is not None:
+            facts["held-out rows"] = (
+                f"{found.log_likelihood:.3f} ± {found.standard_error:.3f} nats per row; "
+                f"independent columns {found.independent:.3f}, Gaussian {found.gaussian:.3f}"
+            )
+        return facts, self.verdict_, self.density_.trusted
 
     def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
         return split_parts(self.feature_map, self.objective, self.kernel)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from harmonium.artifact import StoredDetector, save_artifact
 from harmonium.data import Table, as_table
 from harmonium.errors import HarmoniumWarning
+from harmonium.estimators.cards import NOT_FITTED, ShowsCard
 from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
@@ -34,7 +35,7 @@ from harmonium.inference.progress import printing
 from harmonium.inference.resplits import N_FOLDS, N_SPLITS
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
     """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
 
     Mixtures of Gaussians of several sizes and kernels at training rows look at every row in two
@@ -258,6 +259,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.detector_, self.settings_, self.offset_ = detector, settings, offset
         name_features(self, detector.columns.names)
         return self
+
+    def _card_facts(self) -> tuple[dict[str, Any], str, bool | None]:
+        if not hasattr(self, "detector_"):
+            return NOT_FITTED
+        found = self.detector_
+        facts = {
+            "state": f"fitted to {found.columns.n_rows:,} rows, {found.columns.n_modeled} of "
+            f"{len(found.columns.names)} columns modeled",
+            "calibration rows": len(found.calibration),
+            "threshold of the score": float(self.offset_),
+        }
+        return facts, self.verdict_, found.trusted
 
     def _fitted(self) -> Detector:
         check_is_fitted(self, "detector_")

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from harmonium.data import Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
+from harmonium.estimators.cards import NOT_FITTED, ShowsCard, density_facts
 from harmonium.estimators.containers import fill_container, take_mixed_tables
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
@@ -26,7 +27,7 @@ MOST_ROWS = 5000
 LOSSES = ("squared", "absolute")
 
 
-class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class Imputer(ShowsCard, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fill missing cells with what a fitted density, and trees on the rows that it completes, say
     of them given the other cells of their row.
 
@@ -210,6 +211,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
             if not whole or value < least:
                 raise _refused(name, f"a whole number of at least {least}", repr(value))
+
+    def _card_facts(self) -> tuple[dict[str, Any], str, bool | None]:
+        if not hasattr(self, "estimator_"):
+            return NOT_FITTED
+        density = self.estimator_.density_
+        found = self.hole_differences_
+        holes = {"holes not at random in": f"{len(found)} columns"} if found else {}
+        return density_facts(density) | holes, self.estimator_.verdict_, density.trusted
 
     def _fitted(self) -> Density:
         check_is_fitted(self, "estimator_")

@@ -12,6 +12,7 @@ from harmonium.artifact import (
     load_monitoring,
     save_monitoring,
 )
+from harmonium.cards import card
 from harmonium.data import as_table
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators.density import DensityEstimator
@@ -74,6 +75,17 @@ class Monitor:
         seed = as_seed(random_state)
         self.monitoring_ = Monitoring.begin(watched, rule, reference=rows, seed=seed)
         self._n_before = 0
+
+    def _repr_html_(self) -> str:
+        found = self.findings
+        facts = {
+            "rows so far": self.n_rows,
+            "evidence for a drift": f"{max(float(self.log_evidence), 0.0):.2f} nats; "
+            f"{found.log_threshold:.2f} raise an alarm",
+            "alarm": self.alarm,
+            "drifts": "; ".join(own.describe() for own in self.drifts) or None,
+        }
+        return card("Monitor", facts)
 
     def update(self, X: Any) -> DriftFindings:
         """Take further rows X (rows, columns) of the stream, in their order, in batches of any

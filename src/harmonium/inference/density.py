@@ -97,6 +97,10 @@ class Density:
             )
         return map_rows(lambda rows: _free_energy(self.model, rows), values, self.in_model_units)
 
+    def free_energy_of_units(self, units: np.ndarray) -> np.ndarray:
+        """F of points (rows, visible) in model units, shape (rows,), nats."""
+        return map_rows(lambda rows: _free_energy(self.model, rows), bounded(units))
+
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
 

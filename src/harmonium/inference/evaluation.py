@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from harmonium.cards import card, with_interval
 from harmonium.compiling import as_floats
 from harmonium.inference.coordinates import bounded
 from harmonium.inference.density import Density, gaussian, untrained
@@ -46,6 +47,16 @@ class Evaluation:
     diagnostics: ChainDiagnostics | None
     trusted: bool
     verdict: str
+
+    def _repr_html_(self) -> str:
+        scored = with_interval(self.log_likelihood, self.low, self.high)
+        facts = {
+            "rows": self.n_rows,
+            "log-likelihood": f"{scored}, nats per row",
+            "Gaussian fit": self.gaussian,
+            "base": self.base,
+        }
+        return card("Evaluation", facts, verdict=self.verdict, trusted=self.trusted)
 
     @property
     def n_rows(self) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from harmonium.cards import card
 from harmonium.errors import HarmoniumWarning
 from harmonium.inference.coordinates import Values
 from harmonium.inference.density import Density, gaussian, untrained
@@ -38,6 +39,16 @@ class HeldOut:
     independent: float
     gaussian: float
     base: float
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "rows": self.n_rows,
+            "log-likelihood": f"{self.log_likelihood:.4f} ± {self.standard_error:.4f} nats per row",
+            "independent columns": self.independent,
+            "Gaussian": self.gaussian,
+            "base": self.base,
+        }
+        return card("HeldOut", facts)
 
 
 def judge_density(

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from harmonium.cards import card
+
 # Standard errors of a paired difference beyond which it counts.
 MARGIN = 2.0
 # Nats per row that a density may be behind a simpler one that is nearly the same.
@@ -118,6 +120,16 @@ class Verdict:
     def has_few_rows(self) -> bool:
         """Whether the table is so small that little can be known."""
         return self.n_rows + self.n_held_out <= FEW_ROWS
+
+    def _repr_html_(self) -> str:
+        alike = {True: "yes", False: "no", None: "not compared"}
+        facts = {
+            "log Z is known well enough": self.log_partition,
+            "no simpler density is better": self.baselines,
+            "draws look like training rows": alike[self.draws],
+            "rows": f"{self.n_rows:,} fitted, {self.n_held_out:,} held out",
+        }
+        return card("Verdict", facts, verdict=self.describe(), trusted=self.trusted)
 
     def describe(self) -> str:
         """What held-out rows and draws say, in sentences; `LogPartition.verdict` has those of log

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from harmonium.cards import card, with_interval
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
 from harmonium.sampling import ChainDiagnostics
@@ -55,6 +56,17 @@ class FitResult:
     """The share of W and b of that evaluation that `model` has: held-out rows choose it where log Z
     rests on draws of the base, and 1 otherwise.
     """
+
+    def _repr_html_(self) -> str:
+        model, found = self.model, self.log_partition
+        last = self.history[-1]["update"] if self.history else 0
+        facts = {
+            "model": f"{model.n_visible} visible, {model.n_hidden} hidden units, "
+            f"{type(model.feature_map).__name__}, {type(model.base).__name__}",
+            "updates": f"{last:.0f}, of which {self.kept_update} are in the kept state",
+            "log Z": f"{with_interval(found.value, found.low, found.high)}, nats",
+        }
+        return card("FitResult", facts, verdict=self.verdict, trusted=self.trusted)
 
 
 def judge(

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from harmonium.cards import card, with_interval
+
 # Nats between the ends of an interval, beyond which a single number is refused.
 MAX_WIDTH = 1.0
 MIN_ESS = 50.0
@@ -28,6 +30,14 @@ class LogPartition:
     verdict: str
     trusted: bool
     pareto_k: float | None = None
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "log Z": f"{with_interval(self.value, self.low, self.high)}, nats",
+            "method": self.method,
+            "effective sample size": None if math.isinf(self.ess) else self.ess,
+        }
+        return card("LogPartition", facts, verdict=self.verdict, trusted=self.trusted)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,6 @@
 """The page: sections gathered, the template filled, the file written whole or not at all."""
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from harmonium.report.overview import MOST_COLUMNS, N_PARTS, overview
 from harmonium.report.pair_charts import pair_charts
 from harmonium.report.pairs import Dependence, dependence
 from harmonium.report.partition import partition
-from harmonium.report.rendering import render, write_page
+from harmonium.report.rendering import asset, render, script_hash, write_page
 from harmonium.report.scores import score_charts
 from harmonium.report.training import training
 from harmonium.report.units import Units, hidden_units
@@ -78,9 +75,7 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
 
 def _render(view: RunView, sections: dict[str, Any]) -> str:
     """The text of the page."""
-    from markupsafe import Markup
-
-    script = _asset("report.js")
+    script = asset("report.js")
     return render(
         "report.html",
         **sections,
@@ -91,9 +86,9 @@ def _render(view: RunView, sections: dict[str, Any]) -> str:
         percent=percent,
         fixed=fixed,
         ways=ways,
-        style=Markup(_asset("report.css")),
-        script=Markup(script),
-        script_hash=_hash(script),
+        style=asset("report.css"),
+        script=script,
+        script_hash=script_hash(script),
     )
 
 
@@ -143,13 +138,3 @@ def _heat(found: Dependence) -> list[list[float]]:
     cells = np.tril(found.data, -1) + np.triu(found.samples, 1)
     np.fill_diagonal(cells, np.nan)
     return cells.tolist()
-
-
-def _asset(name: str) -> str:
-    return resources.files("harmonium.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """What the page's security policy knows a script by: no other one runs."""
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

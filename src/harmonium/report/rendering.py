@@ -1,5 +1,8 @@
 """Templates of pages, and pages written in one go."""
 
+import base64
+import hashlib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +29,14 @@ def write_page(path: str | Path, text: str) -> None:
         path,
         lambda temporary: Path(temporary).write_text(text, encoding="utf-8", newline="\n"),
     )
+
+
+def asset(name: str) -> str:
+    """The text of a file that pages take in whole."""
+    return resources.files("harmonium.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def script_hash(script: str) -> str:
+    """What a page's security policy knows a script by: no other one runs."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

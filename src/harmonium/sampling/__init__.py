@@ -11,6 +11,7 @@ from harmonium.sampling.kernel import AbstractKernel
 from harmonium.sampling.langevin import MALA, Langevin
 from harmonium.sampling.replica_exchange import ReplicaExchange
 from harmonium.sampling.sample import SampleDiagnostics, SampleResult, sample
+from harmonium.sampling.traces import Chains, draw_chains, to_inference_data
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.sampling.tuning import tune_replica_exchange
 
@@ -22,6 +23,7 @@ __all__ = [
     "BlockGibbs",
     "Boxes",
     "ChainDiagnostics",
+    "Chains",
     "CrankNicolsonMALA",
     "GibbsLangevin",
     "Independence",
@@ -33,6 +35,8 @@ __all__ = [
     "TruncatedDraws",
     "TruncatedSampler",
     "diagnose_chains",
+    "draw_chains",
     "sample",
+    "to_inference_data",
     "tune_replica_exchange",
 ]

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.cards import card
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium
 from harmonium.sampling.chains import init_chains, run_chains
@@ -87,6 +88,18 @@ class ChainDiagnostics:
     jump_acceptance: float = math.nan
     """Share of the jumps by draws of the base that were accepted: whether chains travel; NaN for
     kernels that do not jump."""
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "worst R-hat": f"{self.r_hat:.3f}, of {self.worst}" if self.worst else None,
+            "R-hat between starts": None if math.isnan(self.start_r_hat) else self.start_r_hat,
+            "bulk effective sample size": self.bulk_ess,
+            "tail effective sample size": self.tail_ess,
+            "autocorrelation time": f"{self.autocorrelation_time:.3g} steps",
+            "acceptance": self.acceptance,
+            "chains": self.n_chains,
+        }
+        return card("ChainDiagnostics", facts, verdict=self.describe(), trusted=self.agrees)
 
     def describe(self) -> str:
         """The verdict in one to three plain sentences."""

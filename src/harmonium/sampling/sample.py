@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harmonium.cards import card
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium, Path, check_finite, sample_base
 from harmonium.sampling.annealing import anneal_population
@@ -72,6 +73,21 @@ class SampleDiagnostics:
     n_proposals: int
     jump_acceptance: float | None
 
+    def _repr_html_(self) -> str:
+        return card("SampleDiagnostics", self.facts(), verdict=self.verdict, trusted=self.trusted)
+
+    def facts(self) -> dict[str, Any]:
+        """The figures of a card, by name; of exact draws there are none but the way."""
+        if self.way == "exact":
+            return {"way": self.way}
+        return {
+            "way": self.way,
+            "kernel": self.kernel,
+            "acceptance": float(self.acceptance),
+            "effective sample size": float(self.ess),
+            "chains": self.n_chains,
+        }
+
 
 @dataclass(frozen=True)
 class SampleResult:
@@ -79,6 +95,12 @@ class SampleResult:
 
     samples: Positions
     diagnostics: SampleDiagnostics
+
+    def _repr_html_(self) -> str:
+        n, n_visible = self.samples.shape
+        found = self.diagnostics
+        facts = {"samples": f"{n:,} draws of {n_visible} units"} | found.facts()
+        return card("SampleResult", facts, verdict=found.verdict, trusted=found.trusted)
 
 
 class Origin(NamedTuple):

@@ -31,8 +31,7 @@ from harmonium.inference import (
 )
 from harmonium.inference.progress import printing, shown_too
 from harmonium.learning import AbstractObjective
-from harmonium.learning.loop import Report
-from harmonium.learning.result import Record
+from harmonium.learning.result import Record, Report
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium
 from harmonium.sampling import AbstractKernel

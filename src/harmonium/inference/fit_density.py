@@ -31,7 +31,7 @@ from harmonium.inference.own_parts import NAMED, OwnParts
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.stages import train_stages, why_untrained
+from harmonium.inference.stages import train_energy, why_untrained
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.unseen import coded_columns, find_unseen
@@ -39,8 +39,7 @@ from harmonium.inference.verdict import UNJUDGED
 from harmonium.learning.base_choice import (
     BaseChoice,
 )
-from harmonium.learning.loop import Report
-from harmonium.learning.result import FitResult, Record
+from harmonium.learning.result import FitResult, Record, Report
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
@@ -101,8 +100,8 @@ def fit_density(
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are
-    those of `learning.fit`. `source` is the longer table that `table` was drawn from: kinds and
+    `own` has the parts that the settings do not name. `report` is told each
+    record of the training; `checkpoints` and `resume` are those of `hm.fit`. `source` is the longer table that `table` was drawn from: kinds and
     scales of the columns come from `table`, training goes on with further rows of the source, of
     which those held out are none. Warns where the table is small.
 
@@ -149,14 +148,14 @@ def fit_density(
             "validation_log_likelihood": unseen_weight,
         }
         stages = partial(
-            train_stages,
+            train_energy,
             rows=rows,
             unseen=unseen,
             settings=settings,
             own=own,
             key=keys.fit,
             seconds=spent,
-            report=report and (lambda record: report(_in_data_units(record, shifts))),
+            callback=report and (lambda state: report(_in_data_units(state.record, shifts))),
             checkpoints=checkpoints,
             resume=resume,
             pools=supply,

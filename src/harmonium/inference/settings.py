@@ -1,7 +1,6 @@
 """The settings of a density fit: plain values, so that files and command lines can hold them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,6 +20,7 @@ from harmonium.learning import (
     MaximumLikelihood,
     NoiseContrastive,
     PersistentChains,
+    Stage,
     WeightedPopulation,
 )
 from harmonium.learning.trainer import default_optimizer
@@ -62,14 +62,6 @@ FREQUENCY_SCALE = 3.0
 FIRST_WEIGHTS = 0.1
 # A gain above 1 lets the first layer bend within the data instead of staying linear.
 INPUT_SCALE = 3.0
-
-
-class Stage(NamedTuple):
-    """A part of training: its objective, optimizer and number of updates."""
-
-    objective: AbstractObjective
-    optimizer: optax.GradientTransformation
-    n_updates: int
 
 
 @dataclass(frozen=True)
@@ -139,19 +131,22 @@ class DensitySettings:
         )
         return eqx.tree_at(lambda m: m.weights, model, paired_weights(key_weights, model))
 
-    def build_stages(self, own: OwnParts = NAMED) -> tuple[Stage, ...]:
-        """What the energy is trained by, one after the other."""
-        first = Stage(self.build_objective(own), self.build_optimizer(), self.n_updates)
+    def build_stages(self, own: OwnParts = NAMED) -> tuple[tuple[Stage, ...], int]:
+        """What the energy is trained by, one after the other, and the updates of all of them."""
+        main = (self.n_updates, self.build_objective(own), self.build_optimizer())
+        parts = [main]
         if self.warms_up:
             n_updates = max(1, round(WARM_SHARE * self.n_updates))
             matching = DenoisingScoreMatching.between(*NOISE)
-            return (Stage(matching, default_optimizer(self.first_rate), n_updates), first)
-        if self.objective != "auto" or self.effort != "thorough":
-            return (first,)
-        # Where the noise starves, chains go on; they are slow, so few of them do.
-        n_updates = max(1, self.n_updates // 2)
-        likelihood = MaximumLikelihood(WeightedPopulation(own.kernel))
-        return (first, Stage(likelihood, default_optimizer(LIKELIHOOD_RATE), n_updates))
+            parts = [(n_updates, matching, default_optimizer(self.first_rate)), main]
+        elif self.objective == "auto" and self.effort == "thorough":
+            # Where the noise starves, chains go on; they are slow, so few of them do.
+            n_updates = max(1, self.n_updates // 2)
+            likelihood = MaximumLikelihood(WeightedPopulation(own.kernel))
+            parts = [main, (n_updates, likelihood, default_optimizer(LIKELIHOOD_RATE))]
+        total = sum(n_updates for n_updates, _, _ in parts)
+        stages = (Stage(objective, n / total, optimizer) for n, objective, optimizer in parts)
+        return tuple(stages), total
 
     def build_objective(self, own: OwnParts = NAMED) -> AbstractObjective:
         """The objective itself, or that of the name."""

@@ -27,7 +27,7 @@ from harmonium.inference.coordinates import Coordinates, Values
 from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
-from harmonium.inference.own_parts import NAMED, OwnParts
+from harmonium.inference.own_parts import NAMED, OwnParts, is_own
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
@@ -120,13 +120,13 @@ def fit_density(
     if settings.marginals == "auto":
         marginals = choose_family(columns, kept, shape=shape, rng=rng)
     else:
-        marginals = Marginals.fit(columns, kept, settings.marginals)
+        marginals = Marginals.fit(columns, kept, own.marginals or settings.marginals)
     coordinates = Coordinates.fit(marginals, kept, shape=shape, rng=rng)
     _log.info("choosing the base")
-    choice, base, placement = fit_table_base(coordinates, kept, settings, rng)
+    choice, base, placement = fit_table_base(coordinates, kept, settings, rng, own)
     coordinates = placement.coordinates
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
-    density = _of_base(coordinates, model, choice)
+    density = _of_base(coordinates, model, choice, settings)
     spent = time.monotonic() - started
     why_not = why_untrained(settings, (len(kept), model.n_visible), spent)
     if why_not is not None:
@@ -183,11 +183,14 @@ def _without_unseen(density: Density, values: Values, seed: int) -> Density:
     return replace(density, unseen=find_unseen(density.coordinates.marginals, values, draws))
 
 
-def _of_base(coordinates: Coordinates, model: Harmonium, choice: BaseChoice) -> Density:
+def _of_base(
+    coordinates: Coordinates, model: Harmonium, choice: BaseChoice, settings: DensitySettings
+) -> Density:
     """The density before training: log Z is that of the base, and W is not 0."""
     kinds = dict(zip(coordinates.columns.modeled_names, coordinates.marginals.kinds, strict=True))
+    name = "gaussian" if choice.settings is None else "mixture"
     chosen = Chosen(
-        base="gaussian" if choice.settings is None else "mixture",
+        base=settings.base if is_own(settings.base) else name,
         n_components=1 if choice.settings is None else choice.settings.n_components,
         marginals=kinds,
         residual=False,

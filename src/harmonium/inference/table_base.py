@@ -3,10 +3,13 @@
 from dataclasses import replace
 from functools import partial
 
+import jax
 import numpy as np
 
+from harmonium.compiling import as_floats
 from harmonium.data import Whitening
 from harmonium.inference.coordinates import Coordinates
+from harmonium.inference.own_parts import NAMED, OwnParts, is_own
 from harmonium.inference.placement import Placement
 from harmonium.inference.settings import DensitySettings
 from harmonium.inference.training_rows import count_copies
@@ -34,6 +37,7 @@ def fit_table_base(
     values: np.ndarray,
     settings: DensitySettings,
     rng: np.random.Generator,
+    own: OwnParts = NAMED,
 ) -> tuple[BaseChoice, AbstractBase, Placement]:
     """The base for rows of a table (rows, columns), what else was tried, and where cells lie.
 
@@ -46,7 +50,7 @@ def fit_table_base(
     values = values[rng.permutation(len(values))[:most]]
     points = Placement(coordinates).draw(values, 1, rng)
     choice = _choose_base(coordinates, points, settings, rng)
-    base = _base_of(coordinates, points, choice, rng)
+    base = _base_of(coordinates, points, choice, rng, own)
     coordinates = coordinates.refined(base, values)
     placement = Placement(coordinates)
     if not placement.is_free(values):
@@ -60,7 +64,7 @@ def fit_table_base(
         if is_last:
             choice = _choose_base(coordinates, points[: len(values)], settings, rng)
         n_fits = N_BAGGED if is_last else N_TRIED
-        base = _base_of(coordinates, points, choice, rng, n_fits)
+        base = _base_of(coordinates, points, choice, rng, own, n_fits)
         coordinates = coordinates.refined(base, values)
     return choice, base, Placement.of_base(coordinates, base)
 
@@ -70,10 +74,13 @@ def _base_of(
     points: np.ndarray,
     choice: BaseChoice,
     rng: np.random.Generator,
+    own: OwnParts,
     n_fits: int = N_BAGGED,
 ) -> AbstractBase:
     """The chosen base, fitted to points u (rows, modeled); the mean of so many fits."""
     rows = coordinates.whitening.forward(points)
+    if own.base is not None:
+        return own.build_base(jax.random.key(int(rng.integers(2**31))), as_floats(rows))
     apart = points if choice.is_apart else None
     return fit_base(rows, choice.settings, rng, apart=apart, n_fits=n_fits)
 
@@ -85,7 +92,7 @@ def _choose_base(
     rng: np.random.Generator,
 ) -> BaseChoice:
     """What base points u (rows, modeled) would have, and what else was tried."""
-    if settings.base == "gaussian":
+    if settings.base == "gaussian" or is_own(settings.base):
         return BaseChoice(None, ())
     budget = settings.time_budget
     choice = choose_base(

@@ -97,21 +97,25 @@ def test_only_the_drifted_table_has_drifted(printed):
     assert found[1][2] == "mean texture"
 
 
+@pytest.mark.slow
 def test_contrastive_divergence_gains_on_its_start(printed):
     start, trained = numbers_of("nats", printed("contrastive_divergence"))
     assert trained > start + 0.05
 
 
+@pytest.mark.slow
 def test_persistent_chains_gain_on_their_start(printed):
     start, trained = numbers_of("nats", printed("persistent_chains"))
     assert trained > start + 0.05
 
 
+@pytest.mark.slow
 def test_short_run_draws_come_near_to_the_rows(printed):
     before, after = numbers_of("nearest", printed("short_run"))
     assert after < before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exact", "sliced"])
 def test_score_matching_lowers_its_loss(name, printed):
     text = printed("score_matching") if name == "exact" else printed("sliced_score_matching")
@@ -120,6 +124,7 @@ def test_score_matching_lowers_its_loss(name, printed):
     assert "log Z is" in text and "NOT" not in text
 
 
+@pytest.mark.slow
 def test_noise_contrastive_estimation_learns_log_z(printed):
     text = printed("noise_contrastive")
     before, after = numbers(text.splitlines()[0])
@@ -128,6 +133,7 @@ def test_noise_contrastive_estimation_learns_log_z(printed):
     assert after > before and abs(learned - found) < 0.1
 
 
+@pytest.mark.slow
 def test_flow_contrastive_estimation_learns_log_z(printed):
     learned, found = numbers(printed("flow_contrastive"))
     assert abs(learned - found) < 0.3

@@ -102,6 +102,6 @@ def key_free(model):
     ],
     ids=["none", "half", "negative", "bare"],
 )
-def test_shares_that_are_no_whole_are_refused(stages):
+def test_shares_that_are_no_whole_are_refused(stages, unannotated):
     with pytest.raises(InvalidInputError, match=r"shares that add up to 1; got .*hm\.Stage"):
         trained(None, stages)

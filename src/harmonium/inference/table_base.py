@@ -1,5 +1,6 @@
 """The base of a table: fitted to points, again where cells are not points."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -21,6 +22,7 @@ from harmonium.learning.base_choice import (
     fit_base,
 )
 from harmonium.model import AbstractBase
+from harmonium.typing import Batch
 
 # Points that a mixture is fitted to, at most.
 MOST_BASE_POINTS = 20_000
@@ -28,6 +30,8 @@ MOST_BASE_POINTS = 20_000
 POINTS_PER_SECOND, FEWEST_BASE_POINTS = 200, 1000
 # How often a base is fitted to points of cells that are drawn under the base before it.
 ROUNDS = 3
+# Folded into the seed for a base of the user's own.
+OWN_BASE = 3
 # Share of a time budget for the search of a base.
 BASE_SHARE = 0.1
 
@@ -44,13 +48,15 @@ def fit_table_base(
     Where cells are not points, the base is fitted again to points that are drawn given the others
     under the base before it.
     """
+    key = jax.random.fold_in(jax.random.key(settings.seed), OWN_BASE)
+    build = None if own.base is None else partial(own.build_base, key)
     most = MOST_BASE_POINTS
     if settings.time_budget is not None:
         most = int(np.clip(POINTS_PER_SECOND * settings.time_budget, FEWEST_BASE_POINTS, most))
     values = values[rng.permutation(len(values))[:most]]
     points = Placement(coordinates).draw(values, 1, rng)
     choice = _choose_base(coordinates, points, settings, rng)
-    base = _base_of(coordinates, points, choice, rng, own)
+    base = _base_of(coordinates, points, choice, rng, build)
     coordinates = coordinates.refined(base, values)
     placement = Placement(coordinates)
     if not placement.is_free(values):
@@ -64,7 +70,7 @@ def fit_table_base(
         if is_last:
             choice = _choose_base(coordinates, points[: len(values)], settings, rng)
         n_fits = N_BAGGED if is_last else N_TRIED
-        base = _base_of(coordinates, points, choice, rng, own, n_fits)
+        base = _base_of(coordinates, points, choice, rng, build, n_fits)
         coordinates = coordinates.refined(base, values)
     return choice, base, Placement.of_base(coordinates, base)
 
@@ -74,13 +80,13 @@ def _base_of(
     points: np.ndarray,
     choice: BaseChoice,
     rng: np.random.Generator,
-    own: OwnParts,
+    own: Callable[[Batch], AbstractBase] | None,
     n_fits: int = N_BAGGED,
 ) -> AbstractBase:
     """The chosen base, fitted to points u (rows, modeled); the mean of so many fits."""
     rows = coordinates.whitening.forward(points)
-    if own.base is not None:
-        return own.build_base(jax.random.key(int(rng.integers(2**31))), as_floats(rows))
+    if own is not None:
+        return own(as_floats(rows))
     apart = points if choice.is_apart else None
     return fit_base(rows, choice.settings, rng, apart=apart, n_fits=n_fits)
 

@@ -243,9 +243,9 @@ def _in_bucket(rows: Array) -> CompleteRows:
     return CompleteRows(jnp.asarray(pad_rows(np.asarray(rows))), len(rows))
 
 
-def as_rows(model: Harmonium, name: str, table: TrainingTable) -> Array:
+def as_rows(model: Harmonium, name: str, data: TrainingTable) -> Array:
     """The table as rows that the model takes, or `InvalidInputError`."""
-    rows = jnp.asarray(table, model.visible_bias.dtype)
+    rows = jnp.asarray(data, model.visible_bias.dtype)
     if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != model.n_visible:
         raise InvalidInputError(
             describe(

@@ -183,7 +183,7 @@ def _open(
             f"fit(resume={str(resume)!r}): there is no checkpoint yet, so training starts at the "
             "beginning",
             HarmoniumWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
     return store, course
 

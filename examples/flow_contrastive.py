@@ -1,4 +1,4 @@
-"""Flow-contrastive estimation (Gao et al. 2020, eq. 11): the noise is a flow that learns as well."""
+"""Flow-contrastive estimation (Gao et al. 2020, eq. 11): the noise is a flow that learns, too."""
 
 import equinox as eqx
 import jax

@@ -2,8 +2,8 @@
 
 A tiny fit is traced: which parameters of which functions of the library are bound to an array that
 has the shape of the table, of a part of it, or of a batch of it. Glossary: X is what a user gives,
-`values` are cells in data units, `points` and `u` lie in u, `rows` and `data` are in model units, and
-`batch` is a draw of these.
+`values` are cells in data units, `points` and `u` lie in u, `rows` and `data` are in model units,
+and `batch` is a draw of these.
 """
 
 import sys

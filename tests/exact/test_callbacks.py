@@ -1,4 +1,4 @@
-"""What a callback sees, and stages of a training. Kind of truth: states that are compared bit by bit.
+"""What a callback sees, and stages of a training. Kind of truth: states, compared bit by bit.
 
 Seeds: rows 0, keys 0 and 1.
 """

@@ -61,9 +61,9 @@ class Marginals:
         """Fit to table cells `values` (rows, columns), NaN where missing, with rules `columns`.
 
         `body` is one of "auto", "affine", "asinh", "mixture", or a class with the methods of
-        `ColumnMap`, whose columns without a map are chosen as by "auto". Without `atoms` every number is a
-        point or a cell of a body: neither common values nor columns of few values become intervals
-        of their own. With `like`, marginals of all rows of which `values` are a part, bodies get
+        `ColumnMap`, whose columns without a map are chosen as by "auto". Without `atoms` every
+        number is a point or a cell of a body: neither common values nor columns of few values
+        become intervals of their own. With `like`, marginals of all rows of which `values` are a part, bodies get
         the tails and sizes of theirs. Raises `InvalidInputError` for another `body` or shape, and
         for columns of numbers without two different finite cells.
         """
@@ -96,8 +96,8 @@ class Marginals:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What each modeled column is: "levels", "affine", "asinh", "mixture", or "own:" and a class
-        name.
+        """What each modeled column is: "levels", "affine", "asinh", "mixture", or "own:" with a
+        class name.
         """
         return tuple(part.kind for part in self.parts)
 

@@ -100,10 +100,10 @@ def fit_density(
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `own` has the parts that the settings do not name. `report` is told each
-    record of the training; `checkpoints` and `resume` are those of `hm.fit`. `source` is the longer table that `table` was drawn from: kinds and
-    scales of the columns come from `table`, training goes on with further rows of the source, of
-    which those held out are none. Warns where the table is small.
+    `own` has the parts that the settings do not name. `report` is told each record of the training;
+    `checkpoints` and `resume` are those of `hm.fit`. `source` is the longer table that `table` was
+    drawn from: kinds and scales of the columns come from `table`, training goes on with further
+    rows of the source, of which those held out are none. Warns where the table is small.
 
     The training curve scores single points of the cells; `held_out` scores rows as `log_density`
     does.

@@ -69,7 +69,8 @@ INPUT_SCALE = 3.0
 class DensitySettings:
     """What to fit and how long; `DensityEstimator` documents each field.
 
-    Of a part that was given as an object or a class (`OwnParts`) the class name stands here, after "own:".
+    Of a part that was given as an object or a class (`OwnParts`) the class name stands here, after
+    "own:".
     """
 
     n_hidden: int = 128

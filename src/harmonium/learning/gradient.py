@@ -59,10 +59,11 @@ def contrast(
     key: RandomKey | None = None,
     log_weights: PerChain | None = None,
 ) -> tuple[Scalar, Harmonium]:
-    """Mean F (with sampled hidden units: E) over negatives minus that over the batch, in nats, and its
-    gradient.
+    """Mean F (with sampled hidden units: E) over negatives minus that over the batch, in nats, and
+    its gradient.
 
-    Arguments as of `log_likelihood_gradient`, of which `batch` is the data. The value is round 0 at equilibrium.
+    Arguments as of `log_likelihood_gradient`, of which `batch` is the data. The value is round 0 at
+    equilibrium.
     """
     _check_rows(model, data=batch, negatives=negatives)
     if log_weights is None:

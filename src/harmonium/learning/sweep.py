@@ -66,8 +66,8 @@ def sweep(
     the `learning_rate` of the usual one). Shapes and static fields have to be the same; sweep over
     these by calls. Every result is that of `fit` with the same arguments, up to rounding, which
     chains amplify. A run whose patience is over stands still until the last one is done. Estimates
-    of log Z follow run by run. All of it is on one device. Raises `InvalidInputError` for runs that are not alike, and
-    `DivergedError` where one stays unstable from its start.
+    of log Z follow run by run. All of it is on one device. Raises `InvalidInputError` for runs that
+    are not alike, and `DivergedError` where one stays unstable from its start.
     """
     started = time.monotonic()
     check_length(n_updates, None)

@@ -63,9 +63,9 @@ class Marginals:
         `body` is one of "auto", "affine", "asinh", "mixture", or a class with the methods of
         `ColumnMap`, whose columns without a map are chosen as by "auto". Without `atoms` every
         number is a point or a cell of a body: neither common values nor columns of few values
-        become intervals of their own. With `like`, marginals of all rows of which `values` are a part, bodies get
-        the tails and sizes of theirs. Raises `InvalidInputError` for another `body` or shape, and
-        for columns of numbers without two different finite cells.
+        become intervals of their own. With `like`, marginals of all rows of which `values` are a
+        part, bodies get the tails and sizes of theirs. Raises `InvalidInputError` for another
+        `body` or shape, and for columns of numbers without two different finite cells.
         """
         call = "Marginals.fit(columns, values, …)"
         if isinstance(body, str) and body not in BODIES:

@@ -19,6 +19,7 @@ from harmonium.learning import (
     PersistentChains,
     Run,
     fit,
+    loop,
     sweep,
 )
 from harmonium.model import Harmonium
@@ -85,6 +86,28 @@ def test_numbers_of_an_objective_may_differ_and_rows_that_are_held_out_may_be_gi
         np.testing.assert_allclose(
             losses, [record["loss"] for record in expected.history[1:]], rtol=1e-9
         )
+
+
+def test_a_run_with_a_fault_goes_on_from_its_own_best_state(monkeypatch):
+    """Faults that are made up of the digits of a loss, so that both ways meet the same ones."""
+
+    def find(measured, highest, gap_limit):
+        return "made up" if int(1e4 * measured["loss"]) % 3 == 0 else ""
+
+    monkeypatch.setattr(loop, "find_fault", find)
+    settings = FitSettings(batch_size=16, n_evaluations=4, patience=100)
+    given = {"n_updates": 12, "settings": settings}
+    runs = runs_over(OBJECTIVE)
+    found = sweep(runs, ROWS, optimizer=OPTIMIZER, **given)
+    faults = []
+    for run, one in zip(runs, found, strict=True):
+        expected = single(run, **given)
+        assert_same(one, expected, rtol=1e-9, atol=1e-11)
+        events = [bool(record["event"]) for record in one.history]
+        assert events == [bool(record["event"]) for record in expected.history]
+        faults.append(sum(events))
+    # Some runs have them and some have not, or fewer.
+    assert max(faults) > 0 and len(set(faults)) > 1
 
 
 @pytest.mark.slow

@@ -136,24 +136,34 @@ def _train(
         for loop, start, own in zip(loops, starts, measured, strict=True)
     ]
     n_updates = loops[0].n_updates
-    while True:
-        active = [
-            not loop.is_over(course, n_updates) for loop, course in zip(loops, courses, strict=True)
-        ]
-        if not any(active):
-            return courses
+
+    def is_active(i: int) -> bool:
+        return not loops[i].is_over(courses[i], n_updates)
+
+    while active := [i for i in range(len(loops)) if is_active(i)]:
         controls = _Stacked.of(
             [loop.control(course, n_updates) for loop, course in zip(loops, courses, strict=True)]
         )
-        states = _Stacked.of([course.state for course in courses])
         advanced, metrics = _advance(trainers, states, controls)
-        found = _numbers(metrics)
-        courses = [
-            loop.judge(course, _taken(advanced, jnp.asarray(i)), own, started) if on else course
-            for i, (loop, course, own, on) in enumerate(
-                zip(loops, courses, found, active, strict=True)
-            )
-        ]
+        states, found = (
+            states._replace(arrays=eqx.filter(advanced, eqx.is_array)),
+            _numbers(metrics),
+        )
+        for i in active:
+            state = _taken(advanced, jnp.asarray(i))
+            courses[i] = loops[i].judge(courses[i], state, found[i], started)
+            # A run that was returned goes on from its best state; one that is over is not read.
+            if courses[i].state is not state:
+                arrays = _put(states.arrays, courses[i].state, jnp.asarray(i))
+                states = states._replace(arrays=arrays)
+    return courses
+
+
+@eqx.filter_jit
+def _put(stacked: Any, state: State, index: Any) -> Any:
+    """The stacked arrays with those of one run in their place."""
+    arrays = eqx.filter(state, eqx.is_array)
+    return jax.tree.map(lambda leaf, own: leaf.at[index].set(own), stacked, arrays)
 
 
 class _Stacked(NamedTuple):

@@ -65,14 +65,8 @@ def train(objective="likelihood", model=MODEL, **changes):
 
 
 def ending_after(n_records):
-    """A report that ends training with this record."""
-    seen = []
-
-    def report(record):
-        seen.append(record)
-        return len(seen) == n_records
-
-    return report
+    """A callback that ends training with this record."""
+    return lambda state: len(state.course.history) == n_records
 
 
 def assert_same(a, b):
@@ -98,7 +92,7 @@ def test_an_ended_fit_goes_on_as_if_nothing_had_been(objective, tmp_path):
     whole = train(objective)
     if objective == "likelihood":
         assert whole.kept_update > 18
-    ended = train(objective, report=ending_after(4), checkpoints=tmp_path)
+    ended = train(objective, callback=ending_after(4), checkpoints=tmp_path)
     assert "stopped on request, after 18 of 36 updates" in ended.verdict
     assert len(ended.history) == 4 and len(whole.history) == 7
     assert_same(whole, train(objective, resume=tmp_path))
@@ -111,7 +105,7 @@ def test_rows_with_missing_cells_are_saved_as_they_were_filled(tmp_path):
     rows = IncompleteRows(ROWS, missing, jnp.eye(2), jax.random.key(1))
     given = {"data": rows, "validation": ROWS[:20]}
     whole = train(**given)
-    train(**given, report=ending_after(3), checkpoints=tmp_path)
+    train(**given, callback=ending_after(3), checkpoints=tmp_path)
     assert_same(whole, train(**given, resume=tmp_path))
 
 
@@ -129,7 +123,7 @@ def half(path):
 @pytest.mark.parametrize("damage", [flipped, half, lambda path: path.write_bytes(b"damaged")])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     whole = train()
-    train(report=ending_after(4), checkpoints=tmp_path)
+    train(callback=ending_after(4), checkpoints=tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"checkpoint-{number:08d}.safetensors" for number in (2, 4)]
     damage(tmp_path / names[1])
@@ -137,7 +131,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
 
 
 def test_only_damaged_checkpoints_are_an_error(tmp_path):
-    train(report=ending_after(3), checkpoints=tmp_path)
+    train(callback=ending_after(3), checkpoints=tmp_path)
     for path in tmp_path.iterdir():
         half(path)
     with pytest.raises(CheckpointError, match="none of . checkpoints can be read"):
@@ -145,9 +139,9 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path):
 
 
 def test_the_last_two_are_kept_and_nothing_of_a_killed_process(tmp_path):
-    train(report=ending_after(2), checkpoints=tmp_path)
+    train(callback=ending_after(2), checkpoints=tmp_path)
     (tmp_path / ".checkpoint-00000003.safetensors.abc").touch()
-    train(report=ending_after(3), resume=tmp_path)
+    train(callback=ending_after(3), resume=tmp_path)
     train(resume=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -156,13 +150,13 @@ def test_a_full_disk_is_an_error_and_leaves_the_last_good_state(tmp_path):
     whole = train()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def report(record):
-        if record["update"] == 12:
+    def fill_the_disk(state):
+        if state.update == 12:
             resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
 
     try:
         with pytest.raises(CheckpointError, match=r"could not be written.*Try: free space"):
-            train(report=report, checkpoints=tmp_path)
+            train(callback=fill_the_disk, checkpoints=tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert_same(whole, train(resume=tmp_path))
@@ -179,13 +173,13 @@ def test_a_full_disk_is_an_error_and_leaves_the_last_good_state(tmp_path):
     ],
 )
 def test_checkpoints_of_another_fit_are_refused(changes, named, tmp_path):
-    train(report=ending_after(2), checkpoints=tmp_path)
+    train(callback=ending_after(2), checkpoints=tmp_path)
     with pytest.raises(CheckpointError, match=f"another fit; other .*{named}"):
         train(**changes, resume=tmp_path)
 
 
 def test_a_model_from_elsewhere_is_refused(tmp_path):
-    train(report=ending_after(2), checkpoints=tmp_path)
+    train(callback=ending_after(2), checkpoints=tmp_path)
     other = eqx.tree_at(lambda m: m.hidden_bias, MODEL, MODEL.hidden_bias + 1)
     with pytest.raises(CheckpointError, match="other model"):
         train(model=other, resume=tmp_path)
@@ -193,7 +187,7 @@ def test_a_model_from_elsewhere_is_refused(tmp_path):
 
 def test_a_model_on_another_base_is_refused(tmp_path):
     # No base is trained, but every fit depends on it.
-    train(model=brute.on_mixture(MODEL), report=ending_after(2), checkpoints=tmp_path)
+    train(model=brute.on_mixture(MODEL), callback=ending_after(2), checkpoints=tmp_path)
     for other in (MODEL, brute.on_mixture(MODEL, seed=1)):
         with pytest.raises(CheckpointError, match="other model"):
             train(model=other, resume=tmp_path)
@@ -201,7 +195,7 @@ def test_a_model_on_another_base_is_refused(tmp_path):
 
 def test_where_checkpoints_may_be(tmp_path):
     with pytest.warns(HarmoniumWarning, match="no checkpoint yet"):
-        train(report=ending_after(2), resume=tmp_path / "new")
+        train(callback=ending_after(2), resume=tmp_path / "new")
     with pytest.raises(CheckpointError, match="resume="):
         train(checkpoints=tmp_path / "new")
     with pytest.raises(InvalidInputError, match="one of the two"):
@@ -213,7 +207,7 @@ def test_where_checkpoints_may_be(tmp_path):
 
 def test_all_that_the_loop_remembers_is_saved(tmp_path):
     kept = []
-    train(report=ending_after(3), checkpoints=tmp_path)
+    train(callback=ending_after(3), checkpoints=tmp_path)
 
     restore = Checkpoints.restore
 
@@ -224,7 +218,7 @@ def test_all_that_the_loop_remembers_is_saved(tmp_path):
     # A course after faults: less caution, and a best state that is not the latest.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "restore", spy)
-        train(resume=tmp_path, report=ending_after(1))
+        train(resume=tmp_path, callback=ending_after(1))
     start, course = kept[0]
     record = {**course.history[-1], "event": "a fault", "energy_gap": float("nan")}
     odd = FitProgress(course.state, start, float("-inf"), 7, 0.125, (*course.history, record))
@@ -277,6 +271,6 @@ def test_further_rows_take_their_turns_and_are_the_same_after_a_stop(kind, tmp_p
     last, usual = (fitted.history[-1]["validation_log_likelihood"] for fitted in (whole, plain))
     assert last != usual
     assert whole.history[1] | {"seconds": 0} == plain.history[1] | {"seconds": 0}
-    ended = train(**given, report=ending_after(4), checkpoints=tmp_path)
+    ended = train(**given, callback=ending_after(4), checkpoints=tmp_path)
     assert len(ended.history) == 4
     assert_same(whole, train(**given, resume=tmp_path))

@@ -112,7 +112,7 @@ def test_a_fit_goes_on_with_another_number_of_devices(tmp_path):
     whole = whole_fit()
     with use_devices(2):
         stopped = whole_fit(
-            checkpoints=tmp_path / "state", report=lambda record: record["update"] >= 4
+            checkpoints=tmp_path / "state", callback=lambda state: state.update >= 4
         )
     assert len(stopped.history) < len(whole.history)
     resumed = whole_fit(resume=tmp_path / "state")

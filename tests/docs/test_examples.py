@@ -97,6 +97,53 @@ def test_only_the_drifted_table_has_drifted(printed):
     assert found[1][2] == "mean texture"
 
 
+@pytest.mark.slow
+def test_contrastive_divergence_gains_on_its_start(printed):
+    start, trained = numbers_of("nats", printed("contrastive_divergence"))
+    assert trained > start + 0.05
+
+
+@pytest.mark.slow
+def test_persistent_chains_gain_on_their_start(printed):
+    start, trained = numbers_of("nats", printed("persistent_chains"))
+    assert trained > start + 0.05
+
+
+@pytest.mark.slow
+def test_short_run_draws_come_near_to_the_rows(printed):
+    before, after = numbers_of("nearest", printed("short_run"))
+    assert after < before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["exact", "sliced"])
+def test_score_matching_lowers_its_loss(name, printed):
+    text = printed("score_matching") if name == "exact" else printed("sliced_score_matching")
+    first, last = numbers(text.splitlines()[0])
+    assert last < first - 0.5
+    assert "log Z is" in text and "NOT" not in text
+
+
+@pytest.mark.slow
+def test_noise_contrastive_estimation_learns_log_z(printed):
+    text = printed("noise_contrastive")
+    before, after = numbers(text.splitlines()[0])
+    learned, found = (numbers(line)[-1] for line in text.splitlines()[1:])
+    # The running value averages over some 20 batches of noise.
+    assert after > before and abs(learned - found) < 0.1
+
+
+@pytest.mark.slow
+def test_flow_contrastive_estimation_learns_log_z(printed):
+    learned, found = numbers(printed("flow_contrastive"))
+    assert abs(learned - found) < 0.3
+
+
+def numbers_of(word, text):
+    """The last number before a word, of every line that has it."""
+    return [numbers(line.split(word)[0])[-1] for line in text.splitlines() if word in line]
+
+
 def test_scripts_are_short_and_are_all_run():
     scripts = {path.stem: path for path in EXAMPLES.glob("*.py")}
     run = re.findall(

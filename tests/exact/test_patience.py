@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harmonium.learning import FitSettings, NoiseContrastive
-from harmonium.learning.fit import train
 from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.loop import LEAST_PATIENCE
+from harmonium.learning.train import train
 from harmonium.learning.trainer import State, Trainer
 from harmonium.model import Harmonium
 

@@ -183,9 +183,9 @@ def test_damaged_detectors_are_refused_in_words(header, arrays, words, detector,
         hm.load(path)
 
 
-def test_a_detector_takes_no_feature_map(detector, tmp_path):
+def test_a_detector_takes_no_own_parts(detector, tmp_path):
     detector.save(tmp_path / "detector.safetensors")
-    with pytest.raises(ArtifactError, match="no feature_map"):
+    with pytest.raises(ArtifactError, match="no parts of your own"):
         hm.load(tmp_path / "detector.safetensors", feature_map=hm.feature_maps.Identity(3))
 
 

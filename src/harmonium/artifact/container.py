@@ -44,7 +44,7 @@ def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
         raise ArtifactError(
             f"save({str(path)!r}): the folder {str(folder)!r} does not exist. Try: create it first."
         )
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in contiguous.items():
         if array.dtype.str not in _DTYPES.values():
             raise ArtifactError(

@@ -14,10 +14,12 @@ from harmonium.artifact.parts import prefixed, taken
 from harmonium.artifact.unseen import build_unseen, describe_unseen
 from harmonium.data import Columns, Marginals, Whitening
 from harmonium.data.frames import CONTAINERS
+from harmonium.data.marginals_state import is_own_kind
 from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
-from harmonium.inference import Chosen, Density, DensitySettings
+from harmonium.inference import Chosen, Density, DensitySettings, OwnParts
 from harmonium.inference.coordinates import Coordinates
+from harmonium.inference.own_parts import NAMED
 from harmonium.learning.base_choice import Candidate
 from harmonium.likelihood import LogPartition
 
@@ -76,15 +78,13 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
     return header, arrays
 
 
-def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDensity:
-    """A density from what `describe_density` made, with a feature map of the user's own if one is
-    given.
-    """
+def build_density(header: Config, arrays: Arrays, own: OwnParts = NAMED) -> StoredDensity:
+    """A density from what `describe_density` made, with the parts of the user's own that it has."""
     parts = taken(arrays, _PARTS)
-    coordinates = _build_coordinates(header, parts)
+    coordinates = _build_coordinates(header, parts, own.marginals)
     density = Density(
         coordinates=coordinates,
-        model=build_model(mapping(header, "model"), parts["model"], feature_map),
+        model=build_model(mapping(header, "model"), parts["model"], own),
         log_partition=_build_log_partition(mapping(header, "log_partition", _LOG_PARTITION)),
         training=text(header, "training"),
         chosen=_build_chosen(mapping(header, "chosen", _CHOSEN)),
@@ -102,7 +102,7 @@ def build_density(header: Config, arrays: Arrays, feature_map: Any) -> StoredDen
     return StoredDensity(density, settings, container, mapping(header, "provenance"))
 
 
-def _build_coordinates(header: Config, parts: dict[str, Arrays]) -> Coordinates:
+def _build_coordinates(header: Config, parts: dict[str, Arrays], own: type | None) -> Coordinates:
     columns = Columns.from_state(entry(header, "columns"), parts["columns"])
     arrays = parts["coordinates"]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_ENDS, "fine"), (columns.n_modeled,))
@@ -110,13 +110,25 @@ def _build_coordinates(header: Config, parts: dict[str, Arrays]) -> Coordinates:
     if not np.isin(ends["fine"], (0, 1)).all() or not np.all(ends["lowest"] <= ends["highest"]):
         raise ArtifactError("coordinates: expected truth values in fine, and lowest <= highest.")
     marginals = entry(header, "marginals")
+    if own is None:
+        _ask_for_own(mapping(header, "marginals").get("kinds"))
     return Coordinates(
-        marginals=Marginals.from_state(marginals, parts["marginals"], columns),
+        marginals=Marginals.from_state(marginals, parts["marginals"], columns, own),
         whitening=Whitening.from_state(entry(header, "whitening"), parts["whitening"]),
         fine=ends["fine"] == 1,
         lowest=ends["lowest"],
         highest=ends["highest"],
     )
+
+
+def _ask_for_own(kinds: Any) -> None:
+    """An error if some of the kinds of the columns are of a class that was not given."""
+    names = [kind["own"] for kind in kinds if is_own_kind(kind)] if isinstance(kinds, list) else []
+    if names:
+        raise ArtifactError(
+            f"columns have marginals of your own class, {names[0]!r:.80}. "
+            "Try: load(path, marginals=...) with the class."
+        )
 
 
 def _describe_chosen(chosen: Chosen) -> Config:

@@ -3,15 +3,14 @@ JSON in its header.
 """
 
 from pathlib import Path
-from typing import Any
-
-import equinox as eqx
 
 from harmonium.artifact.container import Arrays, Config, read_container, write_container
 from harmonium.artifact.densities import StoredDensity, build_density, describe_density
 from harmonium.artifact.detectors import StoredDetector, build_detector, describe_detector
 from harmonium.artifact.entries import text
 from harmonium.errors import ArtifactError
+from harmonium.inference import OwnParts
+from harmonium.inference.own_parts import NAMED
 
 
 def save_artifact(path: str | Path, stored: StoredDensity | StoredDetector) -> None:
@@ -22,18 +21,16 @@ def save_artifact(path: str | Path, stored: StoredDensity | StoredDetector) -> N
         write_container(path, *describe_detector(stored))
 
 
-def load_artifact(
-    path: str | Path, *, feature_map: eqx.Module | None = None
-) -> StoredDensity | StoredDetector:
+def load_artifact(path: str | Path, *, own: OwnParts = NAMED) -> StoredDensity | StoredDetector:
     """Read what `save_artifact` wrote.
 
-    A density with a feature map of your own is loaded by giving a `feature_map` of the same
-    structure; its arrays are replaced. Raises `ArtifactError` for a damaged, foreign or hostile
+    A density with parts of your own is loaded by giving these in `own`; their arrays are
+    replaced. Raises `ArtifactError` for a damaged, foreign or hostile
     file, and nothing else.
     """
     header, arrays = read_container(path)
     try:
-        return _build(header, arrays, feature_map)
+        return _build(header, arrays, own)
     except ArtifactError as error:
         raise ArtifactError(f"load({str(path)!r}): {error}") from error
     # Whatever a value trips that passed the checks, here or in JAX, is the fault of the file.
@@ -44,12 +41,12 @@ def load_artifact(
         ) from error
 
 
-def _build(header: Config, arrays: Arrays, feature_map: Any) -> StoredDensity | StoredDetector:
+def _build(header: Config, arrays: Arrays, own: OwnParts) -> StoredDensity | StoredDetector:
     kind = text(header, "kind")
     if kind == "density":
-        return build_density(header, arrays, feature_map)
+        return build_density(header, arrays, own)
     if kind != "detector":
         raise ArtifactError(f"kind: expected a density or a detector; got {kind!r:.80}.")
-    if feature_map is not None:
-        raise ArtifactError("the file holds a detector, which takes no feature_map.")
+    if own != NAMED:
+        raise ArtifactError("the file holds a detector, which takes no parts of your own.")
     return build_detector(header, arrays)

@@ -12,7 +12,9 @@ import numpy as np
 from harmonium.artifact.container import Arrays, Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
 from harmonium.artifact.mixtures import MAX_FACTORS, check_mixture
+from harmonium.artifact.own_bases import plain_fields, rebuilt
 from harmonium.errors import ArtifactError
+from harmonium.inference import OwnParts
 from harmonium.model import (
     AbstractBase,
     Bernoulli,
@@ -45,8 +47,11 @@ def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
     return config, arrays
 
 
-def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
-    """A model of the described structure, filled with the stored arrays after checking each."""
+def build_model(config: Config, arrays: Arrays, own: OwnParts) -> Harmonium:
+    """A model of the described structure, filled with the stored arrays after checking each.
+
+    `own` has the parts that the file knows by their class names alone.
+    """
     # No size of a model is larger than its largest array: what is described has to be there.
     largest = max((array.size for array in arrays.values()), default=0)
     units = text(config, "hidden_units")
@@ -58,15 +63,16 @@ def build_model(config: Config, arrays: Arrays, feature_map: Any) -> Harmonium:
     described_base = mapping(config, "base")
 
     def build() -> Harmonium:
-        chosen = feature_map
-        if chosen is None:
+        if own.feature_map is None:
             chosen = _build_feature_map(described, n_visible, largest, MAX_LAYERS)
+        else:
+            chosen = own.build_feature_map(jax.random.key(0), n_visible)
         return Harmonium(
             n_visible,
             n_hidden,
             feature_map=chosen,
             hidden_units=_HIDDEN_UNITS[units](),
-            base=_build_base(described_base, n_visible, largest),
+            base=_build_base(described_base, arrays, n_visible, own),
             key=jax.random.key(0),
         )
 
@@ -115,16 +121,23 @@ def _describe_base(base: AbstractBase) -> Config:
                 f"numbers in its factors, and a file may hold {MAX_FACTORS}. Try: fewer components."
             )
         return {"name": "MixtureBase", "n_components": base.mixture.n_components}
-    return {"name": type(base).__name__}
+    name = type(base).__name__
+    return {"name": name} if isinstance(base, GaussianBase) else {"name": name} | plain_fields(base)
 
 
-def _build_base(config: Config, n_visible: int, largest: int) -> AbstractBase:
+def _build_base(config: Config, arrays: Arrays, n_visible: int, own: OwnParts) -> AbstractBase:
     """The described base, with a mixture of no more numbers than there are."""
     name = text(config, "name")
+    if own.base is not None:
+        return own.base if isinstance(own.base, AbstractBase) else rebuilt(own.base, config, arrays)
     if name == "GaussianBase":
         return GaussianBase(n_visible)
     if name != "MixtureBase":
-        raise ArtifactError(f"unknown base {name!r:.80}.")
+        raise ArtifactError(
+            f"the model has a base of your own, {name!r:.80}. "
+            "Try: load(path, base=...) with its class, or an instance of the same structure."
+        )
+    largest = max(array.size for array in arrays.values())
     most = min(largest, MAX_FACTORS) // n_visible**2
     n_components = whole(config, "n_components", 1, most)
     means = jnp.zeros((n_components, n_visible))
@@ -174,7 +187,8 @@ def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers:
     if name not in ("Identity", "Affine", "MLP", "ResidualMLP", "FourierFeatures"):
         raise ArtifactError(
             f"the model has a feature map of your own, {name!r:.80}. "
-            "Try: load(path, feature_map=...) with an instance of the same structure."
+            "Try: load(path, feature_map=...) with its factory, or an instance of the same "
+            "structure."
         )
     if name == "Affine":
         shape = _sizes(listing(config, "shape", 2), largest)

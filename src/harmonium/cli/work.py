@@ -28,7 +28,7 @@ from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference import DensityFit, DensitySettings, DetectorSettings, fit_density
 from harmonium.inference.progress import Display
-from harmonium.learning.loop import Report
+from harmonium.learning.result import Report
 from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
 Metrics = dict[str, Any]

@@ -8,6 +8,7 @@ from harmonium.data.frames import container_of, decode_columns, to_frame
 from harmonium.data.intervals import Bounds, log_interval_mass, spread
 from harmonium.data.marginals import Marginals
 from harmonium.data.names import default_names
+from harmonium.data.own_bodies import ColumnMap
 from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
@@ -21,6 +22,7 @@ from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, writ
 __all__ = [
     "ArrayWriter",
     "Bounds",
+    "ColumnMap",
     "Columns",
     "Dialect",
     "Field",

@@ -16,6 +16,7 @@ from harmonium.data.cell_shapes import CellShape
 from harmonium.data.intervals import Bounds, log_interval_mass
 from harmonium.data.marginal import Marginal
 from harmonium.data.mixture_fit import Weighted, fit_mixtures, weighted_points
+from harmonium.data.own_bodies import OwnBody, fit_own
 
 BODIES = ("auto", "affine", "asinh", "mixture")
 # Where asinh may set in, in robust standard deviations.
@@ -69,7 +70,7 @@ class Numbers:
         """How often these occur."""
         return self.counts[~self.is_atom]
 
-    def consider(self, name: str, body: Body, n_parameters: int) -> bool:
+    def consider(self, name: str, body: Body | OwnBody, n_parameters: int) -> bool:
         """Score a candidate; keep it if it is the best so far, and say so."""
         price = n_parameters * np.log(self.n_rows) / 2
         score = float(self.log_likelihood(body) - price) / self.n_rows
@@ -79,7 +80,7 @@ class Numbers:
             self.best = self.marginal(body)
         return better
 
-    def marginal(self, body: Body) -> Marginal:
+    def marginal(self, body: Body | OwnBody) -> Marginal:
         """The marginal of this body and the atoms.
 
         In a lattice an atom gets what the body lacks of its share of the rows. An atom of which the
@@ -100,7 +101,7 @@ class Numbers:
             masses = shares
         return Marginal(body, atoms, masses[: len(atoms)], self.shape)
 
-    def log_likelihood(self, body: Body) -> float:
+    def log_likelihood(self, body: Body | OwnBody) -> float:
         """The log-likelihood of all observed cells with this body, in nats and data units."""
         marginal = self.marginal(body)
         if self.shape.step > 0:
@@ -121,6 +122,18 @@ def numbers_of(values: Values, counts: Values, is_atom: np.ndarray, shape: CellS
     last = np.append(first[1:], len(values)) - 1
     kept = (first + last) // 2
     return Numbers(values[kept], np.add.reduceat(counts, first), is_atom[kept], shape)
+
+
+def choose_own_bodies(columns: list[Numbers], own: type) -> None:
+    """Set `best` and `scores` of every column: its own body where it has one, else as "auto"."""
+    left = []
+    for column in columns:
+        fitted = fit_own(own, column.body_values, column.body_counts)
+        if fitted is None:
+            left.append(column)
+        else:
+            column.consider(fitted.kind, fitted, fitted.n_parameters)
+    choose_bodies(left, "auto")
 
 
 def choose_bodies(columns: list[Numbers], body: str) -> None:

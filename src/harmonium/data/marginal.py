@@ -21,6 +21,7 @@ from harmonium.data.intervals import (
     log_normal_density,
     spread,
 )
+from harmonium.data.own_bodies import OwnBody
 
 Column = Float[np.ndarray, "cells"]
 
@@ -34,14 +35,14 @@ class Marginal:
     probabilities, which the body does not share. `shape` says where cells lie.
     """
 
-    body: Body | None
+    body: Body | OwnBody | None
     atoms: Float[np.ndarray, "atoms"]
     masses: Float[np.ndarray, "atoms"]
     shape: CellShape
 
     @property
     def kind(self) -> str:
-        """One of "levels", "affine", "asinh", "mixture"."""
+        """One of "levels", "affine", "asinh", "mixture", or that of an own body."""
         return "levels" if self.body is None else self.body.kind
 
     @property

@@ -17,7 +17,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from harmonium.data.atoms import find_atoms, has_levels
-from harmonium.data.body_choice import BODIES, Numbers, choose_bodies, numbers_of, refit_bodies
+from harmonium.data.bodies import Body
+from harmonium.data.body_choice import (
+    BODIES,
+    Numbers,
+    choose_bodies,
+    choose_own_bodies,
+    numbers_of,
+    refit_bodies,
+)
 from harmonium.data.cell_shapes import CellShape
 from harmonium.data.columns import Columns
 from harmonium.data.intervals import Bounds, Cells
@@ -45,21 +53,22 @@ class Marginals:
     def fit(
         columns: Columns,
         values: np.ndarray,
-        body: str = "auto",
+        body: str | type = "auto",
         *,
         atoms: bool = True,
         like: "Marginals | None" = None,
     ) -> "Marginals":
         """Fit to table cells `values` (rows, columns), NaN where missing, with rules `columns`.
 
-        `body` is one of "auto", "affine", "asinh", "mixture". Without `atoms` every number is a
-        point or a cell of a body: neither common values nor columns of few values become intervals
-        of their own. With `like`, marginals of all rows of which `values` are a part, bodies get
-        the tails and sizes of theirs. Raises `InvalidInputError` for another `body` or shape, and
-        for columns of numbers without two different finite cells.
+        `body` is one of "auto", "affine", "asinh", "mixture", or a class with the methods of
+        `ColumnMap`, whose columns without a map are chosen as by "auto". Without `atoms` every
+        number is a point or a cell of a body: neither common values nor columns of few values
+        become intervals of their own. With `like`, marginals of all rows of which `values` are a
+        part, bodies get the tails and sizes of theirs. Raises `InvalidInputError` for another
+        `body` or shape, and for columns of numbers without two different finite cells.
         """
         call = "Marginals.fit(columns, values, …)"
-        if body not in BODIES:
+        if isinstance(body, str) and body not in BODIES:
             raise problem(call, f"a body among {BODIES}", repr(body))
         _check_width(columns, values, "fit")
         parts: list[Marginal | Numbers] = []
@@ -69,8 +78,12 @@ class Marginals:
         numbers = [
             (part, own) for part, own in zip(parts, known, strict=True) if isinstance(part, Numbers)
         ]
-        choose_bodies([part for part, own in numbers if own is None], body)
-        again = [(part, own) for part, own in numbers if own is not None]
+        new = [part for part, own in numbers if own is None]
+        if isinstance(body, str):
+            choose_bodies(new, body)
+        else:
+            choose_own_bodies(new, body)
+        again = [(part, own) for part, own in numbers if isinstance(own, Body)]
         refit_bodies([part for part, _ in again], [own for _, own in again])
         scores = tuple(part.scores if isinstance(part, Numbers) else {} for part in parts)
         found = [part.best if isinstance(part, Numbers) else part for part in parts]
@@ -83,7 +96,9 @@ class Marginals:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What each modeled column is: "levels", "affine", "asinh" or "mixture"."""
+        """What each modeled column is: "levels", "affine", "asinh", "mixture", or "own:" with a
+        class name.
+        """
         return tuple(part.kind for part in self.parts)
 
     def bounds(self, values: np.ndarray, *, fine: np.ndarray | None = None) -> Bounds:
@@ -165,11 +180,16 @@ class Marginals:
 
     @staticmethod
     def from_state(
-        config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], columns: Columns
+        config: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        columns: Columns,
+        own: type | None = None,
     ) -> "Marginals":
-        """Marginals from what `to_state` returned; `InvalidInputError` on anything else."""
+        """Marginals from what `to_state` returned, with the class of own bodies if there are any;
+        `InvalidInputError` on anything else.
+        """
         call = "Marginals.from_state(config, arrays, columns)"
-        return Marginals(columns, *build_marginals(config, arrays, columns, call))
+        return Marginals(columns, *build_marginals(config, arrays, columns, call, own))
 
     def _enumerated(self) -> list[tuple[int, int, Marginal]]:
         """Position among the modeled columns, position in the table, and marginal."""

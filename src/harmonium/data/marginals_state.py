@@ -9,6 +9,7 @@ from harmonium.data.bodies import Body
 from harmonium.data.cell_shapes import CellShape
 from harmonium.data.columns import Columns
 from harmonium.data.marginal import Marginal
+from harmonium.data.own_bodies import OwnBody, build_own
 from harmonium.data.state import check_keys, state_error, take_arrays
 
 KINDS = ("levels", "affine", "asinh", "mixture")
@@ -25,7 +26,7 @@ def describe_marginals(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Settings and arrays of marginals, less what their `columns` say."""
     own = [_without_codes(columns, j, part) for j, part in enumerate(parts)]
-    bodies = [part.body for part in own]
+    bodies = [part.body if isinstance(part.body, Body) else None for part in own]
     numbers = {
         "location": [0.0 if body is None else body.location for body in bodies],
         "scale": [0.0 if body is None else body.scale for body in bodies],
@@ -40,20 +41,27 @@ def describe_marginals(
         arrays[name] = _joined([getattr(body, name) for body in bodies if body is not None])
     for name in _PER_ATOM:
         arrays[name] = _joined([getattr(part, name) for part in own])
-    config = {"kinds": [part.kind for part in parts], "scores": [dict(own) for own in scores]}
+    kinds = [_describe_kind(part) for part in parts]
+    config = {"kinds": kinds, "scores": [dict(own) for own in scores]}
     return config, arrays
 
 
 def build_marginals(
-    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], columns: Columns, call: str
+    config: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    columns: Columns,
+    call: str,
+    own: type | None = None,
 ) -> tuple[tuple[Marginal, ...], tuple[Scores, ...]]:
-    """Marginals and the scores of their candidates; `InvalidInputError` on anything else."""
+    """Marginals and the scores of their candidates, with the class of own bodies if there are any;
+    `InvalidInputError` on anything else.
+    """
     check_keys(config, ("kinds", "scores"), "config", call)
     n = columns.n_modeled
     kinds, scores = config["kinds"], config["scores"]
     if not isinstance(kinds, list | tuple) or len(kinds) != n:
         raise state_error(call, f"one kind for each of {n} modeled columns", f"{kinds!r:.80}")
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
+    if unknown := [kind for kind in kinds if not (kind in KINDS or is_own_kind(kind))]:
         raise state_error(call, f"kinds among {KINDS}", f"{unknown!r:.80}")
     sizes = {name: int(np.asarray(arrays.get(name, ())).size) for name in ("weights", "atoms")}
     shapes: dict[str, tuple[int, ...]] = {
@@ -66,9 +74,31 @@ def build_marginals(
     atoms = _slices(taken["n_atoms"], sizes["atoms"], "atoms", call)
     parts = []
     for j, kind in enumerate(kinds):
-        body = _build_body(kind, taken, j, components[j], call)
+        if is_own_kind(kind):
+            body = _build_own(kind, own, call)
+        else:
+            body = _build_body(kind, taken, j, components[j], call)
         parts.append(_build_part(columns, body, taken, j, atoms[j], call))
     return tuple(parts), _check_scores(scores, n, call)
+
+
+def is_own_kind(kind: Any) -> bool:
+    """Whether a stored kind describes a body of a user's own class."""
+    return isinstance(kind, Mapping) and set(kind) == {"own", "fields"}
+
+
+def _describe_kind(part: Marginal) -> str | dict[str, Any]:
+    """The kind of a column, with the fields of a body that is no `Body`."""
+    if not isinstance(part.body, OwnBody):
+        return part.kind
+    return {"own": type(part.body.map).__name__, "fields": part.body.describe()}
+
+
+def _build_own(kind: Mapping[str, Any], own: type | None, call: str) -> OwnBody:
+    if own is None or own.__name__ != kind["own"] or not isinstance(kind["fields"], Mapping):
+        got = "nothing" if own is None else own.__name__
+        raise state_error(call, f"the class {kind['own']!r:.80} of its bodies", got)
+    return build_own(own, kind["fields"])
 
 
 def _without_codes(columns: Columns, position: int, part: Marginal) -> Marginal:
@@ -112,7 +142,7 @@ def _build_body(
 
 def _build_part(
     columns: Columns,
-    body: Body | None,
+    body: Body | OwnBody | None,
     taken: Mapping[str, np.ndarray],
     j: int,
     own: slice,

@@ -30,12 +30,12 @@ from harmonium.inference import (
     sample_given,
     split_parts,
 )
+from harmonium.inference.own_parts import PARTS
 from harmonium.inference.progress import printing, shown_too
 from harmonium.learning import AbstractObjective
-from harmonium.learning.loop import Report
-from harmonium.learning.result import Record
+from harmonium.learning.result import Record, Report
 from harmonium.likelihood import LogPartition
-from harmonium.model import Harmonium
+from harmonium.model import AbstractBase, Harmonium
 from harmonium.sampling import AbstractKernel
 
 UNTRUSTED = (
@@ -70,8 +70,10 @@ class DensityEstimator(
         trains a residual energy where there are at least four rows per pair of columns, or where
         `base`, `objective` or `feature_map` is not "auto". "thorough" always does, and lets the
         likelihood by chains follow the noise-contrastive training of "auto".
-    base : {"auto", "gaussian", "mixture"}
-        The base; "auto" takes a mixture where it beats the Gaussian on held-out rows.
+    base : {"auto", "gaussian", "mixture"}, base or class of bases
+        The base; "auto" takes a mixture where it beats the Gaussian on held-out rows. An object is
+        a `harmonium.model.AbstractBase` in model units; a class of these has a static method
+        fit(rows, key=key) that makes one of training rows (rows, n_visible).
     width : int
         Width of the layers of f.
     hidden_units : {"bernoulli", "spin"}
@@ -95,10 +97,10 @@ class DensityEstimator(
         noise-contrastive training and 1e-3 for the other objectives.
     batch_size : int
         Rows per update.
-    marginals : {"auto", "affine", "asinh", "mixture"}
+    marginals : {"auto", "affine", "asinh", "mixture"} or class
         What turns a column of numbers into a coordinate that is standard normal: scaling, scaling
         with compressed tails, or a one-dimensional Gaussian mixture; "auto" chooses per column by
-        likelihood.
+        likelihood. A class has the methods of `harmonium.data.ColumnMap`.
     whitening : {"full", "partial", "diagonal"}
         Whether correlations are removed before the base is fitted: all, by half, or not at all.
     validation_fraction : float
@@ -146,7 +148,7 @@ class DensityEstimator(
         feature_map: str | eqx.Module | Callable[..., Any] = DensitySettings.feature_map,
         *,
         effort: str = DensitySettings.effort,
-        base: str = DensitySettings.base,
+        base: str | AbstractBase | type = DensitySettings.base,
         width: int = DensitySettings.width,
         hidden_units: str = DensitySettings.hidden_units,
         objective: str | AbstractObjective = DensitySettings.objective,
@@ -155,7 +157,7 @@ class DensityEstimator(
         time_budget: float | None = DensitySettings.time_budget,
         learning_rate: float | None = DensitySettings.learning_rate,
         batch_size: int = DensitySettings.batch_size,
-        marginals: str = DensitySettings.marginals,
+        marginals: str | type = DensitySettings.marginals,
         whitening: str = DensitySettings.whitening,
         validation_fraction: float = DensitySettings.validation_fraction,
         kinds: dict[str, str] | None = None,
@@ -329,7 +331,7 @@ class DensityEstimator(
         return facts, self.verdict_, self.density_.trusted
 
     def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
-        return split_parts(self.feature_map, self.objective, self.kernel)
+        return split_parts({name: getattr(self, name) for name in PARTS})
 
     def _fitted(self) -> Density:
         check_is_fitted(self, "density_")

@@ -31,8 +31,8 @@ def map_rows(
     `prepare` maps each batch first, where its result would be too large for all rows at once.
     """
 
-    def of_run(run: np.ndarray) -> np.ndarray:
-        batches = [prepare(batch) for batch in _parts(run, longest)]
+    def of_run(rows: np.ndarray) -> np.ndarray:
+        batches = [prepare(batch) for batch in _parts(rows, longest)]
         padded = [_padded(batch) for batch in batches]
         done = [np.asarray(function(batch), np.float64) for batch in padded]
         return np.concatenate([all_[: len(own)] for all_, own in zip(done, batches, strict=True)])

@@ -9,7 +9,8 @@ from harmonium.learning.base_choice import Candidate
 class Chosen:
     """The parts of a fitted density, with the scores of their candidates.
 
-    `base` is "gaussian" or "mixture" and `n_components` its size, of one fit of the bag;
+    `base` is "gaussian", "mixture", or "own:" with a class name, and `n_components` its size, of
+    one fit of the bag;
     `marginals` says of every modeled column what it is: "levels", "affine", "asinh" or "mixture";
     `residual` whether the trained energy was kept. `candidates` are the bases that were tried, with
     held-out log-likelihoods in model units; `stages` are independent columns, Gaussian, base and

@@ -22,9 +22,9 @@ Values = Float[np.ndarray, "rows columns"]
 Points = Float[np.ndarray, "rows modeled"]
 
 
-def bounded(units: np.ndarray) -> np.ndarray:
-    """Values that single precision can square and add."""
-    return np.clip(units, -LARGEST_MODEL_VALUE, LARGEST_MODEL_VALUE)
+def bounded(rows: np.ndarray) -> np.ndarray:
+    """Rows in model units that single precision can square and add."""
+    return np.clip(rows, -LARGEST_MODEL_VALUE, LARGEST_MODEL_VALUE)
 
 
 @dataclass(frozen=True, eq=False)

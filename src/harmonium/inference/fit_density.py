@@ -27,11 +27,11 @@ from harmonium.inference.coordinates import Coordinates, Values
 from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
-from harmonium.inference.own_parts import NAMED, OwnParts
+from harmonium.inference.own_parts import NAMED, OwnParts, is_own
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.stages import train_stages, why_untrained
+from harmonium.inference.stages import train_energy, why_untrained
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.unseen import coded_columns, find_unseen
@@ -39,8 +39,7 @@ from harmonium.inference.verdict import UNJUDGED
 from harmonium.learning.base_choice import (
     BaseChoice,
 )
-from harmonium.learning.loop import Report
-from harmonium.learning.result import FitResult, Record
+from harmonium.learning.result import FitResult, Record, Report
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
@@ -101,10 +100,10 @@ def fit_density(
 ) -> DensityFit:
     """Fit a density to a table; deterministic given `settings.seed` unless a time budget cuts it.
 
-    `own` has the parts that the settings do not name. `report`, `checkpoints` and `resume` are
-    those of `learning.fit`. `source` is the longer table that `table` was drawn from: kinds and
-    scales of the columns come from `table`, training goes on with further rows of the source, of
-    which those held out are none. Warns where the table is small.
+    `own` has the parts that the settings do not name. `report` is told each record of the training;
+    `checkpoints` and `resume` are those of `hm.fit`. `source` is the longer table that `table` was
+    drawn from: kinds and scales of the columns come from `table`, training goes on with further
+    rows of the source, of which those held out are none. Warns where the table is small.
 
     The training curve scores single points of the cells; `held_out` scores rows as `log_density`
     does.
@@ -121,13 +120,13 @@ def fit_density(
     if settings.marginals == "auto":
         marginals = choose_family(columns, kept, shape=shape, rng=rng)
     else:
-        marginals = Marginals.fit(columns, kept, settings.marginals)
+        marginals = Marginals.fit(columns, kept, own.marginals or settings.marginals)
     coordinates = Coordinates.fit(marginals, kept, shape=shape, rng=rng)
     _log.info("choosing the base")
-    choice, base, placement = fit_table_base(coordinates, kept, settings, rng)
+    choice, base, placement = fit_table_base(coordinates, kept, settings, rng, own)
     coordinates = placement.coordinates
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
-    density = _of_base(coordinates, model, choice)
+    density = _of_base(coordinates, model, choice, settings)
     spent = time.monotonic() - started
     why_not = why_untrained(settings, (len(kept), model.n_visible), spent)
     if why_not is not None:
@@ -149,14 +148,14 @@ def fit_density(
             "validation_log_likelihood": unseen_weight,
         }
         stages = partial(
-            train_stages,
+            train_energy,
             rows=rows,
             unseen=unseen,
             settings=settings,
             own=own,
             key=keys.fit,
             seconds=spent,
-            report=report and (lambda record: report(_in_data_units(record, shifts))),
+            callback=report and (lambda state: report(_in_data_units(state.record, shifts))),
             checkpoints=checkpoints,
             resume=resume,
             pools=supply,
@@ -184,11 +183,14 @@ def _without_unseen(density: Density, values: Values, seed: int) -> Density:
     return replace(density, unseen=find_unseen(density.coordinates.marginals, values, draws))
 
 
-def _of_base(coordinates: Coordinates, model: Harmonium, choice: BaseChoice) -> Density:
+def _of_base(
+    coordinates: Coordinates, model: Harmonium, choice: BaseChoice, settings: DensitySettings
+) -> Density:
     """The density before training: log Z is that of the base, and W is not 0."""
     kinds = dict(zip(coordinates.columns.modeled_names, coordinates.marginals.kinds, strict=True))
+    name = "gaussian" if choice.settings is None else "mixture"
     chosen = Chosen(
-        base="gaussian" if choice.settings is None else "mixture",
+        base=settings.base if is_own(settings.base) else name,
         n_components=1 if choice.settings is None else choice.settings.n_components,
         marginals=kinds,
         residual=False,

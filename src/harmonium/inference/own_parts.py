@@ -1,20 +1,20 @@
 """Parts of a fit that are given as objects, beside settings that are plain values."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 
+from harmonium.data.own_bodies import METHODS
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.checks import Checks
 from harmonium.learning import AbstractObjective
+from harmonium.model import AbstractBase
 from harmonium.sampling import AbstractKernel
-from harmonium.typing import Features, RandomKey, Visible
+from harmonium.typing import Batch, Features, RandomKey, Visible
 
 # Before the class name of an object, in settings that a file holds.
 OWN = "own:"
-PARTS = ("feature_map", "objective", "kernel")
-
 FeatureMap = Callable[[Visible], Features]
 
 
@@ -22,13 +22,17 @@ class OwnParts(eqx.Module):
     """What a user gave as objects; None where the settings name it.
 
     `feature_map` is a module that maps one row in model units (visible,) to its features, or a
-    factory of such a map that is called as factory(n_visible, key=key). `kernel` moves the chains
-    of the likelihood objectives that are named.
+    factory of such a map that is called as factory(n_visible, key=key). `base` is a base of as many
+    visible units as the table has modeled columns, or a class of bases with a static method
+    fit(rows, key=key), rows (rows, visible) in model units. `marginals` is a class with the methods
+    of `ColumnMap`. `kernel` moves the chains of the likelihood objectives that are named.
     """
 
     feature_map: Callable[..., Any] | None = None
     objective: AbstractObjective | None = None
     kernel: AbstractKernel | None = None
+    base: AbstractBase | type | None = None
+    marginals: type | None = None
 
     def check(self, settings: Any) -> None:
         """Raise `InvalidInputError` if settings name an object that is not here, as those of a
@@ -46,6 +50,18 @@ class OwnParts(eqx.Module):
                     )
                 )
 
+    def build_base(self, key: RandomKey, rows: Batch) -> AbstractBase:
+        """The base itself, or what its class makes of rows (rows, visible) in model units."""
+        own: Any = self.base
+        made = own if isinstance(own, AbstractBase) else own.fit(rows, key=key)
+        n_visible = rows.shape[1]
+        if not isinstance(made, AbstractBase) or made.n_visible != n_visible:
+            got = getattr(made, "n_visible", None)
+            raise Checks("DensityEstimator").error(
+                "base", made, f"a base of {n_visible} visible units; this one has {got}"
+            )
+        return made
+
     def build_feature_map(self, key: RandomKey, n_visible: int) -> FeatureMap:
         """The module itself, or what the factory makes for so many visible units."""
         own = self.feature_map
@@ -57,25 +73,62 @@ class OwnParts(eqx.Module):
 NAMED = OwnParts()
 
 
+class Part(NamedTuple):
+    """One kind of part: what it is told by, and in words."""
+
+    takes: Callable[[Any], bool]
+    expected: str
+
+
+def _is_class_with(*methods: str) -> Callable[[Any], bool]:
+    def takes(own: Any) -> bool:
+        return isinstance(own, type) and all(callable(getattr(own, name, None)) for name in methods)
+
+    return takes
+
+
+def _is_base(own: Any) -> bool:
+    is_class = isinstance(own, type) and issubclass(own, AbstractBase)
+    return isinstance(own, AbstractBase) or (is_class and _is_class_with("fit")(own))
+
+
+PARTS = {
+    "feature_map": Part(
+        callable, "a name, a module, or a factory called with (n_visible, key=key)"
+    ),
+    "base": Part(_is_base, "a name, a base, or a class of bases with fit(rows, key=key)"),
+    "objective": Part(
+        lambda own: isinstance(own, AbstractObjective),
+        "a name or an objective, such as hm.NoiseContrastive()",
+    ),
+    "kernel": Part(
+        lambda own: isinstance(own, AbstractKernel), '"auto" or a kernel, such as hm.HMC()'
+    ),
+    "marginals": Part(
+        _is_class_with(*METHODS), f"a name, or a class with the methods {', '.join(METHODS)}"
+    ),
+}
+
+
 def is_own(name: str) -> bool:
     """Whether a setting is the class name of an object."""
     return isinstance(name, str) and name.startswith(OWN)
 
 
-def split_parts(feature_map: Any, objective: Any, kernel: Any) -> tuple[dict[str, str], OwnParts]:
-    """Names for the settings, and the objects; raises `InvalidInputError` for what is neither."""
-    checks = Checks("DensityEstimator")
-    if not (isinstance(feature_map, str) or callable(feature_map)):
-        expected = "a name, a module, or a factory called with (n_visible, key=key)"
-        raise checks.error("feature_map", feature_map, expected)
-    if not isinstance(objective, str | AbstractObjective):
-        expected = "a name or an objective, such as hm.NoiseContrastive()"
-        raise checks.error("objective", objective, expected)
-    if not isinstance(kernel, str | AbstractKernel):
-        raise checks.error("kernel", kernel, '"auto" or a kernel, such as hm.HMC()')
-    given = {"feature_map": feature_map, "objective": objective, "kernel": kernel}
-    names = {name: own if isinstance(own, str) else _name_of(own) for name, own in given.items()}
-    objects = {name: own for name, own in given.items() if not isinstance(own, str)}
+def split_parts(given: Mapping[str, Any]) -> tuple[dict[str, str], OwnParts]:
+    """Names for the settings, and the objects, of what was given by the names of `PARTS`.
+
+    Raises `InvalidInputError` for what is neither.
+    """
+    checks, names, objects = Checks("DensityEstimator"), {}, {}
+    for name, part in PARTS.items():
+        own = given[name]
+        if isinstance(own, str):
+            names[name] = own
+        elif part.takes(own):
+            names[name], objects[name] = _name_of(own), own
+        else:
+            raise checks.error(name, own, part.expected)
     return names, OwnParts(**objects)
 
 

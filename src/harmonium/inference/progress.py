@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from harmonium.console import Console
-from harmonium.learning.loop import Report
-from harmonium.learning.result import LOWEST_ACCEPTANCE, LOWEST_ESS, Record
+from harmonium.learning.result import LOWEST_ACCEPTANCE, LOWEST_ESS, Record, Report
 
 # Seconds between plain lines of one phase.
 PAUSE = 10.0

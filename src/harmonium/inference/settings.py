@@ -1,7 +1,7 @@
 """The settings of a density fit: plain values, so that files and command lines can hold them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +13,6 @@ from harmonium.data.whitening import SHAPES
 from harmonium.inference.checks import Checks, plain_numbers
 from harmonium.inference.own_parts import NAMED, OWN, FeatureMap, OwnParts, is_own
 from harmonium.learning import (
-    AbstractNegatives,
     AbstractObjective,
     DataStartedChains,
     DenoisingScoreMatching,
@@ -21,25 +20,27 @@ from harmonium.learning import (
     MaximumLikelihood,
     NoiseContrastive,
     PersistentChains,
+    Stage,
     WeightedPopulation,
 )
 from harmonium.learning.trainer import default_optimizer
 from harmonium.model import AbstractBase, Bernoulli, Harmonium, Spin, feature_maps
+from harmonium.sampling import AbstractKernel
 from harmonium.typing import RandomKey, Weights
 
 EFFORTS = ("quick", "normal", "thorough")
 BASES = ("auto", "gaussian", "mixture")
-FEATURE_MAPS = ("auto", "identity", "mlp", "residual", "fourier")
 HIDDEN_UNITS = ("bernoulli", "spin")
-OBJECTIVES = (
-    "auto",
-    "likelihood",
-    "warm-started-likelihood",
-    "persistent",
-    "contrastive-divergence",
-    "score-matching",
-    "noise-contrastive",
-)
+# What each name is for a kernel, or none.
+OBJECTIVES: dict[str, Callable[[AbstractKernel | None], AbstractObjective]] = {
+    "auto": lambda kernel: NoiseContrastive(),
+    "likelihood": lambda kernel: MaximumLikelihood(WeightedPopulation(kernel)),
+    "warm-started-likelihood": lambda kernel: MaximumLikelihood(WeightedPopulation(kernel)),
+    "persistent": lambda kernel: MaximumLikelihood(PersistentChains(kernel)),
+    "contrastive-divergence": lambda kernel: MaximumLikelihood(DataStartedChains(kernel)),
+    "score-matching": lambda kernel: DenoisingScoreMatching.between(*NOISE),
+    "noise-contrastive": lambda kernel: NoiseContrastive(),
+}
 CONTRASTIVE = ("auto", "noise-contrastive", OWN + NoiseContrastive.__name__)
 KERNELS = ("auto",)
 # Of score matching: the noise, in model units, where a column has variance 1/2. Less of it leaves
@@ -64,20 +65,12 @@ FIRST_WEIGHTS = 0.1
 INPUT_SCALE = 3.0
 
 
-class Stage(NamedTuple):
-    """A part of training: its objective, optimizer and number of updates."""
-
-    objective: AbstractObjective
-    optimizer: optax.GradientTransformation
-    n_updates: int
-
-
 @dataclass(frozen=True)
 class DensitySettings:
     """What to fit and how long; `DensityEstimator` documents each field.
 
-    Of a feature map, an objective or a kernel that was given as an object (`OwnParts`) the class
-    name stands here, after "own:".
+    Of a part that was given as an object or a class (`OwnParts`) the class name stands here, after
+    "own:".
     """
 
     n_hidden: int = 128
@@ -101,14 +94,18 @@ class DensitySettings:
         plain_numbers(self)
         checks = Checks("DensityEstimator")
         checks.choice("effort", self.effort, EFFORTS)
-        checks.choice("base", self.base, BASES)
-        checks.choice("marginals", self.marginals, BODIES)
         checks.choice("whitening", self.whitening, SHAPES)
         checks.choice("hidden_units", self.hidden_units, HIDDEN_UNITS)
-        named = {"feature_map": FEATURE_MAPS, "objective": OBJECTIVES, "kernel": KERNELS}
+        named = {
+            "feature_map": FEATURE_MAPS,
+            "objective": OBJECTIVES,
+            "kernel": KERNELS,
+            "base": BASES,
+            "marginals": BODIES,
+        }
         for name, choices in named.items():
             if not is_own(getattr(self, name)):
-                checks.choice(name, getattr(self, name), choices)
+                checks.choice(name, getattr(self, name), tuple(choices))
         for name in ("n_hidden", "width", "n_updates", "batch_size"):
             checks.whole(name, getattr(self, name), 1, 2**31 - 1)
         checks.whole("random_state", self.seed, 0, MAX_SEED)
@@ -139,35 +136,28 @@ class DensitySettings:
         )
         return eqx.tree_at(lambda m: m.weights, model, paired_weights(key_weights, model))
 
-    def build_stages(self, own: OwnParts = NAMED) -> tuple[Stage, ...]:
-        """What the energy is trained by, one after the other."""
-        first = Stage(self.build_objective(own), self.build_optimizer(), self.n_updates)
+    def build_stages(self, own: OwnParts = NAMED) -> tuple[tuple[Stage, ...], int]:
+        """What the energy is trained by, one after the other, and the updates of all of them."""
+        main = (self.n_updates, self.build_objective(own), self.build_optimizer())
+        parts = [main]
         if self.warms_up:
             n_updates = max(1, round(WARM_SHARE * self.n_updates))
             matching = DenoisingScoreMatching.between(*NOISE)
-            return (Stage(matching, default_optimizer(self.first_rate), n_updates), first)
-        if self.objective != "auto" or self.effort != "thorough":
-            return (first,)
-        # Where the noise starves, chains go on; they are slow, so few of them do.
-        n_updates = max(1, self.n_updates // 2)
-        likelihood = MaximumLikelihood(WeightedPopulation(own.kernel))
-        return (first, Stage(likelihood, default_optimizer(LIKELIHOOD_RATE), n_updates))
+            parts = [(n_updates, matching, default_optimizer(self.first_rate)), main]
+        elif self.objective == "auto" and self.effort == "thorough":
+            # Where the noise starves, chains go on; they are slow, so few of them do.
+            n_updates = max(1, self.n_updates // 2)
+            likelihood = MaximumLikelihood(WeightedPopulation(own.kernel))
+            parts = [main, (n_updates, likelihood, default_optimizer(LIKELIHOOD_RATE))]
+        total = sum(n_updates for n_updates, _, _ in parts)
+        stages = (Stage(objective, n / total, optimizer) for n, objective, optimizer in parts)
+        return tuple(stages), total
 
     def build_objective(self, own: OwnParts = NAMED) -> AbstractObjective:
         """The objective itself, or that of the name."""
         if own.objective is not None:
             return own.objective
-        if self.objective == "score-matching":
-            return DenoisingScoreMatching.between(*NOISE)
-        if self.contrasts:
-            return NoiseContrastive()
-        sources: dict[str, AbstractNegatives] = {
-            "likelihood": WeightedPopulation(own.kernel),
-            "warm-started-likelihood": WeightedPopulation(own.kernel),
-            "persistent": PersistentChains(own.kernel),
-            "contrastive-divergence": DataStartedChains(own.kernel),
-        }
-        return MaximumLikelihood(sources[self.objective])
+        return OBJECTIVES[self.objective](own.kernel)
 
     @property
     def contrasts(self) -> bool:
@@ -197,28 +187,7 @@ class DensitySettings:
     def _build_feature_map(self, key: RandomKey, n_visible: int, own: OwnParts) -> FeatureMap:
         if own.feature_map is not None:
             return own.build_feature_map(key, n_visible)
-        name = self.feature_map
-        if name == "auto":
-            name = "fourier" if n_visible <= MAX_FOURIER_COLUMNS else "residual"
-        if name == "identity":
-            return feature_maps.Identity(n_visible)
-        if name == "mlp":
-            widths = (self.width, self.width)
-            return feature_maps.MLP(n_visible, widths, input_scale=INPUT_SCALE, key=key)
-        if name == "residual":
-            return feature_maps.ResidualMLP(
-                n_visible, self.width, 2, input_scale=INPUT_SCALE, is_bounded=True, key=key
-            )
-        key_waves, key_head = jax.random.split(key)
-        n_frequencies = max(1, self.width // 2)
-        head = feature_maps.MLP(2 * n_frequencies, (self.width,), input_scale=1.0, key=key_head)
-        return feature_maps.FourierFeatures(
-            n_visible,
-            n_frequencies,
-            frequency_scale=FREQUENCY_SCALE * (2 / n_visible) ** 0.5,
-            head=head,
-            key=key_waves,
-        )
+        return FEATURE_MAPS[self.feature_map](key, n_visible, self.width)
 
 
 def paired_weights(key: RandomKey, model: Harmonium) -> Weights:
@@ -233,3 +202,42 @@ def paired_weights(key: RandomKey, model: Harmonium) -> Weights:
     scale = FIRST_WEIGHTS / n_features**0.5
     half = scale * jax.random.normal(key, (-(-n_hidden // 2), n_features), model.weights.dtype)
     return jnp.stack([half, -half], axis=1).reshape(-1, n_features)[:n_hidden]
+
+
+def _fourier(key: RandomKey, n_visible: int, width: int) -> FeatureMap:
+    """Waves, and a layer on top of them."""
+    key_waves, key_head = jax.random.split(key)
+    n_frequencies = max(1, width // 2)
+    head = feature_maps.MLP(2 * n_frequencies, (width,), input_scale=1.0, key=key_head)
+    return feature_maps.FourierFeatures(
+        n_visible,
+        n_frequencies,
+        frequency_scale=FREQUENCY_SCALE * (2 / n_visible) ** 0.5,
+        head=head,
+        key=key_waves,
+    )
+
+
+def _residual(key: RandomKey, n_visible: int, width: int) -> FeatureMap:
+    return feature_maps.ResidualMLP(
+        n_visible, width, 2, input_scale=INPUT_SCALE, is_bounded=True, key=key
+    )
+
+
+def _auto(key: RandomKey, n_visible: int, width: int) -> FeatureMap:
+    build = _fourier if n_visible <= MAX_FOURIER_COLUMNS else _residual
+    return build(key, n_visible, width)
+
+
+def _mlp(key: RandomKey, n_visible: int, width: int) -> FeatureMap:
+    return feature_maps.MLP(n_visible, (width, width), input_scale=INPUT_SCALE, key=key)
+
+
+# What each name is for so many visible units and a width.
+FEATURE_MAPS: dict[str, Callable[[RandomKey, int, int], FeatureMap]] = {
+    "auto": _auto,
+    "identity": lambda key, n_visible, width: feature_maps.Identity(n_visible),
+    "mlp": _mlp,
+    "residual": _residual,
+    "fourier": _fourier,
+}

@@ -1,16 +1,12 @@
-"""The stages of a training, one after the other, within one budget of time."""
+"""When an energy is trained on top of a base, and its training."""
 
-import time
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import jax
 
 from harmonium.inference.own_parts import OwnParts
 from harmonium.inference.settings import DensitySettings
-from harmonium.learning import FitResult
-from harmonium.learning.fit import conclude, train
-from harmonium.learning.loop import Report
+from harmonium.learning import FitResult, fit
 from harmonium.learning.rows import AbstractRows
 from harmonium.model import Harmonium
 from harmonium.typing import RandomKey
@@ -43,7 +39,7 @@ def why_untrained(settings: DensitySettings, shape: tuple[int, int], seconds: fl
     return None
 
 
-def train_stages(
+def train_energy(
     model: Harmonium,
     rows: AbstractRows,
     unseen: AbstractRows,
@@ -52,44 +48,22 @@ def train_stages(
     key: RandomKey,
     *,
     seconds: float,
-    report: Report | None,
-    checkpoints: Path | None,
-    resume: Path | None,
-    pools,
+    **given: Any,
 ) -> FitResult:
     """Train the residual energy, stage by stage; `seconds` of the time budget are spent already.
 
-    Every stage but the last keeps its checkpoints in a folder of its own.
+    `given` are further arguments of `fit`.
     """
-    started = time.monotonic()
-    stages, trained, history = settings.build_stages(own), None, ()
-    for number, stage in enumerate(stages):
-        is_last = number + 1 == len(stages)
-        place = "" if is_last else f"stage{number}"
-        left = _seconds_left(settings, seconds + time.monotonic() - started, len(stages) - number)
-        history += () if trained is None else trained.course.history
-        trained = train(
-            model if trained is None else trained.model,
-            rows,
-            key=jax.random.fold_in(key, number),
-            objective=stage.objective,
-            optimizer=stage.optimizer,
-            n_updates=stage.n_updates,
-            validation=unseen,
-            time_budget=left,
-            settings=settings.build_fit_settings(),
-            report=report,
-            checkpoints=None if checkpoints is None else checkpoints / place,
-            resume=None if resume is None else resume / place,
-            pools=pools,
-        )
-    assert trained is not None
-    result = conclude(trained)
-    return replace(result, history=history + result.history)
-
-
-def _seconds_left(settings: DensitySettings, spent: float, n_stages: int) -> float | None:
-    """The time that one of the stages to come may take; None without a budget."""
-    if settings.time_budget is None:
-        return None
-    return max((settings.time_budget - spent) / n_stages, 1e-3)
+    stages, n_updates = settings.build_stages(own)
+    budget = settings.time_budget
+    return fit(
+        model,
+        rows,
+        key=jax.random.fold_in(key, 0) if len(stages) == 1 else key,
+        objective=stages,
+        n_updates=n_updates,
+        validation=unseen,
+        time_budget=None if budget is None else max(budget - seconds, 1e-3),
+        settings=settings.build_fit_settings(),
+        **given,
+    )

@@ -1,12 +1,16 @@
 """The base of a table: fitted to points, again where cells are not points."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import jax
 import numpy as np
 
+from harmonium.compiling import as_floats
 from harmonium.data import Whitening
 from harmonium.inference.coordinates import Coordinates
+from harmonium.inference.own_parts import NAMED, OwnParts, is_own
 from harmonium.inference.placement import Placement
 from harmonium.inference.settings import DensitySettings
 from harmonium.inference.training_rows import count_copies
@@ -18,6 +22,7 @@ from harmonium.learning.base_choice import (
     fit_base,
 )
 from harmonium.model import AbstractBase
+from harmonium.typing import Batch
 
 # Points that a mixture is fitted to, at most.
 MOST_BASE_POINTS = 20_000
@@ -25,6 +30,8 @@ MOST_BASE_POINTS = 20_000
 POINTS_PER_SECOND, FEWEST_BASE_POINTS = 200, 1000
 # How often a base is fitted to points of cells that are drawn under the base before it.
 ROUNDS = 3
+# Folded into the seed for a base of the user's own.
+OWN_BASE = 3
 # Share of a time budget for the search of a base.
 BASE_SHARE = 0.1
 
@@ -34,19 +41,22 @@ def fit_table_base(
     values: np.ndarray,
     settings: DensitySettings,
     rng: np.random.Generator,
+    own: OwnParts = NAMED,
 ) -> tuple[BaseChoice, AbstractBase, Placement]:
     """The base for rows of a table (rows, columns), what else was tried, and where cells lie.
 
     Where cells are not points, the base is fitted again to points that are drawn given the others
     under the base before it.
     """
+    key = jax.random.fold_in(jax.random.key(settings.seed), OWN_BASE)
+    build = None if own.base is None else partial(own.build_base, key)
     most = MOST_BASE_POINTS
     if settings.time_budget is not None:
         most = int(np.clip(POINTS_PER_SECOND * settings.time_budget, FEWEST_BASE_POINTS, most))
     values = values[rng.permutation(len(values))[:most]]
     points = Placement(coordinates).draw(values, 1, rng)
     choice = _choose_base(coordinates, points, settings, rng)
-    base = _base_of(coordinates, points, choice, rng)
+    base = _base_of(coordinates, points, choice, rng, build)
     coordinates = coordinates.refined(base, values)
     placement = Placement(coordinates)
     if not placement.is_free(values):
@@ -60,7 +70,7 @@ def fit_table_base(
         if is_last:
             choice = _choose_base(coordinates, points[: len(values)], settings, rng)
         n_fits = N_BAGGED if is_last else N_TRIED
-        base = _base_of(coordinates, points, choice, rng, n_fits)
+        base = _base_of(coordinates, points, choice, rng, build, n_fits)
         coordinates = coordinates.refined(base, values)
     return choice, base, Placement.of_base(coordinates, base)
 
@@ -70,10 +80,13 @@ def _base_of(
     points: np.ndarray,
     choice: BaseChoice,
     rng: np.random.Generator,
+    own: Callable[[Batch], AbstractBase] | None,
     n_fits: int = N_BAGGED,
 ) -> AbstractBase:
     """The chosen base, fitted to points u (rows, modeled); the mean of so many fits."""
     rows = coordinates.whitening.forward(points)
+    if own is not None:
+        return own(as_floats(rows))
     apart = points if choice.is_apart else None
     return fit_base(rows, choice.settings, rng, apart=apart, n_fits=n_fits)
 
@@ -85,7 +98,7 @@ def _choose_base(
     rng: np.random.Generator,
 ) -> BaseChoice:
     """What base points u (rows, modeled) would have, and what else was tried."""
-    if settings.base == "gaussian":
+    if settings.base == "gaussian" or is_own(settings.base):
         return BaseChoice(None, ())
     budget = settings.time_budget
     choice = choose_base(

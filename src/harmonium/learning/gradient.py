@@ -52,25 +52,26 @@ def log_likelihood_gradient(
 
 def contrast(
     model: Harmonium,
-    data: Batch,
+    batch: Batch,
     negatives: Positions,
     hidden: HiddenEstimator = "marginal",
     *,
     key: RandomKey | None = None,
     log_weights: PerChain | None = None,
 ) -> tuple[Scalar, Harmonium]:
-    """Mean F (with sampled hidden units: E) over negatives minus that over data, in nats, and its
-    gradient.
+    """Mean F (with sampled hidden units: E) over negatives minus that over the batch, in nats, and
+    its gradient.
 
-    Arguments as of `log_likelihood_gradient`. The value is round 0 at equilibrium.
+    Arguments as of `log_likelihood_gradient`, of which `batch` is the data. The value is round 0 at
+    equilibrium.
     """
-    _check_rows(model, data=data, negatives=negatives)
+    _check_rows(model, data=batch, negatives=negatives)
     if log_weights is None:
         log_weights = jnp.zeros(negatives.shape[0], negatives.dtype)
     weight = jax.nn.softmax(log_weights)
     if hidden == "marginal":
         return value_and_gradient(
-            lambda model: _marginal_contrast(model, data, negatives, weight), model
+            lambda model: _marginal_contrast(model, batch, negatives, weight), model
         )
     if hidden != "sampled" or key is None:
         raise InvalidInputError(
@@ -81,9 +82,9 @@ def contrast(
             )
         )
     key_data, key_negatives = jax.random.split(key)
-    hidden_data = sample_hidden(key_data, model, data)
+    hidden_data = sample_hidden(key_data, model, batch)
     hidden_negatives = sample_hidden(key_negatives, model, negatives)
-    pairs = (data, hidden_data), (negatives, hidden_negatives)
+    pairs = (batch, hidden_data), (negatives, hidden_negatives)
     return value_and_gradient(lambda model: _sampled_contrast(model, *pairs, weight), model)
 
 
@@ -109,11 +110,11 @@ def sample_hidden(key: RandomKey, model: Harmonium, rows: Batch) -> HiddenBatch:
 
 
 def _marginal_contrast(
-    model: Harmonium, data: Batch, negatives: Positions, weight: PerChain
+    model: Harmonium, batch: Batch, negatives: Positions, weight: PerChain
 ) -> Scalar:
-    rows = jax.lax.stop_gradient(jnp.concatenate([data, negatives]))
+    rows = jax.lax.stop_gradient(jnp.concatenate([batch, negatives]))
     free_energies = jax.vmap(model.free_energy)(rows)
-    return weight @ free_energies[data.shape[0] :] - jnp.mean(free_energies[: data.shape[0]])
+    return weight @ free_energies[batch.shape[0] :] - jnp.mean(free_energies[: batch.shape[0]])
 
 
 def _sampled_contrast(

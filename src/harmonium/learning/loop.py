@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.errors import DivergedError
+from harmonium.learning.callback import Callback, TrainingState
 from harmonium.learning.checkpoints import Checkpoints
 from harmonium.learning.devices import broadcast, gather, on_devices
 from harmonium.learning.fit_progress import FitProgress
@@ -23,8 +23,7 @@ from harmonium.learning.selection import FEWEST_EFFECTIVE
 from harmonium.learning.trainer import Control, State, Trainer
 from harmonium.typing import RandomKey
 
-Report = Callable[[Record], bool | None]
-# By updates, patience or faults; by the report; by the time budget.
+# By updates, patience or faults; by the callback; by the time budget.
 Ending = Literal["own", "asked", "late"]
 
 # How often chains from several starts are compared during training: so seldom, in updates, that it
@@ -48,7 +47,7 @@ class Loop:
     save.
 
     `time_budget` and the seconds of the history count from the start of the fit, also over
-    interruptions. Training ends early where `report` returns True. `pools(k)`, k = 1, 2, …, are
+    interruptions. Training ends early where `callback` returns True. `pools(k)`, k = 1, 2, …, are
     rows to train on in place of those of the trainer, which stay the ones that progress is judged
     by; each serves for some visits per row.
     """
@@ -58,7 +57,7 @@ class Loop:
     key_repair: RandomKey
     key_check: RandomKey
     time_budget: float | None = None
-    report: Report | None = None
+    callback: Callback | None = None
     checkpoints: Checkpoints | None = None
     pools: Pools | None = None
 
@@ -74,30 +73,35 @@ class Loop:
         clock = _Clock(self.n_updates, self._deadline(started), per_evaluation)
         planned = broadcast(course.update if clock.is_late else self.n_updates)
         supply, asked_to_stop = RowSchedule(self.trainer, self.pools), False
-        while not asked_to_stop and not self._is_over(course, planned):
+        while not asked_to_stop and not self.is_over(course, planned):
             course = self._step(course, supply, planned, started)
             if self.checkpoints is not None:
                 self.checkpoints.save_if_due(course)
             # Times and interrupts differ between processes, which must do the same.
             asked_to_stop, planned = broadcast(
-                (self._tell(course.history[-1]), clock.plan(course.update, len(course.history)))
+                (self._tell(course), clock.plan(course.update, len(course.history)))
             )
         if self.checkpoints is not None:
             self.checkpoints.save(course)
         if asked_to_stop:
             return course, "asked"
-        return course, "own" if self._is_over(course, self.n_updates) else "late"
+        return course, "own" if self.is_over(course, self.n_updates) else "late"
 
     def _first(self, start: State, started: float) -> FitProgress:
         """The course before any update, with the evaluation of the start."""
         with on_devices():
-            measured = _floats(self.trainer.evaluate(start))
+            measured = as_numbers(self.trainer.evaluate(start))
+        course = self.first(start, measured, started)
+        self._tell(course)
+        return course
+
+    def first(self, start: State, measured: dict[str, float], started: float) -> FitProgress:
+        """The course that begins with a state as it was measured."""
         record = _record(measured, start, started)
-        self._tell(record)
         value = float(record["validation_log_likelihood"])
         return FitProgress(start, start, value, 0, 1.0, (record,))
 
-    def _is_over(self, course: FitProgress, planned: int) -> bool:
+    def is_over(self, course: FitProgress, planned: int) -> bool:
         """Whether there is nothing left to do, from the course alone, so that a resumed run decides
         alike.
         """
@@ -113,12 +117,24 @@ class Loop:
         self, course: FitProgress, supply: RowSchedule, planned: int, started: float
     ) -> FitProgress:
         """The updates up to the next evaluation, judged."""
-        trainer, number = self.trainer, len(course.history)
-        control = Control(jnp.asarray(float(planned)), jnp.asarray(course.trust_region_scale))
+        trainer = self.trainer
         state, rows = supply.prepare(course)
         with on_devices():
-            state, metrics = trainer.advance(state, rows, control)
-            measured = broadcast(_floats({**metrics, **trainer.evaluate(state)}))
+            state, metrics = trainer.advance(state, rows, self.control(course, planned))
+            measured = broadcast(as_numbers({**metrics, **trainer.evaluate(state)}))
+        return self.judge(course, state, measured, started)
+
+    def control(self, course: FitProgress, planned: int) -> Control:
+        """What the next updates are told of the course."""
+        return Control(jnp.asarray(float(planned)), jnp.asarray(course.trust_region_scale))
+
+    def judge(
+        self, course: FitProgress, state: State, measured: dict[str, float], started: float
+    ) -> FitProgress:
+        """The course after updates that led to `state`, which was measured: on, or back to the best
+        state.
+        """
+        trainer, number = self.trainer, len(course.history)
         if number % self._evaluations_per_check == 0:
             key = jax.random.fold_in(self.key_check, number)
             measured |= _check(key, *gather((trainer, state)))
@@ -141,9 +157,10 @@ class Loop:
         least = -(-UPDATES_PER_CHECK // self.trainer.updates_per_evaluation)
         return max(EVALUATIONS_PER_CHECK, least)
 
-    def _tell(self, record: Record) -> bool:
-        """Report; returns whether training should end."""
-        return self.report is not None and bool(self.report(record))
+    def _tell(self, course: FitProgress) -> bool:
+        """Call back; returns whether training should end."""
+        state = TrainingState(self.trainer, course)
+        return self.callback is not None and bool(self.callback(state))
 
     def _deadline(self, started: float) -> float | None:
         budget = self.time_budget
@@ -218,7 +235,8 @@ def _advice(rows: np.ndarray) -> str:
     )
 
 
-def _floats(metrics: Metrics) -> dict[str, float]:
+def as_numbers(metrics: Metrics) -> dict[str, float]:
+    """Metrics as Python's numbers."""
     return {name: float(value) for name, value in metrics.items()}
 
 

@@ -255,7 +255,7 @@ class PersistentChains(AbstractNegatives):
 
     def log_partition(self, model: Harmonium, carry: _Chains) -> tuple[Scalar, Scalar]:
         """Unknown to unweighted chains."""
-        return _unknown_log_partition(model)
+        return unknown_log_partition(model)
 
     def chains(self, model: Harmonium, carry: _Chains) -> Chains:
         """All of them, with equal weights."""
@@ -286,7 +286,7 @@ class DataStartedChains(AbstractNegatives):
 
     def log_partition(self, model: Harmonium, carry: AbstractKernel) -> tuple[Scalar, Scalar]:
         """Unknown to data-started chains."""
-        return _unknown_log_partition(model)
+        return unknown_log_partition(model)
 
     def chains(self, model: Harmonium, carry: AbstractKernel) -> Chains:
         """No draws are kept from update to update."""
@@ -342,6 +342,7 @@ def _move_unweighted(
     return Negatives(positions, weights), _Chains(moved.kernel, positions), metrics
 
 
-def _unknown_log_partition(model: Harmonium) -> tuple[Scalar, Scalar]:
+def unknown_log_partition(model: Harmonium) -> tuple[Scalar, Scalar]:
+    """A log Z that is not known, NaN, by no draws."""
     unknown = jnp.full((), jnp.nan, model.weights.dtype)
     return unknown, jnp.zeros((), model.weights.dtype)

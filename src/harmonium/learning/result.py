@@ -1,6 +1,7 @@
 """What comes back from `fit`, and the words of its verdict."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from harmonium.model import Harmonium
 from harmonium.sampling import ChainDiagnostics
 
 Record = dict[str, float | str]
+# Told each record as it is made; training ends early where it returns True.
+Report = Callable[[Record], bool | None]
 
 MAX_DEAD_FRACTION = 0.5
 LOWEST_ACCEPTANCE = 0.15

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.gradient import value_and_gradient
-from harmonium.learning.negatives import Chains, training_kernel
+from harmonium.learning.negatives import Chains, training_kernel, unknown_log_partition
 from harmonium.learning.objectives import AbstractObjective, Ascent
 from harmonium.model import Harmonium
 from harmonium.typing import Batch, RandomKey, Scalar, Visible
@@ -91,8 +91,7 @@ class DenoisingScoreMatching(AbstractObjective):
 
     def log_partition(self, model: Harmonium, carry: Any) -> tuple[Scalar, Scalar]:
         """Unknown: scores do not depend on Z."""
-        unknown = jnp.full((), jnp.nan, model.weights.dtype)
-        return unknown, jnp.zeros((), model.weights.dtype)
+        return unknown_log_partition(model)
 
     def chains(self, model: Harmonium, carry: Any) -> Chains:
         """None are kept; the kernel is the one that likelihood training would use."""

@@ -78,8 +78,18 @@ def default_optimizer(learning_rate: float = 1e-3) -> optax.GradientTransformati
 
     The same object for the same rate, so that a second fit need not compile again.
     """
+    return _clipped_adamw(learning_rate)
+
+
+def _clipped_adamw(learning_rate: Scalar | float) -> optax.GradientTransformation:
     adamw = optax.adamw(learning_rate, weight_decay=1e-4)
     return optax.chain(optax.clip_by_global_norm(1.0), adamw)
+
+
+@lru_cache
+def adjustable_optimizer() -> optax.GradientTransformation:
+    """The default optimizer with its `learning_rate` in its state, where runs of a sweep differ."""
+    return optax.inject_hyperparams(_clipped_adamw)(learning_rate=1e-3)
 
 
 class Trainer(eqx.Module):

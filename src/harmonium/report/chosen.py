@@ -5,6 +5,7 @@ scores.
 from dataclasses import dataclass
 
 from harmonium.inference import Chosen, Comparison
+from harmonium.inference.own_parts import OWN, is_own
 from harmonium.report.view import RunView
 from harmonium.report.words import clipped, count, fixed
 
@@ -83,6 +84,8 @@ def base_name(chosen: Chosen) -> str:
     """The base with its size."""
     if chosen.base == "gaussian":
         return "Gaussian"
+    if is_own(chosen.base):
+        return chosen.base.removeprefix(OWN)
     n = chosen.n_components
     return f"mixture of {n} Gaussian{'s' if n > 1 else ''} and a wide one"
 

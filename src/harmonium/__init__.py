@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harmonium.cache import enable_cache
-    from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, Monitor, load
+    from harmonium.estimators import (
+        AnomalyDetector,
+        DensityEstimator,
+        ImageDensity,
+        Imputer,
+        Monitor,
+        load,
+    )
     from harmonium.learning import (
         DataStartedChains,
         DenoisingScoreMatching,
@@ -57,6 +64,7 @@ _HOMES = {
     "harmonium.estimators": (
         "AnomalyDetector",
         "DensityEstimator",
+        "ImageDensity",
         "Imputer",
         "Monitor",
         "load",
@@ -121,6 +129,7 @@ __all__ = [
     "GaussianBase",
     "GibbsLangevin",
     "Harmonium",
+    "ImageDensity",
     "Imputer",
     "Independence",
     "Langevin",

@@ -1,4 +1,4 @@
-"""One fitted density or detector as one `.safetensors` file: arrays as tensors, everything else as
+"""One fitted density, detector or density of images as one `.safetensors` file: arrays as tensors, everything else as
 JSON in its header.
 """
 
@@ -11,20 +11,23 @@ from harmonium.artifact.container import Arrays, Config, read_container, write_c
 from harmonium.artifact.densities import StoredDensity, build_density, describe_density
 from harmonium.artifact.detectors import StoredDetector, build_detector, describe_detector
 from harmonium.artifact.entries import text
+from harmonium.artifact.images import StoredImages, build_images, describe_images
 from harmonium.errors import ArtifactError
 
+Stored = StoredDensity | StoredDetector | StoredImages
 
-def save_artifact(path: str | Path, stored: StoredDensity | StoredDetector) -> None:
-    """Write a fitted density or detector, and what goes with it, to one `.safetensors` file."""
+
+def save_artifact(path: str | Path, stored: Stored) -> None:
+    """Write what was fitted, and what goes with it, to one `.safetensors` file."""
     if isinstance(stored, StoredDensity):
         write_container(path, *describe_density(stored))
+    elif isinstance(stored, StoredImages):
+        write_container(path, *describe_images(stored))
     else:
         write_container(path, *describe_detector(stored))
 
 
-def load_artifact(
-    path: str | Path, *, feature_map: eqx.Module | None = None
-) -> StoredDensity | StoredDetector:
+def load_artifact(path: str | Path, *, feature_map: eqx.Module | None = None) -> Stored:
     """Read what `save_artifact` wrote.
 
     A density with a feature map of your own is loaded by giving a `feature_map` of the same
@@ -44,12 +47,14 @@ def load_artifact(
         ) from error
 
 
-def _build(header: Config, arrays: Arrays, feature_map: Any) -> StoredDensity | StoredDetector:
+def _build(header: Config, arrays: Arrays, feature_map: Any) -> Stored:
     kind = text(header, "kind")
     if kind == "density":
         return build_density(header, arrays, feature_map)
-    if kind != "detector":
+    if kind not in ("detector", "images"):
         raise ArtifactError(f"kind: expected a density or a detector; got {kind!r:.80}.")
     if feature_map is not None:
-        raise ArtifactError("the file holds a detector, which takes no feature_map.")
+        raise ArtifactError("the file holds no density of a table: it takes no feature_map.")
+    if kind == "images":
+        return build_images(header, arrays)
     return build_detector(header, arrays)

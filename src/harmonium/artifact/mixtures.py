@@ -7,6 +7,7 @@ from harmonium.compiling import as_floats
 from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
 from harmonium.model import Mixture
+from harmonium.model.factor_mixture import FactorMixture
 
 # Numbers in the factors of a mixture, whose inverses are checked.
 MAX_FACTORS = 2**26
@@ -68,3 +69,16 @@ def check_mixture(mixture: Mixture) -> None:
         raise ArtifactError(
             "the mixture has inverses that are not those of its factors. The file is damaged."
         )
+
+
+def check_factor_mixture(mixture: FactorMixture) -> None:
+    """Normalized weights, positive scales, gains that are not negative, orthonormal directions.
+
+    Raises `ArtifactError` for others.
+    """
+    weights = np.asarray(mixture.log_weights, np.float64)
+    directions = np.asarray(mixture.directions, np.float64)
+    error = np.abs(np.swapaxes(directions, 1, 2) @ directions - np.eye(directions.shape[2]))
+    fine = abs(np.logaddexp.reduce(weights)) <= ROUNDING and np.all(error <= ROUNDING)
+    if not (fine and np.all(mixture.scales > 0) and np.all(mixture.gains >= 0)):
+        raise ArtifactError("the mixture of factor analyzers is none. The file is damaged.")

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import equinox as eqx
 
-from harmonium.artifact import StoredDensity, load_artifact
+from harmonium.artifact import StoredDensity, StoredImages, load_artifact
 from harmonium.errors import ArtifactError, describe
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
+from harmonium.estimators.images import ImageDensity, as_parameters
 
 MODEL_FILE = "model.safetensors"
 
 
 def load(
     path: str | Path, *, feature_map: eqx.Module | None = None
-) -> DensityEstimator | AnomalyDetector:
+) -> DensityEstimator | AnomalyDetector | ImageDensity:
     """Load what `save` wrote, or the density of a run folder that `harmonium fit` wrote.
 
     The detector of a run is its file detector.safetensors. Raises `ArtifactError` for a damaged or
@@ -26,6 +27,8 @@ def load(
     kernel it has nothing to draw with, so that `sample` goes by the default one.
     """
     stored = load_artifact(_model_file(Path(path)), feature_map=feature_map)
+    if isinstance(stored, StoredImages):
+        return ImageDensity(**as_parameters(stored.settings)).adopt(*stored)
     parameters = asdict(stored.settings)
     seed = parameters.pop("seed")
     if isinstance(stored, StoredDensity):

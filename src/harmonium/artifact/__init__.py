@@ -1,5 +1,6 @@
 """Fitted densities and detectors as `.safetensors` files."""
 
+from harmonium.artifact.container import read_kind
 from harmonium.artifact.densities import StoredDensity
 from harmonium.artifact.detectors import StoredDetector
 from harmonium.artifact.files import load_artifact, save_artifact
@@ -13,6 +14,7 @@ __all__ = [
     "fingerprint_model",
     "load_artifact",
     "load_monitoring",
+    "read_kind",
     "save_artifact",
     "save_monitoring",
 ]

@@ -189,6 +189,7 @@ def _describe_feature_map(feature_map: Any) -> Config:
             "name": name,
             "image_shape": list(feature_map.image_shape),
             "channels": list(feature_map.channels),
+            "strides": list(feature_map.strides) if isinstance(feature_map, ConvNet) else None,
             "is_bounded": feature_map.is_bounded,
         }
     return {"name": name, "user_defined": True}
@@ -257,7 +258,8 @@ def _build_image_map(
     channels = _sizes(listing(config, "channels", most_layers), largest)
     is_bounded, key = flag(config, "is_bounded"), jax.random.key(0)
     if name == "ConvNet":
-        return ConvNet(shape, channels, is_bounded=is_bounded, key=key)
+        strides = _sizes(listing(config, "strides", most_layers), largest)
+        return ConvNet(shape, channels, strides=strides, is_bounded=is_bounded, key=key)
     if not channels:
         raise ArtifactError("channels: expected at least one layer. The file is damaged.")
     depth = len(channels) - 1

@@ -27,3 +27,10 @@ def load_density(
             "model.safetensors."
         )
     return stored
+
+
+def is_image_run(model: Path) -> bool:
+    """Whether a run holds a density of images; nothing is loaded but the header of its file."""
+    from harmonium.artifact import read_kind
+
+    return read_kind(find_model(model)) == "images"

@@ -34,6 +34,7 @@ RUN_FILES = {
     DETECTOR_FILE,
     "report.html",
     "samples.png",
+    "hidden.png",
     CHECKPOINTS,
     "tensorboard",
 }

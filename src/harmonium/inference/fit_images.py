@@ -166,9 +166,7 @@ def _trained(
             objective=NoiseContrastive(held_size=HELD_DRAWS),
             optimizer=default_optimizer(settings.learning_rate),
             n_updates=settings.n_updates,
-            validation=CompleteRows(
-                jnp.asarray(pad_rows(unseen.astype(np.float32))), len(unseen)
-            ),
+            validation=CompleteRows(jnp.asarray(pad_rows(unseen.astype(np.float32))), len(unseen)),
             time_budget=left,
             settings=FitSettings(batch_size=settings.batch_size, n_evaluations=N_EVALUATIONS),
             report=report,

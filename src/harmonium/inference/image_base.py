@@ -22,6 +22,8 @@ ROWS_PER_COMPONENT = 20
 N_BAGGED = 3
 # Points that few rows are dequantized to.
 LEAST_POINTS = 5000
+# Points by which the size is found.
+MOST_SEARCHED = 5000
 WIDE_SHARE, WIDE_SPREAD = 0.02, 1.3
 # Draws over which held-out rows are averaged.
 HELD_DRAWS = 2
@@ -40,7 +42,8 @@ def fit_image_base(
 ) -> ImageBase:
     """Fit larger mixtures as long as held-out rows gain, then further ones of the best size."""
     n_copies = max(1, -(-LEAST_POINTS // len(kept)))
-    rows = np.concatenate([_draw(pixels, kept, rng) for _ in range(n_copies)])
+    rows = np.concatenate([_draw(pixels, kept, rng) for _ in range(n_copies)]).astype(np.float32)
+    few = rows[rng.permutation(len(rows))[:MOST_SEARCHED]]
     unseen = [_draw(pixels, held, rng) for _ in range(HELD_DRAWS)]
     independent = _score("independent pixels", pixels.log_independent(held))
     candidates, best = [independent], None
@@ -48,16 +51,19 @@ def fit_image_base(
         settings = FactorSettings(n_components, min(n_factors, pixels.n_visible))
         if n_components > 1 and n_components * ROWS_PER_COMPONENT > len(kept):
             break
-        fit = fit_analyzers(rows, settings, rng)
-        scored = _score(f"{n_components} x {settings.n_factors}", _scores(fit, pixels, held, unseen))
+        fit = fit_analyzers(few, settings, rng)
+        scored = _score(
+            f"{n_components} x {settings.n_factors}", _scores(fit, pixels, held, unseen)
+        )
         _log.info("a base of %s factors: %.2f", scored.name, scored.score)
         candidates.append(scored)
         if best is not None and scored.score <= best[0].score:
             break
-        best = (scored, settings, fit)
+        best = (scored, settings)
     assert best is not None
-    _, settings, fit = best
-    fits = [fit, *(fit_analyzers(rows, settings, rng) for _ in range(N_BAGGED - 1))]
+    settings = best[1]
+    _log.info("fitting %s bases of the best size", N_BAGGED)
+    fits = [fit_analyzers(rows, settings, rng) for _ in range(N_BAGGED)]
     whole = pooled(fits).widened(rows, WIDE_SHARE, WIDE_SPREAD)
     candidates.append(_score(f"mean of {N_BAGGED}", _scores(whole, pixels, held, unseen)))
     return ImageBase(whole.build(), settings.n_components, tuple(candidates))

@@ -135,9 +135,7 @@ class ImageDensity:
             rows, lambda units: _map(lambda own: _hidden_mean(self.model, own), units), plain=True
         )
 
-    def sample(
-        self, n: int, *, seed: int, n_steps: int = 300
-    ) -> tuple[Levels, SampleDiagnostics]:
+    def sample(self, n: int, *, seed: int, n_steps: int = 300) -> tuple[Levels, SampleDiagnostics]:
         """Draw n images; exact draws of a base alone, chains otherwise, with their diagnostics."""
         key = jax.random.fold_in(jax.random.key(seed), 2)
         drawn = sample(self.model, n, key=key, n_steps=n_steps)

@@ -22,6 +22,8 @@ EFFORTS = ("normal", "quick")
 AUGMENTATIONS = ("none", "flip", "shift")
 # Pieces of an intensity, and its range, in the units in which coordinates have variance 1.
 PIECES, RANGE = 7, 3.0
+# Pixels up to which the first layer has all of them.
+SMALL = 256
 # Ends of pieces that nearly no row reaches are pulled in.
 LEAST_BEYOND = 1e-4
 
@@ -74,7 +76,9 @@ class ImageSettings:
         key_map, key_model, key_weights = jax.random.split(key, 3)
         shape = ImageShape(*image_shape)
         if self.feature_map == "convolutional":
-            head = ConvNet(shape, self.channels, is_bounded=True, key=key_map)
+            first = 1 if shape.height * shape.width <= SMALL else 2
+            strides = [first] + [2] * (len(self.channels) - 1)
+            head = ConvNet(shape, self.channels, strides=strides, is_bounded=True, key=key_map)
         else:
             depth = max(len(self.channels) - 1, 1)
             head = ResidualConvNet(shape, self.channels[-1], depth, is_bounded=True, key=key_map)

@@ -54,7 +54,7 @@ class Convolution(eqx.Module):
         self.weight, self.bias = drawn[:-1], drawn[-1]
         self.stride = stride
 
-    def __call__(self, image: Picture) -> Picture:
+    def __call__(self, image: Picture) -> Float[Array, "lines places outputs"]:
         """The image (height, width, inputs) as (⌈height/stride⌉, ⌈width/stride⌉, outputs)."""
         height, width, _ = image.shape
         padded = jnp.pad(image, ((REACH, REACH), (REACH, REACH), (0, 0)))
@@ -63,7 +63,7 @@ class Convolution(eqx.Module):
             for down in range(KERNEL)
             for right in range(KERNEL)
         ]
-        return jnp.concatenate(shifts, axis=2) @ self.weight + self.bias
+        return jnp.concatenate(shifts, axis=2) @ self.weight + self.bias[None, None, :]
 
 
 class Intensities(eqx.Module):
@@ -92,12 +92,12 @@ class Intensities(eqx.Module):
 
 
 class ConvNet(eqx.Module):
-    """Convolutions one on the other, each followed by the nonlinearity; from the second on they
-    halve height and width.
+    """Convolutions one on the other, each followed by the nonlinearity and taken at every
+    `stride`-th pixel: by default at all in the first layer, and at every second in the others.
 
     `ConvNet((28, 28, 1), (16, 32), key=key)` maps (784,) to 14 · 14 · 32 features. Features move
-    with the image: by one pixel per 2^(layers - 1) pixels of the image, except where the border is
-    in sight. With `is_bounded` the last nonlinearity is tanh: F then differs from that of the base
+    with the image: by one pixel when that moves by the product of the strides, except where the
+    border is in sight. With `is_bounded` the last nonlinearity is tanh: F then differs from that of the base
     by no more than sum_k |w_k| (`ResidualMLP`).
     """
 
@@ -110,22 +110,37 @@ class ConvNet(eqx.Module):
         image_shape: Sequence[int],
         channels: Sequence[int] = (16, 32),
         *,
+        strides: Sequence[int] | None = None,
         is_bounded: bool = False,
         key: RandomKey,
     ):
         self.image_shape = _checked("ConvNet", image_shape, channels)
         self.is_bounded = is_bounded
-        sizes = zip([self.image_shape.channels, *channels[:-1]], channels, strict=True)
+        strides = [1] + [2] * (len(channels) - 1) if strides is None else list(strides)
+        if len(strides) != len(channels) or min(strides) < 1:
+            raise InvalidInputError(
+                describe(
+                    "ConvNet(image_shape, channels, strides)",
+                    expected="a positive stride per layer",
+                    got=f"channels={tuple(channels)}, strides={tuple(strides)}",
+                )
+            )
+        inputs = [self.image_shape.channels, *channels[:-1]]
         keys = jax.random.split(key, len(channels))
         self.layers = tuple(
-            Convolution(*size, stride=1 if number == 0 else 2, key=key)
-            for number, (size, key) in enumerate(zip(sizes, keys, strict=True))
+            Convolution(*sizes, stride=stride, key=key)
+            for *sizes, stride, key in zip(inputs, channels, strides, keys, strict=True)
         )
 
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of the layers."""
         return tuple(layer.bias.shape[0] for layer in self.layers)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of the layers."""
+        return tuple(layer.stride for layer in self.layers)
 
     def __call__(self, x: Visible) -> Features:
         """The activations of the last layer, line by line, channels innermost."""

@@ -163,7 +163,7 @@ class FactorMixture(eqx.Module):
         """log ∫ exp(tilt·x) q(x) dx, and the normalized mixture proportional to exp(tilt·x) q(x):
         component k is moved by S_k tilt and weighted by exp(tilt·m_k + tiltᵀ S_k tilt / 2).
         """
-        pulled = self.scales * tilt
+        pulled = self.scales * tilt[None, :]
         along = self.gains * jnp.einsum("knr,kn->kr", self.directions, pulled)
         moves = self.scales * (pulled + jnp.einsum("knr,kr->kn", self.directions, along))
         log_weights = self.log_weights + self.means @ tilt + 0.5 * moves @ tilt

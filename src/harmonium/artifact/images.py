@@ -13,6 +13,7 @@ from harmonium.artifact.densities import (
     describe_log_partition,
 )
 from harmonium.artifact.entries import listing, mapping, text, whole
+from harmonium.artifact.mixtures import build_factor_mixture, describe_factor_mixture
 from harmonium.artifact.models import build_model, describe_model
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data.images import MOST_LEVELS
@@ -21,8 +22,9 @@ from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
 from harmonium.inference.image_density import ImageDensity
 from harmonium.inference.image_settings import ImageSettings
+from harmonium.inference.image_watch import Watch
 
-_PARTS = ("pixels", "model", "held")
+_PARTS = ("pixels", "model", "watch", "held")
 # Numbers of an image.
 MOST_VISIBLE = 2**20
 
@@ -42,17 +44,20 @@ def describe_images(stored: StoredImages) -> tuple[Config, Arrays]:
         "kind": "images",
         "shape": list(density.shape),
         "n_levels": density.pixels.n_levels,
-        "n_calibration": len(density.calibration),
+        "n_calibration": len(density.watch.calibration),
+        "watch": list(density.watch.mixture.gains.shape),
         "model": model,
         "log_partition": describe_log_partition(density.log_partition),
         "verdict": density.verdict,
         "candidates": describe_candidates(density.candidates),
         "settings": asdict(stored.settings) | {"channels": list(stored.settings.channels)},
     }
-    held = {"calibration": density.calibration, "usual": density.usual}
+    watch = density.watch
+    held = {"calibration": watch.calibration, "usual": watch.usual}
     arrays = {
         **prefixed("pixels", density.pixels.to_state()),
         **prefixed("model", model_arrays),
+        **prefixed("watch", describe_factor_mixture(watch.mixture)),
         **prefixed("held", held),
     }
     return header, arrays
@@ -71,6 +76,8 @@ def build_images(header: Config, arrays: Arrays) -> StoredImages:
     held = take_arrays(parts["held"], {"calibration": (n_held,), "usual": (n_visible,)}, "images")
     if np.any(np.diff(held["calibration"]) < 0):
         raise ArtifactError("the scores of the held-out images are not in order.")
+    n_components, n_factors = _pair(listing(header, "watch", 2))
+    mixture = build_factor_mixture(parts["watch"], n_visible, n_components, n_factors)
     model = build_model(mapping(header, "model"), parts["model"], None)
     if model.n_visible != n_visible:
         raise ArtifactError(f"images of {n_visible} numbers, a model of {model.n_visible}.")
@@ -81,8 +88,14 @@ def build_images(header: Config, arrays: Arrays) -> StoredImages:
         log_partition=build_log_partition(header),
         verdict=text(header, "verdict"),
         candidates=build_candidates(header),
-        calibration=held["calibration"],
-        usual=held["usual"],
+        watch=Watch(mixture, n_levels, held["calibration"], held["usual"]),
     )
     settings: dict[str, Any] = mapping(header, "settings")
     return StoredImages(density, ImageSettings(**settings))
+
+
+def _pair(sizes: list[Any]) -> tuple[int, int]:
+    if len(sizes) != 2:
+        raise ArtifactError(f"watch: expected two sizes; got {sizes!r:.80}.")
+    first, second = (whole({"size": size}, "size", 1, MOST_VISIBLE) for size in sizes)
+    return first, second

@@ -13,6 +13,7 @@ from harmonium.model.factor_mixture import FactorMixture
 MAX_FACTORS = 2**26
 # What rounding to single precision may do, relative to the terms of a sum.
 ROUNDING = 1e-4
+_FACTOR_PARTS = ("log_weights", "means", "scales", "directions", "gains")
 
 
 def describe_mixture(mixture: Mixture) -> Arrays:
@@ -82,3 +83,25 @@ def check_factor_mixture(mixture: FactorMixture) -> None:
     fine = abs(np.logaddexp.reduce(weights)) <= ROUNDING and np.all(error <= ROUNDING)
     if not (fine and np.all(mixture.scales > 0) and np.all(mixture.gains >= 0)):
         raise ArtifactError("the mixture of factor analyzers is none. The file is damaged.")
+
+
+def describe_factor_mixture(mixture: FactorMixture) -> Arrays:
+    """All of a mixture of factor analyzers as named arrays."""
+    return {name: np.asarray(getattr(mixture, name)) for name in _FACTOR_PARTS}
+
+
+def build_factor_mixture(
+    arrays: Arrays, n_visible: int, n_components: int, n_factors: int
+) -> FactorMixture:
+    """The mixture of these sizes; raises `ArtifactError` for anything else."""
+    shapes = {
+        "log_weights": (n_components,),
+        "means": (n_components, n_visible),
+        "scales": (n_components, n_visible),
+        "directions": (n_components, n_visible, n_factors),
+        "gains": (n_components, n_factors),
+    }
+    checked = take_arrays(arrays, shapes, "FactorMixture")
+    mixture = FactorMixture(**{name: as_floats(part) for name, part in checked.items()})
+    check_factor_mixture(mixture)
+    return mixture

@@ -180,25 +180,24 @@ def detect_images(model: Path, data: Path, fdr: float, top: int, written: Writte
     written.check(DETECTED_SUFFIXES)
     density, rows = _opened(model, data)
     with showing(progress()):
-        scores, p_values = density.log_probability(rows), density.p_values(rows)
+        scores, p_values = density.watch.scores(rows), density.watch.p_values(rows)
         flagged = false_discovery_control(p_values) <= fdr
         order = np.argsort(scores, kind="stable")
         output = written.output
         if output is not None and output.suffix == ".png":
             write_reasons(output, density, rows[order])
         elif output is not None:
-            columns = {"log_probability": scores, "p_value": p_values}
+            columns = {"score": scores, "p_value": p_values}
             _write_columns(output, columns | {"flagged": flagged.astype(np.int64)})
     lowest = [
-        {"image": int(i) + 1, "log_probability": float(scores[i]), "p_value": float(p_values[i])}
+        {"image": int(i) + 1, "score": float(scores[i]), "p_value": float(p_values[i])}
         for i in order[:top]
     ]
     figures = {"images": len(rows), "n_flagged": int(flagged.sum()), "fdr": fdr, "lowest": lowest}
     where = "" if output is None else f" -> {output}"
     lines = [f"{len(rows)} images{where}; {flagged.sum()} flagged at FDR {fdr:g}"]
     lines += [
-        f"image {own['image']}: {own['log_probability']:.1f} nats, p {own['p_value']:.3g}"
-        for own in lowest
+        f"image {own['image']}: score {own['score']:.1f}, p {own['p_value']:.3g}" for own in lowest
     ]
     written.say(figures, "\n".join(lines), density)
 
@@ -267,5 +266,4 @@ def _figures(fitted: ImageFit) -> dict[str, Any]:
         "verdict": density.verdict,
         "log_partition": [log_partition.low, log_partition.value, log_partition.high],
         "method": log_partition.method,
-        "chains_agree": None if fitted.diagnostics is None else fitted.diagnostics.agrees,
     }

@@ -87,8 +87,6 @@ class ImageDensity(DensityMixin, BaseEstimator):
         Height, width and channels.
     history_ : tuple of dict
         The training curve, in coordinates of the model. Not stored.
-    diagnostics_ : ChainDiagnostics or None
-        Whether chains from data, population and base agree; None without an energy. Not stored.
     """
 
     def __init__(
@@ -136,14 +134,15 @@ class ImageDensity(DensityMixin, BaseEstimator):
             report = shown_too(display, self.settings_.n_updates, report)
             fitted = fit_images(images, self.settings_, report=report)
         self.density_, self.history_ = fitted.density, fitted.history
-        self.held_out_, self.diagnostics_ = fitted.held_out, fitted.diagnostics
+        self.held_out_ = fitted.held_out
         return self
 
     def check_settings(self) -> ImageSettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
         parameters: dict[str, Any] = self.get_params(deep=False)
         parameters.pop("verbose")
-        return ImageSettings(**parameters, seed=as_seed(parameters.pop("random_state")))
+        seed = as_seed(parameters.pop("random_state"))
+        return ImageSettings(**parameters, seed=seed)
 
     def adopt(self, density: Fitted, settings: ImageSettings) -> "ImageDensity":
         """Take over a density that is already fitted."""
@@ -168,17 +167,23 @@ class ImageDensity(DensityMixin, BaseEstimator):
         self._warn()
         return self._fitted().bits_per_dimension(self._rows("bits_per_dimension", X))
 
-    def p_values(self, X: Any) -> np.ndarray:
-        """The share of the held-out images that are no likelier than each image, (rows,): small for
-        images unlike those of the fit.
+    def anomaly_scores(self, X: Any) -> np.ndarray:
+        """How usual each image looks, (rows,), nats: the log-density of its intensities, smoothed
+        by a tenth of their range, under a mixture of their own. Higher is more normal.
         """
-        return self._fitted().p_values(self._rows("p_values", X))
+        return self._fitted().watch.scores(self._rows("anomaly_scores", X))
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """Conformal p-values of the anomaly scores, (rows,): the share of the held-out images that
+        look no more usual. Small for images unlike those of the fit.
+        """
+        return self._fitted().watch.p_values(self._rows("p_values", X))
 
     def explain(self, X: Any) -> np.ndarray:
         """Heat maps (rows, height, width, channels): by how many nats each pixel is more surprising
-        given all others than it usually is, under the base.
+        given all others than it usually is, for the anomaly score.
         """
-        return self._as_images(self._fitted().reasons(self._rows("explain", X)))
+        return self._as_images(self._fitted().watch.reasons(self._rows("explain", X)))
 
     def transform(self, X: Any) -> np.ndarray:
         """E[h|x] of each image, (rows, n_hidden)."""

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
@@ -18,6 +18,7 @@ from harmonium.errors import DivergedError, HarmoniumWarning, InvalidInputError,
 from harmonium.inference.image_base import ImageBase, fit_image_base
 from harmonium.inference.image_density import ImageDensity
 from harmonium.inference.image_settings import ImageSettings
+from harmonium.inference.image_watch import Watch
 from harmonium.learning import FitSettings
 from harmonium.learning.fit import fit
 from harmonium.learning.loop import Report
@@ -27,7 +28,6 @@ from harmonium.learning.rows import CompleteRows, pad_rows
 from harmonium.learning.trainer import default_optimizer
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
-from harmonium.sampling import ChainDiagnostics
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +57,13 @@ class ImageScore(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageFit:
-    """A fitted density, its training curve (nats per image, model units), the score of the images
-    held out, and whether chains from data, population and base agree; None without an energy.
+    """A fitted density, its training curve (nats per image, model units) and the score of the
+    images held out.
     """
 
     density: ImageDensity
     history: tuple[Record, ...]
     held_out: ImageScore
-    diagnostics: ChainDiagnostics | None
 
 
 def fit_images(
@@ -106,7 +105,8 @@ def fit_images(
         unseen = pixels.dequantize(held, rng.random(held.shape))
         trained = _trained(model, sampler, unseen, settings, key_fit, spent, report)
     _log.info("scoring the held-out images")
-    return _finished(images, pixels, model, base, trained, held, settings)
+    watch = Watch.fit(kept, held, n_levels, rng)
+    return _finished(images, pixels, model, base, trained, held, watch, settings)
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ def _finished(
     base: ImageBase,
     trained: FitResult | None,
     held: Levels,
+    watch: Watch,
     settings: ImageSettings,
 ) -> ImageFit:
     """The density with what held-out images say of it."""
@@ -201,13 +202,9 @@ def _finished(
         log_partition=log_partition,
         verdict=verdict,
         candidates=base.candidates,
-        calibration=np.zeros(1),
-        usual=np.zeros(pixels.n_visible),
+        watch=watch,
     )
     scores, of_base = density.log_probability(held), density.log_base(held)
-    density = replace(
-        density, calibration=np.sort(scores), usual=density.surprisals(held).mean(axis=0)
-    )
     bits = bits_per_dimension(scores, pixels.n_visible)
     gain = scores - of_base
     root = len(held) ** 0.5
@@ -223,4 +220,4 @@ def _finished(
         gain_error=float(gain.std(ddof=1) / root),
     )
     history = () if trained is None else trained.history
-    return ImageFit(density, history, score, None if trained is None else trained.diagnostics)
+    return ImageFit(density, history, score)

@@ -14,6 +14,7 @@ from harmonium.compiling import as_floats
 from harmonium.data.pixels import Levels, Pixels, Units, bits_per_dimension
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
+from harmonium.inference.image_watch import Watch
 from harmonium.learning.base_choice import Candidate
 from harmonium.likelihood import LogPartition
 from harmonium.model import Harmonium, Path
@@ -53,8 +54,7 @@ class Inpainted(NamedTuple):
 class ImageDensity:
     """A density of images of levels, (rows, visible), line by line, channels innermost.
 
-    `calibration` are the sorted log-probabilities of the held-out images, nats; `usual` the mean
-    surprisal of every pixel of these given the others. `candidates` are the bases tried.
+    `candidates` are the bases tried. `watch` knows what images usually look like.
     """
 
     shape: tuple[int, int, int]
@@ -63,8 +63,7 @@ class ImageDensity:
     log_partition: LogPartition
     verdict: str
     candidates: tuple[Candidate, ...]
-    calibration: Scores
-    usual: Float[np.ndarray, "visible"]
+    watch: Watch
 
     @property
     def trusted(self) -> bool:
@@ -107,27 +106,6 @@ class ImageDensity:
     def bits_per_dimension(self, rows: Levels) -> Scores:
         """-log2 P of every image over its numbers, from above."""
         return bits_per_dimension(self.log_probability(rows), self.pixels.n_visible)
-
-    def p_values(self, rows: Levels) -> Scores:
-        """Conformal p-values of images: the share of held-out ones that are no likelier."""
-        below = np.searchsorted(self.calibration, self.log_probability(rows), side="right")
-        return (below + 1) / (len(self.calibration) + 1)
-
-    def reasons(self, rows: Levels) -> Float[np.ndarray, "rows visible"]:
-        """By how many nats every pixel is more surprising, given all others, than it usually is.
-
-        By the base, in closed form.
-        """
-        return self.surprisals(rows) - self.usual
-
-    def surprisals(self, rows: Levels) -> Float[np.ndarray, "rows visible"]:
-        """log of φ(u) over q(u | all other pixels) of every pixel, nats."""
-        found = np.zeros(rows.shape)
-        for place in self.places:
-            units = self.pixels.dequantize(rows, place)
-            normal = 0.5 * (units**2 + np.log(2 * np.pi))
-            found += _map(lambda own: _surprisals(self.base, own), units) - normal
-        return found / N_PLACES
 
     def hidden_mean(self, rows: Levels) -> Float[np.ndarray, "rows hidden"]:
         """E[h|x] of images, averaged over their dequantizations."""
@@ -205,11 +183,6 @@ def _free_energy(model: Harmonium, rows: Batch) -> PerRow:
 @eqx.filter_jit
 def _log_q(mixture: FactorMixture, rows: Batch) -> PerRow:
     return jax.vmap(mixture.log_density)(rows)
-
-
-@eqx.filter_jit
-def _surprisals(mixture: FactorMixture, rows: Batch) -> Float[Array, "rows visible"]:
-    return jax.vmap(mixture.surprisals)(rows)
 
 
 @eqx.filter_jit

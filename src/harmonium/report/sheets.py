@@ -27,7 +27,7 @@ def write_reasons(path: Path, density: ImageDensity, rows: Levels) -> None:
     """Images one beside the other, and below each where it is more surprising than usual."""
     rows = rows[:MOST_REASONS]
     images = in_color(as_bytes(rows.reshape(-1, *density.shape), density.pixels.n_levels))
-    heat = density.reasons(rows).reshape(-1, *density.shape).sum(axis=-1)
+    heat = density.watch.reasons(rows).reshape(-1, *density.shape).sum(axis=-1)
     maps = as_heat(heat, float(np.quantile(heat, 0.995)))
     lines = []
     for start in range(0, len(rows), COLUMNS):

@@ -60,6 +60,8 @@ class ImageDensity(DensityMixin, BaseEstimator):
         Of AdamW.
     batch_size : int
         Images per update.
+    n_components : int or None
+        Components of each of the three mixtures of the base; None lets held-out images choose.
     augment : {"none", "flip", "shift"}
         Whether half of the training images are mirrored, or moved by a pixel, anew at every visit.
         The energy then learns the augmented images; held-out images say whether it helps.
@@ -100,6 +102,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
         time_budget: float | None = ImageSettings.time_budget,
         learning_rate: float = ImageSettings.learning_rate,
         batch_size: int = ImageSettings.batch_size,
+        n_components: int | None = ImageSettings.n_components,
         augment: str = ImageSettings.augment,
         n_levels: int | None = ImageSettings.n_levels,
         validation_fraction: float = ImageSettings.validation_fraction,
@@ -114,6 +117,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
         self.time_budget = time_budget
         self.learning_rate = learning_rate
         self.batch_size = batch_size
+        self.n_components = n_components
         self.augment = augment
         self.n_levels = n_levels
         self.validation_fraction = validation_fraction

@@ -92,7 +92,7 @@ def fit_images(
     _log.info("fitting the levels of the pixels")
     pixels = Pixels.fit(kept, images.shape, n_levels, rng)
     _log.info("choosing the base")
-    base = fit_image_base(pixels, kept, held, rng)
+    base = fit_image_base(pixels, kept, held, settings.n_components, rng)
     key_model, key_fit = jax.random.split(jax.random.key(settings.seed))
     build = compiled_briefly(
         lambda key, mixture: settings.build_model(key, mixture, pixels, images.shape)

@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 # Components and factors of the candidates, from the least to the largest.
 SIZES = ((1, 8), (8, 8), (16, 12), (32, 12), (48, 16))
+# Factors of a base whose components are given.
+FACTORS = 12
 # Rows per component that a candidate needs.
 ROWS_PER_COMPONENT = 20
 # The base is the mean of so many fits (docs/decisions.md).
@@ -38,18 +40,25 @@ class ImageBase(NamedTuple):
 
 
 def fit_image_base(
-    pixels: Pixels, kept: Levels, held: Levels, rng: np.random.Generator
+    pixels: Pixels,
+    kept: Levels,
+    held: Levels,
+    n_components: int | None,
+    rng: np.random.Generator,
 ) -> ImageBase:
-    """Fit larger mixtures as long as held-out rows gain, then further ones of the best size."""
+    """Fit larger mixtures as long as held-out rows gain, then three of the best size, or of that
+    which is given.
+    """
+    sizes = SIZES if n_components is None else ((n_components, FACTORS),)
     n_copies = max(1, -(-LEAST_POINTS // len(kept)))
     rows = np.concatenate([_draw(pixels, kept, rng) for _ in range(n_copies)]).astype(np.float32)
     few = rows[rng.permutation(len(rows))[:MOST_SEARCHED]]
     unseen = [_draw(pixels, held, rng) for _ in range(HELD_DRAWS)]
     independent = _score("independent pixels", pixels.log_independent(held))
     candidates, best = [independent], None
-    for n_components, n_factors in SIZES:
-        settings = FactorSettings(n_components, min(n_factors, pixels.n_visible))
-        if n_components > 1 and n_components * ROWS_PER_COMPONENT > len(kept):
+    for number, n_factors in sizes:
+        settings = FactorSettings(number, min(n_factors, pixels.n_visible))
+        if n_components is None and number > 1 and number * ROWS_PER_COMPONENT > len(kept):
             break
         fit = fit_analyzers(few, settings, rng)
         scored = _score(

@@ -43,6 +43,7 @@ class ImageSettings:
     time_budget: float | None = None
     learning_rate: float = 5e-3
     batch_size: int = 256
+    n_components: int | None = None
     augment: str = "none"
     n_levels: int | None = None
     validation_fraction: float = 0.1
@@ -58,6 +59,7 @@ class ImageSettings:
             (self.augment in AUGMENTATIONS, f"augment of {list(AUGMENTATIONS)}"),
             (0 < self.validation_fraction < 1, "a validation_fraction between 0 and 1"),
             (self.time_budget is None or self.time_budget > 0, "a positive time_budget, or None"),
+            (self.n_components is None or self.n_components > 0, "n_components, or None"),
             (self.n_levels is None or self.n_levels > 1, "n_levels of at least 2, or None"),
             (bool(self.channels) and min(self.channels) > 0, "channels of at least one layer"),
         )

@@ -1,5 +1,5 @@
-"""One fitted density, detector or density of images as one `.safetensors` file: arrays as tensors, everything else as
-JSON in its header.
+"""One fitted density, detector or density of images as one `.safetensors` file: arrays as tensors,
+everything else as JSON in its header.
 """
 
 from pathlib import Path

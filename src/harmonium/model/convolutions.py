@@ -97,8 +97,8 @@ class ConvNet(eqx.Module):
 
     `ConvNet((28, 28, 1), (16, 32), key=key)` maps (784,) to 14 · 14 · 32 features. Features move
     with the image: by one pixel when that moves by the product of the strides, except where the
-    border is in sight. With `is_bounded` the last nonlinearity is tanh: F then differs from that of the base
-    by no more than sum_k |w_k| (`ResidualMLP`).
+    border is in sight. With `is_bounded` the last nonlinearity is tanh: F then differs from that of
+    the base by no more than sum_k |w_k| (`ResidualMLP`).
     """
 
     layers: tuple[Convolution, ...]

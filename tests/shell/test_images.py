@@ -195,7 +195,7 @@ def test_wrong_calls_are_one_line(run, capsys):
         (("sample", run, "-n", 2), "-o sheet.png"),
         (("impute", run, run / "images.npy", "-o", run / "x.png"), "--mask"),
         (("score", run, run / "mask.npy"), "images"),
-        (("evaluate", run, run / "images.npy"), "density"),
+        (("evaluate", run, run / "images.npy"), "a density of images"),
     ):
         assert command(*words) == 2
         caught = capsys.readouterr().err

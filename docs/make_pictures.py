@@ -10,8 +10,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.datasets import load_digits
 
 import harmonium as hm
+from harmonium.data.pngs import as_bytes, as_heat, in_color, sheet, write_png
+from harmonium.report.sheets import write_responses
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "pictures"
@@ -28,6 +31,7 @@ def main() -> None:
     draw_parts()
     draw_weights()
     draw_path()
+    draw_images()
     draw_gallery()
 
 
@@ -114,6 +118,30 @@ def draw_path() -> None:
         axis.text(-4.9, 0.45 * place + 0.06, f"β = {beta:.1f}", fontsize=9)
     axis.set(xlabel="x", yticks=[])
     save(figure, "path.png")
+
+
+def draw_images() -> None:
+    """Digits, draws, lower halves drawn given upper ones, odd ones with maps, and hidden units."""
+    rng = np.random.default_rng(0)
+    images = load_digits().images.astype(np.int64)
+    images = images[rng.permutation(len(images))]
+    kept, unseen = images[:1437], images[1437:]
+    draw_sheets(hm.ImageDensity(n_updates=500).fit(kept), kept, unseen)
+
+
+def draw_sheets(density: hm.ImageDensity, kept: np.ndarray, unseen: np.ndarray) -> None:
+    """The two sheets of a fitted density; ten images in a line."""
+    mask = np.zeros(density.image_shape_[:2], bool)
+    mask[len(mask) // 2 :] = True
+    filled = density.inpaint(unseen[:10], mask)[0, ..., 0]
+    odd = unseen[np.argsort(density.anomaly_scores(unseen))[:10]]
+    lines = [kept[:10], density.sample(20)[..., 0], np.where(mask, 0, unseen[:10]), filled, odd]
+    shown = in_color(as_bytes(np.concatenate(lines)[..., None], density.density_.pixels.n_levels))
+    heat = density.explain(odd).sum(axis=-1)
+    maps = as_heat(heat, float(np.quantile(heat, 0.99)))
+    write_png("images.png", sheet(np.concatenate([shown, maps]), 10, zoom=6))
+    rows = kept.reshape(len(kept), -1)
+    write_responses(Path("hidden.png"), density.density_, rows)
 
 
 def save(figure: plt.Figure, name: str) -> None:

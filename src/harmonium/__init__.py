@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harmonium import plot
     from harmonium.cache import enable_cache
-    from harmonium.estimators import AnomalyDetector, DensityEstimator, Imputer, Monitor, load
+    from harmonium.estimators import (
+        AnomalyDetector,
+        DensityEstimator,
+        ImageDensity,
+        Imputer,
+        Monitor,
+        load,
+    )
     from harmonium.learning import (
         DataStartedChains,
         DenoisingScoreMatching,
@@ -64,6 +71,7 @@ _HOMES = {
     "harmonium.estimators": (
         "AnomalyDetector",
         "DensityEstimator",
+        "ImageDensity",
         "Imputer",
         "Monitor",
         "load",
@@ -138,6 +146,7 @@ __all__ = [
     "GaussianBase",
     "GibbsLangevin",
     "Harmonium",
+    "ImageDensity",
     "Imputer",
     "Independence",
     "Langevin",

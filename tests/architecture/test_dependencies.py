@@ -12,7 +12,7 @@ from architecture.test_layers import MODULES, ROOT, layer
 PROJECT = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text())["project"]
 MOST = 11
 # Of packages whose module has another name.
-PACKAGE_OF = {"sklearn": "scikit-learn", "tensorboardX": "tensorboardx"}
+PACKAGE_OF = {"sklearn": "scikit-learn", "tensorboardX": "tensorboardx", "PIL": "pillow"}
 
 
 def names(requirements):

@@ -55,6 +55,11 @@ MAPS = {
     "MLP": feature_maps.MLP(3, (5, 4), key=KEY),
     "ResidualMLP": feature_maps.ResidualMLP(3, 4, 2, activation="tanh", key=KEY),
     "FourierFeatures": feature_maps.FourierFeatures(3, 4, key=KEY),
+    "ConvNet": feature_maps.ConvNet((1, 3, 1), (2, 3), key=KEY),
+    "ResidualConvNet": feature_maps.ResidualConvNet((3, 1, 1), 2, 1, is_bounded=True, key=KEY),
+    "Intensities": feature_maps.Intensities(
+        jnp.asarray([[-1.0, 0.0, 2.0]] * 3), jnp.asarray([[1.0, 3.0]] * 3), feature_maps.Identity(3)
+    ),
     "user": Cubes(jnp.asarray([0.7, -2.0])),
     "user affine": OwnAffine(jnp.asarray([0.7, -2.0, 0.4])),
 }
@@ -80,6 +85,24 @@ def linear(layer, z):
     return z @ np.asarray(layer.weight).T + np.asarray(layer.bias)
 
 
+def activated(z):
+    return NUMPY_ACTIVATIONS["silu"][0](z)
+
+
+def convolved(layer, images, stride):
+    """Sums over the nine pixels around every `stride`-th one, with zeros around the image."""
+    weight = np.asarray(layer.weight).reshape(3, 3, images.shape[3], -1)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    lines = [
+        [
+            np.einsum("nabi,abio->no", padded[:, i : i + 3, j : j + 3], weight)
+            for j in range(0, images.shape[2], stride)
+        ]
+        for i in range(0, images.shape[1], stride)
+    ]
+    return np.array(lines).transpose(2, 0, 1, 3) + np.asarray(layer.bias)
+
+
 def reference(name, rows):
     """The map as its docstring says, in NumPy."""
     feature_map = MAPS[name]
@@ -100,6 +123,16 @@ def reference(name, rows):
     if name == "FourierFeatures":
         phase = rows @ np.asarray(feature_map.frequencies).T
         return np.hstack([np.sin(phase), np.cos(phase)])
+    if name == "ConvNet":
+        first, second = feature_map.layers
+        z = convolved(first, rows.reshape(-1, 1, 3, 1), 1)
+        return activated(convolved(second, activated(z), 2)).reshape(len(rows), -1)
+    if name == "ResidualConvNet":
+        z = activated(convolved(feature_map.lift, rows.reshape(-1, 3, 1, 1), 2))
+        z = z + activated(convolved(feature_map.blocks[0], z, 1))
+        return np.tanh(z).reshape(len(rows), -1)
+    if name == "Intensities":
+        return np.clip(rows + 1, 0, 1) + 3 * np.clip(rows / 2, 0, 1)
     if name == "user":
         return np.tanh(np.array([0.7, -2.0]) * rows[:, :-1] * rows[:, 1:])
     return np.array([0.7, -2.0, 0.4]) * rows[:, ::-1] + 1
@@ -109,7 +142,7 @@ def test_every_public_map_has_a_row():
     public = {
         name
         for name, cls in inspect.getmembers(feature_maps, inspect.isclass)
-        if issubclass(cls, eqx.Module) and cls.__module__ == feature_maps.__name__
+        if issubclass(cls, eqx.Module)
     }
     assert public == {name for name in MAPS if not name.startswith("user")}
 
@@ -211,7 +244,31 @@ def test_keys_decide_the_random_maps(name):
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_features_move_with_the_image():
+    """By one pixel when the image moves by the product of the strides, away from the border."""
+    conv = feature_maps.ConvNet((16, 12, 2), (3, 4), key=KEY)
+    image = np.zeros((16, 12, 2))
+    image[6:9, 4:7] = np.random.default_rng(3).normal(size=(3, 3, 2))
+    moved = np.roll(image, (2, 2), axis=(0, 1))
+    still, shifted = (
+        np.asarray(conv(jnp.asarray(own.ravel()))).reshape(8, 6, 4) for own in (image, moved)
+    )
+    np.testing.assert_allclose(shifted[2:-1, 2:-1], still[1:-2, 1:-2], atol=1e-12)
+    assert np.ptp(still[1:-2, 1:-2]) > 0.01
+
+
 MISUSES = {
+    "no image": (lambda: feature_maps.ConvNet((8,), key=KEY), "a height, a width", "(8,)"),
+    "no channels": (
+        lambda: feature_maps.ConvNet((8, 8), (), key=KEY),
+        "layers with",
+        "channels=()",
+    ),
+    "strides": (
+        lambda: feature_maps.ConvNet((8, 8), (4,), strides=(1, 2), key=KEY),
+        "a positive stride per layer",
+        "(1, 2)",
+    ),
     "no layers": (lambda: feature_maps.MLP(3, (), key=KEY), "at least one layer", "widths=()"),
     "no width": (lambda: feature_maps.MLP(3, (4, 0), key=KEY), "positive width", "(4, 0)"),
     "no input": (lambda: feature_maps.MLP(0, (4,), key=KEY), "at least one visible", "n_visible=0"),

@@ -90,6 +90,13 @@ def test_digits_become_a_picture(printed, tmp_path):
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_other_digits_are_odd(printed, tmp_path):
+    zeros, others, _ = printed("one_class_images").splitlines()
+    # 28 further zeros: 0.1, and five standard errors.
+    assert numbers(zeros)[1] < 0.1 + 5 * 0.06 and numbers(others)[1] > 0.9
+    assert (tmp_path / "odd.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_only_the_drifted_table_has_drifted(printed):
     found = re.findall(r"^(\w+): whole rows p = (\S+);.*column '(.+)'", printed("drift"), re.M)
     p_values = {name: float(p_value) for name, p_value, _ in found}

@@ -99,6 +99,16 @@ def read_container(path: str | Path) -> tuple[Config, Arrays]:
     return header, arrays
 
 
+def read_kind(path: str | Path) -> str:
+    """What a file says that it holds, empty where it says nothing; `read_container` checks it."""
+    try:
+        _, metadata, _ = _read_header(Path(path))
+        kind = parse(open_seal(metadata)[1]).get("kind", "")
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, MemoryError, AttributeError):
+        return ""
+    return kind if isinstance(kind, str) else ""
+
+
 def seal(text: str, arrays: Arrays) -> dict[str, str]:
     """The metadata of a file: one entry, digest and header, since several would be stored in a
     random order.

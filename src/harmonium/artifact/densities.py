@@ -60,7 +60,7 @@ def describe_density(stored: StoredDensity) -> tuple[Config, Arrays]:
         "whitening": whitening,
         "chosen": _describe_chosen(density.chosen),
         "model": model,
-        "log_partition": _describe_log_partition(density.log_partition),
+        "log_partition": describe_log_partition(density.log_partition),
         "training": density.training,
         "judgment": describe_judgment(density.judgment),
         "unseen": unseen,
@@ -85,7 +85,7 @@ def build_density(header: Config, arrays: Arrays, own: OwnParts = NAMED) -> Stor
     density = Density(
         coordinates=coordinates,
         model=build_model(mapping(header, "model"), parts["model"], own),
-        log_partition=_build_log_partition(mapping(header, "log_partition", _LOG_PARTITION)),
+        log_partition=build_log_partition(header),
         training=text(header, "training"),
         chosen=_build_chosen(mapping(header, "chosen", _CHOSEN)),
         judgment=build_judgment(entry(header, "judgment")),
@@ -132,15 +132,15 @@ def _ask_for_own(kinds: Any) -> None:
 
 
 def _describe_chosen(chosen: Chosen) -> Config:
-    """Plain values; a standard error of one row is NaN, which JSON cannot say: null."""
-
-    def plain(candidates: tuple[Candidate, ...]) -> list[Config]:
-        return [asdict(own) | {"standard_error": or_null(own.standard_error)} for own in candidates]
-
     return asdict(chosen) | {
-        "candidates": plain(chosen.candidates),
-        "stages": plain(chosen.stages),
+        "candidates": describe_candidates(chosen.candidates),
+        "stages": describe_candidates(chosen.stages),
     }
+
+
+def describe_candidates(candidates: tuple[Candidate, ...]) -> list[Config]:
+    """Plain values; a standard error of one row is NaN, which JSON cannot say: null."""
+    return [asdict(own) | {"standard_error": or_null(own.standard_error)} for own in candidates]
 
 
 def _build_chosen(config: Config) -> Chosen:
@@ -150,12 +150,13 @@ def _build_chosen(config: Config) -> Chosen:
         n_components=whole(config, "n_components", 1, 2**31),
         marginals={name: text(marginals, name) for name in marginals},
         residual=flag(config, "residual"),
-        candidates=_build_candidates(config, "candidates"),
-        stages=_build_candidates(config, "stages"),
+        candidates=build_candidates(config, "candidates"),
+        stages=build_candidates(config, "stages"),
     )
 
 
-def _build_candidates(config: Config, name: str) -> tuple[Candidate, ...]:
+def build_candidates(config: Config, name: str = "candidates") -> tuple[Candidate, ...]:
+    """The candidates of that name."""
     found = []
     for own in listing(config, name, MOST_CANDIDATES):
         own = mapping({name: own}, name, _CANDIDATE)
@@ -164,13 +165,15 @@ def _build_candidates(config: Config, name: str) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def _describe_log_partition(log_partition: LogPartition) -> Config:
+def describe_log_partition(log_partition: LogPartition) -> Config:
     """An exact value has an infinite effective sample size, which JSON cannot say: null."""
     described = asdict(log_partition)
     return described | {"ess": described["ess"] if math.isfinite(log_partition.ess) else None}
 
 
-def _build_log_partition(config: Config) -> LogPartition:
+def build_log_partition(header: Config) -> LogPartition:
+    """What a header says of log Z."""
+    config = mapping(header, "log_partition", _LOG_PARTITION)
     value, low, high = (number(config, name) for name in ("value", "low", "high"))
     standard_error = number(config, "standard_error")
     ess = math.inf if config["ess"] is None else number(config, "ess")

@@ -1,5 +1,5 @@
-"""One fitted density or detector as one `.safetensors` file: arrays as tensors, everything else as
-JSON in its header.
+"""One fitted density, detector or density of images as one `.safetensors` file: arrays as tensors,
+everything else as JSON in its header.
 """
 
 from pathlib import Path
@@ -8,20 +8,25 @@ from harmonium.artifact.container import Arrays, Config, read_container, write_c
 from harmonium.artifact.densities import StoredDensity, build_density, describe_density
 from harmonium.artifact.detectors import StoredDetector, build_detector, describe_detector
 from harmonium.artifact.entries import text
+from harmonium.artifact.images import StoredImages, build_images, describe_images
 from harmonium.errors import ArtifactError
 from harmonium.inference import OwnParts
 from harmonium.inference.own_parts import NAMED
 
+Stored = StoredDensity | StoredDetector | StoredImages
 
-def save_artifact(path: str | Path, stored: StoredDensity | StoredDetector) -> None:
-    """Write a fitted density or detector, and what goes with it, to one `.safetensors` file."""
+
+def save_artifact(path: str | Path, stored: Stored) -> None:
+    """Write what was fitted, and what goes with it, to one `.safetensors` file."""
     if isinstance(stored, StoredDensity):
         write_container(path, *describe_density(stored))
+    elif isinstance(stored, StoredImages):
+        write_container(path, *describe_images(stored))
     else:
         write_container(path, *describe_detector(stored))
 
 
-def load_artifact(path: str | Path, *, own: OwnParts = NAMED) -> StoredDensity | StoredDetector:
+def load_artifact(path: str | Path, *, own: OwnParts = NAMED) -> Stored:
     """Read what `save_artifact` wrote.
 
     A density with parts of your own is loaded by giving these in `own`; their arrays are
@@ -41,12 +46,14 @@ def load_artifact(path: str | Path, *, own: OwnParts = NAMED) -> StoredDensity |
         ) from error
 
 
-def _build(header: Config, arrays: Arrays, own: OwnParts) -> StoredDensity | StoredDetector:
+def _build(header: Config, arrays: Arrays, own: OwnParts) -> Stored:
     kind = text(header, "kind")
     if kind == "density":
         return build_density(header, arrays, own)
-    if kind != "detector":
+    if kind not in ("detector", "images"):
         raise ArtifactError(f"kind: expected a density or a detector; got {kind!r:.80}.")
     if own != NAMED:
-        raise ArtifactError("the file holds a detector, which takes no parts of your own.")
+        raise ArtifactError("the file holds no density of a table: it takes no parts of your own.")
+    if kind == "images":
+        return build_images(header, arrays)
     return build_detector(header, arrays)

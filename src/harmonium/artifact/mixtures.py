@@ -7,11 +7,13 @@ from harmonium.compiling import as_floats
 from harmonium.data.state import take_arrays
 from harmonium.errors import ArtifactError
 from harmonium.model import Mixture
+from harmonium.model.factor_mixture import FactorMixture
 
 # Numbers in the factors of a mixture, whose inverses are checked.
 MAX_FACTORS = 2**26
 # What rounding to single precision may do, relative to the terms of a sum.
 ROUNDING = 1e-4
+_FACTOR_PARTS = ("log_weights", "means", "scales", "directions", "gains")
 
 
 def describe_mixture(mixture: Mixture) -> Arrays:
@@ -68,3 +70,38 @@ def check_mixture(mixture: Mixture) -> None:
         raise ArtifactError(
             "the mixture has inverses that are not those of its factors. The file is damaged."
         )
+
+
+def check_factor_mixture(mixture: FactorMixture) -> None:
+    """Normalized weights, positive scales, gains that are not negative, orthonormal directions.
+
+    Raises `ArtifactError` for others.
+    """
+    weights = np.asarray(mixture.log_weights, np.float64)
+    directions = np.asarray(mixture.directions, np.float64)
+    error = np.abs(np.swapaxes(directions, 1, 2) @ directions - np.eye(directions.shape[2]))
+    fine = abs(np.logaddexp.reduce(weights)) <= ROUNDING and np.all(error <= ROUNDING)
+    if not (fine and np.all(mixture.scales > 0) and np.all(mixture.gains >= 0)):
+        raise ArtifactError("the mixture of factor analyzers is none. The file is damaged.")
+
+
+def describe_factor_mixture(mixture: FactorMixture) -> Arrays:
+    """All of a mixture of factor analyzers as named arrays."""
+    return {name: np.asarray(getattr(mixture, name)) for name in _FACTOR_PARTS}
+
+
+def build_factor_mixture(
+    arrays: Arrays, n_visible: int, n_components: int, n_factors: int
+) -> FactorMixture:
+    """The mixture of these sizes; raises `ArtifactError` for anything else."""
+    shapes = {
+        "log_weights": (n_components,),
+        "means": (n_components, n_visible),
+        "scales": (n_components, n_visible),
+        "directions": (n_components, n_visible, n_factors),
+        "gains": (n_components, n_factors),
+    }
+    checked = take_arrays(arrays, shapes, "FactorMixture")
+    mixture = FactorMixture(**{name: as_floats(part) for name, part in checked.items()})
+    check_factor_mixture(mixture)
+    return mixture

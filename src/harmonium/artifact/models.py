@@ -11,7 +11,7 @@ import numpy as np
 
 from harmonium.artifact.container import Arrays, Config
 from harmonium.artifact.entries import entry, flag, listing, mapping, number, text, whole
-from harmonium.artifact.mixtures import MAX_FACTORS, check_mixture
+from harmonium.artifact.mixtures import MAX_FACTORS, check_factor_mixture, check_mixture
 from harmonium.artifact.own_bases import plain_fields, rebuilt
 from harmonium.errors import ArtifactError
 from harmonium.inference import OwnParts
@@ -24,6 +24,8 @@ from harmonium.model import (
     MixtureBase,
     Spin,
 )
+from harmonium.model.convolutions import ConvNet, ImageShape, Intensities, ResidualConvNet
+from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
 
 _HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
@@ -96,6 +98,8 @@ def build_model(config: Config, arrays: Arrays, own: OwnParts) -> Harmonium:
     model = jax.tree_util.tree_unflatten(structure, leaves)
     if isinstance(model.base, MixtureBase):
         check_mixture(model.base.mixture)
+    if isinstance(model.base, FactorBase):
+        check_factor_mixture(model.base.mixture)
     return model
 
 
@@ -121,6 +125,9 @@ def _describe_base(base: AbstractBase) -> Config:
                 f"numbers in its factors, and a file may hold {MAX_FACTORS}. Try: fewer components."
             )
         return {"name": "MixtureBase", "n_components": base.mixture.n_components}
+    if isinstance(base, FactorBase):
+        n_components, n_factors = base.mixture.gains.shape
+        return {"name": "FactorBase", "n_components": n_components, "n_factors": n_factors}
     name = type(base).__name__
     return {"name": name} if isinstance(base, GaussianBase) else {"name": name} | plain_fields(base)
 
@@ -132,12 +139,20 @@ def _build_base(config: Config, arrays: Arrays, n_visible: int, own: OwnParts) -
         return own.base if isinstance(own.base, AbstractBase) else rebuilt(own.base, config, arrays)
     if name == "GaussianBase":
         return GaussianBase(n_visible)
+    largest = max(array.size for array in arrays.values())
+    if name == "FactorBase":
+        n_components = whole(config, "n_components", 1, largest)
+        n_factors = whole(config, "n_factors", 1, n_visible)
+        means = jnp.zeros((n_components, n_visible))
+        directions = jnp.zeros((n_components, n_visible, n_factors))
+        gains = jnp.zeros((n_components, n_factors))
+        weights = jnp.zeros(n_components)
+        return FactorBase(FactorMixture(weights, means, means, directions, gains))
     if name != "MixtureBase":
         raise ArtifactError(
             f"the model has a base of your own, {name!r:.80}. "
             "Try: load(path, base=...) with its class, or an instance of the same structure."
         )
-    largest = max(array.size for array in arrays.values())
     most = min(largest, MAX_FACTORS) // n_visible**2
     n_components = whole(config, "n_components", 1, most)
     means = jnp.zeros((n_components, n_visible))
@@ -178,12 +193,26 @@ def _describe_feature_map(feature_map: Any) -> Config:
             "n_frequencies": n_frequencies,
             "head": None if head is None else _describe_feature_map(head),
         }
+    if isinstance(feature_map, Intensities):
+        pieces = feature_map.rises.shape[1]
+        head = _describe_feature_map(feature_map.head)
+        return {"name": name, "pieces": pieces, "head": head}
+    if isinstance(feature_map, ConvNet | ResidualConvNet):
+        return {
+            "name": name,
+            "image_shape": list(feature_map.image_shape),
+            "channels": list(feature_map.channels),
+            "strides": list(feature_map.strides) if isinstance(feature_map, ConvNet) else None,
+            "is_bounded": feature_map.is_bounded,
+        }
     return {"name": name, "user_defined": True}
 
 
 def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers: int) -> Any:
     """The described map of `n_inputs` numbers, of no larger sizes and no more layers than these."""
     name = text(config, "name")
+    if name in ("Intensities", "ConvNet", "ResidualConvNet"):
+        return _build_image_map(name, config, n_inputs, largest, most_layers)
     if name not in ("Identity", "Affine", "MLP", "ResidualMLP", "FourierFeatures"):
         raise ArtifactError(
             f"the model has a feature map of your own, {name!r:.80}. "
@@ -224,6 +253,31 @@ def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers:
         is_bounded=flag(config, "is_bounded"),
         key=key,
     )
+
+
+def _build_image_map(
+    name: str, config: Config, n_inputs: int, largest: int, most_layers: int
+) -> Any:
+    """The described map of images of `n_inputs` numbers."""
+    if name == "Intensities":
+        if most_layers < 1:
+            raise ArtifactError(f"expected at most {MAX_LAYERS} layers.")
+        pieces = whole(config, "pieces", 1, largest)
+        described = mapping(config, "head")
+        head = _build_feature_map(described, n_inputs, largest, most_layers - 1)
+        return Intensities(jnp.zeros((n_inputs, pieces + 1)), jnp.zeros((n_inputs, pieces)), head)
+    shape = ImageShape(*_sizes(listing(config, "image_shape", 3), largest))
+    if shape.n_visible != n_inputs:
+        raise ArtifactError(f"image_shape: expected {n_inputs} numbers; got {shape.n_visible}.")
+    channels = _sizes(listing(config, "channels", most_layers), largest)
+    is_bounded, key = flag(config, "is_bounded"), jax.random.key(0)
+    if name == "ConvNet":
+        strides = _sizes(listing(config, "strides", most_layers), largest)
+        return ConvNet(shape, channels, strides=strides, is_bounded=is_bounded, key=key)
+    if not channels:
+        raise ArtifactError("channels: expected at least one layer. The file is damaged.")
+    depth = len(channels) - 1
+    return ResidualConvNet(shape, channels[0], depth, is_bounded=is_bounded, key=key)
 
 
 def _sizes(sizes: list[Any], largest: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harmonium.cli.layout import wrapped
-from harmonium.cli.models import load_density
+from harmonium.cli.models import is_image_run, load_density
 from harmonium.cli.options import (
     DataArgument,
     JsonOption,
@@ -41,7 +41,19 @@ from harmonium.errors import InvalidInputError, describe
 def impute(
     model: ModelArgument,
     data: DataArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="Table to write: CSV or Parquet; of images, PNG or NPY."
+        ),
+    ],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of images: NPY file (height, width), not 0 where pixels are hidden.",
+            callback=existing,
+        ),
+    ] = None,
     draws: Annotated[
         int,
         typer.Option(
@@ -67,6 +79,13 @@ def impute(
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
+    if is_image_run(model):
+        from harmonium.cli.images import Written, inpaint_images
+
+        written = Written(output, overwrite, as_json)
+        return inpaint_images(model, Path(data), mask, draws, seed, written)
+    if mask is not None:
+        raise InvalidInputError(describe("--mask", expected="a run of images", got=f"{model}"))
     from harmonium.cli.runs import MIXED_SUFFIXES
 
     stored = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
@@ -169,7 +188,10 @@ def sample(
     model: ModelArgument,
     n: Annotated[int, typer.Option("-n", "--rows", help="Rows to draw.", min=1)] = 100,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Table to write: CSV, Parquet or NPY.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Table to write: CSV, Parquet or NPY; of images, PNG or NPY."
+        ),
     ] = None,
     given: Annotated[
         list[str] | None,
@@ -200,6 +222,12 @@ def sample(
 
     Example: harmonium sample run -n 1000 --given color=red -o new.csv
     """
+    if is_image_run(model):
+        from harmonium.cli.images import Written, sample_images
+
+        if given or balance or keep_unseen:
+            raise InvalidInputError("sample: --given, --balance and --keep-unseen are for tables.")
+        return sample_images(model, n, seed, Written(output, overwrite, as_json))
     density = load_density(model, output, overwrite=overwrite).density
 
     from harmonium.cli.given import parse_given

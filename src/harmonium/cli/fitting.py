@@ -22,6 +22,7 @@ from harmonium.cli.output import print_json
 from harmonium.cli.processes import Machines
 from harmonium.cli.shell import command, errors, progress, silence
 from harmonium.cli.tables import reads_tables
+from harmonium.errors import InvalidInputError
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -91,6 +92,14 @@ def fit(
             min=8,
         ),
     ] = None,
+    image: Annotated[
+        bool,
+        typer.Option(
+            "--image",
+            help="DATA are images: an NPY file (rows, height, width[, channels]) of whole levels, "
+            "or a folder of PNG files.",
+        ),
+    ] = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     base: Annotated[
@@ -239,6 +248,15 @@ def fit(
         "contamination": contamination,
     }
     given = {name: value for name, value in given.items() if value is not None}
+    if image:
+        from harmonium.cli.images import fit_images
+        from harmonium.cli.plans import run_name
+
+        if config is not None or resume is not None:
+            raise InvalidInputError("fit --image takes no --config and no --resume.")
+        folder = run_name(data) if output is None else output
+        fit_images(Path(data), folder, given, overwrite=overwrite, as_json=as_json)
+        return
     logs = check_log_to(log_to)
     machines = Machines(devices, distributed, coordinator, processes, process)
 

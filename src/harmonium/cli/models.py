@@ -18,12 +18,24 @@ def load_density(
 
     if output is not None:
         check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
-    from harmonium.artifact import StoredDensity, load_artifact
+    from harmonium.artifact import StoredDensity, StoredImages, load_artifact
 
     stored = load_artifact(find_model(model))
+    if isinstance(stored, StoredImages):
+        raise InvalidInputError(
+            f"{model} holds a density of images, which this command does not take. Try: score, "
+            "sample, impute or detect."
+        )
     if not isinstance(stored, StoredDensity):
         raise InvalidInputError(
             f"{model} holds a detector, not a density. Try: the run folder, or its "
             "model.safetensors."
         )
     return stored
+
+
+def is_image_run(model: Path) -> bool:
+    """Whether a run holds a density of images; nothing is loaded but the header of its file."""
+    from harmonium.artifact import read_kind
+
+    return read_kind(find_model(model)) == "images"

@@ -35,6 +35,7 @@ RUN_FILES = {
     "report.html",
     "explorer.html",
     "samples.png",
+    "hidden.png",
     CHECKPOINTS,
     "tensorboard",
 }

@@ -9,7 +9,7 @@ import typer
 from harmonium.cli.cluster import start_ray
 from harmonium.cli.guarantees import parse_guarantee
 from harmonium.cli.layout import summary, wrapped
-from harmonium.cli.models import load_density
+from harmonium.cli.models import is_image_run, load_density
 from harmonium.cli.options import (
     DataArgument,
     JsonOption,
@@ -54,6 +54,10 @@ def score(
     """
     from harmonium.cli.runs import MIXED_SUFFIXES, check_folder_output
 
+    if is_image_run(model):
+        from harmonium.cli.images import Written, score_images
+
+        return score_images(model, Path(data), Written(output, overwrite, as_json))
     if on_ray:
         output = check_folder_output(data, output, overwrite=overwrite)
         start_ray()
@@ -160,6 +164,10 @@ def detect(
     from harmonium.cli.runs import MIXED_SUFFIXES, check_folder_output, check_table_output
 
     check_fdr(fdr)
+    if is_image_run(model):
+        from harmonium.cli.images import Written, detect_images
+
+        return detect_images(model, Path(data), fdr, top, Written(output, overwrite, as_json))
     stated = parse_guarantee(guarantee, training)
     if on_ray:
         if stated.name != "split":

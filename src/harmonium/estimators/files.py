@@ -5,10 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harmonium.artifact import StoredDensity, load_artifact
+from harmonium.artifact import StoredDensity, StoredImages, load_artifact
 from harmonium.errors import ArtifactError, describe
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
+from harmonium.estimators.images import ImageDensity, as_parameters
 from harmonium.inference import split_parts
 from harmonium.inference.own_parts import PARTS
 from harmonium.learning import AbstractObjective
@@ -26,7 +27,7 @@ def load(
     marginals: type | None = None,
     objective: AbstractObjective | None = None,
     kernel: AbstractKernel | None = None,
-) -> DensityEstimator | AnomalyDetector:
+) -> DensityEstimator | AnomalyDetector | ImageDensity:
     """Load what `save` wrote, or the density of a run folder that `harmonium fit` wrote.
 
     The detector of a run is its file detector.safetensors. Raises `ArtifactError` for a damaged or
@@ -48,6 +49,8 @@ def load(
     given = {name: own for name, own in given.items() if own is not None}
     own = split_parts({**dict.fromkeys(PARTS, "auto"), **given})[1]
     stored = load_artifact(_model_file(Path(path)), own=own)
+    if isinstance(stored, StoredImages):
+        return ImageDensity(**as_parameters(stored.settings)).adopt(*stored)
     parameters = asdict(stored.settings)
     seed = parameters.pop("seed")
     if isinstance(stored, StoredDensity):

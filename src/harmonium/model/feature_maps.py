@@ -16,6 +16,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from harmonium.errors import InvalidInputError, check_shape, describe
+from harmonium.model.convolutions import ConvNet as ConvNet
+from harmonium.model.convolutions import Intensities as Intensities
+from harmonium.model.convolutions import ResidualConvNet as ResidualConvNet
 from harmonium.model.softplus import softplus
 from harmonium.typing import Features, RandomKey, Visible
 

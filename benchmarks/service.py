@@ -16,7 +16,7 @@ on a connection of its own. Nine of ten requests score one row; the others are o
 "peak MB" is the resident memory of the workers, "grown MB" how much more it is than at the start of
 the load. "largest error" compares log-densities with those of `DensityEstimator.score_samples`.
 
-`python -m benchmarks.service [--seconds 60] [--clients 200] [--pause 0.25] [--workers 1]`
+`python -m benchmarks.service [--seconds 60] [--clients 200] [--pause 1] [--workers 1]`
 """
 
 import argparse
@@ -294,7 +294,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.25)
+    parser.add_argument("--pause", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,6 +61,8 @@ _log = logging.getLogger(__name__)
 
 # Bodies beyond this many bytes are decoded off the event loop.
 SMALL = 32 * 2**10
+# After so many seconds a thread lets another one go on.
+SWITCH_SECONDS = 0.001
 PAGES = {
     "/": ("index.html", "text/html"),
     "/docs": ("docs.html", "text/html"),
@@ -98,16 +101,17 @@ class Service:
             Route(path, partial(_page, (assets / name).read_bytes(), kind))
             for path, (name, kind) in PAGES.items()
         ]
+        # Routes are tried in their order: those of most requests come first.
         return [
-            *pages,
-            Route("/health", partial(_constant, _encode(Health()), JSON)),
-            Route("/model", partial(_constant, self._model, JSON)),
-            Route("/openapi.json", partial(_constant, self._api, JSON)),
-            Route("/metrics", self.metrics),
             Route("/score", self.score, methods=["POST"]),
             Route("/detect", self.detect, methods=["POST"]),
             Route("/impute", self.impute, methods=["POST"]),
             Route("/sample", self.sample, methods=["POST"]),
+            Route("/health", partial(_constant, _encode(Health()), JSON)),
+            Route("/metrics", self.metrics),
+            Route("/model", partial(_constant, self._model, JSON)),
+            Route("/openapi.json", partial(_constant, self._api, JSON)),
+            *pages,
         ]
 
     async def metrics(self, request: Request) -> Response:
@@ -210,6 +214,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         _end_with_parent()
+        # Lanes compute in Python too: the event loop is not to wait for them for long.
+        sys.setswitchinterval(SWITCH_SECONDS)
         await warm_up(service.run, service.questions, limits)
         count_compilations(counters)
         yield

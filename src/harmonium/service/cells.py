@@ -1,5 +1,6 @@
 """Rows of JSON <-> tables, as the command line's tables are read."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ class RowReader:
         for i, field in enumerate(self.fields):
             if field.kind != "identifier":
                 values[:, i] = self._column(rows, field)
+        if (np.abs(values) > LARGEST).any():
+            values = self._checked(values)
         table = Table(values, tuple(field.name for field in self.fields), self.fields)
         extra = sorted({name for row in rows for name in row.keys() - self._names})
         notes = unseen_notes(table, lambda row, column: rows[row][column])
@@ -71,15 +74,18 @@ class RowReader:
         if field.is_number and (
             types <= _NUMBERS or (field.form == "boolean" and types <= {bool, type(None)})
         ):
-            try:
-                values = np.array(cells, dtype=np.float64)
-            except OverflowError:
-                return None
-            return None if (np.abs(values) > LARGEST).any() else values
+            with contextlib.suppress(OverflowError):
+                return np.array(cells, dtype=np.float64)
+            return None
         if field.name in self._codes and types <= _TEXTS:
             codes = self._codes[field.name]
             return np.array([codes.get(text, -1.0) for text in cells], dtype=np.float64)
         return None
+
+    def _checked(self, values: np.ndarray) -> np.ndarray:
+        """The same values; raises `InvalidInputError` for those that are too large."""
+        table = Table(values, tuple(field.name for field in self.fields), self.fields)
+        return as_table(table, call=self.call, fields=self.fields).values
 
     def _read(self, cells: list[Cell], field: Field) -> np.ndarray:
         column = np.empty((len(cells), 1), dtype=object)

@@ -1,4 +1,4 @@
-"""Kind of truth: shell. The page of the explorer is written whole, or not at all and with a word."""
+"""Kind of truth: shell. The explorer's page is written whole, or not at all and with a word."""
 
 import json
 import re

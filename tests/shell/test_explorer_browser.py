@@ -1,5 +1,5 @@
 """Kind of truth: the page beside the library. What the explorer's page computes is what Python
-does; its chains keep what they should; and the page works in light and dark, on a desk and on a phone."""
+does; its chains keep the density; and the page works in light and dark, on desks and phones."""
 
 import json
 import shutil

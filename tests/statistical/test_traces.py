@@ -80,7 +80,7 @@ def test_a_tree_holds_the_chains(chains):
 
 def test_what_is_missing_or_wrong_is_named(model, chains, monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz_base", None)
-    with pytest.raises(InvalidInputError, match="pip install arviz-base"):
+    with pytest.raises(InvalidInputError, match=r"pip install 'harmonium\[arviz\]'"):
         hm.to_inference_data(chains)
     with pytest.raises(InvalidInputError, match="n_chains=1"):
         hm.draw_chains(model, 1, key=jax.random.key(0))

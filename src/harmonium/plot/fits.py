@@ -103,7 +103,7 @@ def hidden_units(
     directions = np.linalg.svd(shown - shown.mean(axis=0), full_matrices=False)
     order = np.argsort(directions[0][:, 0], kind="stable")
     drawn = axes_for(call, axes, (6.0, 4.2))
-    image = drawn.imshow(shown[order], aspect="auto", vmin=0, vmax=1, interpolation="nearest")
+    image = drawn.imshow(shown[order], aspect="auto", interpolation="nearest")
     drawn.set_xticks(range(len(units)), [str(k + 1) for k in units], fontsize="x-small")
     drawn.tick_params(axis="x", rotation=90)
     drawn.set(xlabel="hidden unit", ylabel="rows, sorted")

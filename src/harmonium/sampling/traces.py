@@ -105,7 +105,7 @@ def to_inference_data(chains: Chains) -> Any:
     if find_spec("arviz_base") is None:
         raise InvalidInputError(
             "to_inference_data(chains): expected the package arviz-base; got an installation "
-            "without it. Try: pip install arviz-base."
+            "without it. Try: pip install 'harmonium[arviz]'."
         )
     from arviz_base import from_dict  # pyright: ignore[reportMissingImports]
 

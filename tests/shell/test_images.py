@@ -94,7 +94,9 @@ def test_weights_choose_among_the_draws_of_what_is_hidden(fitted):
     """With an energy that a unit of known effect makes, draws move to where it is low."""
     density = fitted.density_
     model = density.model
-    weights = -200 * jnp.ones_like(model.weights) / model.n_features
+    # Units of either sign: what they add grows with the size of the mean feature.
+    signs = jnp.asarray([[1.0], [-1.0]] * 2)
+    weights = 200 * signs * jnp.ones_like(model.weights) / model.n_features
     changed = eqx.tree_at(lambda m: m.weights, model, weights)
     moved = replace(density, model=changed)
     mask = np.ones(16, bool)

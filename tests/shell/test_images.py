@@ -15,10 +15,10 @@ import pytest
 import harmonium as hm
 from harmonium.cli.app import run as run_command
 from harmonium.data.images import read_images
-from harmonium.data.pngs import as_bytes, write_png
 from harmonium.errors import ArtifactError, InvalidInputError
 from harmonium.inference.fit_images import augmented
 from harmonium.learning.noise_contrastive import log_weights_of
+from harmonium.report.pngs import as_bytes, write_png
 
 LEVELS = 5
 

@@ -333,7 +333,7 @@ def inpainting(name: str) -> None:
     distance of the draws from the truth, both in levels per hidden pixel.
     """
     train, test, _, _ = read(name)
-    test = test[:200]
+    test = test[:120]
     density = own_model(name, train)
     height, width = density.shape[:2]
     mask = np.zeros((height, width), bool)

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import harmonium as hm
-from harmonium.data.pngs import as_bytes, as_heat, in_color, sheet, write_png
+from harmonium.report.pngs import as_bytes, as_heat, in_color, sheet, write_png
 from harmonium.report.sheets import write_responses
 
 DOCS = Path(__file__).parent

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import harmonium as hm
-from harmonium.data.pngs import as_bytes, as_heat, in_color, sheet, write_png
+from harmonium.report.pngs import as_bytes, as_heat, in_color, sheet, write_png
 
 images, digits = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8).astype(np.uint8)

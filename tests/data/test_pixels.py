@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from harmonium.data.images import as_images, read_images
 from harmonium.data.pixels import Pixels, bits_per_dimension, check_levels
-from harmonium.data.pngs import encode_png, sheet
 from harmonium.errors import ArtifactError, InvalidInputError
+from harmonium.report.pngs import encode_png, sheet
 
 SHAPE = (2, 3, 1)
 SHARES = np.array([[0.5, 0.25, 0.125, 0.125], [0.7, 0.1, 0.1, 0.1]] * 3)

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from harmonium.errors import InvalidInputError
+from harmonium.inference.image_conditional import draw_hidden, truncated
 from harmonium.model import Harmonium
 from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.model.factor_mixture_fit import (
@@ -162,6 +163,29 @@ def test_a_pool_is_the_mean_of_the_densities_and_a_wide_component_stays_normaliz
     wide = one.widened(ROWS, 0.1, 1.3)
     assert wide.weights.sum() == pytest.approx(1)
     assert np.all(wide.log_density(ROWS) >= np.log(0.9) + one.log_density(ROWS))
+
+
+def test_hidden_coordinates_follow_known_intervals(mixture):
+    """Beside draws of the mixture that fall into the intervals; five standard errors."""
+    hidden = np.array([False, True, False, True, False])
+    low = np.array([-0.5, -np.inf, -np.inf, -np.inf, 0.0])
+    high = np.array([1.5, np.inf, 0.5, np.inf, np.inf])
+    drawn = np.asarray(mixture.sample(jax.random.key(5), 60_000))
+    inside = drawn[np.all((drawn > low) & (drawn < high), axis=1)]
+    found = draw_hidden(mixture, low, high, hidden, 4000, np.random.default_rng(6))
+    assert np.all((found >= low) & (found <= high))
+    for power in (1, 2):
+        ours, theirs = found**power, inside**power
+        error = np.hypot(*(own.std(axis=0) / len(own) ** 0.5 for own in (ours, theirs)))
+        assert np.all(np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 5 * error)
+
+
+def test_far_intervals_keep_their_draws_inside():
+    ends = np.array([[9.0, -40.0, -np.inf], [9.5, -39.0, np.inf]])
+    drawn = truncated(np.zeros((500, 3)), np.ones((500, 3)), ends, np.random.default_rng(7))
+    assert np.all((drawn >= ends[0]) & (drawn <= ends[1]))
+    # Nine standard deviations out, a normal falls off like an exponential of rate 9.
+    assert drawn[:, 0].mean() - 9 == pytest.approx(0.11, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import pytest
 import harmonium as hm
 from harmonium.cli.app import run as run_command
 from harmonium.data.images import read_images
-from harmonium.data.pngs import as_bytes, write_png
 from harmonium.errors import ArtifactError, InvalidInputError
 from harmonium.inference.fit_images import augmented
 from harmonium.learning.noise_contrastive import log_weights_of
+from harmonium.report.pngs import as_bytes, write_png
 
 LEVELS = 5
 
@@ -94,7 +94,9 @@ def test_weights_choose_among_the_draws_of_what_is_hidden(fitted):
     """With an energy that a unit of known effect makes, draws move to where it is low."""
     density = fitted.density_
     model = density.model
-    weights = -200 * jnp.ones_like(model.weights) / model.n_features
+    # Units of either sign: what they add grows with the size of the mean feature.
+    signs = jnp.asarray([[1.0], [-1.0]] * 2)
+    weights = 200 * signs * jnp.ones_like(model.weights) / model.n_features
     changed = eqx.tree_at(lambda m: m.weights, model, weights)
     moved = replace(density, model=changed)
     mask = np.ones(16, bool)
@@ -102,7 +104,7 @@ def test_weights_choose_among_the_draws_of_what_is_hidden(fitted):
     rows = IMAGES[:1].reshape(1, 16).astype(np.int64)
     plain = density.inpaint(rows, mask, 64, seed=1)
     tilted = moved.inpaint(rows, mask, 64, seed=1)
-    assert plain.ess[0] == pytest.approx(512) and tilted.ess[0] < 400
+    assert plain.ess[0] == pytest.approx(256) and tilted.ess[0] < 200
     means = [
         float(density_mean(changed, density.pixels, own.draws[:, 0])) for own in (plain, tilted)
     ]

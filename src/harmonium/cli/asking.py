@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harmonium.cli.layout import wrapped
-from harmonium.cli.models import is_image_run, load_density
+from harmonium.cli.models import image_commands, is_image_run, load_density
 from harmonium.cli.options import (
     DataArgument,
     JsonOption,
@@ -28,6 +28,7 @@ from harmonium.cli.output import (
     trust_line,
     write_columns_of,
 )
+from harmonium.cli.runs import MIXED_SUFFIXES
 from harmonium.cli.shell import command, errors, progress
 from harmonium.cli.tables import reads_tables
 from harmonium.cli.wording import reworded
@@ -80,14 +81,10 @@ def impute(
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
     if is_image_run(model):
-        from harmonium.cli.images import Written, inpaint_images
-
-        written = Written(output, overwrite, as_json)
-        return inpaint_images(model, Path(data), mask, draws, seed, written)
+        written = image_commands().Written(output, overwrite, as_json)
+        return image_commands().inpaint_images(model, Path(data), mask, draws, seed, written)
     if mask is not None:
         raise InvalidInputError(describe("--mask", expected="a run of images", got=f"{model}"))
-    from harmonium.cli.runs import MIXED_SUFFIXES
-
     stored = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
 
     from harmonium.cli.progress import showing
@@ -223,11 +220,10 @@ def sample(
     Example: harmonium sample run -n 1000 --given color=red -o new.csv
     """
     if is_image_run(model):
-        from harmonium.cli.images import Written, sample_images
-
         if given or balance or keep_unseen:
             raise InvalidInputError("sample: --given, --balance and --keep-unseen are for tables.")
-        return sample_images(model, n, seed, Written(output, overwrite, as_json))
+        written = image_commands().Written(output, overwrite, as_json)
+        return image_commands().sample_images(model, n, seed, written)
     density = load_density(model, output, overwrite=overwrite).density
 
     from harmonium.cli.given import parse_given

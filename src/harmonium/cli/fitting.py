@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harmonium.cli.models import image_commands
 from harmonium.cli.options import (
     INTERRUPTED,
     DataArgument,
@@ -249,13 +250,9 @@ def fit(
     }
     given = {name: value for name, value in given.items() if value is not None}
     if image:
-        from harmonium.cli.images import fit_images
-        from harmonium.cli.plans import run_name
-
         if config is not None or resume is not None:
             raise InvalidInputError("fit --image takes no --config and no --resume.")
-        folder = run_name(data) if output is None else output
-        fit_images(Path(data), folder, given, overwrite=overwrite, as_json=as_json)
+        image_commands().fit_images(Path(data), output, given, overwrite=overwrite, as_json=as_json)
         return
     logs = check_log_to(log_to)
     machines = Machines(devices, distributed, coordinator, processes, process)

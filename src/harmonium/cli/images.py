@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from harmonium.artifact import StoredImages, load_artifact, save_artifact
 from harmonium.cli.layout import summary, wrapped
 from harmonium.cli.options import MODEL_FILE, find_model
-from harmonium.cli.output import print_json, trust_line
+from harmonium.cli.output import print_json, trust_line, write_columns_of
+from harmonium.cli.plans import run_name
 from harmonium.cli.progress import showing
 from harmonium.cli.runs import (
     RunFolder,
@@ -63,7 +65,7 @@ class Written:
 
 
 def fit_images(
-    data: Path, folder: Path, given: dict[str, Any], *, overwrite: bool, as_json: bool
+    data: Path, folder: Path | None, given: dict[str, Any], *, overwrite: bool, as_json: bool
 ) -> None:
     """Fit a density to images and write a run folder: model, settings, curve, figures, a sheet of
     draws, and what hidden units respond to.
@@ -72,6 +74,7 @@ def fit_images(
         expected = f"settings of images, {sorted(SETTINGS)}"
         raise InvalidInputError(describe("fit --image", expected=expected, got=f"{odd}"))
     settings = ImageSettings(**given)
+    folder = run_name(data) if folder is None else folder
     check_run_output(folder, overwrite=overwrite)
     run, started = RunFolder(folder), time.monotonic()
     with showing(progress()) as display:
@@ -175,8 +178,6 @@ def inpaint_images(
 
 def detect_images(model: Path, data: Path, fdr: float, top: int, written: Written) -> None:
     """p-values of all images, and heat maps of the reasons of the least likely."""
-    from scipy.stats import false_discovery_control
-
     written.check(DETECTED_SUFFIXES)
     density, rows = _opened(model, data)
     with showing(progress()):
@@ -250,8 +251,6 @@ def _save_array(path: Path, levels: np.ndarray) -> None:
 
 
 def _write_columns(path: Path, columns: dict[str, np.ndarray]) -> None:
-    from harmonium.cli.output import write_columns_of
-
     named = {"image": np.arange(1, len(next(iter(columns.values()))) + 1)} | columns
     write_columns_of(path, list(named), list(named.values()))
 

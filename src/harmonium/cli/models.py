@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from harmonium.cli.options import find_model
+from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
 from harmonium.errors import InvalidInputError
 
 
@@ -14,8 +15,6 @@ def load_density(
 
     No estimator: scikit-learn takes a second to import.
     """
-    from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
-
     if output is not None:
         check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
     from harmonium.artifact import StoredDensity, StoredImages, load_artifact
@@ -39,3 +38,10 @@ def is_image_run(model: Path) -> bool:
     from harmonium.artifact import read_kind
 
     return read_kind(find_model(model)) == "images"
+
+
+def image_commands() -> Any:
+    """What commands do with images, imported when one is asked."""
+    from harmonium.cli import images
+
+    return images

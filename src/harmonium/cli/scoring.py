@@ -9,7 +9,7 @@ import typer
 from harmonium.cli.cluster import start_ray
 from harmonium.cli.guarantees import parse_guarantee
 from harmonium.cli.layout import summary, wrapped
-from harmonium.cli.models import is_image_run, load_density
+from harmonium.cli.models import image_commands, is_image_run, load_density
 from harmonium.cli.options import (
     DataArgument,
     JsonOption,
@@ -21,6 +21,7 @@ from harmonium.cli.options import (
     existing,
 )
 from harmonium.cli.output import joined, print_json, trust_line
+from harmonium.cli.runs import MIXED_SUFFIXES, check_folder_output, check_table_output
 from harmonium.cli.shell import command, errors, progress
 from harmonium.cli.tables import reads_tables
 from harmonium.errors import InvalidInputError, describe
@@ -52,12 +53,9 @@ def score(
 
     Example: harmonium score run table.csv -o scores.csv
     """
-    from harmonium.cli.runs import MIXED_SUFFIXES, check_folder_output
-
     if is_image_run(model):
-        from harmonium.cli.images import Written, score_images
-
-        return score_images(model, Path(data), Written(output, overwrite, as_json))
+        written = image_commands().Written(output, overwrite, as_json)
+        return image_commands().score_images(model, Path(data), written)
     if on_ray:
         output = check_folder_output(data, output, overwrite=overwrite)
         start_ray()
@@ -161,13 +159,10 @@ def detect(
 
     Example: harmonium detect run new.csv --explain 3 -o out.csv
     """
-    from harmonium.cli.runs import MIXED_SUFFIXES, check_folder_output, check_table_output
-
     check_fdr(fdr)
     if is_image_run(model):
-        from harmonium.cli.images import Written, detect_images
-
-        return detect_images(model, Path(data), fdr, top, Written(output, overwrite, as_json))
+        written = image_commands().Written(output, overwrite, as_json)
+        return image_commands().detect_images(model, Path(data), fdr, top, written)
     stated = parse_guarantee(guarantee, training)
     if on_ray:
         if stated.name != "split":

@@ -78,6 +78,11 @@ class Pixels:
         tiny = np.finfo(np.float64).eps
         return ndtri(np.clip(low + places * (high - low), tiny, 1 - tiny))
 
+    def intervals(self, row: Int[np.ndarray, "visible"]) -> Float[np.ndarray, "2 visible"]:
+        """The ends of the intervals of a row of levels."""
+        index = np.arange(self.n_visible)
+        return ndtri(np.stack([self.cumulative[index, row], self.cumulative[index, row + 1]]))
+
     def log_measure(self, rows: Levels, units: Units) -> Float[np.ndarray, "rows"]:
         """What log p(u) lacks to the log-probability of the row, nats: Σ log share - log φ(u)."""
         log_normal = -0.5 * (units**2 + LOG_2PI)

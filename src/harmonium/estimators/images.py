@@ -217,8 +217,8 @@ class ImageDensity(DensityMixin, BaseEstimator):
         """Draw the pixels where `mask` (height, width) is true given the others; the images come
         back as (draws, rows, height, width, channels).
 
-        Proposals come from the base given the known pixels, and are chosen by their weights for the
-        energy. Warns where few proposals are effective.
+        Proposals are the ends of Gibbs chains of the base given the known pixels, and are chosen by
+        their weights for the energy. Warns where few proposals are effective.
         """
         density = self._fitted()
         rows = self._rows("inpaint", X)

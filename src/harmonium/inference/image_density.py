@@ -8,12 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from harmonium.compiling import as_floats
 from harmonium.data.pixels import Levels, Pixels, Units, bits_per_dimension
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import map_rows
+from harmonium.inference.image_conditional import draw_hidden
 from harmonium.inference.image_watch import Watch
 from harmonium.learning.base_choice import Candidate
 from harmonium.likelihood import LogPartition
@@ -22,14 +22,14 @@ from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.sampling import SampleDiagnostics, sample
 from harmonium.sampling.importance import weigh
 from harmonium.sampling.population import effective_sample_size
-from harmonium.typing import Batch, HiddenBatch, PerRow, Positions
+from harmonium.typing import Batch, HiddenBatch, PerRow
 
 # Places in the intervals of its levels at which an image is scored.
 N_PLACES = 8
 # Rows that compiled code takes at once: they go through every component of the base.
 LONGEST = 256
 # Draws of the hidden pixels of an image, of which some are kept by their weights.
-N_PROPOSALS = 512
+N_PROPOSALS = 256
 # Of these, those that have to be effective.
 FEWEST_EFFECTIVE = 20.0
 
@@ -123,10 +123,10 @@ class ImageDensity:
     def inpaint(
         self, rows: Levels, hidden: Bool[np.ndarray, "visible"], n_draws: int, *, seed: int
     ) -> Inpainted:
-        """Draw the hidden pixels of images given the others.
+        """Draw the hidden pixels of images given the levels of the others.
 
-        Proposals come from the base given the known pixels, exactly, at a drawn place in the
-        intervals of these; weights for the energy choose among them.
+        Proposals are the ends of Gibbs chains of the base; weights for the energy choose among
+        them.
         """
         if not hidden.any():
             raise InvalidInputError(
@@ -141,11 +141,8 @@ class ImageDensity:
         self, row: np.ndarray, hidden: np.ndarray, n_draws: int, rng: np.random.Generator
     ) -> tuple[Levels, float]:
         n_proposals = max(N_PROPOSALS, 4 * n_draws)
-        units = self.pixels.dequantize(row[None], rng.random((1, row.size)))[0]
-        _, given = self.base.conditional(np.where(hidden, np.nan, units))
-        proposals = np.tile(units, (n_proposals, 1))
-        noise = as_floats(rng.standard_normal((n_proposals, given.n_visible + 1)))
-        proposals[:, hidden] = np.asarray(_from_noise(given, noise), np.float64)
+        low, high = self.pixels.intervals(row)
+        proposals = draw_hidden(self.base, low, high, hidden, n_proposals, rng)
         if self.has_energy:
             log_weights = weigh(Path(self.model), proposals.astype(np.float32))
         else:
@@ -188,8 +185,3 @@ def _log_q(mixture: FactorMixture, rows: Batch) -> PerRow:
 @eqx.filter_jit
 def _hidden_mean(model: Harmonium, rows: Batch) -> HiddenBatch:
     return jax.vmap(model.hidden_mean)(rows)
-
-
-@eqx.filter_jit
-def _from_noise(mixture: FactorMixture, noise: Float[Array, "rows _"]) -> Positions:
-    return jax.vmap(mixture.from_noise)(noise)

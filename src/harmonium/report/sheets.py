@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from harmonium.data.pixels import Levels
-from harmonium.data.pngs import as_bytes, as_heat, as_signed, in_color, sheet, write_png, zoom_of
 from harmonium.inference.image_density import ImageDensity
+from harmonium.report.pngs import as_bytes, as_heat, as_signed, in_color, sheet, write_png, zoom_of
 
 COLUMNS = 10
 # Images with the lowest scores on a sheet of reasons, and units on one of responses.

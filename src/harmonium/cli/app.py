@@ -15,7 +15,16 @@ from harmonium.cli import fitting  # noqa: F401
 # isort: split
 from harmonium import __version__
 from harmonium.cache import keep_compiled_code
-from harmonium.cli import asking, doctor, features, monitor, reporting, scoring  # noqa: F401
+from harmonium.cli import (  # noqa: F401
+    asking,
+    card,
+    doctor,
+    export,
+    features,
+    monitor,
+    reporting,
+    scoring,
+)
 from harmonium.cli.budget import clock
 from harmonium.cli.shell import app, be_quiet, report_error, say, show_tracebacks
 from harmonium.cli.threads import keep_products_alone, limit_threads

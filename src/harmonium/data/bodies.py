@@ -97,7 +97,7 @@ class Body:
         z = self._standard(v)
         if self.n_components == 1:
             return z[0]
-        side = np.where(v <= self._middle, 1.0, -1.0)
+        side = np.where(v <= self.median, 1.0, -1.0)
         logs = np.log(self.weights)[:, None] + log_ndtr(side * z)
         u = side * ndtri_exp(np.minimum(_log_sum(logs), 0.0))
         return np.where(_is_beyond(z, _ALONE), _nearest(z), u)
@@ -118,7 +118,7 @@ class Body:
         return _log_sum(logs)
 
     @cached_property
-    def _middle(self) -> float:
+    def median(self) -> float:
         """The median of v, by bisection; only the choice of a side for tails depends on it."""
         low, high = float(self.means.min()), float(self.means.max())
         for _ in range(60):

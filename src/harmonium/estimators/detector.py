@@ -1,6 +1,7 @@
 """`AnomalyDetector`: the scikit-learn face of a fitted detector."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
+from harmonium.export import FORMATS, Exported, export_detector
 from harmonium.inference import (
     AbstractCalibration,
     CrossCalibration,
@@ -234,8 +236,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring needs to one `.safetensors` file."""
-        stored = StoredDetector(self._fitted(), self.settings_, self.offset_, self.provenance_)
-        save_artifact(path, stored)
+        save_artifact(path, self._stored())
+
+    def export(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> Exported:
+        """Write `score_samples` of complete rows as programs that need no harmonium, into a new folder.
+
+        `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
+        reads. The folder also holds the rules of the columns and a script that scores rows. Raises
+        `InvalidInputError` for a path that is taken, and `ExportError` where an operation of the
+        model has no counterpart; nothing is then written.
+        """
+        return export_detector(self._stored(), folder, formats)
 
     @property
     def verdict_(self) -> str:
@@ -258,6 +269,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.detector_, self.settings_, self.offset_ = detector, settings, offset
         name_features(self, detector.columns.names)
         return self
+
+    def _stored(self) -> StoredDetector:
+        return StoredDetector(self._fitted(), self.settings_, self.offset_, self.provenance_)
 
     def _fitted(self) -> Detector:
         check_is_fitted(self, "detector_")

@@ -230,11 +230,12 @@ def sizes_for(n_rows: int, n_columns: int) -> tuple[int, ...]:
 
 def mixture_votes(mixtures: tuple[Mixture, ...], rows: Rows) -> Votes:
     """-log q(x) of every mixture, then the means of its column surprisals, (rows, 2 mixtures)."""
-    return map_rows(lambda batch: _mixture_votes(mixtures, batch), rows, longest=MOST_VOTING)
+    return map_rows(lambda batch: votes_of_mixtures(mixtures, batch), rows, longest=MOST_VOTING)
 
 
 @eqx.filter_jit
-def _mixture_votes(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "rows views"]:
+def votes_of_mixtures(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "rows views"]:
+    """`mixture_votes` of one batch, as a program."""
     found = [mixture.surprisals(rows.T) for mixture in mixtures]
     joint = [own for own, _ in found]
     return jnp.stack(joint + [jnp.mean(columns, axis=0) for _, columns in found], axis=1)
@@ -246,11 +247,12 @@ def kernel_votes(kernels: Rows, rows: Rows) -> Votes:
     One kernel in the very place of a row is left out: it may be its own.
     """
     at = as_floats(kernels)
-    return map_rows(lambda batch: _kernel_votes(at, batch), rows, longest=MOST_VOTING)[:, None]
+    return map_rows(lambda batch: votes_of_kernels(at, batch), rows, longest=MOST_VOTING)[:, None]
 
 
 @eqx.filter_jit
-def _kernel_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
+def votes_of_kernels(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
+    """`kernel_votes` of one batch, as a program, (rows,)."""
     squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
     distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
     is_same = distances <= SAME * (1 + squares)

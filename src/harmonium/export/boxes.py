@@ -123,14 +123,14 @@ def _condition(mixture: DoubleMixture, low: Bounds, high: Bounds, is_point: Flag
     n_known = jnp.sum(kinds == KNOWN, axis=1)
     values = _ordered(jnp.where(kinds == KNOWN, low, 0.0), orders)
     means = jnp.swapaxes(jnp.asarray(mixture.means)[:, orders], 0, 1)
-    places = np.arange(n_columns)
+    places = jnp.arange(n_columns)
     is_known = places[None, :] < n_known[:, None]
     factors = _cholesky(mixture, orders)
     noise = _known_noise(factors, values[:, None, :] - means, is_known)
     diagonal = jnp.log(jnp.diagonal(factors, axis1=2, axis2=3))
     log_det = jnp.sum(jnp.where(is_known[:, None, :], diagonal, 0.0), axis=2)
     squares = jnp.sum(noise * noise, axis=2) + (n_known.astype(low.dtype) * _LOG_2PI)[:, None]
-    log_joint = mixture.log_weights[None, :] - log_det - 0.5 * squares
+    log_joint = jnp.asarray(mixture.log_weights)[None, :] - log_det - 0.5 * squares
     means = means + jnp.sum(factors * noise[:, :, None, :], axis=3)
     # Known columns come first in the factorization and last in the result.
     turn = (places[None, :] + n_known[:, None]) % n_columns

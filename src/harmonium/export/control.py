@@ -1,10 +1,10 @@
 """Rules for programs inside of programs: calls, branches and loops."""
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr
 
 from harmonium.errors import ExportError
-from harmonium.export.graphs import Graph, Names, rule
+from harmonium.export.graphs import Equation, Graph, Names, rule
 
 # What a loop tells its body: the number of the turn, and whether it goes on.
 _TURN, _TRUTH = np.zeros((), np.int64), np.zeros((), bool)
@@ -12,7 +12,7 @@ _TURN, _TRUTH = np.zeros((), np.int64), np.zeros((), bool)
 
 @rule("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat")
 @rule("checkpoint", "remat2", "custom_jvp_call_jaxpr", "custom_vjp_call_jaxpr")
-def _call(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
+def _call(graph: Graph, equation: Equation, names: Names) -> Names:
     params = equation.params
     program = next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
     if isinstance(program, ClosedJaxpr):
@@ -21,7 +21,7 @@ def _call(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
 
 
 @rule("cond")
-def _branch(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
+def _branch(graph: Graph, equation: Equation, names: Names) -> Names:
     which, *inputs = names
     branches = equation.params["branches"]
     if len(branches) != 2:
@@ -39,7 +39,7 @@ def _branch(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
 
 
 @rule("while")
-def _while(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
+def _while(graph: Graph, equation: Equation, names: Names) -> Names:
     params = equation.params
     n_test, n_step = params["cond_nconsts"], params["body_nconsts"]
     of_test, of_step = names[:n_test], names[n_test : n_test + n_step]
@@ -59,7 +59,7 @@ def _while(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
 
 
 @rule("scan")
-def _scan(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
+def _scan(graph: Graph, equation: Equation, names: Names) -> Names:
     params = equation.params
     n_constants, n_carried = params["num_consts"], params["num_carry"]
     constants, state = names[:n_constants], names[n_constants : n_constants + n_carried]

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from harmonium.errors import ExportError, InvalidInputError
 
@@ -23,7 +23,9 @@ HOW_TO_INSTALL = "pip install 'harmonium[export]'"
 _WORTH_SHORTENING = 64
 
 Names = tuple[str, ...]
-Rule = Callable[["Graph", JaxprEqn, Names], "str | Names"]
+# A `JaxprEqn`, whose declared type knows neither shapes nor types of what it takes.
+Equation = Any
+Rule = Callable[["Graph", Equation, Names], "str | Names"]
 RULES: dict[str, Rule] = {}
 
 
@@ -160,7 +162,7 @@ class Graph:
 
         def read(variable: Any) -> str:
             if isinstance(variable, Literal):
-                return self.constant(np.asarray(variable.val, variable.aval.dtype))
+                return self.constant(_value_of(variable))
             return names[variable]
 
         for equation in jaxpr.eqns:
@@ -199,18 +201,26 @@ class Graph:
         return name
 
     def _dim(self, size: Any) -> str:
-        """One entry of a shape as a vector: a number, or some times the number of rows."""
+        """One entry of a shape as a vector: a number, or some times the number of rows and more."""
         if isinstance(size, int):
             return self.integers(size)
-        match = re.fullmatch(rf"(?:(\d+)\*)?{ROWS}", str(size))
+        match = re.fullmatch(rf"(?:(\d+)\*)?{ROWS}(?: ([+-]) (\d+))?", str(size))
         if match is None:
             raise ExportError(f"export to ONNX: an array of {size} numbers along one axis.")
-        if match[1] is None:
-            return self.shared.n_rows
-        return self.node("Mul", self.shared.n_rows, self.integers(int(match[1])))
+        times, sign, more = match.groups()
+        found = self.shared.n_rows
+        if times is not None:
+            found = self.node("Mul", found, self.integers(int(times)))
+        if sign is not None:
+            found = self.node("Add", found, self.integers(int(sign + more)))
+        return found
 
 
-def _rule_of(equation: JaxprEqn) -> Rule:
+def _value_of(literal: Any) -> np.ndarray:
+    return np.asarray(literal.val, literal.aval.dtype)
+
+
+def _rule_of(equation: Equation) -> Rule:
     name = equation.primitive.name
     if name not in RULES:
         raise ExportError(

@@ -6,11 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn
 
 from harmonium.errors import ExportError
 from harmonium.export import special
-from harmonium.export.graphs import Graph, Names, Rule, rule
+from harmonium.export.graphs import Equation, Graph, Names, Rule, rule
 
 # Primitives that are one operation each.
 _SAME = {
@@ -65,7 +64,7 @@ _LOGICAL = ("And", "Or", "Not", "Xor")
 
 
 def _same(op: str) -> Rule:
-    def apply(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+    def apply(graph: Graph, equation: Equation, names: Names) -> str:
         if op in _LOGICAL and equation.invars[0].aval.dtype != bool:
             raise ExportError(f"export to ONNX: the operation {op!r} on the bits of integers.")
         return graph.node(op, *names)
@@ -74,7 +73,7 @@ def _same(op: str) -> Rule:
 
 
 def _expanded(function: Callable[..., Any]) -> Rule:
-    def apply(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
+    def apply(graph: Graph, equation: Equation, names: Names) -> Names:
         inputs = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
         return graph.inline(jax.make_jaxpr(function)(*inputs), names)
 
@@ -88,24 +87,24 @@ for _name, _function in _EXPANDED.items():
 
 
 @rule("ne")
-def _not_equal(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _not_equal(graph: Graph, equation: Equation, names: Names) -> str:
     return graph.node("Not", graph.node("Equal", *names))
 
 
 @rule("div")
-def _divide(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _divide(graph: Graph, equation: Equation, names: Names) -> str:
     # Both round quotients of integers towards zero.
     return graph.node("Div", *names)
 
 
 @rule("rem")
-def _remainder(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _remainder(graph: Graph, equation: Equation, names: Names) -> str:
     # fmod has the sign of the dividend, as JAX has it.
     return graph.node("Mod", *names, fmod=1)
 
 
 @rule("integer_pow")
-def _integer_power(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _integer_power(graph: Graph, equation: Equation, names: Names) -> str:
     power = equation.params["y"]
     if power == 2:
         return graph.node("Mul", *names, *names)
@@ -114,13 +113,13 @@ def _integer_power(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("is_finite")
-def _is_finite(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _is_finite(graph: Graph, equation: Equation, names: Names) -> str:
     odd = graph.node("Or", graph.node("IsNaN", *names), graph.node("IsInf", *names))
     return graph.node("Not", odd)
 
 
 @rule("round")
-def _round(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _round(graph: Graph, equation: Equation, names: Names) -> str:
     if int(equation.params["rounding_method"]) == 1:
         return graph.node("Round", *names)  # halves to even
     half = graph.constant(np.asarray(0.5, equation.invars[0].aval.dtype))
@@ -129,13 +128,13 @@ def _round(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("clamp")
-def _clamp(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _clamp(graph: Graph, equation: Equation, names: Names) -> str:
     low, value, high = names
     return graph.node("Min", graph.node("Max", value, low), high)
 
 
 @rule("select_n")
-def _select(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _select(graph: Graph, equation: Equation, names: Names) -> str:
     which, *cases = names
     if equation.invars[0].aval.dtype != bool or len(cases) != 2:
         raise ExportError("export to ONNX: a choice among more than two cases.")
@@ -150,14 +149,14 @@ def _select(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("convert_element_type")
-def _convert(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _convert(graph: Graph, equation: Equation, names: Names) -> str:
     if equation.params["new_dtype"] == equation.invars[0].aval.dtype:
         return names[0]
     return graph.cast(names[0], equation.params["new_dtype"])
 
 
 def _reduced(op: str) -> Rule:
-    def apply(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+    def apply(graph: Graph, equation: Equation, names: Names) -> str:
         axes = graph.integers(*equation.params["axes"])
         return graph.node(op, names[0], axes, keepdims=0)
 
@@ -169,7 +168,7 @@ for _name, _op in {"sum": "Sum", "max": "Max", "min": "Min", "prod": "Prod"}.ite
 
 
 def _reduced_truth(op: str) -> Rule:
-    def apply(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+    def apply(graph: Graph, equation: Equation, names: Names) -> str:
         axes = graph.integers(*equation.params["axes"])
         found = graph.node(op, graph.cast(names[0], np.int32), axes, keepdims=0)
         return graph.cast(found, bool)
@@ -182,7 +181,7 @@ for _name, _op in {"or": "ReduceMax", "and": "ReduceMin"}.items():
 
 
 def _place_of(op: str) -> Rule:
-    def apply(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+    def apply(graph: Graph, equation: Equation, names: Names) -> str:
         (axis,), value = equation.params["axes"], names[0]
         if equation.invars[0].aval.dtype == bool:
             value = graph.cast(value, np.int32)
@@ -197,13 +196,13 @@ for _name, _op in {"argmax": "ArgMax", "argmin": "ArgMin"}.items():
 
 
 @rule("cumsum")
-def _running_sum(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _running_sum(graph: Graph, equation: Equation, names: Names) -> str:
     axis = graph.constant(np.asarray(equation.params["axis"], np.int64))
     return graph.node("CumSum", names[0], axis, reverse=int(equation.params["reverse"]))
 
 
 @rule("dot_general")
-def _product(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _product(graph: Graph, equation: Equation, names: Names) -> str:
     """Both sides as stacks of matrices, batch axes first, and their product in its shape."""
     (left_sum, right_sum), (left_batch, right_batch) = equation.params["dimension_numbers"]
     shapes = [variable.aval.shape for variable in equation.invars]

@@ -3,15 +3,14 @@
 from typing import Any
 
 import numpy as np
-from jax.extend.core import JaxprEqn
 from jax.lax import GatherScatterMode
 
 from harmonium.errors import ExportError
-from harmonium.export.graphs import Graph, Names, rule
+from harmonium.export.graphs import Equation, Graph, Names, rule
 
 
 @rule("broadcast_in_dim")
-def _broadcast(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _broadcast(graph: Graph, equation: Equation, names: Names) -> str:
     kept, shape = equation.params["broadcast_dimensions"], equation.params["shape"]
     added = [axis for axis in range(len(shape)) if axis not in kept]
     name = graph.node("Unsqueeze", names[0], graph.integers(*added)) if added else names[0]
@@ -22,34 +21,34 @@ def _broadcast(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("reshape")
-def _reshape(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _reshape(graph: Graph, equation: Equation, names: Names) -> str:
     return graph.node("Reshape", names[0], graph.dims(equation.outvars[0].aval.shape))
 
 
 @rule("squeeze")
-def _squeeze(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _squeeze(graph: Graph, equation: Equation, names: Names) -> str:
     return graph.node("Squeeze", names[0], graph.integers(*equation.params["dimensions"]))
 
 
 @rule("transpose")
-def _transpose(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _transpose(graph: Graph, equation: Equation, names: Names) -> str:
     return graph.node("Transpose", names[0], perm=list(equation.params["permutation"]))
 
 
 @rule("concatenate")
-def _concatenate(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _concatenate(graph: Graph, equation: Equation, names: Names) -> str:
     return graph.node("Concat", *names, axis=equation.params["dimension"])
 
 
 @rule("stack")
-def _stack(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _stack(graph: Graph, equation: Equation, names: Names) -> str:
     axis = equation.params["axis"]
     layers = [graph.node("Unsqueeze", name, graph.integers(axis)) for name in names]
     return graph.node("Concat", *layers, axis=axis)
 
 
 @rule("split")
-def _split(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
+def _split(graph: Graph, equation: Equation, names: Names) -> Names:
     outputs = tuple(graph.new() for _ in equation.outvars)
     sizes = graph.integers(*equation.params["sizes"])
     graph.add("Split", (names[0], sizes), outputs, axis=equation.params["axis"])
@@ -57,7 +56,7 @@ def _split(graph: Graph, equation: JaxprEqn, names: Names) -> Names:
 
 
 @rule("slice")
-def _slice(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _slice(graph: Graph, equation: Equation, names: Names) -> str:
     params, shape = equation.params, equation.invars[0].aval.shape
     strides = params["strides"] or [1] * len(shape)
     ends = zip(params["start_indices"], params["limit_indices"], strides, shape, strict=True)
@@ -80,19 +79,19 @@ def _slice(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("tile")
-def _tile(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _tile(graph: Graph, equation: Equation, names: Names) -> str:
     return graph.node("Tile", names[0], graph.dims(equation.params["reps"]))
 
 
 @rule("rev")
-def _reverse(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _reverse(graph: Graph, equation: Equation, names: Names) -> str:
     axes = equation.params["dimensions"]
     every = [graph.integers(*[number] * len(axes)) for number in (-1, np.iinfo(np.int64).min, -1)]
     return graph.node("Slice", names[0], every[0], every[1], graph.integers(*axes), every[2])
 
 
 @rule("pad")
-def _pad(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _pad(graph: Graph, equation: Equation, names: Names) -> str:
     low, high, inner = zip(*equation.params["padding_config"], strict=True)
     if any(inner) or min(*low, *high) < 0:
         raise ExportError("export to ONNX: padding between the numbers of an array.")
@@ -100,7 +99,7 @@ def _pad(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("iota")
-def _count(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _count(graph: Graph, equation: Equation, names: Names) -> str:
     params = equation.params
     shape, axis = params["shape"], params["dimension"]
     end = graph.node("Squeeze", graph.dims([shape[axis]]))
@@ -114,13 +113,13 @@ def _count(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("dim_as_value")
-def _size(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _size(graph: Graph, equation: Equation, names: Names) -> str:
     size = graph.node("Squeeze", graph.dims([equation.params["dim"]]))
     return graph.cast(size, equation.outvars[0].aval.dtype)
 
 
 @rule("dynamic_slice")
-def _slice_at(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _slice_at(graph: Graph, equation: Equation, names: Names) -> str:
     """Slices along the axes that are cut; starts are kept inside, as JAX keeps them."""
     value, *starts = names
     name, shape, sizes = value, equation.invars[0].aval.shape, equation.params["slice_sizes"]
@@ -133,7 +132,7 @@ def _slice_at(graph: Graph, equation: JaxprEqn, names: Names) -> str:
 
 
 @rule("dynamic_update_slice")
-def _update_at(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _update_at(graph: Graph, equation: Equation, names: Names) -> str:
     """What lies before, the update, and what lies behind, side by side."""
     value, update, *starts = names
     shape, sizes = (variable.aval.shape for variable in equation.invars[:2])
@@ -162,7 +161,7 @@ def _start(graph: Graph, name: str, last: Any) -> str:
 
 
 @rule("gather")
-def _gather(graph: Graph, equation: JaxprEqn, names: Names) -> str:
+def _gather(graph: Graph, equation: Equation, names: Names) -> str:
     """Whole slices at given places, by GatherND."""
     params, shape = equation.params, equation.invars[0].aval.shape
     numbers = params["dimension_numbers"]
@@ -206,7 +205,7 @@ def _check_gather(params: dict[str, Any], shape: tuple[Any, ...], whole: list[in
 
 
 def _filled(
-    graph: Graph, equation: JaxprEqn, found: str, places: str, kept: str, n_whole: int
+    graph: Graph, equation: Equation, found: str, places: str, kept: str, n_whole: int
 ) -> str:
     """NaN, or the lowest number of the type, where a place lies outside of the array."""
     kind = equation.outvars[0].aval.dtype

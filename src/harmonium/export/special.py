@@ -34,7 +34,8 @@ def _coefficients() -> tuple[float, ...]:
         x = _CENTER * (1 + place) / (1 - np.minimum(place, 1 - 1e-14))
         return (1 + 2 * x) * reference(x)
 
-    series = chebyshev.chebinterpolate(scaled, _DEGREE)
+    places = chebyshev.chebpts1(_DEGREE + 1)
+    series = chebyshev.chebfit(places, scaled(places), _DEGREE)
     return tuple(chebyshev.cheb2poly(series)[::-1].tolist())
 
 

@@ -40,7 +40,9 @@ def make_card(
         "name": name,
         "model": _model(density, detector),
         "data": _data(density, metrics),
-        "settings": {key: value for key, value in settings.items() if key != _DATA},
+        "settings": {
+            key: value for key, value in settings.items() if key != _DATA and value is not None
+        },
         "versions": dict(stored.provenance.get("versions", {})),
         "held_out": _held_out(metrics),
         "log_partition": asdict(density.log_partition) | {"interval_percent": INTERVAL_PERCENT},

@@ -126,11 +126,7 @@ def _origin(card: Values) -> str:
         ("updates", _known(training["updates"])),
         ("kept update", _known(training["kept_update"])),
         *((f"{name}", str(version)) for name, version in card["versions"].items()),
-        *(
-            (_text(name), _text(_setting(value)))
-            for name, value in card["settings"].items()
-            if value is not None
-        ),
+        *((_text(name), _text(_setting(value))) for name, value in card["settings"].items()),
     ]
     return "## Settings, versions, training\n\n" + _table(("what", "value"), rows)
 

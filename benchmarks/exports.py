@@ -15,8 +15,8 @@ Density tables are those of `benchmarks.density` (test rows are scored) and the 
     rows/s       by onnxruntime, by StableHLO and by harmonium itself, each one a second time
 
 Each table has a process of its own, which is ended after --seconds. onnxruntime and JAX use the
-threads that they choose. Lines are kept in results/exports_runs.jsonl; a table that is measured
-again replaces its line, and the printed table has all of them.
+threads that they choose. Lines are kept in results/exports_runs.jsonl; the printed
+table has the last one of every table.
 """
 
 import argparse
@@ -223,17 +223,17 @@ def run(table: Row, options: argparse.Namespace) -> Row:
 
 
 def stored() -> list[Row]:
-    """All lines so far."""
+    """The last line of every table."""
     if not RUNS.exists():
         return []
-    return [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    return list({(row["kind"], row["table"]): row for row in rows}.values())
 
 
 def keep(row: Row) -> None:
-    """Add a line, in the place of an earlier one of the same table."""
-    key = (row["kind"], row["table"])
-    lines = [json.dumps(old) for old in stored() if (old["kind"], old["table"]) != key]
-    RUNS.write_text("\n".join([*lines, json.dumps(row)]) + "\n", encoding="utf-8")
+    """Add a line, which is valid in the place of earlier ones of the same table."""
+    with RUNS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Kind of truth: the program itself. Graphs of ONNX beside the JAX programs that they are made of."""
+"""Kind of truth: the program itself. Graphs of ONNX beside the programs that they are made of."""
 
 import sys
 

@@ -8,6 +8,7 @@ import typer
 from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command
+from harmonium.report.card_page import card_markdown
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -29,7 +30,6 @@ def card(
     Example: harmonium card run -o card.md
     """
     from harmonium.cli.run_card import card_of_run, write_card_file
-    from harmonium.report.card_page import card_markdown
 
     if output is not None:
         write_card_file(run, output, overwrite=overwrite)

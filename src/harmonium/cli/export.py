@@ -1,6 +1,5 @@
 """The command that writes a model as files that need no harmonium: export."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,20 +12,15 @@ from harmonium.cli.options import (
     ModelArgument,
     OverwriteOption,
     default_is,
-    find_model,
 )
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command, progress
+from harmonium.errors import InvalidInputError, describe
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
-class Format(StrEnum):
-    """What `--format` takes."""
-
-    ONNX = "onnx"
-    STABLEHLO = "stablehlo"
-    BOTH = "both"
+BOTH = ("onnx", "stablehlo")
 
 
 @command
@@ -37,31 +31,30 @@ def export(
         typer.Option("-o", "--output", help=f"Folder to write. {default_is('RUN-export')}"),
     ] = None,
     kind: Annotated[
-        Format,
-        typer.Option("--format", help="ONNX needs the extra `export`; StableHLO is read by JAX."),
-    ] = Format.BOTH,
+        str,
+        typer.Option(
+            "--format", help="onnx, which needs the extra `export`, stablehlo for JAX, or both."
+        ),
+    ] = "both",
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the scorer of a model as ONNX and StableHLO, in a folder that needs no harmonium.
 
-    RUN gives its log-density, RUN/detector.safetensors its anomaly score. The folder also holds
-    the rules of the columns as JSON and a script that scores rows.
+    A run folder gives its log-density, its detector.safetensors the anomaly score. The export also
+    holds the rules of the columns as JSON and a script that scores rows.
 
     Example: harmonium export run -o exported
     """
     folder = Path(f"{model.resolve().name}-export") if output is None else output
-    formats = ("onnx", "stablehlo") if kind is Format.BOTH else (kind.value,)
+    formats = BOTH if kind == "both" else (kind,)
+    if not set(formats) <= set(BOTH):
+        got = repr(kind)
+        raise InvalidInputError(describe("--format", expected="onnx, stablehlo or both", got=got))
 
-    from harmonium.artifact import StoredDensity, load_artifact
-    from harmonium.export import check_export, export_density, export_detector
+    from harmonium.cli.exporting import export_model
 
-    check_export("harmonium export", folder, formats, overwrite=overwrite)
-    stored = load_artifact(find_model(model))
-    if isinstance(stored, StoredDensity):
-        found = export_density(stored, folder, formats, overwrite=overwrite)
-    else:
-        found = export_detector(stored, folder, formats, overwrite=overwrite)
+    found, has_detector = export_model(model, folder, formats, overwrite=overwrite)
     if as_json:
         print_json(
             {"export": str(folder), "files": found.files, "not_exported": found.not_exported}
@@ -71,5 +64,5 @@ def export(
         print(f"{folder / name}  {size / 1000:,.0f} kB")
     for sentence in found.not_exported:
         print(wrapped(f"not in it: {sentence}"))
-    if isinstance(stored, StoredDensity) and model.is_dir() and (model / DETECTOR_FILE).is_file():
+    if has_detector:
         progress().print(f"Next: harmonium export {model / DETECTOR_FILE} for the anomaly score.")

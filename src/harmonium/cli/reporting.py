@@ -1,5 +1,6 @@
 """The command that makes the report of a run again."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from harmonium.cli.options import (
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command, progress
 from harmonium.cli.tables import reads_tables
+from harmonium.report.extra import require_packages
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -52,14 +54,11 @@ def report(
     Example: harmonium report run table.csv --overwrite
     """
     from harmonium.cli.runs import check_table_output
-    from harmonium.report.extra import require_packages
 
     require_packages("harmonium report")
     if output is None:
         output = (run if run.is_dir() else run.parent) / "report.html"
     check_table_output(output, overwrite=overwrite, suffixes=(".html",))
-
-    from dataclasses import asdict
 
     from harmonium.cli.progress import showing
     from harmonium.cli.report import remake_report

@@ -291,7 +291,7 @@ class DensityEstimator(
         save_artifact(path, self._stored())
 
     def export(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> Exported:
-        """Write `score_samples`, the log-density of rows, as programs that need no harmonium, into a new folder.
+        """Write `score_samples` as programs that need no harmonium, into a new folder.
 
         `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
         reads. The folder also holds the rules of the columns and a script that scores rows. Raises

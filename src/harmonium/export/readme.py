@@ -50,7 +50,8 @@ def readme(described: Mapping[str, Any]) -> str:
         "",
         "## Use",
         _USE,
-        "A cell that is empty, or one of `missing`, becomes NaN. A category is its position among `categories`, -1 if "
+        "A cell that is empty, or one of `missing`, becomes NaN. A category is its position among "
+        "`categories`, -1 if "
         "it is not among them; a date is its seconds since 1970-01-01 UTC; columns that are "
         "ignored may hold anything.",
         "",

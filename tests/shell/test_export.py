@@ -242,6 +242,7 @@ def test_the_command_says_what_it_wrote_and_replaces_only_if_told_to(detector, t
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "e").iterdir()}
     assert told["files"] == sizes and told["not_exported"]
     assert call(*command) == 2
-    assert "exists already" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "exists already" in told and "--overwrite" in told and "=True" not in told
     assert call(*command, "--overwrite") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"d.safetensors", "e"}

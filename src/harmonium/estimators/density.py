@@ -290,15 +290,18 @@ class DensityEstimator(
         """Write everything that scoring and sampling need to one `.safetensors` file."""
         save_artifact(path, self._stored())
 
-    def export(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> Exported:
-        """Write `score_samples` as programs that need no harmonium, into a new folder.
+    def export(
+        self, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
+    ) -> Exported:
+        """Write `score_samples` as programs that need no harmonium, into a folder.
 
         `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
-        reads. The folder also holds the rules of the columns and a script that scores rows. Raises
-        `InvalidInputError` for a path that is taken, and `ExportError` where an operation of the
-        model has no counterpart; nothing is then written.
+        reads. The folder also holds the rules of the columns and a script that scores rows; with
+        `overwrite` it replaces an older export. Raises `InvalidInputError` for a path that is
+        taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
+        written.
         """
-        return export_density(self._stored(), folder, formats)
+        return export_density(self._stored(), folder, formats, overwrite=overwrite)
 
     @property
     def log_partition_(self) -> LogPartition:

@@ -238,15 +238,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Write everything that scoring needs to one `.safetensors` file."""
         save_artifact(path, self._stored())
 
-    def export(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> Exported:
-        """Write the scores of complete rows as programs that need no harmonium, into a new folder.
+    def export(
+        self, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
+    ) -> Exported:
+        """Write the scores of complete rows as programs that need no harmonium, into a folder.
 
         `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
-        reads. The folder also holds the rules of the columns and a script that scores rows. Raises
-        `InvalidInputError` for a path that is taken, and `ExportError` where an operation of the
-        model has no counterpart; nothing is then written.
+        reads. The folder also holds the rules of the columns and a script that scores rows; with
+        `overwrite` it replaces an older export. Raises `InvalidInputError` for a path that is
+        taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
+        written.
         """
-        return export_detector(self._stored(), folder, formats)
+        return export_detector(self._stored(), folder, formats, overwrite=overwrite)
 
     @property
     def verdict_(self) -> str:

@@ -1,7 +1,6 @@
 """An export is a folder: programs, the rules of the columns, a script that scores, and a page."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -198,20 +197,20 @@ def _write(
 def _fill(folder: Path, files: dict[str, bytes]) -> None:
     """The folder with these files, all of them or none; an older export in its place is gone."""
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.resolve().parent))
+    old = made.with_name(f"{made.name}.replaced")
     try:
         for name, content in files.items():
             (made / name).write_bytes(content)
         made.chmod(0o755)
         if folder.exists():
-            old = made.with_name(f"{made.name}.replaced")
             folder.rename(old)
-            made.rename(folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(made, folder)
+        made.rename(folder)
     except BaseException:
+        if old.exists():
+            old.rename(folder)
         shutil.rmtree(made, ignore_errors=True)
         raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -225,6 +225,6 @@ def _rule_of(equation: Equation) -> Rule:
     if name not in RULES:
         raise ExportError(
             f"export to ONNX: there is no rule for the operation {name!r} of the model. Try: "
-            "--format stablehlo, which takes every operation, or a feature map without it."
+            'formats=["stablehlo"], which takes every operation, or a feature map without it.'
         )
     return RULES[name]

@@ -38,6 +38,10 @@ class ArtifactError(HarmoniumError, ValueError):
     """A model file is damaged, foreign, or from an incompatible version."""
 
 
+class ExportError(HarmoniumError, ValueError):
+    """A part of a model has no counterpart in the format that it should be exported to."""
+
+
 class CheckpointError(HarmoniumError, OSError):
     """The state of a fit could not be written or read, or belongs to another fit."""
 

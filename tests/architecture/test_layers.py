@@ -17,6 +17,7 @@ LAYERS = [
     {"learning"},
     {"inference"},
     {"artifact"},
+    {"export"},
     {"estimators", "report"},
     {"service"},
     {"plot"},

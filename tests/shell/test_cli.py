@@ -50,6 +50,8 @@ def test_fit_writes_a_complete_run(fitted_run):
         "metrics.json",
         "checkpoints",
         "report.html",
+        "card.json",
+        "card.md",
     }
     config = tomllib.loads((fitted_run / "config.toml").read_text())
     assert config["effort"] == "normal" and config["marginals"] == "auto"

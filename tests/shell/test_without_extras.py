@@ -39,6 +39,7 @@ def test_a_fit_says_that_there_is_no_report_and_writes_all_else(table, tmp_path,
         f"no report was written, because {missing} is missing. Try: {HINT}, then {again}"
     ]
     names = {"model.safetensors", "config.toml", "history.parquet", "metrics.json"}
+    names |= {"card.json", "card.md"}
     assert names <= {path.name for path in run.iterdir()} <= names | {"checkpoints"}
     assert json.loads((run / "metrics.json").read_text())["rows"] == 200
 

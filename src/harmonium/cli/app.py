@@ -17,8 +17,10 @@ from harmonium import __version__
 from harmonium.cache import keep_compiled_code
 from harmonium.cli import (  # noqa: F401
     asking,
+    card,
     doctor,
     exploring,
+    export,
     features,
     monitor,
     reporting,

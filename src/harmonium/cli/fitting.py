@@ -24,6 +24,7 @@ from harmonium.cli.processes import Machines
 from harmonium.cli.shell import command, errors, progress, silence
 from harmonium.cli.tables import reads_tables
 from harmonium.errors import InvalidInputError
+from harmonium.report.extra import require_packages
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -300,7 +301,6 @@ def demo(
     Example: harmonium demo -o demo-run
     """
     from harmonium.cli.runs import check_run_output
-    from harmonium.report.extra import require_packages
 
     require_packages("harmonium demo")
     check_run_output(output, overwrite=overwrite)

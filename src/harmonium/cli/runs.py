@@ -18,12 +18,15 @@ from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODE
 from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
 from harmonium.files import write_atomically
+from harmonium.report.card_page import card_markdown
 
 # A wrong path is an error before JAX is imported.
 if TYPE_CHECKING:
     from harmonium.learning.result import Record
 
 CHECKPOINTS = "checkpoints"
+# The model card, for people and for programs.
+CARD_PAGE, CARD_FILE = "card.md", "card.json"
 # Of config.toml: what identifies the table of a run. It is no setting.
 DATA_SECTION = "data"
 RUN_FILES = {
@@ -36,6 +39,8 @@ RUN_FILES = {
     "explorer.html",
     "samples.png",
     "hidden.png",
+    CARD_PAGE,
+    CARD_FILE,
     CHECKPOINTS,
     "tensorboard",
 }
@@ -235,6 +240,12 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """metrics.json: the figures of the run."""
     _write_text(folder / METRICS_FILE, json.dumps(to_json(metrics), indent=2) + "\n")
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """card.json and card.md: the model card."""
+    _write_text(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
+    _write_text(folder / CARD_PAGE, card_markdown(card))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -42,6 +42,8 @@ _REWORDED = [
         "a run folder written by `harmonium fit`",
     ),
     (re.compile(r"^fit\(X\)"), "fit"),
+    (re.compile(r"\boverwrite=True\b"), "--overwrite"),
+    (re.compile(r"\bformats=\[\"(\w+)\"\]"), r"--format \1"),
     (re.compile(r"^sample\(n, (given|balance)=\.\.\.\)"), r"--\1"),
     (re.compile(r"\beffort='(\w+)'"), r"--effort \1"),
     (re.compile(r"pass an array to go by position"), "write an NPY file, which goes by position"),

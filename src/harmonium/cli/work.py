@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, save_artifact
 from harmonium.cli.budget import shortened
 from harmonium.cli.interrupts import ending_on_interrupt
@@ -18,6 +20,7 @@ from harmonium.cli.runs import (
     DATA_SECTION,
     RunFolder,
     filling,
+    write_card,
     write_config,
     write_history,
     write_metrics,
@@ -29,6 +32,7 @@ from harmonium.errors import InvalidInputError, describe
 from harmonium.inference import DensityFit, DensitySettings, DetectorSettings, fit_density
 from harmonium.inference.progress import Display
 from harmonium.learning.result import Report
+from harmonium.report.card import make_card
 from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
 Metrics = dict[str, Any]
@@ -147,6 +151,7 @@ def fit_run(
                 fitted = _fit_density(run, settings, report=interrupt.also(tell))
             metrics = _metrics(fitted, time.monotonic() - started)
             metrics |= {"rows": run.n_rows, "rows_in_memory": run.table.n_rows}
+            metrics["missing"] = _count_missing(run.table)
             metrics["stopped"] = interrupt.requested
             metrics["fingerprint"] = config[DATA_SECTION]["fingerprint"]
             if detector is not None:
@@ -157,6 +162,9 @@ def fit_run(
             stored = StoredDensity(fitted.density, settings, container, fitted.provenance)
             save_artifact(folder.path / MODEL_FILE, stored)
             write_history(folder.path, fitted.history)
+            write_card(
+                folder.path, make_card(run.output.resolve().name, stored, detector, metrics, config)
+            )
             if finish is not None:
                 finish(folder.path, fitted, metrics)
             if run.report:
@@ -165,6 +173,12 @@ def fit_run(
                 )
             write_metrics(folder.path, metrics)
     return metrics, fitted
+
+
+def _count_missing(table: Table) -> dict[str, int]:
+    """How many cells of every column of the rows in memory are missing."""
+    counts = np.isnan(table.values).sum(axis=0)
+    return dict(zip(table.names, counts.tolist(), strict=True))
 
 
 def follow_run(run: Run) -> None:

@@ -174,7 +174,7 @@ class Marginal:
 
     def _without_atoms(self, u: Column, passed: Int[np.ndarray, "cells"]) -> Column:
         """The coordinate of the body alone at u, of which so many atoms lie below."""
-        below, above = self._passed
+        below, above = self.passed
         log_rest = np.log(self.rest)
         lower = _log_difference(log_ndtr(u), below[passed]) - log_rest
         upper = _log_difference(log_ndtr(-u), above[passed]) - log_rest
@@ -190,10 +190,10 @@ class Marginal:
         low = self._at(cells, "left")
         high = low.copy()
         atom = index >= 0
-        low[atom], high[atom] = (cut[index[atom]] for cut in self._cell_cuts())
+        low[atom], high[atom] = (cut[index[atom]] for cut in self.cell_cuts())
         return low, high
 
-    def _cell_cuts(self) -> tuple[Column, Column]:
+    def cell_cuts(self) -> tuple[Column, Column]:
         """The ends of the cells of the atoms, which in a lattice hold a part of the body too."""
         low, high = self.shape.edges(self.atoms)
         return self._at(low, "left"), self._at(high, "right")
@@ -209,7 +209,7 @@ class Marginal:
 
     def _with_atoms(self, u: Column, passed: Int[np.ndarray, "cells"]) -> Column:
         """The coordinate of the column where that of the body is u and so many atoms lie below."""
-        below, above = self._passed
+        below, above = self.passed
         log_rest = np.log(self.rest)
         return from_log_tails(
             np.logaddexp(log_rest + log_ndtr(u), below[passed]),
@@ -226,7 +226,7 @@ class Marginal:
         return slope + np.log(self.rest) + (u - body) * (u + body) / 2
 
     @cached_property
-    def _passed(self) -> tuple[Column, Column]:
+    def passed(self) -> tuple[Column, Column]:
         """log of the masses of the atoms below and above, of which 0, 1, … lie below."""
         below = np.append(0.0, np.cumsum(self.masses))
         above = np.append(np.cumsum(self.masses[::-1])[::-1], 0.0)
@@ -237,7 +237,7 @@ class Marginal:
     def _cuts(self) -> tuple[Column, Column]:
         """The ends of the jumps of the atoms in u."""
         if self.body is None:
-            below, above = self._passed
+            below, above = self.passed
             cuts = from_log_tails(below, above)
             return cuts[:-1], cuts[1:]
         return self._at(self.atoms, "left"), self._at(self.atoms, "right")

@@ -1,7 +1,7 @@
 """`DensityEstimator`: the scikit-learn face of a fitted density."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.cards import NOT_FITTED, ShowsCard, density_facts
 from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
+from harmonium.export import FORMATS, Exported, export_density
 from harmonium.inference import (
     Chosen,
     Density,
@@ -290,8 +291,20 @@ class DensityEstimator(
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring and sampling need to one `.safetensors` file."""
-        stored = StoredDensity(self._fitted(), self.settings_, self.container_, self.provenance_)
-        save_artifact(path, stored)
+        save_artifact(path, self._stored())
+
+    def export(
+        self, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
+    ) -> Exported:
+        """Write `score_samples` as programs that need no harmonium, into a folder.
+
+        `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
+        reads. The folder also holds the rules of the columns and a script that scores rows; with
+        `overwrite` it replaces an older export. Raises `InvalidInputError` for a path that is
+        taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
+        written.
+        """
+        return export_density(self._stored(), folder, formats, overwrite=overwrite)
 
     @property
     def log_partition_(self) -> LogPartition:
@@ -332,6 +345,9 @@ class DensityEstimator(
 
     def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
         return split_parts({name: getattr(self, name) for name in PARTS})
+
+    def _stored(self) -> StoredDensity:
+        return StoredDensity(self._fitted(), self.settings_, self.container_, self.provenance_)
 
     def _fitted(self) -> Density:
         check_is_fitted(self, "density_")

@@ -1,6 +1,7 @@
 """`AnomalyDetector`: the scikit-learn face of a fitted detector."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from harmonium.estimators.cards import NOT_FITTED, ShowsCard
 from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
+from harmonium.export import FORMATS, Exported, export_detector
 from harmonium.inference import (
     AbstractCalibration,
     CrossCalibration,
@@ -235,8 +237,20 @@ class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
 
     def save(self, path: str | Path) -> None:
         """Write everything that scoring needs to one `.safetensors` file."""
-        stored = StoredDetector(self._fitted(), self.settings_, self.offset_, self.provenance_)
-        save_artifact(path, stored)
+        save_artifact(path, self._stored())
+
+    def export(
+        self, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
+    ) -> Exported:
+        """Write the scores of complete rows as programs that need no harmonium, into a folder.
+
+        `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
+        reads. The folder also holds the rules of the columns and a script that scores rows; with
+        `overwrite` it replaces an older export. Raises `InvalidInputError` for a path that is
+        taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
+        written.
+        """
+        return export_detector(self._stored(), folder, formats, overwrite=overwrite)
 
     @property
     def verdict_(self) -> str:
@@ -271,6 +285,9 @@ class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
             "threshold of the score": float(self.offset_),
         }
         return facts, self.verdict_, found.trusted
+
+    def _stored(self) -> StoredDetector:
+        return StoredDetector(self._fitted(), self.settings_, self.offset_, self.provenance_)
 
     def _fitted(self) -> Detector:
         check_is_fitted(self, "detector_")

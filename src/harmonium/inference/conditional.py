@@ -82,7 +82,7 @@ class BoxDensity:
         poor = np.flatnonzero(found.ess < FEWEST_EFFECTIVE)
         if len(poor):
             log_mass[poor] = self._masses(_rows_of(bounds, poor), MORE_DRAWS).log_mass
-        return log_mass + self._log_constant
+        return log_mass + self.log_constant
 
     def draw(
         self, bounds: Bounds, n_draws: int, *, seed: int, base: Mixture | None = None
@@ -98,7 +98,7 @@ class BoxDensity:
         n_proposals = max(2 ** int(np.ceil(np.log2(wanted))), FEWEST_PROPOSALS)
         drawn = self.propose(bounds, n_proposals, seed=seed, base=base)
         points = drawn.resampled(n_draws, seed)
-        return ConditionalDraws(points, drawn.log_mass + self._log_constant, drawn.mass.ess)
+        return ConditionalDraws(points, drawn.log_mass + self.log_constant, drawn.mass.ess)
 
     def propose(
         self, bounds: Bounds, n_proposals: int, *, seed: int, base: Mixture | None = None
@@ -136,7 +136,7 @@ class BoxDensity:
         def added(rows: np.ndarray) -> np.ndarray:
             return np.asarray(_hidden_log_sums(self.model, as_floats(rows)))
 
-        return map_rows(added, np.asarray(points), self.whitening.forward) - self._at_rest
+        return map_rows(added, np.asarray(points), self.whitening.forward) - self.log_sum_at_rest
 
     @cached_property
     def _tilted(self) -> tuple[float, Mixture]:
@@ -144,14 +144,15 @@ class BoxDensity:
         return float(log_partition), mixture
 
     @cached_property
-    def _at_rest(self) -> float:
+    def log_sum_at_rest(self) -> float:
+        """What the hidden units add to -F with W = 0, in nats."""
         units = self.model.hidden_units
         return float(np.sum(np.asarray(units.log_normalizer(self.model.hidden_bias), np.float64)))
 
     @property
-    def _log_constant(self) -> float:
+    def log_constant(self) -> float:
         """log ∫ exp(-F) of the model with W = 0: what the normalized base is multiplied by."""
-        return self._tilted[0] + self._at_rest
+        return self._tilted[0] + self.log_sum_at_rest
 
 
 @eqx.filter_jit

@@ -96,6 +96,11 @@ class Detector:
         """The rules of the columns."""
         return self.marginals.columns
 
+    @property
+    def weights(self) -> np.ndarray:
+        """How much each kind of votes counts, (kinds,), of all spaces one after the other."""
+        return np.concatenate([space.weights(self.columns.n_rows) for space in self.spaces])
+
     def scores(self, values: np.ndarray) -> np.ndarray:
         """The scores of rows (rows, columns), shape (rows,): higher = more normal.
 
@@ -202,9 +207,7 @@ class Detector:
         surprises = self.surprise.of(votes)
         ends = np.cumsum([0, *(n for space in self.spaces for n in space.groups)])
         kinds = np.stack([surprises[:, a:b].mean(axis=1) for a, b in pairwise(ends)], axis=1)
-        n_rows = self.columns.n_rows
-        weights = np.concatenate([space.weights(n_rows) for space in self.spaces])
-        return logsumexp(kinds, axis=1, b=weights / weights.sum())
+        return logsumexp(kinds, axis=1, b=self.weights / self.weights.sum())
 
 
 def fit_detector(table: Table, settings: DetectorSettings) -> Detector:

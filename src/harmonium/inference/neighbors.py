@@ -32,11 +32,12 @@ def near_votes(kernels: Rows, rows: Rows) -> Float[np.ndarray, "rows 2"]:
     they may be its own.
     """
     at = as_floats(kernels)
-    return map_rows(lambda batch: _near_votes(at, batch), rows, longest=MOST_VOTING)
+    return map_rows(lambda batch: votes_near(at, batch), rows, longest=MOST_VOTING)
 
 
 @eqx.filter_jit
-def _near_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows 2"]:
+def votes_near(kernels: Batch, rows: Batch) -> Float[Array, "rows 2"]:
+    """`near_votes` of one batch, as a program, (rows, 2)."""
     neighbors = kernels[:MOST_NEIGHBORS]
     return jnp.stack([_kernel_votes(kernels, rows), _distances(neighbors, rows)], axis=1)
 
@@ -53,7 +54,7 @@ def _kernel_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
 
 def _distances(neighbors: Batch, rows: Batch) -> Float[Array, "rows"]:
     """The mean distance to the nearest neighbors, less one in the very place of a row."""
-    n_nearest = min(N_NEAREST, len(neighbors) - 1)
+    n_nearest = min(N_NEAREST, neighbors.shape[0] - 1)
     nearest = -jax.lax.top_k(-_sums_of_gaps(rows, neighbors), n_nearest + 1)[0]
     is_same = nearest[:, 0] <= SAME * (1 + jnp.sum(jnp.abs(rows), axis=1))
     found = jnp.where(is_same[:, None], nearest[:, 1:], nearest[:, :-1])
@@ -68,10 +69,13 @@ def _sums_of_gaps(rows: Batch, others: Batch) -> Float[Array, "rows others"]:
             total += jnp.abs(own[:, None] - other[None, :])
         return total, None
 
-    n_columns = rows.shape[1]
-    padding = -n_columns % min(n_columns, MOST_ADDED)
+    n_columns, n_added = rows.shape[1], min(rows.shape[1], MOST_ADDED)
+    n_passes = -(-n_columns // n_added)
     columns = tuple(
-        jnp.pad(each.T, ((0, padding), (0, 0))).reshape(-1, min(n_columns, MOST_ADDED), len(each))
+        jnp.pad(each.T, ((0, n_passes * n_added - n_columns), (0, 0))).reshape(
+            n_passes, n_added, each.shape[0]
+        )
         for each in (rows, others)
     )
-    return jax.lax.scan(add, jnp.zeros((len(rows), len(others)), rows.dtype), columns)[0]
+    none = jnp.zeros((rows.shape[0], others.shape[0]), rows.dtype)
+    return jax.lax.scan(add, none, columns)[0]

@@ -233,11 +233,12 @@ def sizes_for(n_rows: int, n_columns: int) -> tuple[int, ...]:
 
 def mixture_votes(mixtures: tuple[Mixture, ...], rows: Rows) -> Votes:
     """-log q(x) of every mixture, then the means of its column surprisals, (rows, 2 mixtures)."""
-    return map_rows(lambda batch: _mixture_votes(mixtures, batch), rows, longest=MOST_VOTING)
+    return map_rows(lambda batch: votes_of_mixtures(mixtures, batch), rows, longest=MOST_VOTING)
 
 
 @eqx.filter_jit
-def _mixture_votes(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "rows views"]:
+def votes_of_mixtures(mixtures: tuple[Mixture, ...], rows: Batch) -> Float[Array, "rows views"]:
+    """`mixture_votes` of one batch, as a program."""
     found = [mixture.surprisals(rows.T) for mixture in mixtures]
     joint = [own for own, _ in found]
     return jnp.stack(joint + [jnp.mean(columns, axis=0) for _, columns in found], axis=1)

@@ -51,7 +51,7 @@ _LONGEST_BATCH = 256
 _FREQUENT = 1024
 _PILOT_SEED = 0
 # Single precision can take differences of these.
-_LEAST_LOG_DENSITY = -1e30
+LEAST_LOG_DENSITY = -1e30
 
 LogFactor = Callable[[Float[np.ndarray, "points columns"]], Float[Array | np.ndarray, "points"]]
 
@@ -228,7 +228,7 @@ def _row_batch(rows: _Rows, top: Float[np.ndarray, "rows one"]) -> RowBatch:
     is_interval = np.take_along_axis(rows.kinds, order, axis=1) == INTERVAL
     low = np.where(is_interval, np.take_along_axis(rows.low, order, axis=1), -np.inf)
     high = np.where(is_interval, np.take_along_axis(rows.high, order, axis=1), np.inf)
-    log_joint = np.maximum(given.log_joint - top, _LEAST_LOG_DENSITY)
+    log_joint = np.maximum(given.log_joint - top, LEAST_LOG_DENSITY)
     floats = (log_joint, given.means, given.factors, low, high, high - low)
     log_joint, means, factors, low, high, width = map(as_floats, floats)
     patterns, n_intervals = (jnp.asarray(part, int) for part in (given.patterns, rows.n_intervals))

@@ -1,0 +1,20 @@
+"""The work of `harmonium export`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harmonium.artifact import StoredDensity, load_artifact
+from harmonium.cli.options import DETECTOR_FILE, find_model
+from harmonium.export import Exported, check_export, export_density, export_detector
+
+
+def export_model(
+    model: Path, folder: Path, formats: Sequence[str], *, overwrite: bool
+) -> tuple[Exported, bool]:
+    """What was written, and whether the run of the model has a detector beside it."""
+    check_export("harmonium export", folder, formats, overwrite=overwrite)
+    stored = load_artifact(find_model(model))
+    if isinstance(stored, StoredDensity):
+        found = export_density(stored, folder, formats, overwrite=overwrite)
+        return found, model.is_dir() and (model / DETECTOR_FILE).is_file()
+    return export_detector(stored, folder, formats, overwrite=overwrite), False

@@ -9,6 +9,10 @@ class InvalidInputError(HarmoniumError, ValueError):
     """An argument, a table or a file is not what was needed; the message says what to change."""
 
 
+class NoRowsError(InvalidInputError):
+    """A table has a header, or types of columns, and no row."""
+
+
 class NotFactorizedError(HarmoniumError, TypeError):
     """p(x|h) was asked of a model whose feature map couples the visible coordinates."""
 

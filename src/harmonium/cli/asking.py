@@ -1,15 +1,19 @@
 """The commands that ask something of a fitted run: impute, evaluate, sample."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.layout import wrapped
 from harmonium.cli.models import load_density
 from harmonium.cli.options import (
+    OUTPUT_HELP,
     DataArgument,
+    FormatOption,
     JsonOption,
+    ManyArgument,
     ModelArgument,
     OverwriteOption,
     SeedOption,
@@ -25,13 +29,19 @@ from harmonium.cli.output import (
     print_csv,
     print_json,
     sample_fields,
-    trust_line,
     write_columns_of,
 )
+from harmonium.cli.places import find_place
 from harmonium.cli.shell import command, errors, progress
 from harmonium.cli.tables import reads_tables
 from harmonium.cli.wording import reworded
 from harmonium.errors import InvalidInputError, describe
+
+if TYPE_CHECKING:
+    from harmonium.cli import batches, imputing
+else:
+    batches = Later("harmonium.cli.batches")
+    imputing = Later("harmonium.cli.imputing")
 
 # Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
@@ -40,8 +50,9 @@ from harmonium.errors import InvalidInputError, describe
 @reads_tables("data")
 def impute(
     model: ModelArgument,
-    data: DataArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write: CSV or Parquet.")],
+    data: ManyArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help=OUTPUT_HELP)],
+    format: FormatOption = None,
     draws: Annotated[
         int,
         typer.Option(
@@ -63,30 +74,16 @@ def impute(
 
     A single fill is the mean of what the density and trees on the rows of DATA expect. Draws come
     from the density, and differ by the uncertainty of each cell. Columns that name rows are written
-    as they are.
+    as they are. Of a folder, -o FOLDER gets a file for each table, filled by itself.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
-    from harmonium.cli.runs import MIXED_SUFFIXES
-
-    stored = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
-
-    from harmonium.cli.progress import showing
-    from harmonium.cli.streaming import impute_batches, sampled_rows, write_batches
-    from harmonium.estimators import DensityEstimator, Imputer
-    from harmonium.estimators.imputer import MOST_ROWS
-
-    imputer = Imputer(n_trees=0 if draws else trees, random_state=seed)
-    with showing(progress()):
-        fields = stored.density.columns.fields
-        rows = sampled_rows(data, fields, MOST_ROWS, seed)
-        imputer.adopt(DensityEstimator().adopt(*stored), rows)
-        n_rows = write_batches(output, impute_batches(imputer, data, draws))
-    if as_json:
-        print_json({"rows": n_rows, "draws": draws, "verdict": stored.density.verdict})
-        return
-    print(f"{n_rows} rows -> {output}")
-    errors.print(wrapped(trust_line(stored.density.trusted)))
+    place = find_place(data, output, format, overwrite=overwrite, as_json=as_json, on_ray=False)
+    way = imputing.Filling(draws, trees, seed)
+    if place.is_folder:
+        batch = batches.Batch(data, place, overwrite, on_ray=False)
+        raise typer.Exit(imputing.impute_many(model, batch, way, as_json=as_json))
+    imputing.impute_one(model, data, place, way, as_json=as_json)
 
 
 @command

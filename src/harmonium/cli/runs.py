@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmonium.cli.cluster import require_ray
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
 from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
@@ -37,11 +36,9 @@ RUN_FILES = {
     CHECKPOINTS,
     "tensorboard",
 }
-# Beginning of the name of a folder of results that lack their flags.
-SCORED = ".scored."
-TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
+TABLE_SUFFIXES = (".csv", ".parquet", ".arrow", ".npy")
 # Of tables with words in them.
-MIXED_SUFFIXES = (".csv", ".parquet")
+MIXED_SUFFIXES = (".csv", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -171,32 +168,6 @@ def check_table_output(
     if path.exists() and not overwrite:
         raise InvalidInputError(f"{path} exists already. Try: another path, or --overwrite.")
     check_parent(path)
-
-
-def check_folder_output(data: Path, path: Path | None, *, overwrite: bool) -> Path:
-    """The folder for results of the files in `data`; raises before any work is done if they cannot
-    or must not be written.
-    """
-    require_ray()
-    if path is None or not data.is_dir():
-        got = f"{data}" if path is not None else "no -o"
-        raise InvalidInputError(
-            f"--ray: expected a folder of Parquet files and -o FOLDER for the results; got {got}."
-        )
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise InvalidInputError(f"{path} is not a folder; it is not replaced. Try: another path.")
-    if path.resolve() == data.resolve():
-        raise InvalidInputError(f"{path} holds the rows themselves. Try: another folder for -o.")
-    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    foreign = names - {file.name for file in data.glob("*.parquet")}
-    if foreign := sorted(name for name in foreign if not name.startswith(SCORED)):
-        raise InvalidInputError(
-            f"{path} holds other files, such as {foreign[0]}. Try: an empty folder, or a new one."
-        )
-    if names and not overwrite:
-        raise InvalidInputError(f"{path} exists already. Try: another path, or --overwrite.")
-    check_parent(path)
-    return path
 
 
 def check_parent(path: Path) -> None:

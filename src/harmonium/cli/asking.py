@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harmonium.cli.later import Later
-from harmonium.cli.layout import wrapped
-from harmonium.cli.models import load_density
 from harmonium.cli.options import (
     OUTPUT_HELP,
     DataArgument,
@@ -19,31 +17,19 @@ from harmonium.cli.options import (
     SeedOption,
     existing,
 )
-from harmonium.cli.output import (
-    comparison_figures,
-    comparison_in_words,
-    decoded_rows,
-    draw_figures,
-    draws_in_words,
-    evaluation_figures,
-    print_csv,
-    print_json,
-    sample_fields,
-    write_columns_of,
-)
 from harmonium.cli.places import find_place
-from harmonium.cli.shell import command, errors, progress
+from harmonium.cli.runs import check_output
+from harmonium.cli.shell import command
 from harmonium.cli.tables import reads_tables
-from harmonium.cli.wording import reworded
 from harmonium.errors import InvalidInputError, describe
 
 if TYPE_CHECKING:
-    from harmonium.cli import batches, imputing
+    from harmonium.cli import batches, drawing, evaluating, imputing
 else:
     batches = Later("harmonium.cli.batches")
+    drawing = Later("harmonium.cli.drawing")
+    evaluating = Later("harmonium.cli.evaluating")
     imputing = Later("harmonium.cli.imputing")
-
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
 
 
 @command
@@ -118,47 +104,10 @@ def evaluate(
     """
     if train is not None and not samples:
         raise InvalidInputError(describe("--train", expected="--samples too", got="--train alone"))
-    density = load_density(model, output, overwrite=overwrite).density
-
-    from harmonium.cli.progress import showing
-    from harmonium.data import read_table
-    from harmonium.inference import evaluate_density
-    from harmonium.report.words import method_name
-
-    with showing(progress()) as display:
-        display.begin(f"reading {data.name}")
-        table = read_table(data, fields=density.columns.fields, call=str(data))
-        found = evaluate_density(density, table.values, seed=seed)
-        compared = None
-        if samples:
-            from harmonium.estimators.comparison import judge_samples
-
-            display.begin("comparing draws with these rows")
-            known = None
-            if train is not None:
-                known = read_table(train, fields=density.columns.fields, call=str(train)).values
-            compared = judge_samples(density, table.values, known, seed=seed)
-    if output is not None:
-        columns = [found.log_density, found.row_low, found.row_high]
-        write_columns_of(output, ["log_density", "low", "high"], columns)
-    if as_json:
-        print_json(evaluation_figures(found) | comparison_figures(compared))
-        return
-    log_partition = found.log_partition
-    interval = f"95 % interval [{found.low:.3f}, {found.high:.3f}]"
-    score = f"{found.log_likelihood:.3f} nats per row, {interval}"
-    print(wrapped(f"log-likelihood of {found.n_rows} rows: {score}"))
-    simpler = {"Gaussian fit": found.gaussian}
-    simpler |= {"base alone": found.base} if density.has_residual else {}
-    for name, value in simpler.items():
-        print(f"{name}: {value:.3f}; gain {found.log_likelihood - value:+.3f}")
-    print(
-        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}], "
-        f"method: {method_name(log_partition.method)}"
+    check_output(output, overwrite=overwrite)
+    evaluating.evaluate(
+        model, data, output, samples=samples, train=train, seed=seed, as_json=as_json
     )
-    print(wrapped(reworded(found.verdict)))
-    if compared is not None:
-        print(comparison_in_words(compared))
 
 
 @command
@@ -197,34 +146,6 @@ def sample(
 
     Example: harmonium sample run -n 1000 --given color=red -o new.csv
     """
-    density = load_density(model, output, overwrite=overwrite).density
-
-    from harmonium.cli.given import parse_given
-    from harmonium.cli.progress import showing
-    from harmonium.inference import sample_given
-
-    wanted = parse_given(given or [], density.columns.fields)
-    with showing(progress()):
-        if wanted or balance is not None:
-            rows, diagnostics = sample_given(
-                density, n, wanted, balance=balance, keep_unseen=keep_unseen, seed=seed
-            )
-        else:
-            rows, diagnostics = density.sample(n, seed=seed, keep_unseen=keep_unseen)
-    columns = density.columns
-    kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
-    rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]
-    if output is not None:
-        from harmonium.data import write_table
-
-        write_table(output, rows, fields)
-    if as_json:
-        names = [field.name for field in fields]
-        drawn = {} if output is not None else {"columns": names, "rows": decoded_rows(rows, fields)}
-        print_json({"n": n, **draw_figures(diagnostics), "verdict": density.verdict, **drawn})
-        return
-    if output is None:
-        print_csv(rows, fields)
-    else:
-        print(f"{n} rows -> {output}")
-    errors.print(wrapped(draws_in_words(n, diagnostics)))
+    check_output(output, overwrite=overwrite)
+    wanted = drawing.Wanted(n, given or [], balance, keep_unseen, seed)
+    drawing.draw(model, wanted, output, as_json=as_json)

@@ -30,7 +30,7 @@ class ImputeTable:
     """Fills the holes of one table after the other; trees are grown on the rows of each."""
 
     def __init__(self, model: Path, way: Filling):
-        self.stored = load_density(model, None, overwrite=False)
+        self.stored = load_density(model)
         self._way = way
 
     def __call__(self, data: Path, result: Path) -> Answer:

@@ -24,7 +24,7 @@ class ScoreTable:
     """Writes log-density and free energy of the rows of one table after the other."""
 
     def __init__(self, model: Path):
-        self.density = load_density(model, None, overwrite=False).density
+        self.density = load_density(model).density
 
     def __call__(self, data: Path, result: Path) -> Answer:
         """How many rows there were."""

@@ -1,25 +1,17 @@
-"""The fitted models that commands ask. Imports wait until they are needed, as in `asking`."""
+"""The fitted models that commands ask."""
 
 from pathlib import Path
-from typing import Any
 
+from harmonium.artifact import StoredDensity, load_artifact
 from harmonium.cli.options import find_model
 from harmonium.errors import InvalidInputError
 
 
-def load_density(
-    model: Path, output: Path | None, *, overwrite: bool, suffixes: tuple[str, ...] | None = None
-) -> Any:
-    """The `StoredDensity` of a run, after checking that the output may be written.
+def load_density(model: Path) -> StoredDensity:
+    """The density of a run, with its settings.
 
     No estimator: scikit-learn takes a second to import.
     """
-    from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
-
-    if output is not None:
-        check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
-    from harmonium.artifact import StoredDensity, load_artifact
-
     stored = load_artifact(find_model(model))
     if not isinstance(stored, StoredDensity):
         raise InvalidInputError(

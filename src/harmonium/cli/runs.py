@@ -11,16 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
 from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
 from harmonium.files import write_atomically
-
-# A wrong path is an error before JAX is imported.
-if TYPE_CHECKING:
-    from harmonium.learning.result import Record
 
 CHECKPOINTS = "checkpoints"
 # Of config.toml: what identifies the table of a run. It is no setting.
@@ -170,6 +166,12 @@ def check_table_output(
     check_parent(path)
 
 
+def check_output(path: Path | None, *, overwrite: bool) -> None:
+    """The same of a table that need not be written."""
+    if path is not None:
+        check_table_output(path, overwrite=overwrite)
+
+
 def check_parent(path: Path) -> None:
     """Raise unless something can be made beside `path`."""
     parent = path.resolve().parent
@@ -208,17 +210,6 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-
-
-def write_history(folder: Path, history: tuple["Record", ...]) -> None:
-    """history.parquet: one row per evaluation."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    names = dict.fromkeys(name for record in history for name in record)
-    table = pa.table({name: [record.get(name) for record in history] for name in names})
-    path = folder / "history.parquet"
-    write_atomically(path, lambda temporary: parquet.write_table(table, temporary))
 
 
 def to_json(value: Any) -> Any:

@@ -18,10 +18,10 @@ COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-hea
 PACKAGE := pyproject.toml --group build
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
-	large kills fuzzing updates startup scoring time_to_likelihood growth gaussian_bernoulli scaling \
+	large kills fuzzing updates startup first_anomaly scoring time_to_likelihood growth gaussian_bernoulli scaling \
 	density separated shapes synthesis monitor decisions service
 
-.PHONY: demo test test-all lint format bench docs pictures wheel requirements clean
+.PHONY: demo test test-all lint format bench docs pictures wheel oldest requirements clean
 
 demo: $(USABLE)
 	$(BIN)/harmonium demo -o demo-run --overwrite
@@ -66,6 +66,14 @@ wheel: $(STAMP)
 	build/wheel/bin/python -m pip check --disable-pip-version-check
 	cd build/wheel && bin/python ../../docs/check_wheel.py
 
+# The same with the oldest versions that pyproject.toml declares.
+oldest: requirements/oldest.txt
+	rm -rf build/oldest
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python $(PIP_INSTALL) --require-hashes -r requirements/oldest.txt
+	build/oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation .
+	cd build/oldest && bin/python ../../docs/check_wheel.py
+
 define install
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 $(BIN)/python $(PIP_INSTALL) --require-hashes -r $(1)
@@ -90,6 +98,7 @@ $(DOCS_STAMP): requirements/docs.txt
 requirements:
 	$(COMPILE) $(PACKAGE) --extra dev -o requirements/dev.txt
 	$(COMPILE) $(PACKAGE) --extra report -c requirements/dev.txt -o requirements/use.txt
+	$(COMPILE) $(PACKAGE) --extra report --resolution lowest-direct -o requirements/oldest.txt
 	$(COMPILE) requirements/docs.in -o requirements/docs.txt
 
 clean:

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         tune_replica_exchange,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "harmonium.cache": ("enable_cache",),

@@ -22,6 +22,10 @@ class InvalidInputError(HarmoniumError, ValueError):
         return self
 
 
+class NoRowsError(InvalidInputError):
+    """A table has a header, or types of columns, and no row."""
+
+
 class NotFactorizedError(HarmoniumError, TypeError):
     """p(x|h) was asked of a model whose feature map couples the visible coordinates."""
 

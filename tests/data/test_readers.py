@@ -55,7 +55,7 @@ def test_writing_replaces_the_old_file_or_leaves_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("t.xlsx", "expected a file ending in .csv, .parquet or .npy; got 't.xlsx'"),
+        ("t.xlsx", "expected a file ending in .csv, .parquet, .arrow or .npy; got 't.xlsx'"),
         ("absent/t.csv", "no such file or directory. Try: create the folder"),
         ("absent/t.npy", "no such file or directory. Try: create the folder"),
         ("absent/t.parquet", "no such file or directory. Try: create the folder"),

@@ -93,7 +93,7 @@ REFUSED = {
     "a type that is not known": ("t.csv", [{"a": [None]}, {"a": ["x"]}], "cells of type null in"),
     "lengths": ("t.csv", [{"a": [1], "b": [1, 2]}], "columns of one length; got {'a': 1, 'b': 2}"),
     "nothing": ("t.csv", [], "expected at least one batch of rows; got none"),
-    "ending": ("t.npy", [], "a file ending in .csv or .parquet; got 't.npy'"),
+    "ending": ("t.npy", [], "a file ending in .csv, .parquet or .arrow; got 't.npy'"),
     "folder": ("absent/t.csv", [], "no such file or directory. Try: create the folder"),
 }
 

@@ -1,53 +1,46 @@
 """The commands that ask something of a fitted run: impute, evaluate, sample."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harmonium.cli.layout import wrapped
-from harmonium.cli.models import image_commands, is_image_run, load_density
+from harmonium.cli.later import Later
 from harmonium.cli.options import (
+    OUTPUT_HELP,
     DataArgument,
+    FormatOption,
     JsonOption,
+    ManyArgument,
     ModelArgument,
     OverwriteOption,
     SeedOption,
     existing,
 )
-from harmonium.cli.output import (
-    comparison_figures,
-    comparison_in_words,
-    decoded_rows,
-    draw_figures,
-    draws_in_words,
-    evaluation_figures,
-    print_csv,
-    print_json,
-    sample_fields,
-    trust_line,
-    write_columns_of,
-)
-from harmonium.cli.runs import MIXED_SUFFIXES
-from harmonium.cli.shell import command, errors, progress
+from harmonium.cli.places import find_place
+from harmonium.cli.runs import check_output
+from harmonium.cli.shell import command
 from harmonium.cli.tables import reads_tables
-from harmonium.cli.wording import reworded
 from harmonium.errors import InvalidInputError, describe
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import batches, drawing, evaluating, images, imputing, models
+else:
+    batches = Later("harmonium.cli.batches")
+    drawing = Later("harmonium.cli.drawing")
+    evaluating = Later("harmonium.cli.evaluating")
+    images = Later("harmonium.cli.images")
+    imputing = Later("harmonium.cli.imputing")
+    models = Later("harmonium.cli.models")
 
 
 @command
 @reads_tables("data")
 def impute(
     model: ModelArgument,
-    data: DataArgument,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", help="Table to write: CSV or Parquet; of images, PNG or NPY."
-        ),
-    ],
+    data: ManyArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help=OUTPUT_HELP)],
+    format: FormatOption = None,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -76,33 +69,21 @@ def impute(
 
     A single fill is the mean of what the density and trees on the rows of DATA expect. Draws come
     from the density, and differ by the uncertainty of each cell. Columns that name rows are written
-    as they are.
+    as they are. Of a folder, -o FOLDER gets a file for each table, filled by itself.
 
     Example: harmonium impute run holes.csv --draws 5 -o filled.csv
     """
-    if is_image_run(model):
-        written = image_commands().Written(output, overwrite, as_json)
-        return image_commands().inpaint_images(model, Path(data), mask, draws, seed, written)
+    if models.is_image_run(model):
+        written = images.Written(output, overwrite, as_json)
+        return images.inpaint_images(model, data, mask, draws, seed, written)
     if mask is not None:
         raise InvalidInputError(describe("--mask", expected="a run of images", got=f"{model}"))
-    stored = load_density(model, output, overwrite=overwrite, suffixes=MIXED_SUFFIXES)
-
-    from harmonium.cli.progress import showing
-    from harmonium.cli.streaming import impute_batches, sampled_rows, write_batches
-    from harmonium.estimators import DensityEstimator, Imputer
-    from harmonium.estimators.imputer import MOST_ROWS
-
-    imputer = Imputer(n_trees=0 if draws else trees, random_state=seed)
-    with showing(progress()):
-        fields = stored.density.columns.fields
-        rows = sampled_rows(data, fields, MOST_ROWS, seed)
-        imputer.adopt(DensityEstimator().adopt(*stored), rows)
-        n_rows = write_batches(output, impute_batches(imputer, data, draws))
-    if as_json:
-        print_json({"rows": n_rows, "draws": draws, "verdict": stored.density.verdict})
-        return
-    print(f"{n_rows} rows -> {output}")
-    errors.print(wrapped(trust_line(stored.density.trusted)))
+    place = find_place(data, output, format, overwrite=overwrite, as_json=as_json, on_ray=False)
+    way = imputing.Filling(draws, trees, seed)
+    if place.is_folder:
+        batch = batches.Batch(data, place, overwrite, on_ray=False)
+        raise typer.Exit(imputing.impute_many(model, batch, way, as_json=as_json))
+    imputing.impute_one(model, data, place, way, as_json=as_json)
 
 
 @command
@@ -137,47 +118,10 @@ def evaluate(
     """
     if train is not None and not samples:
         raise InvalidInputError(describe("--train", expected="--samples too", got="--train alone"))
-    density = load_density(model, output, overwrite=overwrite).density
-
-    from harmonium.cli.progress import showing
-    from harmonium.data import read_table
-    from harmonium.inference import evaluate_density
-    from harmonium.report.words import method_name
-
-    with showing(progress()) as display:
-        display.begin(f"reading {data.name}")
-        table = read_table(data, fields=density.columns.fields, call=str(data))
-        found = evaluate_density(density, table.values, seed=seed)
-        compared = None
-        if samples:
-            from harmonium.estimators.comparison import judge_samples
-
-            display.begin("comparing draws with these rows")
-            known = None
-            if train is not None:
-                known = read_table(train, fields=density.columns.fields, call=str(train)).values
-            compared = judge_samples(density, table.values, known, seed=seed)
-    if output is not None:
-        columns = [found.log_density, found.row_low, found.row_high]
-        write_columns_of(output, ["log_density", "low", "high"], columns)
-    if as_json:
-        print_json(evaluation_figures(found) | comparison_figures(compared))
-        return
-    log_partition = found.log_partition
-    interval = f"95 % interval [{found.low:.3f}, {found.high:.3f}]"
-    score = f"{found.log_likelihood:.3f} nats per row, {interval}"
-    print(wrapped(f"log-likelihood of {found.n_rows} rows: {score}"))
-    simpler = {"Gaussian fit": found.gaussian}
-    simpler |= {"base alone": found.base} if density.has_residual else {}
-    for name, value in simpler.items():
-        print(f"{name}: {value:.3f}; gain {found.log_likelihood - value:+.3f}")
-    print(
-        f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}], "
-        f"method: {method_name(log_partition.method)}"
+    check_output(output, overwrite=overwrite)
+    evaluating.evaluate(
+        model, data, output, samples=samples, train=train, seed=seed, as_json=as_json
     )
-    print(wrapped(reworded(found.verdict)))
-    if compared is not None:
-        print(comparison_in_words(compared))
 
 
 @command
@@ -219,39 +163,10 @@ def sample(
 
     Example: harmonium sample run -n 1000 --given color=red -o new.csv
     """
-    if is_image_run(model):
+    if models.is_image_run(model):
         if given or balance or keep_unseen:
             raise InvalidInputError("sample: --given, --balance and --keep-unseen are for tables.")
-        written = image_commands().Written(output, overwrite, as_json)
-        return image_commands().sample_images(model, n, seed, written)
-    density = load_density(model, output, overwrite=overwrite).density
-
-    from harmonium.cli.given import parse_given
-    from harmonium.cli.progress import showing
-    from harmonium.inference import sample_given
-
-    wanted = parse_given(given or [], density.columns.fields)
-    with showing(progress()):
-        if wanted or balance is not None:
-            rows, diagnostics = sample_given(
-                density, n, wanted, balance=balance, keep_unseen=keep_unseen, seed=seed
-            )
-        else:
-            rows, diagnostics = density.sample(n, seed=seed, keep_unseen=keep_unseen)
-    columns = density.columns
-    kept = [i for i, field in enumerate(columns.fields) if field.kind != "identifier"]
-    rows, fields = rows[:, kept], [sample_fields(columns)[i] for i in kept]
-    if output is not None:
-        from harmonium.data import write_table
-
-        write_table(output, rows, fields)
-    if as_json:
-        names = [field.name for field in fields]
-        drawn = {} if output is not None else {"columns": names, "rows": decoded_rows(rows, fields)}
-        print_json({"n": n, **draw_figures(diagnostics), "verdict": density.verdict, **drawn})
-        return
-    if output is None:
-        print_csv(rows, fields)
-    else:
-        print(f"{n} rows -> {output}")
-    errors.print(wrapped(draws_in_words(n, diagnostics)))
+        return images.sample_images(model, n, seed, images.Written(output, overwrite, as_json))
+    check_output(output, overwrite=overwrite)
+    wanted = drawing.Wanted(n, given or [], balance, keep_unseen, seed)
+    drawing.draw(model, wanted, output, as_json=as_json)

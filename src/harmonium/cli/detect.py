@@ -16,7 +16,7 @@ from harmonium.cli.low_rows import ExplainedRow, explain_rows, lowest, reason_co
 from harmonium.cli.options import CONFIG_FILE, find_detector
 from harmonium.cli.runs import read_config
 from harmonium.cli.streaming import BATCH_ROWS, read_rows
-from harmonium.data import Table, column_names, read_cells, read_table
+from harmonium.data import Table, column_names, read_cells, read_table, title_of
 from harmonium.errors import ArtifactError, InvalidInputError, describe
 from harmonium.inference import (
     AbstractCalibration,
@@ -82,18 +82,17 @@ class Opened:
         found = ListCertificate.of_scores(self.detector.calibration, scores, CONFIDENCE)
         return found.most_false_in(flagged)
 
-    def verdict(self, decision: Decision) -> str:
+    def verdict(self, promise: str, concern: str = "") -> str:
         """What is to be made of the columns, in full."""
-        parts = [self.detector.verdict, decision.promise]
+        parts = [self.detector.verdict, promise]
         parts += [] if self.density is None else [f"Of log_density: {self.density.verdict}"]
-        return " ".join([*parts, decision.concern]).rstrip()
+        return " ".join([*parts, concern]).strip()
 
-    def in_short(self, decision: Decision) -> str:
+    def in_short(self, promise: str, concern: str = "") -> str:
         """The same in a line, and what concerns these rows."""
         words = "Trusted" if self.detector.trusted else "NOT trusted"
-        promise = f" {decision.promise}" if decision.flagged.any() else ""
-        line = f"{words}.{promise} The whole verdict: --json."
-        return f"{line} {decision.concern}".rstrip()
+        parts = [f"{words}.", promise, "The whole verdict: --json.", concern]
+        return " ".join(filter(None, parts))
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,9 @@ def naming_column(opened: Opened, data: Path, stated: str | None) -> str | None:
     """The column of a table that names its rows: as stated, or as the run has it; None where there
     is none.
     """
-    names = column_names(data, fields=opened.detector.columns.fields, call=str(data))
+    names = column_names(data, fields=opened.detector.columns.fields, call=title_of(data))
     if stated is not None and stated not in names:
-        expected = f"a column of {data}, among {names}"
+        expected = f"a column of {title_of(data)}, among {names}"
         raise InvalidInputError(describe("--id", expected=expected, got=repr(stated)))
     return stated if stated is not None else opened.named if opened.named in names else None
 
@@ -221,14 +220,12 @@ def scored_batches(
 
 
 def whole_batches(
-    opened: Opened, data: Path, batches: Iterable[Columns], found: Found, start: int = 0
+    opened: Opened, data: Path, batches: Iterable[Columns], found: Found
 ) -> Iterator[Columns]:
-    """All columns of successive rows: what is found of them, beside their own cells.
-
-    The first row has the position `start`.
-    """
+    """All columns of successive rows: what is found of them, beside their own cells."""
+    start = 0
     fields = opened.detector.columns.fields
-    cells = read_cells(data, fields=fields, call=str(data), size=BATCH_ROWS)
+    cells = read_cells(data, fields=fields, call=title_of(data), size=BATCH_ROWS)
     for columns, own in zip(batches, cells, strict=True):
         whole = with_findings(opened, columns, found, start)
         start += len(columns["score"])

@@ -1,12 +1,18 @@
 """The command that tells whether the library works on this machine: doctor."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.options import JsonOption
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import checkup
+else:
+    checkup = Later("harmonium.cli.checkup")
 
 
 @command
@@ -17,12 +23,10 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Example: harmonium doctor
     """
-    from harmonium.cli.checkup import describe_machine, run_checks, to_plain
-
-    machine, checks = describe_machine(), run_checks()
+    machine, checks = checkup.describe_machine(), checkup.run_checks()
     passed = all(check.passed for check in checks)
     if as_json:
-        print_json({**machine, "checks": to_plain(checks), "passed": passed})
+        print_json({**machine, "checks": checkup.to_plain(checks), "passed": passed})
     else:
         _print_machine(machine)
         for check in checks:

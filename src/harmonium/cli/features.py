@@ -1,17 +1,20 @@
 """The command that writes what the hidden units make of rows: features."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harmonium.cli.models import load_density
+from harmonium.cli.later import Later
 from harmonium.cli.options import DataArgument, JsonOption, ModelArgument, OverwriteOption
-from harmonium.cli.output import joined, print_batches, print_json
-from harmonium.cli.shell import command, progress
+from harmonium.cli.runs import check_output
+from harmonium.cli.shell import command
 from harmonium.cli.tables import reads_tables
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import mapping
+else:
+    mapping = Later("harmonium.cli.mapping")
 
 
 @command
@@ -31,24 +34,5 @@ def features(
 
     Example: harmonium features run table.csv -o features.parquet
     """
-    density = load_density(model, output, overwrite=overwrite).density
-
-    from harmonium.cli.progress import showing
-    from harmonium.cli.streaming import feature_batches, write_batches
-
-    batches = feature_batches(density, data)
-    n_units = density.model.n_hidden
-    if output is None:
-        if as_json:
-            with showing(progress()):
-                columns = joined(batches)
-            print_json({"rows": len(columns["unit_0"]), "units": n_units, "features": columns})
-        else:
-            print_batches(batches)
-        return
-    with showing(progress()):
-        n_rows = write_batches(output, batches)
-    if as_json:
-        print_json({"rows": n_rows, "units": n_units})
-    else:
-        print(f"{n_rows} rows x {n_units} units -> {output}")
+    check_output(output, overwrite=overwrite)
+    mapping.write_features(model, data, output, as_json=as_json)

@@ -1,11 +1,11 @@
 """The commands that fit: fit, demo."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harmonium.cli.models import image_commands
+from harmonium.cli.later import Later
 from harmonium.cli.options import (
     INTERRUPTED,
     DataArgument,
@@ -21,12 +21,23 @@ from harmonium.cli.options import (
 )
 from harmonium.cli.output import print_json
 from harmonium.cli.processes import Machines
+from harmonium.cli.runs import check_run_output
 from harmonium.cli.shell import command, errors, progress, silence
 from harmonium.cli.tables import reads_tables
 from harmonium.errors import InvalidInputError
 from harmonium.report.extra import require_packages
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import demo as digits
+    from harmonium.cli import fit_summary, images, plans, work
+    from harmonium.cli import progress as live
+else:
+    digits = Later("harmonium.cli.demo")
+    fit_summary = Later("harmonium.cli.fit_summary")
+    images = Later("harmonium.cli.images")
+    live = Later("harmonium.cli.progress")
+    plans = Later("harmonium.cli.plans")
+    work = Later("harmonium.cli.work")
 
 # Headings of the help of `fit`.
 MODEL, DETECTOR, CLUSTER = "Model", "Detector and report", "Devices and clusters"
@@ -253,34 +264,30 @@ def fit(
     if image:
         if config is not None or resume is not None:
             raise InvalidInputError("fit --image takes no --config and no --resume.")
-        image_commands().fit_images(Path(data), output, given, overwrite=overwrite, as_json=as_json)
+        images.fit_images(Path(data), output, given, overwrite=overwrite, as_json=as_json)
         return
     logs = check_log_to(log_to)
     machines = Machines(devices, distributed, coordinator, processes, process)
 
-    from harmonium.cli.plans import begin, go_on, run_name
-
     if resume is not None:
         refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
-        plan = go_on(resume, refused, detector=detector, report=report)
+        plan = plans.go_on(resume, refused, detector=detector, report=report)
     else:
-        folder = run_name(data) if output is None else output
-        plan = begin(folder, config, given, detector=detector, report=report, overwrite=overwrite)
+        folder = plans.run_name(data) if output is None else output
+        plan = plans.begin(
+            folder, config, given, detector=detector, report=report, overwrite=overwrite
+        )
 
-    from harmonium.cli.fit_summary import print_fit
-    from harmonium.cli.progress import showing
-    from harmonium.cli.work import fit_run, follow_run
-
-    with machines.used() as is_first, showing(progress() if is_first else silence) as display:
+    with machines.used() as is_first, live.showing(progress() if is_first else silence) as display:
         run = plan.read(data, display.console, logs=logs)
         if not is_first:
-            follow_run(run)
+            work.follow_run(run)
             return
-        metrics, fitted = fit_run(run, display)
+        metrics, fitted = work.fit_run(run, display)
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:
-        print_fit(run, data, metrics, fitted)
+        fit_summary.print_fit(run, data, metrics, fitted)
     if metrics["stopped"]:
         errors.print(run.hint)
         raise typer.Exit(INTERRUPTED)
@@ -300,22 +307,17 @@ def demo(
 
     Example: harmonium demo -o demo-run
     """
-    from harmonium.cli.runs import check_run_output
-
     require_packages("harmonium demo")
     check_run_output(output, overwrite=overwrite)
     budget = parse_duration(time_budget)
 
-    from harmonium.cli.demo import print_demo, run_demo
-    from harmonium.cli.progress import showing
-
     hint = f"for the whole demo: harmonium demo -o {output} --overwrite"
-    with showing(progress()) as display:
-        metrics = run_demo(output, display, seed=seed, time_budget=budget, hint=hint)
+    with live.showing(progress()) as display:
+        metrics = digits.run_demo(output, display, seed=seed, time_budget=budget, hint=hint)
     if as_json:
         print_json({"run": str(output), **metrics})
     else:
-        print_demo(metrics, output)
+        digits.print_demo(metrics, output)
     if metrics["stopped"]:
         errors.print(hint)
         raise typer.Exit(INTERRUPTED)

@@ -1,141 +1,172 @@
-"""Scores of a folder of Parquet files by Ray: a file of results for each, with the rows that the
-command gives without Ray.
+"""A folder of tables, worked on one table at a time: a file of results for each, in a folder of the
+same shape.
+
+A table is a unit of work: what is found of it depends on no other, so that a call goes on where
+another has ended, and a table that cannot be read costs none of the others.
 """
 
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pyarrow import parquet
+from harmonium.cli import streaming
+from harmonium.cli.journal import Answer, Journal
+from harmonium.cli.places import Place
+from harmonium.data import Dialect, TableFile, ending_of
+from harmonium.errors import HarmoniumError, InvalidInputError, NoRowsError
 
-from harmonium.cli.cluster import Answer, work_on_files
-from harmonium.cli.detect import (
-    Found,
-    Opened,
-    decide,
-    explain_chosen,
-    open_detector,
-    whole_batches,
+# What works on a table and writes its results to a path.
+Work = Callable[[Path, Path], Answer]
+# Formats that results of tables have too, unless another is stated; of others, they are CSV.
+FORMAT_OF = {".parquet": "parquet"} | dict.fromkeys(
+    (".arrow", ".arrows", ".feather", ".ipc"), "arrow"
 )
-from harmonium.cli.models import load_density
-from harmonium.cli.runs import SCORED
-from harmonium.cli.streaming import BATCH_ROWS, read_rows, score_batches, write_batches
-from harmonium.data import parquet_files
-from harmonium.inference import SplitCalibration
-
-Columns = dict[str, Any]
+USUAL_FORMAT = "csv"
+# Of an answer: what is shown once and not kept.
+PASSING = "lowest"
 
 _log = logging.getLogger(__name__)
 
 
-class ScoreFile:
-    """Writes log-density and free energy of the rows of a file into the folder `output`."""
-
-    def __init__(self, model: Path, output: Path):
-        self._density = load_density(model, None, overwrite=False).density
-        self._output = output
-
-    def __call__(self, file: Path) -> Answer:
-        """How many rows there were."""
-        batches = score_batches(self._density, file)
-        return {"rows": write_batches(self._output / file.name, batches)}
-
-
-class DetectFile:
-    """Writes the columns of `detect` that depend on no other file into the folder `output`."""
-
-    def __init__(self, model: Path, calibration: Path | None, output: Path):
-        self._opened = open_detector(model, calibration)
-        self._output = output
-
-    def __call__(self, file: Path) -> Answer:
-        """The scores of the rows, as bytes."""
-        scores: list[np.ndarray] = []
-
-        def batches() -> Iterator[Columns]:
-            detector = self._opened.detector
-            for table, _ in read_rows(file, detector.columns.fields, "scoring"):
-                scores.append(detector.scores(table.values))
-                p_values = detector.p_values_of(scores[-1])
-                yield self._opened.columns(table, scores[-1], p_values)
-
-        write_batches(self._output / file.name, batches())
-        return {"scores": np.concatenate(scores).tobytes()}
-
-
-def score_folder(model: Path, data: Path, output: Path) -> int:
-    """Score every file of a folder into another one; returns the number of rows."""
-    files = _begin(data, output)
-    arguments = {"model": model.resolve(), "output": output.resolve()}
-    return sum(found["rows"] for found in work_on_files(ScoreFile, arguments, files))
-
-
 @dataclass(frozen=True)
-class Asked:
-    """What `detect` is asked for: the rate of its flags, how many of the lowest rows are explained,
-    how many reasons are written, and the column that names rows.
+class Job:
+    """A table of a folder: its name there, its path, and the path of its results."""
+
+    name: str
+    source: Path
+    result: Path
+
+
+# A job with what was found, or with what was wrong.
+Answers = Iterable[tuple[Job, Answer | str]]
+
+
+@dataclass
+class Outcome:
+    """What was found of the tables of a folder, by name: of those done now, of those that an
+    earlier call has done, and what was wrong with the others.
     """
 
-    fdr: float
-    top: int
-    n_reasons: int
-    named: str | None
+    done: dict[str, Answer] = field(default_factory=dict)
+    kept: dict[str, Answer] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
+    def total(self, figure: str) -> int:
+        """The sum of a figure over all tables, those that were done before among them."""
+        answers = (*self.done.values(), *self.kept.values())
+        return sum(answer.get(figure, 0) for answer in answers)
 
-def detect_folder(
-    opened: Opened, model: Path, data: Path, output: Path, asked: Asked, calibration: Path | None
-) -> tuple[np.ndarray, Found]:
-    """Detect in every file of a folder, into another one, with flags over all rows; the scores of
-    the rows, and what was found of them.
-    """
-    files = _begin(data, output)
-    with tempfile.TemporaryDirectory(prefix=SCORED, dir=output.resolve()) as scored:
-        arguments = {
-            "model": model.resolve(),
-            "calibration": None if calibration is None else calibration.resolve(),
-            "output": Path(scored),
+    def figures(self) -> dict[str, Any]:
+        """What `--json` says of the files."""
+        results = [{"file": name, **answer} for name, answer in (self.kept | self.done).items()]
+        return {
+            "files": len(results) + len(self.failed),
+            "kept": len(self.kept),
+            "failed": [{"file": name, "error": text} for name, text in self.failed.items()],
+            "rows": self.total("rows"),
+            "results": sorted(results, key=lambda own: own["file"]),
         }
-        answers = work_on_files(DetectFile, arguments, files)
-        parts = [np.frombuffer(each["scores"]) for each in answers]
-        scores = np.concatenate(parts)
-        decision = decide(SplitCalibration(opened.detector), scores[:, None], asked.fdr)
-        found = explain_chosen(
-            opened,
-            data,
-            scores,
-            decision,
-            top=asked.top,
-            n_reasons=asked.n_reasons,
-            named=asked.named,
-        )
-        _log.info("writing the flags")
-        start = 0
-        for file, part in zip(files, parts, strict=True):
-            batches = _read_back(Path(scored) / file.name)
-            rows = whole_batches(opened, file, batches, found, start)
-            write_batches(output / file.name, rows)
-            start += len(part)
-    return scores, found
+
+    def in_words(self) -> str:
+        """How many tables and rows there were."""
+        n_done = len(self.done) + len(self.kept)
+        counts = [f"{n_done} of {n_done + len(self.failed)} tables"]
+        counts += [f"{len(self.kept)} of them kept from before"] if self.kept else []
+        return f"{', '.join(counts)}, {self.total('rows')} rows"
 
 
-def _begin(data: Path, output: Path) -> list[Path]:
-    """The files to work on, once the folder of results is there."""
-    files = parquet_files(data, str(data))
-    output.mkdir(exist_ok=True)
-    for leftover in output.glob(f"{SCORED}*"):
-        shutil.rmtree(leftover)
-    _log.info("scoring %d files on Ray", len(files))
-    return files
+def list_jobs(data: Path, place: Place) -> list[Job]:
+    """The tables of a folder and of those within it, by name; what begins with a point or an
+    underscore is passed over, as it is elsewhere, and so are files that are no tables.
+
+    Raises `InvalidInputError` if there is none, or if two would have one file of results.
+    """
+    assert place.path is not None
+    jobs: dict[Path, Job] = {}
+    for folder, inner, files in os.walk(data):
+        inner[:] = [name for name in inner if name[0] not in "._"]
+        for name in files:
+            ending = ending_of(name)
+            if ending is None or name[0] in "._":
+                continue
+            source = Path(folder, name)
+            own = source.relative_to(data)
+            format = place.format or FORMAT_OF.get(ending, USUAL_FORMAT)
+            result = place.path / own.with_name(f"{name[: -len(ending)]}.{format}")
+            if result in jobs:
+                raise InvalidInputError(
+                    f"{data}: {jobs[result].name} and {own} would both have their results in "
+                    f"{result}. Try: rename one."
+                )
+            jobs[result] = Job(own.as_posix(), source, result)
+    if not jobs:
+        raise InvalidInputError(f"{data}: expected a folder with tables in it; got none.")
+    return sorted(jobs.values(), key=lambda job: job.name)
 
 
-def _read_back(path: Path) -> Iterator[Columns]:
-    """The columns that a process has written, batch by batch."""
-    whole = parquet.read_table(path)
-    for start in range(0, max(whole.num_rows, 1), BATCH_ROWS):
-        part = whole.slice(start, BATCH_ROWS).combine_chunks()
-        yield dict(zip(part.column_names, part.columns, strict=True))
+def work_through(
+    jobs: list[Job], journal: Journal, answers: Callable[[list[Job]], Answers]
+) -> Outcome:
+    """Let `answers` work on all tables that are not done yet, and note each once it is."""
+    outcome, waiting = Outcome(), []
+    for job in jobs:
+        if (found := journal.kept(job.name, job.source, job.result)) is not None:
+            outcome.kept[job.name] = found
+            continue
+        job.result.unlink(missing_ok=True)
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        waiting.append(job)
+    _log.info("working on %d tables", len(waiting))
+    for number, (job, answer) in enumerate(answers(waiting), start=1):
+        if isinstance(answer, str):
+            outcome.failed[job.name] = answer
+        else:
+            lasting = {name: value for name, value in answer.items() if name != PASSING}
+            journal.add(job.name, job.source, lasting)
+            outcome.done[job.name] = answer
+        _log.debug("%d of %d tables done", number, len(waiting))
+    return outcome
+
+
+def answers_here(work: Work, jobs: Iterable[Job]) -> Answers:
+    """What the work finds of each table, in this process; of its phases nothing is said."""
+    phases = logging.getLogger(streaming.__name__)
+    level = phases.level
+    phases.setLevel(logging.WARNING)
+    try:
+        for job in jobs:
+            yield job, attempt(work, job.source, job.result)
+    finally:
+        phases.setLevel(level)
+
+
+def attempt(work: Work, source: Path, result: Path) -> Answer | str:
+    """What the work finds of a table, or what is wrong with it; of one without rows, just that."""
+    try:
+        return work(source, result)
+    except NoRowsError:
+        return {"rows": 0}
+    except HarmoniumError as error:
+        return str(error)
+    except Exception as error:  # Whatever a table holds, the others are to be done.
+        return f"{source}: {type(error).__name__}: {error}"
+
+
+class Reading:
+    """`make(**arguments)`, which works on tables whose text is written in this dialect."""
+
+    def __init__(self, make: Callable[..., Work], arguments: Mapping[str, Any], dialect: Dialect):
+        self._work, self._dialect = make(**arguments), dialect
+
+    def __call__(self, source: Path, result: Path) -> Answer:
+        """What is found of a table."""
+        return self._work(TableFile.of(source, self._dialect), result)
+
+
+def clear_leftovers(output: Path) -> None:
+    """Remove what killed processes have left half-written in a folder of results."""
+    for leftover in output.rglob(".*.partial"):
+        leftover.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from harmonium.errors import InvalidInputError, describe
+from harmonium.inference.conditions import Span
 
 _FORM = "COLUMN=VALUE, COLUMN=VALUE|VALUE, or <, <=, > or >= with an end, such as size>0.5"
 _OPERATOR = "<=|>=|==|<|>|="
@@ -18,8 +19,6 @@ def parse_given(texts: Sequence[str], fields: Iterable[Any]) -> dict[str, Any]:
     `fields` are those of the table. Ends of one column make one interval. Raises
     `InvalidInputError` for what cannot be read, and for a column that is given twice.
     """
-    from harmonium.inference.conditions import Span
-
     known = {field.name: field for field in fields}
     given: dict[str, Any] = {}
     for text in texts:

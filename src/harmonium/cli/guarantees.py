@@ -17,6 +17,10 @@ class Guarantee(NamedTuple):
     name: str
     column: str = ""
 
+    def stated(self) -> str:
+        """As it is typed."""
+        return f"{GROUP}{self.column}" if self.column else self.name
+
 
 def parse_guarantee(stated: str, training: Path | None) -> Guarantee:
     """What --guarantee states; `training` is what --training does.

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from harmonium.cli.layout import listed
 from harmonium.cli.streaming import BATCH_ROWS, read_rows
-from harmonium.data import Table, read_cells
+from harmonium.data import Table, read_cells, title_of
 from harmonium.inference import Detector, Reason, explain
 from harmonium.inference.explanation import describe_reasons
 
@@ -54,7 +55,7 @@ def explain_rows(
     """The rows at these positions of a table, by position; `named` is its column of names."""
     order, start, found = np.sort(chosen), 0, {}
     fields = detector.columns.fields
-    cells = read_cells(data, fields=fields, call=str(data), size=BATCH_ROWS)
+    cells = read_cells(data, fields=fields, call=title_of(data), size=BATCH_ROWS)
     for table, own in zip(read_rows(data, fields, "explaining"), cells, strict=True):
         at = order[(order >= start) & (order < start + table[0].n_rows)] - start
         if len(at):
@@ -115,8 +116,6 @@ def reason_columns(
 
     Values are numbers if the table `is_numeric`, and text otherwise.
     """
-    import pyarrow as pa
-
     nobody = ExplainedRow(())
     rows = [explained.get(i, nobody).reasons[:n] for i in part]
     kind = pa.float64() if is_numeric else pa.string()
@@ -135,8 +134,6 @@ def reason_columns(
 
 
 def _as(kind: Any, cell: Any) -> Any:
-    import pyarrow as pa
-
     if cell is None:
         return None
     return str(cell) if kind == pa.string() else float(cell)

@@ -1,24 +1,17 @@
-"""The fitted models that commands ask. Imports wait until they are needed, as in `asking`."""
+"""The fitted models that commands ask."""
 
 from pathlib import Path
-from typing import Any
 
+from harmonium.artifact import StoredDensity, StoredImages, load_artifact, read_kind
 from harmonium.cli.options import find_model
-from harmonium.cli.runs import TABLE_SUFFIXES, check_table_output
 from harmonium.errors import InvalidInputError
 
 
-def load_density(
-    model: Path, output: Path | None, *, overwrite: bool, suffixes: tuple[str, ...] | None = None
-) -> Any:
-    """The `StoredDensity` of a run, after checking that the output may be written.
+def load_density(model: Path) -> StoredDensity:
+    """The density of a run, with its settings.
 
     No estimator: scikit-learn takes a second to import.
     """
-    if output is not None:
-        check_table_output(output, overwrite=overwrite, suffixes=suffixes or TABLE_SUFFIXES)
-    from harmonium.artifact import StoredDensity, StoredImages, load_artifact
-
     stored = load_artifact(find_model(model))
     if isinstance(stored, StoredImages):
         raise InvalidInputError(
@@ -35,13 +28,4 @@ def load_density(
 
 def is_image_run(model: Path) -> bool:
     """Whether a run holds a density of images; nothing is loaded but the header of its file."""
-    from harmonium.artifact import read_kind
-
     return read_kind(find_model(model)) == "images"
-
-
-def image_commands() -> Any:
-    """What commands do with images, imported when one is asked."""
-    from harmonium.cli import images
-
-    return images

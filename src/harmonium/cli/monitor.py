@@ -1,10 +1,12 @@
 """The command that watches a stream of rows for drift: monitor."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.layout import wrapped
 from harmonium.cli.options import (
     ALARM,
@@ -15,10 +17,19 @@ from harmonium.cli.options import (
     existing,
 )
 from harmonium.cli.output import print_json
+from harmonium.cli.runs import check_parent, check_table_output
 from harmonium.cli.shell import command, errors, progress
 from harmonium.cli.tables import reads_tables
+from harmonium.report.extra import require_packages
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import drift
+    from harmonium.cli import progress as live
+    from harmonium.report import drift as pages
+else:
+    drift = Later("harmonium.cli.drift")
+    live = Later("harmonium.cli.progress")
+    pages = Later("harmonium.report.drift")
 
 
 @command
@@ -89,27 +100,16 @@ def monitor(
 
     Example: harmonium monitor run night1.csv night2.csv --state drift.safetensors
     """
-    from harmonium.cli.runs import check_parent, check_table_output
-
     if output is not None:
-        from harmonium.report.extra import require_packages
-
         require_packages("harmonium monitor --output")
         check_table_output(output, overwrite=overwrite, suffixes=(".html",))
     check_parent(state)
 
-    from dataclasses import asdict
-
-    from harmonium.cli.drift import Begin, open_monitor, take_streams
-    from harmonium.cli.progress import showing
-
-    with showing(progress()):
-        opened = open_monitor(model, state, Begin(reference, alpha, run_length, seed))
-        monitoring, found = take_streams(opened, stream)
+    with live.showing(progress()):
+        opened = drift.open_monitor(model, state, drift.Begin(reference, alpha, run_length, seed))
+        monitoring, found = drift.take_streams(opened, stream)
         if output is not None:
-            from harmonium.report import write_drift_page
-
-            write_drift_page(output, monitoring, found, title=model.name)
+            pages.write_drift_page(output, monitoring, found, title=model.name)
         opened.save(state, monitoring)
     if as_json:
         print_json({**asdict(found), "state": str(state)})

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +15,21 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 # Exit code of what Ctrl-C has ended.
 INTERRUPTED = 130
-# Exit code of a monitor that has found a drift.
+# Exit code of a monitor that has found a drift, and of a list that was not to have rows.
 ALARM = 3
+# Exit code of work that failed, be it for some of many files.
+FAILED = 1
+# Exit code where the reader of standard output has gone, as that of processes which SIGPIPE ends.
+BROKEN_PIPE = 141
 
 MODEL_FILE = "model.safetensors"
 DETECTOR_FILE = "detector.safetensors"
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.json"
+
+# In the place of a path: standard input, or standard output.
+STANDARD = Path("-")
+FORMATS = ("csv", "parquet", "arrow")
 
 
 def default_is(value: object) -> str:
@@ -40,6 +49,17 @@ def existing(path: Path | None) -> Path | None:
     raise InvalidInputError(f"{path}: there is no such file or folder.{hint}")
 
 
+def existing_or_standard(path: Path) -> Path:
+    """The same of a path that may be standard input."""
+    if path != STANDARD:
+        existing(path)
+    elif sys.stdin is None or sys.stdin.isatty():
+        raise InvalidInputError(
+            "-: expected a table on standard input; got a terminal. Try: harmonium … - < table.csv."
+        )
+    return path
+
+
 def all_existing(paths: list[Path]) -> list[Path]:
     """The paths that were given, if something is at each of them."""
     for path in paths:
@@ -50,8 +70,29 @@ def all_existing(paths: list[Path]) -> list[Path]:
 DataArgument = Annotated[
     Path,
     typer.Argument(
-        help="A table: CSV, TSV, Parquet, NPY, JSON, Excel, or a folder of Parquet files.",
+        help="A table: CSV, TSV, Parquet, Arrow, NPY, JSON, Excel, or a folder of Parquet files.",
         callback=existing,
+    ),
+]
+ManyArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A table, as for fit; - for one on standard input, CSV, Arrow or Parquet; or a folder "
+        "of tables, also in folders called KEY=VALUE.",
+        callback=existing_or_standard,
+    ),
+]
+OUTPUT_HELP = (
+    "Table to write, .csv, .parquet or .arrow; - for standard output; or, where DATA is a folder, "
+    "a folder with a file of results for each table. A folder that a call has left unfinished is "
+    "gone on with."
+)
+OutputOption = Annotated[Path | None, typer.Option("-o", "--output", help=OUTPUT_HELP)]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Write csv, parquet or arrow. "
+        f"{default_is('the ending of -o, csv on standard output, in folders that of each table')}",
     ),
 ]
 ModelArgument = Annotated[
@@ -72,8 +113,8 @@ RayOption = Annotated[
     bool,
     typer.Option(
         "--ray",
-        help="Score the Parquet files of a folder on Ray, on this machine or the cluster at "
-        "RAY_ADDRESS, into files of the same names.",
+        help="Work on the tables of a folder on Ray, on this machine or the cluster at "
+        "RAY_ADDRESS.",
     ),
 ]
 

@@ -1,12 +1,19 @@
-"""What the commands write and print. Imports wait until they are needed, as in `app`."""
+"""What the commands print."""
 
 import csv
 import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from harmonium.cli.later import Later
+from harmonium.cli.runs import to_json
+
+if TYPE_CHECKING:
+    from harmonium import data
+else:
+    data = Later("harmonium.data")
 
 
 def trust_line(trusted: bool) -> str:
@@ -89,15 +96,6 @@ def comparison_in_words(compared: Any) -> str:
     return "\n".join(lines)
 
 
-def write_columns_of(output: Path, names: list[str], values: list[Any]) -> None:
-    """Columns of numbers as a table file."""
-    import numpy as np
-
-    from harmonium.data import number_fields, write_table
-
-    write_table(output, np.stack(values, axis=1), number_fields(names))
-
-
 def sample_fields(columns: Any) -> list[Any]:
     """Fields of fitted columns for drawn rows: columns of whole numbers are written as such."""
     whole = zip(columns.fields, columns.is_integer, strict=True)
@@ -116,9 +114,7 @@ def print_csv(values: Any, fields: list[Any]) -> None:
 
 def decoded_rows(values: Any, fields: list[Any]) -> list[list[Any]]:
     """Coded rows as numbers, truth values, texts, dates as ISO text, and None."""
-    from harmonium.data import decode_columns
-
-    columns = [column.to_pylist() for column in decode_columns(values, fields).values()]
+    columns = [column.to_pylist() for column in data.decode_columns(values, fields).values()]
     return [[_plain(cell) for cell in row] for row in zip(*columns, strict=True)]
 
 
@@ -148,6 +144,4 @@ def _plain(cell: Any) -> Any:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on standard output."""
-    from harmonium.cli.runs import to_json
-
     print(json.dumps(to_json(value)))

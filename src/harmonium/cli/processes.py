@@ -10,9 +10,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from harmonium.cli.later import Later
 from harmonium.cli.shell import report_error
 from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
+
+if TYPE_CHECKING:
+    from harmonium.learning import devices as computing
+else:
+    computing = Later("harmonium.learning.devices")
 
 
 @dataclass(frozen=True)
@@ -81,18 +88,19 @@ class Machines:
         """A block that runs on them; gives whether this process is the one that writes and
         speaks.
         """
-        from harmonium.learning.devices import joined, use_devices
-
         if not self.joins:
-            with use_devices(self.devices or 1):
+            with computing.use_devices(self.devices or 1):
                 yield True
             return
-        with _ending_at_once(), joined(self.coordinator, self.processes, self.process) as is_first:
+        with (
+            _ending_at_once(),
+            computing.joined(self.coordinator, self.processes, self.process) as is_first,
+        ):
             if not is_first:
                 # The first speaks for all, and tells them when Ctrl-C has ended training.
                 warnings.simplefilter("ignore", HarmoniumWarning)
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-            with use_devices():
+            with computing.use_devices():
                 yield is_first
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.layout import wrapped
 from harmonium.cli.options import (
     JsonOption,
@@ -16,11 +17,17 @@ from harmonium.cli.options import (
     existing,
 )
 from harmonium.cli.output import print_json
+from harmonium.cli.runs import check_table_output
 from harmonium.cli.shell import command, progress
 from harmonium.cli.tables import reads_tables
 from harmonium.report.extra import require_packages
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import progress as live
+    from harmonium.cli import report as reports
+else:
+    live = Later("harmonium.cli.progress")
+    reports = Later("harmonium.cli.report")
 
 
 @command
@@ -53,18 +60,13 @@ def report(
 
     Example: harmonium report run table.csv --overwrite
     """
-    from harmonium.cli.runs import check_table_output
-
     require_packages("harmonium report")
     if output is None:
         output = (run if run.is_dir() else run.parent) / "report.html"
     check_table_output(output, overwrite=overwrite, suffixes=(".html",))
 
-    from harmonium.cli.progress import showing
-    from harmonium.cli.report import remake_report
-
-    with showing(progress()):
-        found = remake_report(run, data, output, n_rows=rows, seed=seed)
+    with live.showing(progress()):
+        found = reports.remake_report(run, data, output, n_rows=rows, seed=seed)
     if as_json:
         print_json({"report": str(output), **asdict(found)})
         return

@@ -11,18 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harmonium.cli.cluster import require_ray
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
 from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
 from harmonium.files import write_atomically
 from harmonium.report.card_page import card_markdown
-
-# A wrong path is an error before JAX is imported.
-if TYPE_CHECKING:
-    from harmonium.learning.result import Record
 
 CHECKPOINTS = "checkpoints"
 # The model card, for people and for programs.
@@ -44,11 +39,9 @@ RUN_FILES = {
     CHECKPOINTS,
     "tensorboard",
 }
-# Beginning of the name of a folder of results that lack their flags.
-SCORED = ".scored."
-TABLE_SUFFIXES = (".csv", ".parquet", ".npy")
+TABLE_SUFFIXES = (".csv", ".parquet", ".arrow", ".npy")
 # Of tables with words in them.
-MIXED_SUFFIXES = (".csv", ".parquet")
+MIXED_SUFFIXES = (".csv", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -180,30 +173,10 @@ def check_table_output(
     check_parent(path)
 
 
-def check_folder_output(data: Path, path: Path | None, *, overwrite: bool) -> Path:
-    """The folder for results of the files in `data`; raises before any work is done if they cannot
-    or must not be written.
-    """
-    require_ray()
-    if path is None or not data.is_dir():
-        got = f"{data}" if path is not None else "no -o"
-        raise InvalidInputError(
-            f"--ray: expected a folder of Parquet files and -o FOLDER for the results; got {got}."
-        )
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise InvalidInputError(f"{path} is not a folder; it is not replaced. Try: another path.")
-    if path.resolve() == data.resolve():
-        raise InvalidInputError(f"{path} holds the rows themselves. Try: another folder for -o.")
-    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    foreign = names - {file.name for file in data.glob("*.parquet")}
-    if foreign := sorted(name for name in foreign if not name.startswith(SCORED)):
-        raise InvalidInputError(
-            f"{path} holds other files, such as {foreign[0]}. Try: an empty folder, or a new one."
-        )
-    if names and not overwrite:
-        raise InvalidInputError(f"{path} exists already. Try: another path, or --overwrite.")
-    check_parent(path)
-    return path
+def check_output(path: Path | None, *, overwrite: bool) -> None:
+    """The same of a table that need not be written."""
+    if path is not None:
+        check_table_output(path, overwrite=overwrite)
 
 
 def check_parent(path: Path) -> None:
@@ -250,17 +223,6 @@ def write_card(folder: Path, card: dict[str, Any]) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-
-
-def write_history(folder: Path, history: tuple["Record", ...]) -> None:
-    """history.parquet: one row per evaluation."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    names = dict.fromkeys(name for record in history for name in record)
-    table = pa.table({name: [record.get(name) for record in history] for name in names})
-    path = folder / "history.parquet"
-    write_atomically(path, lambda temporary: parquet.write_table(table, temporary))
 
 
 def to_json(value: Any) -> Any:

@@ -1,14 +1,18 @@
 """The application that commands belong to, and how it speaks of errors."""
 
+import functools
 import inspect
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import typer
 
 from harmonium.cli.layout import wrapped
+from harmonium.cli.options import BROKEN_PIPE
 from harmonium.cli.wording import reworded
 from harmonium.console import Console
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
@@ -53,8 +57,24 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a function a command; its docstring is the help, a line for every paragraph."""
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(help=text)(function)
+    app.command(help=text)(_until_unread(function))
     return function
+
+
+def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
+    """The same, but that it ends without a word where nobody reads standard output any more."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still to be flushed goes nowhere, instead of into a complaint at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+
+    return command
 
 
 def report_error(error: Exception) -> int:

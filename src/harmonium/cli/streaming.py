@@ -14,6 +14,7 @@ from harmonium.data import (
     TableWriter,
     decode_columns,
     read_named_batches,
+    title_of,
 )
 from harmonium.inference import Density
 from harmonium.model import Spin
@@ -31,9 +32,10 @@ BATCH_ROWS = 16_384
 
 def read_rows(data: Path, fields: tuple[Field, ...], doing: str) -> Iterator[tuple[Table, Columns]]:
     """Successive rows of a table with their identifiers; `doing` says what is done with them."""
-    _log.info("%s %s", doing, data.name)
+    title = title_of(data)
+    _log.info("%s %s", doing, Path(title).name)
     n_rows = 0
-    for table, named in read_named_batches(data, fields=fields, call=str(data), size=BATCH_ROWS):
+    for table, named in read_named_batches(data, fields=fields, call=title, size=BATCH_ROWS):
         yield table, named
         n_rows += table.n_rows
         _log.debug("%d rows done", n_rows)
@@ -88,12 +90,16 @@ def impute_batches(imputer: "Imputer", data: Path, n_tables: int) -> Iterator[Co
             yield {"draw": np.full(table.n_rows, number), **_joined(values, table, named)}
 
 
-def write_batches(path: Path, batches: Iterable[Columns]) -> int:
-    """Write batches of columns to one file, whole or not at all; returns the number of rows."""
+def write_batches(path: Path, batches: Iterable[Columns], format: str | None = None) -> int:
+    """Write batches of columns to one file, whole or not at all, or to standard output; returns the
+    number of rows.
+
+    Without a format the ending of the file says which.
+    """
     if path.suffix.lower() == ".npy":
         return _write_array(path, batches)
     n_rows = 0
-    with TableWriter(path) as writer:
+    with TableWriter(path, format=format) as writer:
         for columns in batches:
             n_rows += len(next(iter(columns.values())))
             writer.write(columns)

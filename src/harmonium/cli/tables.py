@@ -3,11 +3,17 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.options import default_is
+
+if TYPE_CHECKING:
+    from harmonium import data
+else:
+    data = Later("harmonium.data")
 
 _PANEL = "How the text of tables is written"
 _OPTIONS = {
@@ -30,15 +36,13 @@ def reads_tables(*names: str) -> Callable[[Command], Command]:
         def wrapped(
             *, sep: str | None, decimal: str | None, encoding: str | None, **given: Any
         ) -> None:
-            from harmonium.data import Dialect, TableFile
-
-            dialect = Dialect(sep, decimal, encoding)
+            dialect = data.Dialect(sep, decimal, encoding)
             for name in names:
                 stated = given[name]
                 if isinstance(stated, list):
-                    given[name] = [TableFile.of(path, dialect) for path in stated]
+                    given[name] = [data.TableFile.of(path, dialect) for path in stated]
                 elif stated is not None:
-                    given[name] = TableFile.of(stated, dialect)
+                    given[name] = data.TableFile.of(stated, dialect)
             command(**given)
 
         hints = {

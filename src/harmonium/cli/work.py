@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, save_artifact
 from harmonium.cli.budget import shortened
@@ -22,16 +24,16 @@ from harmonium.cli.runs import (
     filling,
     write_card,
     write_config,
-    write_history,
     write_metrics,
 )
 from harmonium.cli.training import fit_reports
 from harmonium.console import Console
 from harmonium.data import LongTable, Table, fingerprint
 from harmonium.errors import InvalidInputError, describe
+from harmonium.files import write_atomically
 from harmonium.inference import DensityFit, DensitySettings, DetectorSettings, fit_density
 from harmonium.inference.progress import Display
-from harmonium.learning.result import Report
+from harmonium.learning.result import Record, Report
 from harmonium.report.card import make_card
 from harmonium.report.extra import HOW_TO_INSTALL, missing_packages
 
@@ -238,6 +240,14 @@ def _fit_detector(run: Run) -> StoredDetector | None:
         if isinstance(stored, StoredDetector):
             return stored
     return StoredDetector.fit(run.table, run.detector)
+
+
+def write_history(folder: Path, history: tuple[Record, ...]) -> None:
+    """history.parquet: one row per evaluation."""
+    names = dict.fromkeys(name for record in history for name in record)
+    table = pa.table({name: [record.get(name) for record in history] for name in names})
+    path = folder / "history.parquet"
+    write_atomically(path, lambda temporary: parquet.write_table(table, temporary))
 
 
 def _metrics(fitted: DensityFit, seconds: float) -> Metrics:

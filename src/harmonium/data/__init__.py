@@ -9,17 +9,26 @@ from harmonium.data.intervals import Bounds, log_interval_mass, spread
 from harmonium.data.marginals import Marginals
 from harmonium.data.names import default_names
 from harmonium.data.own_bodies import ColumnMap
-from harmonium.data.parquets import parquet_files
 from harmonium.data.pools import LongTable, Pools
 from harmonium.data.readers import read_table
 from harmonium.data.samples import Sampled, sample_rows
-from harmonium.data.sources import TableFile
+from harmonium.data.sources import TableFile, ending_of, title_of
+from harmonium.data.spool import spooled
 from harmonium.data.streams import column_names, read_batches, read_cells, read_named_batches
 from harmonium.data.table import Table, as_table
 from harmonium.data.whitening import Whitening
-from harmonium.data.writers import ArrayWriter, TableWriter, write_columns, write_table
+from harmonium.data.writers import (
+    FORMATS,
+    STANDARD,
+    ArrayWriter,
+    TableWriter,
+    write_columns,
+    write_table,
+)
 
 __all__ = [
+    "FORMATS",
+    "STANDARD",
     "ArrayWriter",
     "Bounds",
     "ColumnMap",
@@ -39,16 +48,18 @@ __all__ = [
     "container_of",
     "decode_columns",
     "default_names",
+    "ending_of",
     "fingerprint",
     "log_interval_mass",
     "number_fields",
-    "parquet_files",
     "read_batches",
     "read_cells",
     "read_named_batches",
     "read_table",
     "sample_rows",
+    "spooled",
     "spread",
+    "title_of",
     "to_frame",
     "write_columns",
     "write_table",

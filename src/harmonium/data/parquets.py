@@ -52,19 +52,6 @@ def parquet_tables(
                 yield _cast(table, schema, call)
 
 
-def parquet_files(path: Path, call: str) -> list[Path]:
-    """The Parquet files at `path` that hold rows, by name, once they are known to fit together; one
-    if none does.
-    """
-    files, _ = _files(path, call)
-    filled = []
-    for file in files:
-        with _opened(file, call) as content:
-            if content.metadata.num_rows:
-                filled.append(file)
-    return filled or files[:1]
-
-
 def _files(path: Path, call: str) -> tuple[list[Path], Any]:
     """The Parquet files at `path`, and the Arrow schema that holds the cells of all of them."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]

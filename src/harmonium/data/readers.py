@@ -1,4 +1,4 @@
-"""Files in: CSV, Parquet, folders of Parquet, NPY, JSON, Excel.
+"""Files in: CSV, Parquet, folders of Parquet, Arrow, NPY, JSON, Excel.
 
 Arrow is imported inside the functions, so that importing harmonium stays cheap.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from harmonium.data.columnar import COLUMNAR
 from harmonium.data.csvs import code_numbers, csv_tables
 from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import Field
@@ -18,6 +19,7 @@ from harmonium.data.problems import read_errors
 from harmonium.data.records import read_records
 from harmonium.data.samples import sample_rows
 from harmonium.data.sources import TableFile, read_numpy, source_kind
+from harmonium.data.streams import BATCH_ROWS
 from harmonium.data.table import Table, as_table
 
 
@@ -28,7 +30,7 @@ def read_table(
     fields: tuple[Field, ...] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> Table:
-    """Read a table from a CSV, Parquet, NPY, JSON or Excel file, or a folder of Parquet files.
+    """Read a table from a CSV, Parquet, Arrow, NPY, JSON or Excel file, or a folder of Parquet files.
 
     `fields`, `kinds` and `call` are those of `as_table`. What separates the cells of a CSV file,
     its decimal sign and its encoding are found in the file, unless `path` is a `TableFile` that
@@ -51,6 +53,8 @@ def read_table(
             content = _read_csv(file, call, fields or ())
         elif kind in ("json", "excel"):
             content = read_records(file, kind, call)
+        elif kind == "arrow":
+            content = pa.concat_tables(COLUMNAR[kind](file, call, BATCH_ROWS))
         else:
             content = (read_parquet if kind == "parquet" else read_numpy)(file, call)
     return as_table(content, call=call, fields=fields, kinds=kinds)

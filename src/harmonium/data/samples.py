@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from harmonium.data.columnar import COLUMNAR
 from harmonium.data.csvs import cast_texts, csv_tables, with_points, without_blanks
 from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import check_kinds
 from harmonium.data.names import check_names
-from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.records import read_records
 from harmonium.data.sources import TableFile, read_numpy, source_kind
@@ -64,8 +64,8 @@ def sample_rows(
         if is_csv:
             dialect = find_dialect(file, file.dialect, call)
             decimal, tables = dialect.decimal, csv_tables(file, dialect, call)
-        elif kind == "parquet":
-            tables = parquet_tables(file, call, BATCH_ROWS)
+        elif kind in COLUMNAR:
+            tables = COLUMNAR[kind](file, call, BATCH_ROWS)
         else:
             table = read_records(file, kind, call)
             tables = iter([table.slice(0, 0), table])

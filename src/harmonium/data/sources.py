@@ -23,12 +23,14 @@ else:
 _ENDINGS = {
     "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
     "parquet": (".parquet",),
+    "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
     "numpy": (".npy", ".npz"),
     "json": (".json", ".jsonl", ".ndjson"),
     "excel": (".xlsx", ".xlsm"),
 }
+_KINDS = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings}
 _KNOWN = (
-    ".csv, .tsv (also with .gz), .parquet, .npy, .npz, .json, .jsonl or .xlsx, "
+    ".csv, .tsv (also with .gz), .parquet, .arrow, .npy, .npz, .json, .jsonl or .xlsx, "
     "or a folder of .parquet files"
 )
 # All that NumPy and the readers of archives raise at damage, sizes beyond all memory among it.
@@ -39,30 +41,48 @@ _DAMAGE = (
 
 
 class TableFile(_SystemPath):
-    """The path of a table, with what is stated of how its text is written."""
+    """The path of a table, with what is stated of how its text is written, and the name that
+    messages have for it, if that is not the path.
+    """
 
     dialect = Dialect()
+    title = ""
+
+    def __reduce__(self):
+        """To another process, with all that is stated."""
+        return TableFile.of, (str(self), self.dialect, self.title)
 
     @staticmethod
-    def of(path: str | os.PathLike[str], dialect: Dialect | None = None) -> "TableFile":
-        """A path with this dialect; without one it keeps what was stated of it before."""
-        if dialect is None and isinstance(path, TableFile):
+    def of(
+        path: str | os.PathLike[str], dialect: Dialect | None = None, title: str = ""
+    ) -> "TableFile":
+        """A path with this dialect and title; without both it keeps what it had before."""
+        if dialect is None and not title and isinstance(path, TableFile):
             return path
         file = TableFile(path)
-        file.dialect = dialect or Dialect()
+        file.dialect, file.title = dialect or Dialect(), title
         return file
 
 
+def title_of(path: str | os.PathLike[str]) -> str:
+    """What messages call the table at a path."""
+    return (path.title if isinstance(path, TableFile) else "") or str(path)
+
+
+def ending_of(name: str) -> str | None:
+    """The ending of a name by which it is that of a table; None if it is not."""
+    return next((ending for ending in _KINDS if name.lower().endswith(ending)), None)
+
+
 def source_kind(path: Path, call: str) -> str:
-    """What a table is stored as: "csv", "parquet", also of a folder, "numpy", "json" or "excel"."""
+    """What a table is stored as, a key of `_ENDINGS`; a folder is one of Parquet files."""
     if not path.exists():
         raise problem(call, "a file or folder", f"{str(path)!r}, which does not exist")
     if path.is_dir():
         return "parquet"
-    for kind, endings in _ENDINGS.items():
-        if path.name.lower().endswith(endings):
-            return kind
-    raise problem(call, _KNOWN, f"{path.name!r}", "convert the file to CSV or Parquet")
+    if (ending := ending_of(path.name)) is None:
+        raise problem(call, _KNOWN, f"{path.name!r}", "convert the file to CSV or Parquet")
+    return _KINDS[ending]
 
 
 def read_numpy(path: Path, call: str, *, mapped: bool = False) -> np.ndarray:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from harmonium.data.columnar import COLUMNAR
 from harmonium.data.csvs import code_numbers, csv_tables
 from harmonium.data.dialects import find_dialect
 from harmonium.data.fields import Field
 from harmonium.data.names import default_names
-from harmonium.data.parquets import parquet_tables
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.records import read_records
 from harmonium.data.resizing import resized
@@ -65,8 +65,8 @@ def read_named_batches(
             if array.ndim != 2:  # in the words of `as_table`
                 as_table(array, call=call, fields=fields)
             parts = _array_parts(array, size)
-        elif kind == "parquet":
-            parts = _filled(parquet_tables(file, call, size, fields=fields))
+        elif kind in COLUMNAR:
+            parts = _filled(COLUMNAR[kind](file, call, size, fields=fields))
         elif kind == "csv":
             dialect = find_dialect(file, file.dialect, call)
             texts = csv_tables(file, dialect, call, fields=fields)
@@ -98,8 +98,8 @@ def read_cells(
             parts = _array_parts(read_numpy(file, call, mapped=True), size)
             names = [field.name for field in fields]
             return (dict(zip(names, map(_arrow, part.T), strict=True)) for part in parts)
-        if kind == "parquet":
-            return map(_by_name, _filled(parquet_tables(file, call, size)))
+        if kind in COLUMNAR:
+            return map(_by_name, _filled(COLUMNAR[kind](file, call, size)))
         if kind != "csv":
             return map(_by_name, resized(iter([read_records(file, kind, call)]), size))
         dialect = find_dialect(file, file.dialect, call)
@@ -122,8 +122,8 @@ def column_names(
     if kind == "numpy":
         return [field.name for field in fields]
     with read_errors(call):
-        if kind == "parquet":
-            head = next(parquet_tables(file, call, 1))
+        if kind in COLUMNAR:
+            head = next(COLUMNAR[kind](file, call, 1))
         elif kind == "csv":
             head = next(csv_tables(file, find_dialect(file, file.dialect, call), call))
         else:

@@ -22,7 +22,7 @@ from harmonium.data.names import (
 )
 from harmonium.data.problems import problem, quote
 from harmonium.data.tallies import Tally
-from harmonium.errors import InvalidInputError
+from harmonium.errors import InvalidInputError, NoRowsError
 
 # Beyond this, squares of standardized values can overflow; such cells are sentinels or damage.
 LARGEST = 1e100
@@ -279,12 +279,13 @@ def _check_size(shape: tuple[int, ...], min_rows: int, call: str) -> None:
     """Raise unless there are at least `min_rows` rows and one column."""
     for count, noun, minimum in ((shape[0], "sample", min_rows), (shape[1], "feature", 1)):
         if count < minimum:
-            raise problem(
+            error = problem(
                 call,
                 f"at least {min_rows} row(s) and 1 column",
                 f"{count} {noun}(s) (shape=({shape[0]}, {shape[1]})) "
                 f"while a minimum of {minimum} is required",
             )
+            raise error if shape[0] else NoRowsError(str(error))
 
 
 def _check_cells(values: np.ndarray, names: Sequence[str], call: str, rows: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Files out: CSV, Parquet, NPY; whole or not at all, and batch by batch.
+"""Files out: CSV, Parquet, Arrow, NPY; whole or not at all, and batch by batch.
 
 Arrow is imported inside the functions, so that importing harmonium stays cheap.
 """
@@ -16,17 +16,23 @@ import pyarrow.parquet
 
 from harmonium.data.fields import Field
 from harmonium.data.frames import decode_columns
-from harmonium.data.partial import AtomicFile
+from harmonium.data.partial import AtomicFile, StandardOutput
 from harmonium.data.problems import problem, quote
+
+# In the place of a path: standard output.
+STANDARD = "-"
+FORMATS = ("csv", "parquet", "arrow")
 
 
 class TableWriter:
-    """Writes a table of any length as CSV or Parquet, batch by batch, whole or not at all.
+    """Writes a table of any length as CSV, Parquet or Arrow, batch by batch, whole or not at all.
 
     A context manager: the file appears at its end, in place of an older one, and not at all if an
     exception ends it. The first batch fixes names and types of the columns, except for the types,
     those of Arrow, that `types` gives by name: it must where cells of the first batch are all
-    missing, or whole numbers where fractions follow. `call` starts every message.
+    missing, or whole numbers where fractions follow. `format` is one of `FORMATS`; without it, the
+    ending of `path` says which. The path "-" is standard output, which has to be told, gets Arrow
+    as a stream, and gets every batch at once. `call` starts every message.
 
     Raises `InvalidInputError` for an unknown extension, a folder that cannot be written to, batches
     that do not fit together, and if there is none.
@@ -36,21 +42,28 @@ class TableWriter:
         self,
         path: str | os.PathLike[str],
         *,
+        format: str | None = None,
         types: Mapping[str, Any] | None = None,
         call: str | None = None,
     ):
         self._path = Path(path)
         self._call = call or f"TableWriter({str(self._path)!r})"
+        self._format = format or self._path.suffix.lower().removeprefix(".")
         self._types = dict(types or {})
         self._schema: Any = None
         self._sink: Any = None
-        self._partial: AtomicFile | None = None
-        if self._path.suffix.lower() not in (".csv", ".parquet"):
+        self._partial: AtomicFile | StandardOutput | None = None
+        if self._format not in FORMATS:
             got = f"{self._path.name!r}"
-            raise problem(self._call, "a file ending in .csv or .parquet", got)
+            raise problem(self._call, "a file ending in .csv, .parquet or .arrow", got)
+
+    @property
+    def _is_streamed(self) -> bool:
+        return str(self._path) == STANDARD
 
     def __enter__(self) -> "TableWriter":
-        self._partial = AtomicFile(self._path, self._call)
+        place = StandardOutput(self._call) if self._is_streamed else None
+        self._partial = place or AtomicFile(self._path, self._call)
         return self
 
     def __exit__(
@@ -63,7 +76,8 @@ class TableWriter:
         partial, sink = self._partial, self._sink
         self._partial = self._sink = None
         with partial:
-            if sink is not None:
+            # The end of a stream that an error has cut must not look like an end.
+            if sink is not None and not (kind and self._is_streamed):
                 with partial.refusals():
                     sink.close()
             if kind is not None:
@@ -83,11 +97,21 @@ class TableWriter:
         table = self._table({name: _array(column) for name, column in columns.items()})
         with self._partial.refusals():
             if self._sink is None:
-                self._sink = _open_sink(self._path, self._partial.file, table.schema)
+                self._sink = self._opened(self._partial.file, table.schema)
             self._sink.write_table(table)
+
+    def _opened(self, file: IO[bytes], schema: Any) -> Any:
+        """Arrow's writer of the format."""
+        if self._format == "csv":
+            return pyarrow.csv.CSVWriter(file, schema)
+        if self._format == "parquet":
+            return pyarrow.parquet.ParquetWriter(file, schema)
+        return (pa.ipc.new_stream if self._is_streamed else pa.ipc.new_file)(file, schema)
 
     def _table(self, arrays: dict[str, Any]) -> Any:
         """An Arrow table of the schema, which the first batch makes."""
+        if self._format == "arrow":
+            arrays = {name: _plain(array) for name, array in arrays.items()}
         if self._schema is None:
             known = [(name, self._types.get(name, own.type)) for name, own in arrays.items()]
             self._schema = pa.schema(known)
@@ -168,7 +192,7 @@ class ArrayWriter:
 
 
 def write_table(path: str | os.PathLike[str], values: np.ndarray, fields: Sequence[Field]) -> None:
-    """Write values of shape (rows, columns) as CSV, Parquet or NPY, whole or not at all.
+    """Write values of shape (rows, columns) as CSV, Parquet, Arrow or NPY, whole or not at all.
 
     Every column is decoded by its field; an NPY file needs numbers alone, and holds integers only
     if all are. Raises `InvalidInputError` for an unknown extension, a folder that cannot be written
@@ -177,8 +201,8 @@ def write_table(path: str | os.PathLike[str], values: np.ndarray, fields: Sequen
     path = Path(path)
     call = f"write_table({str(path)!r})"
     ending = path.suffix.lower()
-    if ending not in (".csv", ".parquet", ".npy"):
-        raise problem(call, "a file ending in .csv, .parquet or .npy", f"{path.name!r}")
+    if ending not in (".csv", ".parquet", ".arrow", ".npy"):
+        raise problem(call, "a file ending in .csv, .parquet, .arrow or .npy", f"{path.name!r}")
     if ending == ".npy":
         _check_numbers(fields, call)
     columns = decode_columns(np.asarray(values), fields, call=call)
@@ -192,7 +216,8 @@ def write_table(path: str | os.PathLike[str], values: np.ndarray, fields: Sequen
 def write_columns(
     path: str | os.PathLike[str], columns: Mapping[str, Sequence[float] | Sequence[str]]
 ) -> None:
-    """Write named columns of one length, numbers or words, as CSV or Parquet, whole or not at all.
+    """Write named columns of one length, numbers or words, as CSV, Parquet or Arrow, whole or not
+    at all.
 
     Raises `InvalidInputError` for an unknown extension or a folder that cannot be written to.
     """
@@ -207,11 +232,10 @@ def _array(column: Any) -> Any:
     return pa.array(column if isinstance(column, list) else np.asarray(column))
 
 
-def _open_sink(path: Path, file: IO[bytes], schema: Any) -> Any:
-    """Arrow's writer of CSV or Parquet."""
-    if path.suffix.lower() == ".csv":
-        return pyarrow.csv.CSVWriter(file, schema)
-    return pyarrow.parquet.ParquetWriter(file, schema)
+def _plain(array: Any) -> Any:
+    """An array without a dictionary, which in an Arrow file all batches would have to share."""
+    is_coded = pa.types.is_dictionary(array.type)
+    return array.cast(array.type.value_type) if is_coded else array
 
 
 def _check_numbers(fields: Sequence[Field], call: str) -> None:

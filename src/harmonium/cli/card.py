@@ -1,16 +1,20 @@
 """The command that shows the model card of a run: card."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command
 from harmonium.report.card_page import card_markdown
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import run_card
+else:
+    run_card = Later("harmonium.cli.run_card")
 
 
 @command
@@ -29,12 +33,10 @@ def card(
 
     Example: harmonium card run -o card.md
     """
-    from harmonium.cli.run_card import card_of_run, write_card_file
-
     if output is not None:
-        write_card_file(run, output, overwrite=overwrite)
+        run_card.write_card_file(run, output, overwrite=overwrite)
         print(f"model card of {run} -> {output}")
     elif as_json:
-        print_json(card_of_run(run))
+        print_json(run_card.card_of_run(run))
     else:
-        print(card_markdown(card_of_run(run)), end="")
+        print(card_markdown(run_card.card_of_run(run)), end="")

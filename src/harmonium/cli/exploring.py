@@ -2,10 +2,11 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.options import (
     JsonOption,
     ModelArgument,
@@ -20,7 +21,10 @@ from harmonium.cli.shell import command, progress
 from harmonium.cli.tables import reads_tables
 from harmonium.report.extra import require_packages
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import report as reports
+else:
+    reports = Later("harmonium.cli.report")
 
 
 @command
@@ -53,9 +57,7 @@ def explore(
     if output is None:
         output = (run if run.is_dir() else run.parent) / "explorer.html"
     check_table_output(output, overwrite=overwrite, suffixes=(".html",))
-    from harmonium.cli.report import make_explorer
-
-    found = make_explorer(run, data, output, n_rows=rows, seed=seed, console=progress())
+    found = reports.make_explorer(run, data, output, n_rows=rows, seed=seed, console=progress())
     if as_json:
         print_json({"explorer": str(output), **asdict(found)})
         return

@@ -1,10 +1,11 @@
 """The command that writes a model as files that need no harmonium: export."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmonium.cli.later import Later
 from harmonium.cli.layout import wrapped
 from harmonium.cli.options import (
     DETECTOR_FILE,
@@ -17,7 +18,10 @@ from harmonium.cli.output import print_json
 from harmonium.cli.shell import command, progress
 from harmonium.errors import InvalidInputError, describe
 
-# Commands import what they need inside their bodies: `harmonium --help` must not wait for JAX.
+if TYPE_CHECKING:
+    from harmonium.cli import exporting
+else:
+    exporting = Later("harmonium.cli.exporting")
 
 
 BOTH = ("onnx", "stablehlo")
@@ -52,9 +56,7 @@ def export(
         got = repr(kind)
         raise InvalidInputError(describe("--format", expected="onnx, stablehlo or both", got=got))
 
-    from harmonium.cli.exporting import export_model
-
-    found, has_detector = export_model(model, folder, formats, overwrite=overwrite)
+    found, has_detector = exporting.export_model(model, folder, formats, overwrite=overwrite)
     if as_json:
         print_json(
             {"export": str(folder), "files": found.files, "not_exported": found.not_exported}

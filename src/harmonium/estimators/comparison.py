@@ -125,18 +125,19 @@ def holed(drawn: Values, values: Values, *, seed: int) -> Values:
 
 def likeness(real: Values, drawn: Values, columns: Columns, *, seed: int) -> Likeness:
     """How alike two tables of coded rows (rows, columns) are, by the modeled columns."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn import ensemble, linear_model, pipeline, preprocessing
 
     real, drawn = (rows[:, columns.modeled_index] for rows in (real, drawn))
     is_category = _is_category(columns)
     rows = np.concatenate([real, drawn])
     is_drawn = np.arange(len(rows)) >= len(real)
     can_split = is_category & (np.nanmax(rows, axis=0, initial=0) < MOST_CODES)
-    trees = HistGradientBoostingClassifier(categorical_features=can_split, random_state=seed)
-    plane = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    trees = ensemble.HistGradientBoostingClassifier(
+        categorical_features=can_split, random_state=seed
+    )
+    plane = pipeline.make_pipeline(
+        preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
+    )
     return Likeness(
         boosting=_told_apart(trees, rows, is_drawn, seed),
         logistic=_told_apart(plane, _indicated(rows, is_category), is_drawn, seed),

@@ -268,10 +268,11 @@ def test_the_document_describes_the_run_and_is_whole(service, run):
 def test_nothing_is_compiled_for_a_request(service):
     text = service.get("/metrics").text
     assert re.search(r"^harmonium_compilations_total 0$", text, re.M)
-    before = float(re.search(r'rows_total\{endpoint="score"\} (\S+)', text)[1])
+    (before,) = re.findall(r'rows_total\{endpoint="score"\} (\S+)', text)
     answer(service, "/score", json={"rows": ROWS[:7]})
     text = service.get("/metrics").text
-    assert float(re.search(r'rows_total\{endpoint="score"\} (\S+)', text)[1]) == before + 7
+    (after,) = re.findall(r'rows_total\{endpoint="score"\} (\S+)', text)
+    assert float(after) == float(before) + 7
 
 
 def test_pages_ask_for_nothing_from_elsewhere(service):

@@ -303,7 +303,7 @@ def _check_cells(values: np.ndarray, names: Sequence[str], call: str, rows: Sequ
         ),
     ):
         if bad.any():
-            row, column = np.argwhere(bad)[0]
+            row, column = (int(place) for place in np.argwhere(bad)[0])
             count = f"{bad.sum()} such in {len(values)} rows"
             place = f"in column {names[column]!r}, data row {rows[row]} ({count})"
             error = problem(call, "finite numbers", f"{kind} {place}", hint)

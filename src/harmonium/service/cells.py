@@ -28,12 +28,13 @@ class RowReader:
     def __init__(self, fields: tuple[Field, ...], call: str):
         self.fields, self.call = fields, call
         self._names = {field.name for field in fields}
-        self._codes: dict[str, dict[Cell, float]] = {
-            field.name: {None: float("nan")}
-            | {text: float(code) for code, text in enumerate(field.categories)}
-            for field in fields
-            if field.kind == "categorical" and field.form == "text"
-        }
+        self._codes: dict[str, dict[Cell, float]] = {}
+        for field in fields:
+            if field.kind == "categorical" and field.form == "text":
+                codes: dict[Cell, float] = {
+                    text: float(code) for code, text in enumerate(field.categories)
+                }
+                self._codes[field.name] = {**codes, None: float("nan")}
 
     def read(self, rows: Sequence[Row]) -> tuple[Table, list[Note]]:
         """The table of rows, and what is to be noted of them.

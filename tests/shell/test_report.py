@@ -16,7 +16,6 @@ from harmonium.cli.report import _is_affordable, _n_scored, report_run
 from harmonium.data import Columns, LongTable, Table, as_table
 from harmonium.estimators import AnomalyDetector, DensityEstimator
 from harmonium.report import RunView, write_report
-from harmonium.report import page as page_module
 from harmonium.report.anomalies import oddest_rows
 from harmonium.report.association import associations
 from harmonium.report.evidence import Evidence, collect
@@ -25,6 +24,7 @@ from harmonium.report.images import image_side
 from harmonium.report.marginals import marginals
 from harmonium.report.overview import overview
 from harmonium.report.pair_charts import _diverse
+from harmonium.report.rendering import asset, script_hash
 from harmonium.report.units import _distinct
 from harmonium.report.verdicts import Seen
 from harmonium.report.words import short
@@ -147,7 +147,7 @@ def test_equal_runs_have_equal_pages(page, mixed, tmp_path):
 
 def test_the_policy_knows_the_script_and_no_other(page):
     (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
-    assert part_of(page, r"script-src([^;]*);").strip() == f"'{page_module._hash(script)}'"
+    assert part_of(page, r"script-src([^;]*);").strip() == f"'{script_hash(script)}'"
 
 
 def test_texts_of_the_data_stay_texts(page):
@@ -492,7 +492,7 @@ def luminance(color):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_can_be_read_on_its_ground(theme):
-    style = page_module._asset("report.css")
+    style = asset("report.css")
     blocks = re.findall(r":root \{(.*?)\}", style, flags=re.DOTALL)
     colors = dict(re.findall(r"--([\w-]+): (#\w{6})", blocks[theme == "dark"]))
     pairs = [(text, ground) for text in ("text", "soft", "data") for ground in ("card", "page")]

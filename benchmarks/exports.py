@@ -119,7 +119,7 @@ def open_stablehlo(folder: Path) -> Score:
 
 def _session(path: Path) -> Score:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda values: session.run(None, {"values": values})[0]
+    return lambda values: np.asarray(session.run(None, {"values": values})[0])
 
 
 def _opened(folder: Path, program: Callable[[Path], Score]) -> Score:

@@ -109,7 +109,7 @@ class ColumnProgram:
         twin = np.array([kind == "duplicate" for kind in columns.kinds])
         total = self._log_rule_of_levels(values, coded=True)
         for rule, expected in (
-            (constant, lambda: jnp.broadcast_to(columns.constant[constant][None], (1, 1))),
+            (constant, lambda: jnp.asarray(columns.constant[constant])[None]),
             (twin, lambda: _taken(values, columns.source[twin])),
         ):
             if rule.any():

@@ -24,11 +24,13 @@ from harmonium.inference.coordinates import LARGEST_MODEL_VALUE
 from harmonium.inference.views import (
     LARGEST_COORDINATE,
     TAIL,
+    UNSEEN,
     Space,
     Surprise,
     votes_of_kernels,
     votes_of_mixtures,
 )
+from harmonium.model import Harmonium
 
 Rows = Float[Array, "rows columns"]
 PerRow = Float[Array, "rows"]
@@ -58,11 +60,12 @@ def density_parts(density: Density) -> tuple[Part, ...]:
     whitening, model = coordinates.whitening, in_double(density.model)
     boxes = BoxProgram(BoxDensity(model, whitening))
     center, log_z = whitening.center[None, :], density.log_partition.value
+    free_energy = _free_energy(model, has_residual=density.has_residual)
 
     def of_points(values: Rows) -> PerRow:
         found = columns.find(values)
         units = (_bounded(found.low) - center) @ whitening.matrix
-        log_density = whitening.log_det - jax.vmap(model.free_energy)(_bounded(units)) - log_z
+        log_density = whitening.log_det - free_energy(_bounded(units)) - log_z
         log_density = log_density + jnp.sum(found.log_measure, axis=1) + columns.log_rule(values)
         return jnp.where(jnp.all(found.is_point, axis=1), log_density, jnp.nan)
 
@@ -111,6 +114,21 @@ def in_double(tree: Tree) -> Tree:
     return jax.tree.map(cast, tree)
 
 
+def _free_energy(model: Harmonium, *, has_residual: bool) -> Program:
+    """F of rows in model units; hidden units that W = 0 leaves alone are a number.
+
+    Products with stored zeros are also what XLA, on a CPU and in double precision, gets wrong.
+    """
+    if has_residual:
+        return jax.vmap(model.free_energy)
+    at_rest = float(jnp.sum(model.hidden_units.log_normalizer(model.hidden_bias)))
+
+    def of_base(rows: Rows) -> PerRow:
+        return jax.vmap(lambda x: model.base.energy(x) - model.visible_bias @ x)(rows) - at_rest
+
+    return of_base
+
+
 class _SpaceProgram:
     """The votes of a space on complete rows."""
 
@@ -122,11 +140,10 @@ class _SpaceProgram:
 
     def votes(self, values: Rows) -> Float[Array, "rows views"]:
         """As `Space.votes` has them."""
-        whitening = self._whitening
-        points = self._columns.centers(values) - whitening.center[None, :]
-        rows = (points @ whitening.matrix) * 2**0.5
-        # Rows with holes have no votes here, and must not stop the others.
-        rows = jnp.where(jnp.isnan(rows), 0.0, rows)
+        center, spread = self._whitening.center[None, :], self._whitening.spread[None, :]
+        points = (self._columns.centers(values) - center) / spread
+        # Few numbers are levels here, and plain numbers in the first space.
+        rows = jnp.where(jnp.isnan(points), UNSEEN, points)
         rows = jnp.clip(rows, -LARGEST_COORDINATE, LARGEST_COORDINATE)
         near = votes_of_kernels(self._kernels, rows)[:, None]
         return jnp.concatenate([votes_of_mixtures(self._mixtures, rows), near], axis=1)

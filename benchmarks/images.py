@@ -70,9 +70,10 @@ def read(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Images of the fit and held-out ones, with the classes of both."""
     rng = np.random.default_rng(0)
     if name == "digits":
-        found = load_digits()
-        order = rng.permutation(len(found.images))
-        images, classes = found.images[order].astype(np.int64), found.target[order]
+        flat, targets = load_digits(return_X_y=True)
+        order = rng.permutation(len(flat))
+        images = flat.reshape(-1, 8, 8)[order].astype(np.int64)
+        classes = targets[order]
         return images[:1437], images[1437:], classes[:1437], classes[1437:]
     parts = [(*_idx("train"), 10_000), (*_idx("t10k"), 2000)]
     chosen = [rng.permutation(len(images))[:n] for images, _, n in parts]
@@ -374,7 +375,9 @@ def _conditional_draws(
 ) -> np.ndarray:
     """Draws of the hidden pixels by the exact conditional of a mixture, as levels."""
     whole = hm.Mixture.from_moments(
-        fit.weights_ / fit.weights_.sum(), np.asarray(fit.means_), np.asarray(fit.covariances_)
+        np.asarray(fit.weights_) / np.sum(np.asarray(fit.weights_)),
+        np.asarray(fit.means_),
+        np.asarray(fit.covariances_),
     )
     rng, found = np.random.default_rng(4), np.tile(rows, (n_draws, 1, 1))
     for number, row in enumerate(rows):
@@ -387,7 +390,7 @@ def _conditional_draws(
 PARTS = {"table": table, "detection": detection, "inpainting": inpainting}
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--data", choices=list(SETTINGS), default="digits")
     parser.add_argument("--part", choices=list(PARTS), default="table")
     asked = parser.parse_args()

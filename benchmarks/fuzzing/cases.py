@@ -16,7 +16,7 @@ from benchmarks.fuzzing.tables import damage_table
 from harmonium.cli.app import run
 from harmonium.data import Table, read_batches, read_table, sample_rows
 from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
-from harmonium.estimators import AnomalyDetector, DensityEstimator, load
+from harmonium.estimators import AnomalyDetector, DensityEstimator, ImageDensity, load
 
 # Every so many tables, one also goes through the command line.
 COMMAND_EVERY = 10
@@ -79,8 +79,10 @@ def table_case(seed: int, number: int, model: Path, folder: Path) -> tuple[str, 
     return kind, ended
 
 
-def _scores(estimator: DensityEstimator | AnomalyDetector) -> np.ndarray:
+def _scores(estimator: DensityEstimator | AnomalyDetector | ImageDensity) -> np.ndarray:
     """Scores of rows of the table that the model says it is of."""
+    if isinstance(estimator, ImageDensity):
+        return estimator.score_samples(np.zeros((2, *estimator.density_.shape), int))
     if isinstance(estimator, DensityEstimator):
         marginals = estimator.density_.coordinates.marginals
     else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harmonium.artifact import (
+    StoredImages,
     fingerprint_model,
     load_artifact,
     load_monitoring,
@@ -70,6 +71,8 @@ def open_monitor(model: Path, state: Path, begin: Begin) -> OpenedMonitor:
             "Try: without --alpha."
         )
     stored = load_artifact(_find_watching(model))
+    if isinstance(stored, StoredImages):
+        raise InvalidInputError(f"harmonium monitor: {model} holds images; expected a table's run.")
     watched, fingerprint = Watched.of(stored[0]), fingerprint_model(stored)
     if state.exists():
         return OpenedMonitor(load_monitoring(state, watched, fingerprint), fingerprint)

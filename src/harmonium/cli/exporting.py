@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harmonium.artifact import StoredDensity, load_artifact
+from harmonium.artifact import StoredDensity, StoredImages, load_artifact
 from harmonium.cli.options import DETECTOR_FILE, find_model
+from harmonium.errors import InvalidInputError
 from harmonium.export import Exported, check_export, export_density, export_detector
 
 
@@ -17,4 +18,9 @@ def export_model(
     if isinstance(stored, StoredDensity):
         found = export_density(stored, folder, formats, overwrite=overwrite)
         return found, model.is_dir() and (model / DETECTOR_FILE).is_file()
+    if isinstance(stored, StoredImages):
+        raise InvalidInputError(
+            f"harmonium export: {model} holds a density of images, which is not exported. "
+            "Try: hm.load(path), whose model any program in JAX may call."
+        )
     return export_detector(stored, folder, formats, overwrite=overwrite), False

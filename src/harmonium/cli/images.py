@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 from harmonium.artifact import StoredImages, load_artifact, save_artifact
 from harmonium.cli.layout import summary, wrapped
 from harmonium.cli.options import MODEL_FILE, find_model
-from harmonium.cli.output import print_json, trust_line, write_columns_of
+from harmonium.cli.output import print_json, trust_line
 from harmonium.cli.plans import run_name
 from harmonium.cli.progress import showing
 from harmonium.cli.runs import (
@@ -20,10 +20,11 @@ from harmonium.cli.runs import (
     check_table_output,
     filling,
     write_config,
-    write_history,
     write_metrics,
 )
 from harmonium.cli.shell import errors, progress
+from harmonium.cli.work import write_history
+from harmonium.data import number_fields, write_table
 from harmonium.data.images import read_images
 from harmonium.data.pixels import bits_per_dimension, check_levels
 from harmonium.errors import InvalidInputError, describe
@@ -252,7 +253,7 @@ def _save_array(path: Path, levels: np.ndarray) -> None:
 
 def _write_columns(path: Path, columns: dict[str, np.ndarray]) -> None:
     named = {"image": np.arange(1, len(next(iter(columns.values()))) + 1)} | columns
-    write_columns_of(path, list(named), list(named.values()))
+    write_table(path, np.stack(list(named.values()), axis=1), number_fields(list(named)))
 
 
 def _figures(fitted: ImageFit) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def _read_folder(folder: Path, call: str) -> np.ndarray:
         raise InvalidInputError(describe(call, expected="PNG files in the folder", got="none"))
     first = _read_png(files[0], call)
     images = np.empty((len(files), *first.shape), np.uint8)
-    for place, file in zip(images, files, strict=True):
+    for number, file in enumerate(files):
         image = _read_png(file, call)
         if image.shape != first.shape:
             raise InvalidInputError(
@@ -110,7 +110,7 @@ def _read_folder(folder: Path, call: str) -> np.ndarray:
                     got=f"{file.name}, {image.shape}",
                 )
             )
-        place[...] = image
+        images[number] = image
     return images
 
 

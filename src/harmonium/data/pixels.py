@@ -145,7 +145,7 @@ def _nearby(
 ) -> Float[np.ndarray, "visible levels"]:
     """The shares of levels among the pixels around every pixel, and a little of all pixels'."""
     grid = counts.reshape(*image_shape, -1)
-    around = uniform_filter(grid, (NEIGHBORHOOD, NEIGHBORHOOD, 1, 1), mode="nearest")
+    around = uniform_filter(grid, NEIGHBORHOOD, mode="nearest", axes=(0, 1))
     around = around.reshape(counts.shape)
     whole = counts.sum(axis=0) + 1
     around /= around.sum(axis=1, keepdims=True)

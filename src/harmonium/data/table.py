@@ -307,7 +307,7 @@ def _check_cells(values: np.ndarray, names: Sequence[str], call: str, rows: Sequ
             count = f"{bad.sum()} such in {len(values)} rows"
             place = f"in column {names[column]!r}, data row {rows[row]} ({count})"
             error = problem(call, "finite numbers", f"{kind} {place}", hint)
-            raise error.at(names[column], rows[row])
+            raise error.at(str(names[column]), rows[row])
 
 
 def _dimension_error(array: np.ndarray, X: Any, call: str) -> InvalidInputError:

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from harmonium.data.bodies import Body
 from harmonium.data.marginal import Marginal
+from harmonium.errors import ExportError
 from harmonium.export.special import asinh, from_log_tails, log_ndtr, ndtri_exp
 
 # Those of `harmonium.data`: where one component is all of a tail, and where cells are points.
@@ -51,12 +53,19 @@ def form_of(part: Marginal, *, as_points: bool) -> Form:
     return Form(part.body.n_components > 1, len(part.atoms) > 0, lattice)
 
 
+def _shipped(part: Marginal) -> Body:
+    """The body of numbers; `ExportError` for one of the user's own class, which runs in Python."""
+    if not isinstance(part.body, Body):
+        raise ExportError(f"export: a marginal of your own class, {type(part.body).__name__}.")
+    return part.body
+
+
 class Numbers:
     """Marginals of one form, with their bodies and atoms as arrays (columns, …)."""
 
     def __init__(self, form: Form, parts: Sequence[Marginal]):
         self.form = form
-        bodies = [part.body for part in parts if part.body is not None]
+        bodies = [_shipped(part) for part in parts]
         self.location, self.scale, self.tail = (
             np.array([getattr(body, name) for body in bodies])
             for name in ("location", "scale", "tail")

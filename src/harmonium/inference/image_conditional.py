@@ -39,14 +39,19 @@ def draw_hidden(
     ends = np.stack([low[~hidden], high[~hidden]])
     shape = (n_chains, ends.shape[1])
     rows = truncated(np.zeros(shape), np.ones(shape), ends, rng)
-    for _ in range(N_SWEEPS):
+
+    def draw_factors(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         joint = seen.joint_log_densities(rows)
         chosen = np.argmax(joint + rng.gumbel(size=joint.shape), axis=1)
         expected = np.einsum("cn,cnr->cr", rows - seen.means[chosen], maps[chosen])
         noise = rng.standard_normal(expected.shape)
-        factors = expected + np.einsum("crs,cs->cr", roots[chosen], noise)
+        return chosen, expected + np.einsum("crs,cs->cr", roots[chosen], noise)
+
+    chosen, factors = draw_factors(rows)
+    for _ in range(N_SWEEPS):
         centers = seen.means[chosen] + np.einsum("cnr,cr->cn", seen.loadings[chosen], factors)
         rows = truncated(centers, np.sqrt(seen.variances[chosen]), ends, rng)
+        chosen, factors = draw_factors(rows)
     whole = np.empty((n_chains, len(hidden)))
     whole[:, ~hidden] = rows
     centers = parts.means[:, hidden][chosen]

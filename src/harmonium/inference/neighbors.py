@@ -71,11 +71,10 @@ def _sums_of_gaps(rows: Batch, others: Batch) -> Float[Array, "rows others"]:
 
     n_columns, n_added = rows.shape[1], min(rows.shape[1], MOST_ADDED)
     n_passes = -(-n_columns // n_added)
-    columns = tuple(
-        jnp.pad(each.T, ((0, n_passes * n_added - n_columns), (0, 0))).reshape(
-            n_passes, n_added, each.shape[0]
-        )
-        for each in (rows, others)
-    )
+
+    def in_passes(each: Array) -> Array:
+        padded = jnp.pad(each.T, ((0, n_passes * n_added - n_columns), (0, 0)))
+        return padded.reshape(n_passes, n_added, each.shape[0])
+
     none = jnp.zeros((rows.shape[0], others.shape[0]), rows.dtype)
-    return jax.lax.scan(add, none, columns)[0]
+    return jax.lax.scan(add, none, (in_passes(rows), in_passes(others)))[0]

@@ -226,12 +226,17 @@ class FactorBase(AbstractBase):
         """-log q(x), in nats."""
         return -self.mixture.log_density(x)
 
-    def tilted(self, tilt: Visible) -> tuple[Scalar, FactorMixture]:
+    # Another mixture than that of small bases: only what both have is asked of a base of images.
+    def tilted(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tilt: Visible
+    ) -> tuple[Scalar, FactorMixture]:
         """log ∫ exp(tilt·x) q(x) dx, and the tilted mixture."""
         check_shape("base.tilted(tilt)", "tilt", tilt, (self.n_visible,))
         return self.mixture.tilted(tilt)
 
-    def conditional(self, tilt: Visible) -> FactorMixture:
+    def conditional(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tilt: Visible
+    ) -> FactorMixture:
         """The tilted mixture."""
         return self.tilted(tilt)[1]
 

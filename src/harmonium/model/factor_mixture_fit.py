@@ -212,7 +212,7 @@ def _grouped(rows: Rows, n_groups: int, rng: np.random.Generator) -> Int[np.ndar
     """The number of the group of every row, by k-means."""
     if n_groups == 1:
         return np.zeros(len(rows), np.int64)
-    return kmeans2(rows, n_groups, minit="++", seed=rng, missing="warn")[1]
+    return kmeans2(rows, n_groups, minit="++", rng=rng, missing="warn")[1]
 
 
 def _principal(

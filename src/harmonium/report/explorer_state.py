@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from harmonium.data.marginal import Marginal
+from harmonium.data.own_bodies import OwnBody
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference import Density
 from harmonium.model import Harmonium, MixtureBase
@@ -21,7 +22,8 @@ FARTHEST, N_KNOTS = 6.0, 193
 def describe_density(density: Density) -> Plain:
     """Columns, whitening, model and log Z; arrays as base64.
 
-    Raises `InvalidInputError` for a feature map of the user's own, which only Python can run.
+    Raises `InvalidInputError` for a feature map or marginals of the user's own, which only Python
+    can run.
     """
     whitening, log_partition = density.coordinates.whitening, density.log_partition
     return {
@@ -150,6 +152,15 @@ def _field(density: Density, j: int) -> Any:
 
 def _marginal(part: Marginal) -> Plain:
     body, shape = part.body, part.shape
+    if isinstance(body, OwnBody):
+        raise InvalidInputError(
+            describe(
+                "write_explorer(path, density)",
+                expected="marginals of harmonium's own, which the page can compute",
+                got=f"{body.kind}, which runs in Python alone",
+                hint="the functions of harmonium.plot, which draw any model",
+            )
+        )
     return {
         "body": None
         if body is None

@@ -34,7 +34,8 @@ class RowReader:
                 codes: dict[Cell, float] = {
                     text: float(code) for code, text in enumerate(field.categories)
                 }
-                self._codes[field.name] = {**codes, None: float("nan")}
+                codes[None] = float("nan")
+                self._codes[field.name] = codes
 
     def read(self, rows: Sequence[Row]) -> tuple[Table, list[Note]]:
         """The table of rows, and what is to be noted of them.

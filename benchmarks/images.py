@@ -72,8 +72,8 @@ def read(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     if name == "digits":
         flat, targets = load_digits(return_X_y=True)
         order = rng.permutation(len(flat))
-        images = flat.reshape(-1, 8, 8)[order].astype(np.int64)
-        classes = targets[order]
+        images = np.asarray(flat).reshape(-1, 8, 8)[order].astype(np.int64)
+        classes = np.asarray(targets)[order]
         return images[:1437], images[1437:], classes[:1437], classes[1437:]
     parts = [(*_idx("train"), 10_000), (*_idx("t10k"), 2000)]
     chosen = [rng.permutation(len(images))[:n] for images, _, n in parts]

@@ -23,7 +23,8 @@ commands by `make docs`; `harmonium COMMAND --help` says the same in a terminal.
 Exit codes: 0 success, 1 failed work, 2 wrong usage or input, 3 an alarm of `monitor` or rows that
 `detect --fail-on-flagged` flags, 130 ended by Ctrl-C, 141 the reader of standard output has gone.
 Errors are a line or two on the error channel that say what was wrong and what to do; `--debug`
-shows the traceback, and `--quiet` leaves progress and advice out, both before or after the command. A file is written whole or not at all, and nothing is replaced without `--overwrite`.
+shows the traceback, and `--quiet` leaves progress and advice out, both before or after the
+command. A file is written whole or not at all, and nothing is replaced without `--overwrite`.
 `harmonium --install-completion` sets up completion for your shell.
 """
 

@@ -84,7 +84,7 @@ def test_features_of_spins_are_probabilities(table, tmp_path):
 
 def test_wrong_requests_end_in_words(model, table, tmp_path, capsys):
     assert call("features", model, table, "-o", tmp_path / "features.txt") == 2
-    assert ".csv, .parquet, .npy" in capsys.readouterr().err
+    assert ".csv, .parquet, .arrow, .npy" in capsys.readouterr().err
     assert call("features", model, table, "-o", table) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert call("features", tmp_path, table) == 2

@@ -9,11 +9,12 @@ from harmonium.cli.later import Later
 from harmonium.cli.options import JsonOption, ModelArgument, OverwriteOption
 from harmonium.cli.output import print_json
 from harmonium.cli.shell import command
-from harmonium.report.card_page import card_markdown
 
 if TYPE_CHECKING:
     from harmonium.cli import run_card
+    from harmonium.report import card_page
 else:
+    card_page = Later("harmonium.report.card_page")
     run_card = Later("harmonium.cli.run_card")
 
 
@@ -39,4 +40,4 @@ def card(
     elif as_json:
         print_json(run_card.card_of_run(run))
     else:
-        print(card_markdown(run_card.card_of_run(run)), end="")
+        print(card_page.card_markdown(run_card.card_of_run(run)), end="")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harmonium.artifact import StoredDensity, StoredImages, load_artifact, read_kind
-from harmonium.cli.options import find_model
+from harmonium.cli.options import MODEL_FILE, find_model
 from harmonium.errors import InvalidInputError
 
 
@@ -28,4 +28,5 @@ def load_density(model: Path) -> StoredDensity:
 
 def is_image_run(model: Path) -> bool:
     """Whether a run holds a density of images; nothing is loaded but the header of its file."""
-    return read_kind(find_model(model)) == "images"
+    file = model / MODEL_FILE if model.is_dir() else model
+    return file.is_file() and read_kind(file) == "images"

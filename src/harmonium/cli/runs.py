@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harmonium.cli.later import Later
 from harmonium.cli.options import CONFIG_FILE, DETECTOR_FILE, METRICS_FILE, MODEL_FILE
 from harmonium.cli.toml_text import to_toml
 from harmonium.errors import InvalidInputError
 from harmonium.files import write_atomically
-from harmonium.report.card_page import card_markdown
+
+if TYPE_CHECKING:
+    from harmonium.report import card_page
+else:
+    card_page = Later("harmonium.report.card_page")
 
 CHECKPOINTS = "checkpoints"
 # The model card, for people and for programs.
@@ -218,7 +223,7 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
 def write_card(folder: Path, card: dict[str, Any]) -> None:
     """card.json and card.md: the model card."""
     _write_text(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
-    _write_text(folder / CARD_PAGE, card_markdown(card))
+    _write_text(folder / CARD_PAGE, card_page.card_markdown(card))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -30,7 +30,7 @@ def read_table(
     fields: tuple[Field, ...] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> Table:
-    """Read a table from a CSV, Parquet, Arrow, NPY, JSON or Excel file, or a folder of Parquet files.
+    """Read a table from a CSV, Parquet, Arrow, NPY, JSON or Excel file, or a Parquet folder.
 
     `fields`, `kinds` and `call` are those of `as_table`. What separates the cells of a CSV file,
     its decimal sign and its encoding are found in the file, unless `path` is a `TableFile` that

@@ -63,13 +63,14 @@ def _distances(neighbors: Batch, rows: Batch) -> Float[Array, "rows"]:
 
 def _sums_of_gaps(rows: Batch, others: Batch) -> Float[Array, "rows others"]:
     """The sum over columns of |row - other|, six times as fast as one reduction over columns."""
+    n_columns, n_added = rows.shape[1], min(rows.shape[1], MOST_ADDED)
 
     def add(total: Array, columns: tuple[Array, Array]) -> tuple[Array, None]:
-        for own, other in zip(*columns, strict=True):
+        for i in range(n_added):
+            own, other = (jax.lax.index_in_dim(each, i, keepdims=False) for each in columns)
             total += jnp.abs(own[:, None] - other[None, :])
         return total, None
 
-    n_columns, n_added = rows.shape[1], min(rows.shape[1], MOST_ADDED)
     n_passes = -(-n_columns // n_added)
 
     def in_passes(each: Array) -> Array:

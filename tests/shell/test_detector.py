@@ -543,6 +543,6 @@ def test_detect_says_what_is_missing(detector, table, tmp_path, capsys):
     assert call("detect", tmp_path, table, "--fdr", 2) == 2
     assert "--fdr" in capsys.readouterr().err
     assert call("detect", tmp_path, table, "-o", tmp_path / "out.npy") == 2
-    assert ".csv, .parquet; got '.npy'" in capsys.readouterr().err
+    assert ".csv, .parquet, .arrow; got '.npy'" in capsys.readouterr().err
     assert call("score", tmp_path / "detector.safetensors", table) == 2
     assert "not a density" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def check_export(
         )
     if not overwrite and any(folder.iterdir()):
         raise InvalidInputError(
-            f"{call}: {folder} exists already. Try: another path, or overwrite."
+            f"{call}: {folder} exists already. Try: another path, or overwrite=True."
         )
 
 

@@ -101,7 +101,7 @@ def detector_parts(detector: Detector) -> tuple[Part, ...]:
         together = jax.nn.logsumexp(jnp.stack(kinds, axis=1) + np.log(weights)[None, :], axis=1)
         is_complete = ~jnp.any(jnp.isnan(columns.centers(values)), axis=1)
         n_broken = columns.n_broken(values)
-        broken = rules.first + (n_broken - 1) * rules.further
+        broken = rules.first + (n_broken - 1) * rules.further - np.log(detector.weights.sum())
         found = jnp.where(n_broken > 0, jnp.logaddexp(together, broken), together)
         return jnp.where(is_complete, -found, jnp.nan)
 

@@ -104,11 +104,10 @@ class Detector:
     def scores(self, values: np.ndarray) -> np.ndarray:
         """The scores of rows (rows, columns), shape (rows,): higher = more normal.
 
-        A row that breaks rules of constant or duplicate columns, or holds categories that training
-        has not seen, is as abnormal as 1/(p + q) is large, p what the views say and q the share of
-        rows that break as many. A row with missing cells (NaN) gets the mean over draws of these
-        cells given the others, weighted for what the views make of them. Warns if some scores are
-        not finite.
+        Of a row that breaks rules of constant or duplicate columns, or holds categories that
+        training has not seen, they are one kind of votes more, of weight 1. A row with missing
+        cells (NaN) gets the mean over draws of these cells given the others, weighted for what the
+        views make of them. Warns if some scores are not finite.
         """
         abnormality = np.zeros(len(values))
         incomplete = self.missing(values).any(axis=1)
@@ -119,7 +118,8 @@ class Detector:
             # Where the mixtures do not hold, most draws are abnormal with any row.
             abnormality[incomplete] = np.sum(softmax(-found, axis=0) * found, axis=0)
         broken = self.rules.surprises(self.columns, values)
-        abnormality = np.where(broken > 0, np.logaddexp(abnormality, broken), abnormality)
+        whole = np.logaddexp(abnormality, broken - np.log(self.weights.sum()))
+        abnormality = np.where(broken > 0, whole, abnormality)
         return warn_if_not_finite("scores", -abnormality)
 
     def missing(self, values: np.ndarray) -> np.ndarray:

@@ -51,7 +51,8 @@ class Served:
         self.client.close()
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(60)
+        # A worker that is still compiling ends when it is done.
+        return self.process.wait(LONGEST_START)
 
 
 @contextmanager

@@ -262,6 +262,8 @@ def test_the_document_describes_the_run_and_is_whole(service, run):
     model = service.get("/model").json()
     assert [own["name"] for own in model["columns"]] == names
     assert model["density"]["verdict"] and model["limits"]["rows"] == 500
+    assert model["card"]["verdict"] == model["density"]["verdict"]
+    assert model["card"] == json.loads((run / "card.json").read_text()) | {"name": run.name}
     assert service.get("/health").json() == {"status": "ok"}
 
 

@@ -17,10 +17,18 @@ from harmonium.report.card_page import card_markdown
 
 def card_of_run(run: Path) -> Card:
     """The card; what the folder does not tell is null."""
+    found = find_card(run)
+    if found is None:
+        raise InvalidInputError(f"{run} holds a detector, not a density. Try: the run folder.")
+    return found
+
+
+def find_card(run: Path) -> Card | None:
+    """The card, or None where there is a detector alone."""
     model = find_model(run)
     stored = load_artifact(model)
     if not isinstance(stored, StoredDensity):
-        raise InvalidInputError(f"{run} holds a detector, not a density. Try: the run folder.")
+        return None
     folder = model.parent
     metrics = _read(folder / METRICS_FILE, json.loads, "JSON")
     settings = _read(folder / CONFIG_FILE, tomllib.loads, "TOML")

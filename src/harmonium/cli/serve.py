@@ -4,15 +4,21 @@ import ipaddress
 import logging
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harmonium import service
+from harmonium.cli.later import Later
 from harmonium.cli.layout import wrapped
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE, existing, find_model
 from harmonium.cli.shell import command, errors, progress
 from harmonium.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from harmonium.cli import run_card
+else:
+    run_card = Later("harmonium.cli.run_card")
 
 PACKAGES = ("httptools", "msgspec", "starlette", "uvicorn")
 HOW_TO_INSTALL = 'pip install "harmonium[serve]"'
@@ -73,6 +79,7 @@ def serve(
     service.serve_run(
         model.name,
         _files(model),
+        run_card.find_card(model),
         limits,
         host=host,
         port=port,

@@ -50,6 +50,7 @@ def log_likelihood_gradient(
     return contrast(model, data, negatives, hidden, key=key, log_weights=log_weights)[1]
 
 
+@eqx.filter_jit
 def contrast(
     model: Harmonium,
     batch: Batch,

@@ -111,6 +111,7 @@ class FactorMixture(eqx.Module):
         log_det = 2 * jnp.sum(jnp.log(self.scales), axis=1) + jnp.sum(jnp.log1p(self.gains), axis=1)
         return self.log_weights - 0.5 * (squares + log_det + self.n_visible * LOG_2PI)
 
+    @eqx.filter_jit
     def log_density(self, x: Visible) -> Scalar:
         """Log of the density at x."""
         return jax.nn.logsumexp(self.joint_log_densities(x))
@@ -132,6 +133,7 @@ class FactorMixture(eqx.Module):
         joint = self.joint_log_densities(x)
         return jax.nn.logsumexp(joint[:, None] - own, axis=0) - jax.nn.logsumexp(joint)
 
+    @eqx.filter_jit
     def sample(self, key: RandomKey, n: int) -> Positions:
         """Exact independent draws, (n, visible)."""
         if n <= CHUNK:

@@ -105,6 +105,7 @@ class Harmonium(eqx.Module):
         check_shape("model.hidden_logits(x)", "x", x, (self.n_visible,))
         return self.hidden_bias - self.weights @ self.feature_map(x)
 
+    @eqx.filter_jit
     def hidden_mean(self, x: Visible) -> Hidden:
         """E[h|x]: sigmoid of the logits for {0, 1}, tanh for {-1, +1}."""
         return self.hidden_units.mean(self.hidden_logits(x))
@@ -115,6 +116,7 @@ class Harmonium(eqx.Module):
         log_sum = jnp.sum(self.hidden_units.log_normalizer(self.hidden_logits(x)))
         return self.base.energy(x) - self.visible_bias @ x - log_sum
 
+    @full_precision
     def score(self, x: Visible) -> Visible:
         """grad_x log p(x) = -grad F(x); needs no Z (theory, section 5)."""
         check_shape("model.score(x)", "x", x, (self.n_visible,))

@@ -117,10 +117,12 @@ class Mixture(eqx.Module):
         constant = log_det - 0.5 * self.n_visible * LOG_2PI
         return self.log_weights + constant - 0.5 * jnp.sum(jnp.square(standard), axis=1)
 
+    @eqx.filter_jit
     def log_density(self, x: Visible) -> Scalar:
         """Log of the density at x."""
         return jax.nn.logsumexp(self.joint_log_densities(x))
 
+    @eqx.filter_jit
     def sample(self, key: RandomKey, n: int) -> Positions:
         """Exact independent draws, (n, visible)."""
         if n <= CHUNK:

@@ -90,7 +90,6 @@ class Service:
             name: RowReader(run.columns.fields, f"POST /{name}")
             for name in ("score", "detect", "impute")
         }
-        # The card of the run: one line to change where there is a richer one.
         self._model = _encode(run.describe(limits))
         self._api = _encode(describe_api(run.columns, limits))
 
@@ -235,9 +234,15 @@ def create_app(
     )
 
 
-def load_app(name: str, paths: tuple[Path, ...], limits: Limits, cells: Any) -> Starlette:
+def load_app(
+    name: str,
+    paths: tuple[Path, ...],
+    card: dict[str, Any] | None,
+    limits: Limits,
+    cells: Any,
+) -> Starlette:
     """The application of a run that is loaded here: what a worker begins with."""
-    return create_app(ServedRun.load(name, paths), limits, cells)
+    return create_app(ServedRun.load(name, paths, card), limits, cells)
 
 
 async def _decoded(use: Callable[[bytes], Found], body: bytes) -> Found:

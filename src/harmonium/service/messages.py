@@ -171,6 +171,7 @@ class Model(Struct, frozen=True):
     density: dict[str, Any] | None
     detector: dict[str, Any] | None
     limits: dict[str, float]
+    card: dict[str, Any] | None = None
 
 
 class Health(Struct, frozen=True):

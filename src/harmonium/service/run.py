@@ -20,10 +20,13 @@ class ServedRun:
     name: str
     stored_density: StoredDensity | None
     stored_detector: StoredDetector | None
+    card: dict[str, Any] | None = None
 
     @staticmethod
-    def load(name: str, files: tuple[Path, ...]) -> "ServedRun":
-        """The density and the detector in files of a run.
+    def load(
+        name: str, files: tuple[Path, ...], card: dict[str, Any] | None = None
+    ) -> "ServedRun":
+        """The density and the detector in files of a run, whose model card may be known.
 
         Raises `ArtifactError` for a damaged file, and `InvalidInputError` where the two are of
         different tables.
@@ -31,7 +34,7 @@ class ServedRun:
         stored = [load_artifact(path) for path in files]
         density = next((own for own in stored if isinstance(own, StoredDensity)), None)
         detector = next((own for own in stored if isinstance(own, StoredDetector)), None)
-        run = ServedRun(name, density, detector)
+        run = ServedRun(name, density, detector, card)
         if density is not None and detector is not None:
             fields = density.density.columns.fields
             if detector.detector.columns.fields != fields:
@@ -71,7 +74,7 @@ class ServedRun:
         return self.detector.columns
 
     def describe(self, limits: Limits) -> Model:
-        """What the run is, for the endpoint of the model card."""
+        """What the run is, with its model card where that is known."""
         return Model(
             name=self.name,
             columns=[
@@ -81,6 +84,7 @@ class ServedRun:
             density=self.stored_density and _of_density(self.stored_density),
             detector=self.stored_detector and _of_detector(self.stored_detector),
             limits={name: float(value) for name, value in asdict(limits).items()},
+            card=self.card,
         )
 
 

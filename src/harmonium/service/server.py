@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -26,6 +27,7 @@ BACKLOG = 2048
 def serve_run(
     name: str,
     paths: tuple[Path, ...],
+    card: dict[str, Any] | None,
     limits: Limits,
     *,
     host: str,
@@ -33,7 +35,7 @@ def serve_run(
     workers: int,
     announce: Callable[[str], None],
 ) -> None:
-    """Serve the density and the detector in files of a run until SIGTERM or Ctrl-C.
+    """Serve the density and the detector in files of a run, and its card, until SIGTERM or Ctrl-C.
 
     Requests that are being answered then come to their end. `announce` gets the address, of which
     port 0 takes any that is free. Raises `InvalidInputError` if there is no such address to listen
@@ -44,7 +46,7 @@ def serve_run(
     listening = _listen(host, port)
     cells = shared_cells()
     config = LimitedConfig(
-        partial(load_app, name, paths, limits, cells),
+        partial(load_app, name, paths, card, limits, cells),
         limits,
         factory=True,
         workers=workers,

@@ -1,6 +1,14 @@
-"""Exceptions and warnings, and the one way messages are worded: expected, got, try."""
+"""Exceptions and warnings, and the one way messages are worded: expected, got, try.
 
+Python and the command line call some things differently (`overwrite=True`, `--overwrite`). A
+`Message` says both, where it is made, so that nothing has to be rewritten where it is printed.
+"""
+
+from collections.abc import Iterable
 from typing import Self
+
+# Settings whose options have another name.
+_OPTIONS = {"n_updates": "updates", "n_hidden": "hidden", "kinds": "kind", "random_state": "seed"}
 
 
 class HarmoniumError(Exception):
@@ -58,10 +66,63 @@ class HarmoniumWarning(UserWarning):
     """Something was repaired or dropped by a documented rule."""
 
 
-def describe(call: str, *, expected: str, got: str, hint: str = "") -> str:
+class Message(str):
+    """Words for who calls Python, and in `shell` for who types commands: the same unless stated.
+
+    An f-string keeps only the words for Python; `message`, `joined` and `describe` keep both.
+    """
+
+    shell: str
+
+    def __new__(cls, text: str, shell: str | None = None) -> Self:
+        """Without `shell`, with that of a text that is a message already."""
+        made = super().__new__(cls, text)
+        made.shell = in_shell(text) if shell is None else shell
+        return made
+
+
+def message(template: str, *parts: object) -> Message:
+    """`template.format(*parts)` in both wordings; a part may be an error or a warning."""
+    return Message(template.format(*parts), template.format(*map(_in_shell, parts)))
+
+
+def joined(parts: Iterable[str], separator: str = " ") -> Message:
+    """`separator.join(parts)` in both wordings."""
+    parts = list(parts)
+    return Message(separator.join(parts), separator.join(map(in_shell, parts)))
+
+
+def in_shell(said: object) -> str:
+    """What the command line says of a message, or of the error or the warning that carries it."""
+    return str(_in_shell(said))
+
+
+def _in_shell(said: object) -> object:
+    if isinstance(said, BaseException) and said.args:
+        # Of errors with more arguments only their own `str` knows the words.
+        said = said.args[0] if isinstance(said.args[0], Message) else said
+    return said.shell if isinstance(said, Message) else said
+
+
+def option(name: str) -> str:
+    """A setting of a fit as it is typed at the command line."""
+    return f"--{_OPTIONS.get(name, name).replace('_', '-')}"
+
+
+def setting(owner: str, name: str) -> Message:
+    """A setting of an estimator, or the option that sets it."""
+    return Message(f"{owner}({name}=...)", option(name))
+
+
+def file_call(function: str, path: object) -> Message:
+    """A call that reads or writes a file, of which the command line names the file alone."""
+    return Message(f"{function}({str(path)!r})", str(path))
+
+
+def describe(call: str, *, expected: str, got: str, hint: str = "") -> Message:
     """Word an error: the call as typed, what was expected, what was given, what to do."""
-    text = f"{call}: expected {expected}; got {got}."
-    return f"{text} Try: {hint}." if hint else text
+    text = "{}: expected {}; got {}. Try: {}." if hint else "{}: expected {}; got {}."
+    return message(text, call, expected, got, hint)
 
 
 def check_shape(call: str, name: str, value: object, shape: tuple[int, ...]) -> None:

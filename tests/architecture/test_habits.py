@@ -44,3 +44,29 @@ def test_few_imports_are_deferred():
     total = sum(counts.values())
     most = [path.name for path in sorted(counts, key=counts.__getitem__)[-5:]]
     assert total <= MOST_DEFERRED, f"{total} deferred imports, most of them in {most}"
+
+
+def is_named_call(node: ast.AST) -> bool:
+    return ast.unparse(node) in ("call", "self.call", "self._call")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.name)
+def test_a_call_keeps_both_of_its_wordings(path):
+    """An f-string would drop the words for the command line: `errors.message` keeps them."""
+    parts = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FormattedValue) and is_named_call(node.value)
+    ]
+    assert not [node.lineno for node in parts]
+
+
+def test_the_command_line_rewrites_no_text_by_patterns():
+    """Messages come with its words; `re` reads what users type, and replaces nothing."""
+    rewriting = [
+        f"{path.name}:{node.lineno}"
+        for path in (ROOT / "src" / "harmonium" / "cli").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("sub", "subn")
+    ]
+    assert not rewriting

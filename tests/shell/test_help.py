@@ -98,7 +98,7 @@ ADVICE = {
     "an unknown kind": (NUMBERS, ("--kind", "a=odd"), "a kind among 'continuous', 'integer'"),
     "an unknown column": (NUMBERS, ("--kind", "c=integer"), "got --kind or --drop for 'c'"),
     "a header alone": ("a,b\n", (), "expected at least 1 row(s) and 1 column; got 0 and 2."),
-    "few rows": ("a,b\n1,2\n3,4\n", (), "at least 8 rows; got 2."),
+    "few rows": ("a,b\n1,2\n3,4\n", (), "at least 8 rows; got 2 rows."),
     "no updates": (NUMBERS, ("--updates", "0"), "error: --updates: expected a whole number"),
     "no objective": (NUMBERS, ("--objective", "odd"), "error: --objective: expected one of"),
     "no effort": (NUMBERS, ("--effort", "odd"), "error: --effort: expected one of"),
@@ -124,7 +124,8 @@ def test_a_path_is_told_as_it_was_typed(tmp_path, capsys):
     damaged = tmp_path / "damaged.npy"
     damaged.write_text("no array")
     assert call("fit", damaged, "-o", tmp_path / "run") == 2
-    assert capsys.readouterr().err.endswith("a NumPy file of numbers; got 'damaged.npy'.\n")
+    words = "a NumPy file of numbers; got 'damaged.npy' (a file of another format).\n"
+    assert capsys.readouterr().err.endswith(words)
 
 
 def test_version_and_completion(capsys, monkeypatch):

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from safetensors.numpy import save_file
 
-from harmonium.errors import ArtifactError
+from harmonium.errors import ArtifactError, Message, describe, file_call, message
 from harmonium.files import write_atomically
 
 Config = dict[str, Any]
@@ -33,36 +33,36 @@ MAX_HEADER_BYTES = 1 << 24
 MAX_DIGITS = 18
 MAX_RANK = 4
 
+_WRITTEN = Message(
+    "a file written by save() or by `harmonium fit`", "a run folder written by `harmonium fit`"
+)
 _LENGTH_BYTES = 8
 _DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8"}
 
 
 def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
     """Write a header of plain values and named arrays; the file appears whole or not at all."""
-    folder = Path(path).parent
+    folder, call = Path(path).parent, file_call("save", path)
     if not folder.is_dir():
-        raise ArtifactError(
-            f"save({str(path)!r}): the folder {str(folder)!r} does not exist. Try: create it first."
-        )
+        words = "{}: the folder {!r} does not exist. Try: create it first."
+        raise ArtifactError(message(words, call, str(folder)))
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in contiguous.items():
         if array.dtype.str not in _DTYPES.values():
-            raise ArtifactError(
-                f"save({str(path)!r}): expected arrays of float64, float32 or int64; got "
-                f"{array.dtype} in {name}."
-            )
+            got = f"{array.dtype} in {name}"
+            expected = "arrays of float64, float32 or int64"
+            raise ArtifactError(describe(call, expected=expected, got=got))
     try:
         text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
     except ValueError as error:
+        got = f"a fit with others ({error})"
         raise ArtifactError(
-            f"save({str(path)!r}): expected finite figures; got a fit with others ({error}). Try: "
-            "fit again."
+            describe(call, expected="finite figures", got=got, hint="fit again")
         ) from error
     if len(text) > MAX_HEADER_BYTES // 3:
+        expected = f"at most {MAX_HEADER_BYTES // 3} bytes of settings and categories"
         raise ArtifactError(
-            f"save({str(path)!r}): expected at most {MAX_HEADER_BYTES // 3} bytes of settings and "
-            "categories; "
-            f"got {len(text)}. Try: fewer categories."
+            describe(call, expected=expected, got=f"{len(text)}", hint="fewer categories")
         )
     metadata = seal(text, contiguous)
     write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
@@ -71,31 +71,29 @@ def write_container(path: str | Path, header: Config, arrays: Arrays) -> None:
 def read_container(path: str | Path) -> tuple[Config, Arrays]:
     """What `write_container` wrote; `ArtifactError` for anything else."""
     path = Path(path)
+    call = file_call("load", path)
     if not path.is_file():
-        raise ArtifactError(
-            f"load({str(path)!r}): there is no such file. Try: the path of a model.safetensors."
-        )
+        words = "{}: there is no such file. Try: the path of a model.safetensors."
+        raise ArtifactError(message(words, call))
     try:
         tensors, metadata, start = _read_header(path)
         stated, text = open_seal(metadata)
         header = parse(text)
         found = header["format_version"]
     except (OSError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
-        raise ArtifactError(
-            f"load({str(path)!r}): not a harmonium model ({_reason(error)}). "
-            "Try: a file written by save() or by `harmonium fit`."
-        ) from error
+        words = "{}: not a harmonium model ({}). Try: {}."
+        raise ArtifactError(message(words, call, _reason(error), _WRITTEN)) from error
     if type(found) is not int or found != FORMAT_VERSION:
-        raise ArtifactError(
-            f"load({str(path)!r}): expected format version {FORMAT_VERSION}; got {found!r:.40}. "
-            f"Try: the harmonium release that wrote it; this one is {version('harmonium')}."
-        )
+        hint = f"the harmonium release that wrote it; this one is {version('harmonium')}"
+        expected = f"format version {FORMAT_VERSION}"
+        raise ArtifactError(describe(call, expected=expected, got=f"{found!r:.40}", hint=hint))
     arrays = _read_arrays(path, tensors, start)
     if stated != digest(text, arrays):
-        raise ArtifactError(
-            f"load({str(path)!r}): the file is damaged: its content does not match its digest. "
-            "Try: copy it again, or fit and save the model again."
+        words = (
+            "{}: the file is damaged: its content does not match its digest. Try: copy it again, "
+            "or fit and save the model again."
         )
+        raise ArtifactError(message(words, call))
     return header, arrays
 
 
@@ -205,7 +203,8 @@ def _read_arrays(path: Path, tensors: dict[str, Any], start: int) -> Arrays:
             for begin in tensor["data_offsets"][:1]
         }
     except (OSError, ValueError, MemoryError) as error:
-        raise ArtifactError(f"load({str(path)!r}): the file cannot be read ({error}).") from error
+        words = "{}: the file cannot be read ({})."
+        raise ArtifactError(message(words, file_call("load", path), error)) from error
 
 
 def _reason(error: Exception) -> str:

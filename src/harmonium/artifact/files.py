@@ -9,7 +9,7 @@ from harmonium.artifact.densities import StoredDensity, build_density, describe_
 from harmonium.artifact.detectors import StoredDetector, build_detector, describe_detector
 from harmonium.artifact.entries import text
 from harmonium.artifact.images import StoredImages, build_images, describe_images
-from harmonium.errors import ArtifactError
+from harmonium.errors import ArtifactError, file_call, message
 from harmonium.inference import OwnParts
 from harmonium.inference.own_parts import NAMED
 
@@ -37,13 +37,15 @@ def load_artifact(path: str | Path, *, own: OwnParts = NAMED) -> Stored:
     try:
         return _build(header, arrays, own)
     except ArtifactError as error:
-        raise ArtifactError(f"load({str(path)!r}): {error}") from error
+        raise ArtifactError(message("{}: {}", file_call("load", path), error)) from error
     # Whatever a value trips that passed the checks, here or in JAX, is the fault of the file.
     except Exception as error:
-        raise ArtifactError(
-            f"load({str(path)!r}): the file is damaged or was not written by harmonium "
-            f"({type(error).__name__}: {error!s:.300}). Try: fit and save the model again."
-        ) from error
+        words = (
+            "{}: the file is damaged or was not written by harmonium ({}: {:.300}). Try: fit and "
+            "save the model again."
+        )
+        call, kind = file_call("load", path), type(error).__name__
+        raise ArtifactError(message(words, call, kind, str(error))) from error
 
 
 def _build(header: Config, arrays: Arrays, own: OwnParts) -> Stored:

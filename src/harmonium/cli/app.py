@@ -30,8 +30,7 @@ from harmonium.cli import (  # noqa: F401
 from harmonium.cli.budget import clock
 from harmonium.cli.shell import app, be_quiet, report_error, say, show_tracebacks
 from harmonium.cli.threads import keep_products_alone, limit_threads
-from harmonium.cli.wording import reworded
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, in_shell
 
 # Objects made before those of no use are sought: tracing makes millions, nearly all of use.
 COLLECT_AFTER = 200_000
@@ -104,6 +103,7 @@ def run(arguments: list[str] | None = None) -> None:
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     # A fit and its detector say the same of the same table: once is enough.
-    if str(message) not in _shown:
-        _shown.add(str(message))
-        say(f"warning: {reworded(str(message))}")
+    text = in_shell(message)
+    if text not in _shown:
+        _shown.add(text)
+        say(f"warning: {text}")

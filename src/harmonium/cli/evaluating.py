@@ -16,7 +16,6 @@ from harmonium.cli.output import (
 )
 from harmonium.cli.progress import showing
 from harmonium.cli.shell import progress
-from harmonium.cli.wording import reworded
 from harmonium.data import number_fields, read_table, write_table
 from harmonium.inference import evaluate_density
 from harmonium.report.words import method_name
@@ -70,6 +69,6 @@ def evaluate(
         f"log Z: {log_partition.value:.3f} [{log_partition.low:.3f}, {log_partition.high:.3f}], "
         f"method: {method_name(log_partition.method)}"
     )
-    print(wrapped(reworded(found.verdict)))
+    print(wrapped(found.verdict))
     if compared is not None:
         print(comparison_in_words(compared))

@@ -10,7 +10,6 @@ from harmonium.artifact import StoredDetector, load_artifact
 from harmonium.cli.layout import summary
 from harmonium.cli.options import DETECTOR_FILE
 from harmonium.cli.shell import progress
-from harmonium.cli.wording import reworded
 from harmonium.cli.work import Run
 from harmonium.inference import DensityFit, explain
 from harmonium.inference.verdict import with_error
@@ -63,7 +62,7 @@ def _verdict(fitted: DensityFit) -> str:
     if density.trusted and judgment.draws is not False and not judgment.has_few_rows:
         draws = "; draws look like training rows" if judgment.draws else ""
         return f"log-densities may be quoted{draws}"
-    return reworded(density.verdict)
+    return density.verdict
 
 
 def _found(run: Run) -> str:

@@ -16,7 +16,7 @@ from harmonium.cli import streaming
 from harmonium.cli.journal import Answer, Journal
 from harmonium.cli.places import Place
 from harmonium.data import Dialect, TableFile, ending_of
-from harmonium.errors import HarmoniumError, InvalidInputError, NoRowsError
+from harmonium.errors import HarmoniumError, InvalidInputError, NoRowsError, in_shell
 
 # What works on a table and writes its results to a path.
 Work = Callable[[Path, Path], Answer]
@@ -150,7 +150,7 @@ def attempt(work: Work, source: Path, result: Path) -> Answer | str:
     except NoRowsError:
         return {"rows": 0}
     except HarmoniumError as error:
-        return str(error)
+        return in_shell(error)
     except Exception as error:  # Whatever a table holds, the others are to be done.
         return f"{source}: {type(error).__name__}: {error}"
 

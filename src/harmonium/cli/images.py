@@ -26,6 +26,7 @@ from harmonium.cli.shell import errors, progress
 from harmonium.cli.work import write_history
 from harmonium.data import number_fields, write_table
 from harmonium.data.images import read_images
+from harmonium.data.npy import load_plain
 from harmonium.data.pixels import bits_per_dimension, check_levels
 from harmonium.errors import InvalidInputError, describe
 from harmonium.files import write_atomically
@@ -222,7 +223,7 @@ def _opened(model: Path, data: Path) -> tuple[ImageDensity, np.ndarray]:
 def _read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """What a file hides, (visible,): an NPY array (height, width) that is not 0 there."""
     try:
-        mask = np.load(path, allow_pickle=False)
+        mask = load_plain(path)
     except (OSError, ValueError, EOFError) as error:
         raise InvalidInputError(
             describe(f"--mask {path}", expected="an NPY file", got=f"{error}")

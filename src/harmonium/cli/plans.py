@@ -7,11 +7,10 @@ from typing import Any
 
 from harmonium.cli.options import CONFIG_FILE
 from harmonium.cli.runs import DATA_SECTION, check_resumable, check_run_output, read_config
-from harmonium.cli.wording import as_option
 from harmonium.cli.work import Run, make_detector_settings, make_settings
 from harmonium.console import Console
 from harmonium.data import LongTable, column_names, fingerprint, sample_rows
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import InvalidInputError, describe, option
 from harmonium.report.extra import require_packages
 
 _log = logging.getLogger(__name__)
@@ -125,7 +124,7 @@ def go_on(path: Path, refused: list[str], *, detector: bool, report: bool | None
     report.
     """
     if refused or not detector:
-        named = [as_option(name) for name in refused or ["no_detector"]]
+        named = [option(name) for name in refused or ["no_detector"]]
         raise InvalidInputError(
             f"--resume: a run continues with its own settings; got {', '.join(named)} too. Try: "
             "without them."

@@ -13,9 +13,8 @@ import typer
 
 from harmonium.cli.layout import wrapped
 from harmonium.cli.options import BROKEN_PIPE
-from harmonium.cli.wording import reworded
 from harmonium.console import Console
-from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError
+from harmonium.errors import ArtifactError, HarmoniumError, InvalidInputError, in_shell
 
 app = typer.Typer(
     add_completion=True,
@@ -82,7 +81,7 @@ def report_error(error: Exception) -> int:
     if _shows_tracebacks:
         traceback.print_exception(error)
     if isinstance(error, HarmoniumError):
-        say(f"error: {reworded(str(error))}")
+        say(f"error: {in_shell(error)}")
         return 2 if isinstance(error, InvalidInputError | ArtifactError) else 1
     text = f"error: {type(error).__name__}: {error}. Try: --debug for the details."
     say(text)

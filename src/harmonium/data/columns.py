@@ -17,9 +17,9 @@ from harmonium.data.columns_state import build_state, check_state
 from harmonium.data.fields import Field
 from harmonium.data.kinds import classify, decimals_of
 from harmonium.data.levels import CODED, Levels, levels_of
-from harmonium.data.problems import problem, quote
+from harmonium.data.problems import problem, quote, samples
 from harmonium.data.table import Table
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, message
 
 # A row keeps a rule up to rounding. A rule is only made where rounding alone is left to explain
 # a difference, so that large numbers that differ a little (time stamps) stay columns.
@@ -231,7 +231,7 @@ def _check_modeled(columns: Columns, call: str) -> None:
         raise problem(
             call,
             "at least one column whose values differ",
-            f"only constant, empty or identifier columns in {columns.n_rows} sample(s)",
+            message("only constant, empty or identifier columns in {}", samples(columns.n_rows)),
             "give more rows, or other columns",
         )
 
@@ -249,5 +249,5 @@ def _warn_dropped(columns: Columns, call: str) -> None:
     parts = [f"only checked in every row ({'; '.join(rules)})"] if rules else []
     parts += [f"left out, being empty: {quote(empty)}"] if empty else []
     if parts:
-        text = f"{call}: columns not modeled, {'; '.join(parts)}."
+        text = message("{}: columns not modeled, {}.", call, "; ".join(parts))
         warnings.warn(text, HarmoniumWarning, stacklevel=3)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harmonium.data.problems import problem
+from harmonium.errors import Message, message
 
 # Of a first line: a packed file can hold one that no memory does.
 _MOST_CHARACTERS = 1 << 24
@@ -21,7 +22,10 @@ _MARKS = {
 }
 # Windows has letters where Latin-1 has control characters, and is Latin-1 otherwise.
 _WESTERN = "cp1252"
-HINT = 'save the file as CSV in UTF-8, or state its encoding: Dialect(encoding="latin-1")'
+HINT = message(
+    "save the file as CSV in UTF-8, or state its encoding: {}",
+    Message('Dialect(encoding="latin-1")', "--encoding latin-1"),
+)
 
 
 class CheckedBytes(io.RawIOBase):

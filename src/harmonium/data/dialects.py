@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harmonium.data.csv_bytes import beginning, find_encoding
 from harmonium.data.problems import problem, shorten
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, Message, message
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 # The names by which a separator that is hard to type can be stated.
@@ -26,6 +26,11 @@ _POINT = re.compile(r"\s*[+-]?(\d+|\d{1,3}(,\d{3})+)?\.\d+([eE][+-]?\d+)?\s*")
 _COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}(\.\d{3})+)?,\d+([eE][+-]?\d+)?\s*")
 # Either 1234 or 1.234; one cell of another form in the table decides.
 _THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*")
+_STATE_SEPARATOR = Message('Dialect(separator=";")', "--sep ';'")
+_STATE_DECIMAL = Message(
+    'Dialect(decimal=",") or Dialect(decimal=".")', "--decimal ',' or --decimal '.'"
+)
+_STATE_BOTH = Message('Dialect(separator=";", decimal=",")', "--sep ';' --decimal ','")
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,25 @@ class Dialect:
     encoding: str | None = None
 
     def __post_init__(self):
-        call = f"Dialect({self.separator!r}, {self.decimal!r}, {self.encoding!r})"
         if self.separator is not None:
             separator = _SPELLED.get(self.separator, self.separator)
             object.__setattr__(self, "separator", separator)
             if len(separator) != 1 or not separator.isascii() or separator in '"\n\r\0':
-                raise problem(call, "a separator of one ASCII character, or tab", repr(separator))
+                expected = "a separator of one ASCII character, or tab"
+                raise problem(self._call("--sep"), expected, repr(separator))
         if self.decimal not in (None, *DECIMALS):
-            raise problem(call, f"a decimal sign among {DECIMALS}", repr(self.decimal))
+            expected = f"a decimal sign among {DECIMALS}"
+            raise problem(self._call("--decimal"), expected, repr(self.decimal))
         if self.decimal is not None and self.decimal == self.separator:
-            raise problem(call, "a decimal sign that separates no cells", repr(self.decimal))
+            expected = "a decimal sign that separates no cells"
+            raise problem(self._call("--decimal"), expected, repr(self.decimal))
         if self.encoding is not None and not _is_encoding(self.encoding):
-            raise problem(call, "an encoding, such as utf-8 or latin-1", repr(self.encoding))
+            expected = "an encoding, such as utf-8 or latin-1"
+            raise problem(self._call("--encoding"), expected, repr(self.encoding))
+
+    def _call(self, option: str) -> Message:
+        """The call that states it, or the option of the part that is wrong."""
+        return Message(f"Dialect({self.separator!r}, {self.decimal!r}, {self.encoding!r})", option)
 
 
 @dataclass(frozen=True)
@@ -86,11 +98,11 @@ def find_dialect(path: Path, stated: Dialect, call: str) -> Known:
     separator = stated.separator or rows.separator(stated.decimal, call)
     decimal = stated.decimal or rows.decimal(separator, call)
     if separator == decimal:
-        hint = 'state both, such as Dialect(separator=";", decimal=",")'
+        hint = message("state both, such as {}", _STATE_BOTH)
         raise problem(call, "cells and decimals with different signs", f"{decimal!r} twice", hint)
     known = Known(separator, decimal, encoding)
     if words := known.describe(stated):
-        warnings.warn(f"{call}: {words}.", HarmoniumWarning, stacklevel=2)
+        warnings.warn(message("{}: {}.", call, words), HarmoniumWarning, stacklevel=2)
     return known
 
 
@@ -121,7 +133,7 @@ class _Lines:
             return even[0]
         found = " or ".join(SEPARATORS[s] for s in candidates)
         got = f"{found} in the first line {shorten(self._first)}"
-        raise problem(call, "one sign between cells", got, 'Dialect(separator=";")')
+        raise problem(call, "one sign between cells", got, _STATE_SEPARATOR)
 
     def decimal(self, separator: str, call: str) -> str:
         """A comma where numbers have one and none has a point."""
@@ -139,7 +151,7 @@ class _Lines:
             return "."
         shown = " and ".join(repr(cells[0].strip()) for cells in (points, commas) if cells)
         got = f"numbers such as {shown}, which may be read in two ways"
-        raise problem(call, "one decimal sign", got, 'Dialect(decimal=",") or Dialect(decimal=".")')
+        raise problem(call, "one decimal sign", got, _STATE_DECIMAL)
 
     def _cells(self, separator: str) -> Iterable[str]:
         return (cell for row in self._rows(separator) for cell in row)

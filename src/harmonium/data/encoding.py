@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from harmonium.data.cells import Cells, dtype_error, number_text, text_error
 from harmonium.data.fields import Field
-from harmonium.data.problems import shorten
+from harmonium.data.problems import shorten, state_kind
 from harmonium.data.spellings import CLOCK, read_spelled
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, Message, message
 
 _EXPECTED = {
     "number": {"": "numbers", CLOCK: "times of day"},
@@ -89,11 +89,11 @@ def _encode_text(cells: Cells, field: Field, call: str, rows: Sequence[int]) -> 
     return column
 
 
-def cell_hint(name: str) -> str:
+def cell_hint(name: str) -> Message:
     """What to do about a cell of text among numbers or dates."""
-    return (
-        f"correct this cell, or drop column {name!r}, or fit with kinds={{{name!r}: 'categorical'}}"
-    )
+    stated = state_kind(name, "categorical")
+    fitted = Message(f"fit with {stated}", stated.shell)
+    return message("correct this cell, or drop column {!r}, or {}", name, fitted)
 
 
 def _warn_unseen(texts: Sequence[str], field: Field, call: str) -> None:
@@ -103,7 +103,8 @@ def _warn_unseen(texts: Sequence[str], field: Field, call: str) -> None:
     if pairs:
         more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
         listed = ", ".join(pairs[:_MOST_NAMED]) + more
-        text = f"{call}: column {field.name!r} has categories that training has not seen: {listed}."
+        words = "{}: column {!r} has categories that training has not seen: {}."
+        text = message(words, call, field.name, listed)
         warnings.warn(text, HarmoniumWarning, stacklevel=2)
 
 

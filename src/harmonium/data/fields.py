@@ -11,9 +11,16 @@ from typing import Any
 from harmonium.data.problems import problem, quote
 from harmonium.data.spellings import SPELLINGS
 from harmonium.data.state import check_keys, state_error
+from harmonium.errors import Message, message
 
 FORMS = ("number", "integer", "boolean", "text", "datetime")
 FIELD_KINDS = ("auto", "continuous", "integer", "categorical", "identifier")
+# What a user states a kind with.
+_STATED = Message("kinds", "--kind or --drop")
+_ONE_KIND = Message(
+    f"kinds among {FIELD_KINDS}",
+    f"--kind COLUMN=KIND with a kind among {', '.join(map(repr, FIELD_KINDS[1:]))}",
+)
 # More categories than this are no distribution that a table could teach.
 MOST_CATEGORIES = 10_000
 
@@ -111,11 +118,11 @@ def check_kinds(kinds: Mapping[str, str] | None, names: Sequence[str], call: str
         raise problem(call, "kinds by column name", got, "kinds={'column': 'categorical'}")
     unknown = [str(name) for name in kinds if name not in names]
     if unknown:
-        got = f"kinds for {quote(unknown)} (the table has {quote(names)})"
-        raise problem(call, "kinds for columns of the table", got)
+        got = message("{} for {} (the table has {})", _STATED, quote(unknown), quote(names))
+        raise problem(call, message("{} for columns of the table", _STATED), got)
     for name, kind in kinds.items():
         if kind not in FIELD_KINDS:
-            raise problem(call, f"kinds among {FIELD_KINDS}", f"{kind!r} for column {name!r}")
+            raise problem(call, _ONE_KIND, f"{kind!r} for column {name!r}")
     return dict(kinds)
 
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from harmonium.errors import InvalidInputError, describe
+from harmonium.data.npy import load_plain
+from harmonium.errors import InvalidInputError, describe, message
 
 # Levels of images that have more than a few: those of a byte.
 BYTE_LEVELS, FEW_LEVELS = 256, 64
@@ -84,7 +85,7 @@ def read_images(
     if not path.is_file():
         raise InvalidInputError(describe(call, expected="an NPY file or a folder", got="nothing"))
     try:
-        values = np.load(path, allow_pickle=False)
+        values = load_plain(path)
     except (OSError, ValueError, EOFError) as error:
         raise InvalidInputError(
             describe(call, expected="an NPY file or a folder of PNG files", got=f"{error}")
@@ -119,9 +120,8 @@ def _read_png(file: Path, call: str) -> np.ndarray:
     try:
         from PIL import Image
     except ImportError as error:
-        raise InvalidInputError(
-            f"{call}: PNG files need the extra `images`. Try: pip install 'harmonium[images]'."
-        ) from error
+        words = "{}: PNG files need the extra `images`. Try: pip install 'harmonium[images]'."
+        raise InvalidInputError(message(words, call)) from error
     try:
         with Image.open(file) as image:
             if image.mode not in MODES:

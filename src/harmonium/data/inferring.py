@@ -12,10 +12,10 @@ import numpy as np
 from harmonium.data.cells import Cells, dtype_error, number_text, text_error
 from harmonium.data.encoding import cell_hint, encode
 from harmonium.data.fields import MOST_CATEGORIES, Field
-from harmonium.data.problems import problem
+from harmonium.data.problems import problem, state_kind
 from harmonium.data.spellings import CLOCK, read_spelled
 from harmonium.data.tallies import NUMBER, NUMERIC_SHARE, Reading, Tally
-from harmonium.errors import HarmoniumWarning, InvalidInputError
+from harmonium.errors import HarmoniumWarning, InvalidInputError, message
 
 # Text with more than this share of distinct cells, in at least this many cells, names its rows.
 IDENTIFIER_SHARE, IDENTIFIER_CELLS = 0.9, 20
@@ -76,11 +76,12 @@ def warn_noted(columns: Sequence[Inferred], call: str) -> None:
     if left_out:
         first = left_out[0].field
         kind = "categorical" if first.form == "text" else "integer"
-        hint = f"kinds={{{first.name!r}: {kind!r}}}"
-        text = f"{call}: columns left out: {_listed(left_out)}. To keep one: {hint}."
+        hint = state_kind(first.name, kind)
+        text = message("{}: columns left out: {}. To keep one: {}.", call, _listed(left_out), hint)
         warnings.warn(text, HarmoniumWarning, stacklevel=5)
     if read:
-        warnings.warn(f"{call}: {_listed(read)}.", HarmoniumWarning, stacklevel=5)
+        text = message("{}: {}.", call, _listed(read))
+        warnings.warn(text, HarmoniumWarning, stacklevel=5)
 
 
 def _listed(columns: Sequence[Inferred], most: int = 8) -> str:
@@ -183,7 +184,7 @@ def _infer_categories(cells: Cells, field: Field, call: str) -> Inferred:
             call,
             f"1 to {MOST_CATEGORIES} categories in column {field.name!r}",
             f"{len(distinct)} distinct cells",
-            f"kinds={{{field.name!r}: 'identifier'}}, or drop the column",
+            message("{}, or drop the column", state_kind(field.name, "identifier")),
         )
     if not np.all(np.isfinite(distinct)):
         raise problem(call, "finite numbers", f"inf (an infinite value) in column {field.name!r}")
@@ -204,5 +205,5 @@ def _fraction_error(call: str, name: str, value: float, row: int) -> InvalidInpu
         call,
         "whole numbers in a column of kind 'integer'",
         f"{value!r} in column {name!r}, data row {row}",
-        f"kinds={{{name!r}: 'continuous'}}",
+        state_kind(name, "continuous"),
     )

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 
 from harmonium.data.fields import Field
 from harmonium.data.problems import problem, quote, shorten
-from harmonium.errors import HarmoniumWarning, InvalidInputError
+from harmonium.errors import HarmoniumWarning, InvalidInputError, Message, message
 
 MOST_LETTERS = 1000
+_BY_POSITION = Message(
+    "pass an array to go by position", "write an NPY file, which goes by position"
+)
 
 
 def default_names(n_columns: int) -> tuple[str, ...]:
@@ -31,11 +34,12 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
             call,
             f"the {len(fields)} columns seen in training",
             f"a table without {quote(missing)} (it has {quote(names)})",
-            "rename or add these columns, or pass an array to go by position",
+            message("rename or add these columns, or {}", _BY_POSITION),
         )
     known = {field.name for field in fields}
     if extra := [name for name in names if name not in known]:
-        text = f"{call}: columns that training did not have are ignored: {quote(extra)}."
+        words = "{}: columns that training did not have are ignored: {}."
+        text = message(words, call, quote(extra))
         warnings.warn(text, HarmoniumWarning, stacklevel=3)
     return [position.get(field.name) for field in fields]
 
@@ -57,12 +61,12 @@ def check_count(n_columns: int, expected: int, call: str) -> None:
     if n_columns != expected:
         # The sentence in brackets is scikit-learn's, whose checks look for it word by word.
         owner = call.partition("(")[0].partition(".")[0]
-        raise problem(
-            call,
-            f"{expected} columns, as in training",
+        got = Message(
             f"{n_columns} (X has {n_columns} features, but {owner} is expecting "
             f"{expected} features as input)",
+            f"{n_columns}",
         )
+        raise problem(call, f"{expected} columns, as in training", got)
 
 
 def repeated_names(names: Sequence[str], call: str) -> InvalidInputError:

@@ -1,14 +1,25 @@
 """The words of this layer's errors, in one place."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import InvalidInputError, Message, describe
 
 
 def problem(call: str, expected: str, got: str, hint: str = "") -> InvalidInputError:
     """An `InvalidInputError` that says what was expected, what was given, and what to try."""
     return InvalidInputError(describe(call, expected=expected, got=got, hint=hint))
+
+
+def state_kind(name: str, kind: str) -> Message:
+    """How the kind of a column is stated."""
+    return Message(f"kinds={{{name!r}: {kind!r}}}", f"--kind {shlex.quote(f'{name}={kind}')}")
+
+
+def samples(n_rows: int) -> Message:
+    """A number of rows: scikit-learn's checks look for its own word."""
+    return Message(f"{n_rows} sample(s)", f"{n_rows} row{'' if n_rows == 1 else 's'}")
 
 
 def quote(names: Sequence[str], most: int = 8) -> str:

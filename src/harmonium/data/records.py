@@ -13,7 +13,7 @@ import pyarrow.json
 from harmonium.data.cells import number_text
 from harmonium.data.csvs import without_blanks
 from harmonium.data.problems import problem
-from harmonium.errors import HarmoniumWarning, InvalidInputError
+from harmonium.errors import HarmoniumWarning, InvalidInputError, message
 
 # What Excel shows where a formula has no value.
 _ERRORS = ("#N/A", "#DIV/0!", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#NAME?")
@@ -49,10 +49,8 @@ def read_excel(path: Path, call: str) -> Any:
         import openpyxl
         from openpyxl.utils.exceptions import InvalidFileException
     except ImportError as error:
-        raise InvalidInputError(
-            f"{call}: Excel files are read by the package openpyxl, which is not installed. "
-            f"Try: {HOW_TO_INSTALL}."
-        ) from error
+        words = "{}: Excel files are read by the package openpyxl, which is not installed. Try: {}."
+        raise InvalidInputError(message(words, call, HOW_TO_INSTALL)) from error
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         sheet = book.worksheets[0]
@@ -64,7 +62,7 @@ def read_excel(path: Path, call: str) -> Any:
     if not rows:
         raise problem(call, "a table", f"the empty sheet {names[0]!r}")
     if len(names) > 1:
-        note = f"{call}: of {len(names)} sheets the first, {names[0]!r}, is read."
+        note = message("{}: of {} sheets the first, {!r}, is read.", call, len(names), names[0])
         warnings.warn(note, HarmoniumWarning, stacklevel=2)
     header, *cells = rows
     used = [i for i, name in enumerate(header) if name is not None]

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from harmonium.data.dialects import Dialect
+from harmonium.data.npy import load_plain, refuse_objects
 from harmonium.data.problems import problem
+from harmonium.errors import Message
 
 # Path itself cannot be subclassed before Python 3.12.
 if sys.platform == "win32":
@@ -38,6 +40,8 @@ _DAMAGE = (
     *(ValueError, EOFError, LookupError, RuntimeError, MemoryError, SyntaxError),
     *(struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile),
 )
+
+_ONE_ARRAY = Message("numpy.savez(path, X=X)", "an archive whose array is called X")
 
 
 class TableFile(_SystemPath):
@@ -91,8 +95,7 @@ def read_numpy(path: Path, call: str, *, mapped: bool = False) -> np.ndarray:
     If `mapped`, that of an NPY file stays on disk until its cells are used.
     """
     try:
-        # Without pickles, which could run code.
-        content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        content = load_plain(path, mapped=mapped)
         if isinstance(content, np.ndarray):
             return content
         with content:
@@ -102,13 +105,19 @@ def read_numpy(path: Path, call: str, *, mapped: bool = False) -> np.ndarray:
         raise problem(call, "a NumPy file of numbers", got) from error
     if array is None:
         got = f"{path.name!r} with the arrays {', '.join(names) or '(none)'}"
-        raise problem(call, "one array X, or a single 2-D array", got, "numpy.savez(path, X=X)")
+        raise problem(call, "one array X, or a single 2-D array", got, _ONE_ARRAY)
     return array
 
 
 def _pick(archive: Any) -> np.ndarray | None:
     """The array X of an NPZ archive, or its only array if that is 2-D."""
     if "X" in archive.files:
-        return archive["X"]
-    arrays = [archive[name] for name in archive.files[:2]]
+        return _member(archive, "X")
+    arrays = [_member(archive, name) for name in archive.files[:2]]
     return arrays[0] if len(arrays) == 1 and arrays[0].ndim == 2 else None
+
+
+def _member(archive: Any, name: str) -> np.ndarray:
+    with archive.zip.open(f"{name}.npy") as file:
+        refuse_objects(file)
+    return archive[name]

@@ -22,7 +22,7 @@ from harmonium.data.names import (
 )
 from harmonium.data.problems import problem, quote
 from harmonium.data.tallies import Tally
-from harmonium.errors import InvalidInputError, NoRowsError
+from harmonium.errors import InvalidInputError, Message, NoRowsError, describe
 
 # Beyond this, squares of standardized values can overflow; such cells are sentinels or damage.
 LARGEST = 1e100
@@ -279,13 +279,15 @@ def _check_size(shape: tuple[int, ...], min_rows: int, call: str) -> None:
     """Raise unless there are at least `min_rows` rows and one column."""
     for count, noun, minimum in ((shape[0], "sample", min_rows), (shape[1], "feature", 1)):
         if count < minimum:
-            error = problem(
-                call,
-                f"at least {min_rows} row(s) and 1 column",
+            # The words for Python are scikit-learn's, whose checks look for them.
+            got = Message(
                 f"{count} {noun}(s) (shape=({shape[0]}, {shape[1]})) "
                 f"while a minimum of {minimum} is required",
+                f"{shape[0]} and {shape[1]}",
             )
-            raise error if shape[0] else NoRowsError(str(error))
+            expected = f"at least {min_rows} row(s) and 1 column"
+            kind = InvalidInputError if shape[0] else NoRowsError
+            raise kind(describe(call, expected=expected, got=got))
 
 
 def _check_cells(values: np.ndarray, names: Sequence[str], call: str, rows: Sequence[int]) -> None:

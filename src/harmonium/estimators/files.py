@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harmonium.artifact import StoredDensity, StoredImages, load_artifact
-from harmonium.errors import ArtifactError, describe
+from harmonium.errors import ArtifactError, describe, file_call
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.detector import AnomalyDetector
 from harmonium.estimators.images import ImageDensity, as_parameters
@@ -70,7 +70,7 @@ def _model_file(path: Path) -> Path:
     if not model.is_file():
         raise ArtifactError(
             describe(
-                f"load({str(path)!r})",
+                file_call("load", path),
                 expected="a file, or a run folder of `harmonium fit`",
                 got=f"a folder without a {MODEL_FILE}",
             )

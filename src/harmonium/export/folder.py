@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from harmonium.artifact import StoredDensity, StoredDetector
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import InvalidInputError, Message, describe, message
 from harmonium.export import control, rules, shapes  # noqa: F401  # Their rules join the others.
 from harmonium.export.cells import MISSING, column_rules
 from harmonium.export.graphs import ROWS, require_onnx, to_onnx
@@ -24,6 +24,7 @@ FORMATS = ("onnx", "stablehlo")
 RULES_FILE, SCRIPT_FILE, PAGE_FILE = "columns.json", "score.py", "README.md"
 # A StableHLO file serves the devices that it was written for.
 PLATFORMS = ("cpu", "cuda", "tpu")
+_OVERWRITE = Message("overwrite=True", "--overwrite")
 
 OF_DENSITY = (
     "Draws, filled cells, features, and log Z itself: it is a number here, with the interval and "
@@ -65,20 +66,16 @@ def check_export(
     if "onnx" in formats:
         require_onnx(call)
     if not folder.resolve().parent.is_dir():
-        raise InvalidInputError(
-            f"{call}: the folder {folder.resolve().parent} does not exist. Try: create it, or "
-            "another path."
-        )
+        words = "{}: the folder {} does not exist. Try: create it, or another path."
+        raise InvalidInputError(message(words, call, folder.resolve().parent))
     if not folder.exists():
         return
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / RULES_FILE).is_file()):
-        raise InvalidInputError(
-            f"{call}: {folder} is there already, and is no export. Try: another path."
-        )
+        words = "{}: {} is there already, and is no export. Try: another path."
+        raise InvalidInputError(message(words, call, folder))
     if not overwrite and any(folder.iterdir()):
-        raise InvalidInputError(
-            f"{call}: {folder} exists already. Try: another path, or overwrite=True."
-        )
+        words = "{}: {} exists already. Try: another path, or {}."
+        raise InvalidInputError(message(words, call, folder, _OVERWRITE))
 
 
 def export_density(

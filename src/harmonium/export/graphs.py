@@ -14,11 +14,12 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from harmonium.errors import ExportError, InvalidInputError
+from harmonium.errors import ExportError, InvalidInputError, Message, describe, message
 
 OPSET, IR_VERSION = 20, 9
 INPUT, OUTPUT, ROWS = "values", "scores", "rows"
 HOW_TO_INSTALL = "pip install 'harmonium[export]'"
+_STABLEHLO = Message('formats=["stablehlo"]', "--format stablehlo")
 # Numbers that single precision holds exactly are stored so, if they are so many.
 _WORTH_SHORTENING = 64
 
@@ -48,9 +49,9 @@ def require_onnx(call: str) -> Any:
     try:
         import onnx
     except ImportError as error:
+        expected, got = "the package onnx", "an installation without it"
         raise InvalidInputError(
-            f"{call}: expected the package onnx; got an installation without it. Try: "
-            f"{HOW_TO_INSTALL}."
+            describe(call, expected=expected, got=got, hint=HOW_TO_INSTALL)
         ) from error
     return onnx
 
@@ -223,8 +224,9 @@ def _value_of(literal: Any) -> np.ndarray:
 def _rule_of(equation: Equation) -> Rule:
     name = equation.primitive.name
     if name not in RULES:
-        raise ExportError(
-            f"export to ONNX: there is no rule for the operation {name!r} of the model. Try: "
-            'formats=["stablehlo"], which takes every operation, or a feature map without it.'
+        words = (
+            "export to ONNX: there is no rule for the operation {!r} of the model. Try: {}, which "
+            "takes every operation, or a feature map without it."
         )
+        raise ExportError(message(words, name, _STABLEHLO))
     return RULES[name]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import InvalidInputError, describe, setting
 
 
 def plain_numbers(settings: Any) -> None:
@@ -52,5 +52,5 @@ class Checks:
     def error(self, name: str, value: object, expected: str) -> InvalidInputError:
         """The error for this setting."""
         return InvalidInputError(
-            describe(f"{self.owner}({name}=...)", expected=expected, got=repr(value))
+            describe(setting(self.owner, name), expected=expected, got=repr(value))
         )

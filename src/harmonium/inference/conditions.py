@@ -16,11 +16,11 @@ from jaxtyping import Float
 from harmonium.data import Bounds, Columns, as_table
 from harmonium.data.cell_shapes import CellShape
 from harmonium.data.marginal import Marginal
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import InvalidInputError, Message, describe
 from harmonium.inference.density import Density
 
-CALL = "sample(n, given=...)"
-BALANCE = "sample(n, balance=...)"
+CALL = Message("sample(n, given=...)", "--given")
+BALANCE = Message("sample(n, balance=...)", "--balance")
 # Combinations of the members of sets, of which each is drawn by itself.
 MOST_COMBINATIONS = 256
 # In steps; what is nearer to a cell of a lattice names that cell.

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from harmonium.data import Columns, Marginals, Table
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, Message, joined, message
 from harmonium.inference.body_family import compare_families
 from harmonium.inference.completion import Completion, on_levels
 from harmonium.inference.conformal import p_values
@@ -56,6 +56,9 @@ _COMPLETION_SEED = 11
 NO_SCORES = np.zeros(0)
 # Modelled p-value of the rows that are flagged where no share is stated.
 AUTO_LEVEL = 0.05
+_CALIBRATE = Message(
+    "calibrate(X) with normal rows", "detect --calibrate with a file of normal rows"
+)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class Detector:
         problems = _problems(values, calibration)
         repeats = repeats_in_words(self.columns, self.spaces[0], values)
         words = [_guarantee(len(calibration)), *problems, *remarks, repeats]
-        verdict = " ".join(word for word in words if word)
+        verdict = joined(word for word in words if word)
         if problems or repeats:
             warnings.warn(verdict, HarmoniumWarning, stacklevel=3)
         return replace(
@@ -342,8 +345,8 @@ def _calibration_remarks(settings: DetectorSettings) -> tuple[str, ...]:
     """What a user has to know of calibration rows that come from the training table."""
     if not settings.share_abnormal:
         return ()
-    return (
-        f"As stated, a share of {settings.share_abnormal:g} of them is abnormal: p-values are too "
-        "cautious, and few rows or none are listed at a false-discovery rate. Try: "
-        "calibrate(X) with normal rows.",
+    words = (
+        "As stated, a share of {:g} of them is abnormal: p-values are too cautious, and few rows "
+        "or none are listed at a false-discovery rate. Try: {}."
     )
+    return (message(words, settings.share_abnormal, _CALIBRATE),)

@@ -20,7 +20,7 @@ from harmonium.data import (
     Pools,
     Table,
 )
-from harmonium.errors import DivergedError, HarmoniumWarning
+from harmonium.errors import DivergedError, HarmoniumWarning, message
 from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.coordinates import Coordinates, Values
@@ -232,7 +232,7 @@ def _with_energy(
     try:
         result = stages(density.model)
     except DivergedError as error:
-        warnings.warn(f"{error} {UNSTABLE}", HarmoniumWarning, stacklevel=3)
+        warnings.warn(message("{} {}", error, UNSTABLE), HarmoniumWarning, stacklevel=3)
         return _Energy(_base_alone(density, UNSTABLE), (), None, 0)
     trained = replace(
         density,

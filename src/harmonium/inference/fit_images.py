@@ -14,7 +14,7 @@ import numpy as np
 from harmonium.compiling import compiled_briefly
 from harmonium.data.images import ImageRows
 from harmonium.data.pixels import Levels, Pixels, bits_per_dimension, check_levels
-from harmonium.errors import DivergedError, HarmoniumWarning, InvalidInputError, describe
+from harmonium.errors import DivergedError, HarmoniumWarning, InvalidInputError, describe, message
 from harmonium.inference.image_base import ImageBase, fit_image_base
 from harmonium.inference.image_density import ImageDensity
 from harmonium.inference.image_settings import ImageSettings
@@ -36,7 +36,7 @@ POOL_ROWS = 8192
 N_EVALUATIONS = 12
 # Draws of the base by which progress is judged.
 HELD_DRAWS = 8192
-UNTRAINED = "effort='quick' trains no energy."
+UNTRAINED = "The effort 'quick' trains no energy."
 UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 
 
@@ -172,7 +172,7 @@ def _trained(
             pools=sampler,
         )
     except DivergedError as error:
-        warnings.warn(f"{error} {UNSTABLE}", HarmoniumWarning, stacklevel=3)
+        warnings.warn(message("{} {}", error, UNSTABLE), HarmoniumWarning, stacklevel=3)
         return None
 
 

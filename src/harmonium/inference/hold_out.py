@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from harmonium.data import Table
-from harmonium.errors import InvalidInputError, describe
+from harmonium.data.problems import samples
+from harmonium.errors import InvalidInputError, Message, describe
 
 MIN_ROWS = 8
+_CALL = Message("fit(X)", "fit")
 
 
 class Rows(NamedTuple):
@@ -28,9 +30,9 @@ def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: s
     if table.n_rows < MIN_ROWS:
         raise InvalidInputError(
             describe(
-                "fit(X)",
+                _CALL,
                 expected=f"at least {MIN_ROWS} rows",
-                got=f"{table.n_rows} sample(s)",
+                got=samples(table.n_rows),
                 hint="more rows; a fit to few rows is no better than a guess",
             )
         )
@@ -38,7 +40,7 @@ def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: s
     if table.n_rows - n_held_out < MIN_ROWS // 2:
         raise InvalidInputError(
             describe(
-                "fit(X)",
+                _CALL,
                 expected=f"at least {MIN_ROWS // 2} rows to train on",
                 got=f"{table.n_rows} rows of which {n_held_out} are set aside",
                 hint=f"a smaller {setting}",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 import equinox as eqx
 
 from harmonium.data.own_bodies import METHODS
-from harmonium.errors import InvalidInputError, describe
+from harmonium.errors import InvalidInputError, describe, setting
 from harmonium.inference.checks import Checks
 from harmonium.learning import AbstractObjective
 from harmonium.model import AbstractBase
@@ -43,7 +43,7 @@ class OwnParts(eqx.Module):
             if is_own(stored) and getattr(self, name) is None:
                 raise InvalidInputError(
                     describe(
-                        f"DensityEstimator({name}=...)",
+                        setting("DensityEstimator", name),
                         expected="a name, or the object itself",
                         got=f"{stored!r}, the class name by which a file knows an object",
                         hint=f"set_params({name}=...) with the object before fit(X)",

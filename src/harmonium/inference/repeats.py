@@ -3,12 +3,17 @@
 import numpy as np
 
 from harmonium.data import Columns
+from harmonium.errors import Message, message
 from harmonium.inference.views import Space
 
 # Share of repeated rows that is worth words, where cells are measured and rows hardly repeat.
 NOTED_SHARE = 0.1
 # Standard errors by which repeats have to exceed those among the training rows themselves.
 CLEAR = 5.0
+_CALIBRATE = Message(
+    "calibrate(X) with rows that training has not seen",
+    "detect --calibrate with a file of rows that training has not seen",
+)
 
 
 def repeats_in_words(columns: Columns, space: Space, rows: np.ndarray) -> str:
@@ -31,11 +36,11 @@ def repeats_in_words(columns: Columns, space: Space, rows: np.ndarray) -> str:
     noted = "continuous" in columns.kinds and share >= NOTED_SHARE
     if not (noted or share > usual + CLEAR * error):
         return ""
-    return (
-        f"{n_repeated} of {n} calibration rows repeat training rows: p-values are too small for "
-        "new rows that do not. Try: calibrate(X) with rows that training has not seen, or drop "
-        "repeated rows from the training table."
+    words = (
+        "{} of {} calibration rows repeat training rows: p-values are too small for new rows that "
+        "do not. Try: {}, or drop repeated rows from the training table."
     )
+    return message(words, n_repeated, n, _CALIBRATE)
 
 
 def _keys(points: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def why_untrained(settings: DensitySettings, shape: tuple[int, int], seconds: fl
     if settings.leaves_it_open and n_rows < ROWS_PER_PAIR * n_columns**2:
         return (
             f"{n_rows} rows are too few for an energy on top of the base in {n_columns} columns: "
-            "none was trained. effort='thorough' trains one."
+            "none was trained. The effort 'thorough' trains one."
         )
     if settings.time_budget is not None and settings.time_budget - seconds < LEAST_SECONDS:
         return NO_TIME

@@ -52,10 +52,8 @@ def named_columns(
 def _pyplot(call: str) -> Any:
     """matplotlib's pyplot, by which notebooks show figures."""
     if find_spec("matplotlib") is None:
-        raise InvalidInputError(
-            f"{call}: expected the package that draws; got an installation without matplotlib. "
-            f"Try: {HOW_TO_INSTALL}."
-        )
+        expected, got = "the package that draws", "an installation without matplotlib"
+        raise InvalidInputError(describe(call, expected=expected, got=got, hint=HOW_TO_INSTALL))
     import matplotlib.pyplot as plt
 
     return plt

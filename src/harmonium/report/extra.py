@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from harmonium.errors import InvalidInputError
+from harmonium.errors import InvalidInputError, describe
 
 # They come with the extra `report`.
 PACKAGES = ("jinja2", "matplotlib")
@@ -17,7 +17,5 @@ def missing_packages() -> list[str]:
 def require_packages(call: str) -> None:
     """Raise `InvalidInputError` unless all are installed; `call` is what was asked for."""
     if missing := missing_packages():
-        raise InvalidInputError(
-            f"{call}: expected the packages that draw; got an installation without "
-            f"{' and '.join(missing)}. Try: {HOW_TO_INSTALL}."
-        )
+        expected, got = "the packages that draw", f"an installation without {' and '.join(missing)}"
+        raise InvalidInputError(describe(call, expected=expected, got=got, hint=HOW_TO_INSTALL))

@@ -189,7 +189,7 @@ class Detector:
             calibration=calibration,
             calibration_rows=values[order],
             tail=tail,
-            verdict=verdict,
+            verdict=str(verdict),
             trusted=not problems,
         )
 

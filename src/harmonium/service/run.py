@@ -23,9 +23,7 @@ class ServedRun:
     card: dict[str, Any] | None = None
 
     @staticmethod
-    def load(
-        name: str, files: tuple[Path, ...], card: dict[str, Any] | None = None
-    ) -> "ServedRun":
+    def load(name: str, files: tuple[Path, ...], card: dict[str, Any] | None = None) -> "ServedRun":
         """The density and the detector in files of a run, whose model card may be known.
 
         Raises `ArtifactError` for a damaged file, and `InvalidInputError` where the two are of

@@ -210,7 +210,7 @@ class Detector:
         surprises = self.surprise.of(votes)
         ends = np.cumsum([0, *(n for space in self.spaces for n in space.groups)])
         kinds = np.stack([surprises[:, a:b].mean(axis=1) for a, b in pairwise(ends)], axis=1)
-        return logsumexp(kinds, axis=1, b=self.weights / self.weights.sum())
+        return np.asarray(logsumexp(kinds, axis=1, b=self.weights / self.weights.sum()))
 
 
 def fit_detector(table: Table, settings: DetectorSettings) -> Detector:

@@ -19,7 +19,7 @@ from harmonium import AnomalyDetector, DensityEstimator
 from harmonium.artifact import StoredDensity, StoredDetector
 from harmonium.data import as_table
 from harmonium.errors import ExportError, InvalidInputError
-from harmonium.export import export_density, export_detector
+from harmonium.export import export_fitted
 from harmonium.export.scorers import in_double
 
 # Of scores by harmonium, which computes in single precision, and of those in double precision.
@@ -206,7 +206,7 @@ def test_an_operation_without_counterpart_leaves_nothing(fitted, tmp_path):
     )
     stored = StoredDensity(replace(density, model=model), fitted.settings_, "array", {})
     with pytest.raises(ExportError, match="'sort'"):
-        export_density(stored, tmp_path / "own", ["onnx"])
+        export_fitted(stored, tmp_path / "own", ["onnx"])
     assert not list(tmp_path.iterdir())
 
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_written_is_refused_in_one_line_and_leaves_nothing(
         (tmp_path / "e", [], "formats among"),
     ):
         with pytest.raises(InvalidInputError, match=said) as error:
-            export_detector(stored, folder, formats)
+            export_fitted(stored, folder, formats)
         assert len(str(error.value).splitlines()) == 1
     monkeypatch.setitem(sys.modules, "onnx", None)
     detector.save(tmp_path / "d.safetensors")

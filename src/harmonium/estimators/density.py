@@ -21,7 +21,7 @@ from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.cards import NOT_FITTED, ShowsCard, density_facts
 from harmonium.estimators.containers import as_container, take_mixed_tables
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.export import FORMATS, Exported, export_density
+from harmonium.export import FORMATS, Exported, export_fitted
 from harmonium.inference import (
     Chosen,
     Density,
@@ -304,7 +304,7 @@ class DensityEstimator(
         taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
         written.
         """
-        return export_density(self._stored(), folder, formats, overwrite=overwrite)
+        return export_fitted(self._stored(), folder, formats, overwrite=overwrite)
 
     @property
     def log_partition_(self) -> LogPartition:

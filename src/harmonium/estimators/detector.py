@@ -16,7 +16,7 @@ from harmonium.estimators.cards import NOT_FITTED, ShowsCard
 from harmonium.estimators.containers import take_mixed_tables
 from harmonium.estimators.pyod import PyODAdapter
 from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.export import FORMATS, Exported, export_detector
+from harmonium.export import FORMATS, Exported, export_fitted
 from harmonium.inference import (
     AbstractCalibration,
     CrossCalibration,
@@ -250,7 +250,7 @@ class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
         taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
         written.
         """
-        return export_detector(self._stored(), folder, formats, overwrite=overwrite)
+        return export_fitted(self._stored(), folder, formats, overwrite=overwrite)
 
     @property
     def verdict_(self) -> str:

@@ -1,15 +1,9 @@
 """Fitted models as files that need no harmonium: ONNX, StableHLO, and the rules of the columns.
 
-`export_density` and `export_detector` write a folder. Mathematics is written for JAX once more
+`export_fitted` writes a folder. Mathematics is written for JAX once more
 here, all of it in double precision and without SciPy, so that one program serves both formats.
 """
 
-from harmonium.export.folder import (
-    FORMATS,
-    Exported,
-    check_export,
-    export_density,
-    export_detector,
-)
+from harmonium.export.folder import FORMATS, Exported, check_export, export_fitted
 
-__all__ = ["FORMATS", "Exported", "check_export", "export_density", "export_detector"]
+__all__ = ["FORMATS", "Exported", "check_export", "export_fitted"]

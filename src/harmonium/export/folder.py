@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from harmonium.export.cells import MISSING, column_rules
 from harmonium.export.graphs import ROWS, require_onnx, to_onnx
 from harmonium.export.readme import readme
 from harmonium.export.scorers import Part, Program, density_parts, detector_parts
+from harmonium.inference import Density
 
 FORMATS = ("onnx", "stablehlo")
 RULES_FILE, SCRIPT_FILE, PAGE_FILE = "columns.json", "score.py", "README.md"
@@ -78,22 +80,31 @@ def check_export(
         raise InvalidInputError(message(words, call, folder, _OVERWRITE))
 
 
-def export_density(
-    stored: StoredDensity,
+def export_fitted(
+    stored: StoredDensity | StoredDetector,
     folder: str | Path,
     formats: Sequence[str] = FORMATS,
     *,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the log-density of rows as a folder that needs no harmonium.
+    """Write a score of rows as a folder that needs no harmonium: the log-density, or the anomaly
+    score of complete rows.
 
-    Raises `InvalidInputError` for other formats or a path that is taken, and `ExportError` where an
+    The sorted scores of the calibration rows and the offset of decisions go with a detector. Raises
+    `InvalidInputError` for other formats or a path that is taken, and `ExportError` where an
     operation of the model has no counterpart; nothing is then written.
     """
     check_export("export", folder, formats, overwrite=overwrite)
-    density = stored.density
+    if isinstance(stored, StoredDensity):
+        parts_of, facts = partial(density_parts, stored.density), _density_facts(stored.density)
+    else:
+        parts_of, facts = partial(detector_parts, stored.detector), _detector_facts(stored)
+    return _write(parts_of, facts, stored.provenance, Path(folder), tuple(formats))
+
+
+def _density_facts(density: Density) -> dict[str, Any]:
     coordinates = density.coordinates
-    facts: dict[str, Any] = {
+    return {
         "kind": "density",
         "score": "log-density of a row, in nats and data units",
         "trusted": density.trusted,
@@ -104,27 +115,12 @@ def export_density(
             coordinates.marginals, _UNSEEN["density"], coordinates.lowest, coordinates.highest
         ),
     }
-    return _write(
-        lambda: density_parts(density), facts, stored.provenance, Path(folder), tuple(formats)
-    )
 
 
-def export_detector(
-    stored: StoredDetector,
-    folder: str | Path,
-    formats: Sequence[str] = FORMATS,
-    *,
-    overwrite: bool = False,
-) -> Exported:
-    """Write the anomaly score of complete rows as a folder that needs no harmonium.
-
-    The sorted scores of the calibration rows and the offset of decisions go with it. Raises as
-    `export_density` does.
-    """
-    check_export("export", folder, formats, overwrite=overwrite)
+def _detector_facts(stored: StoredDetector) -> dict[str, Any]:
     detector = stored.detector
     completion = detector.completion
-    facts: dict[str, Any] = {
+    return {
         "kind": "detector",
         "score": "how normal a row is, in nats: higher is more normal",
         "trusted": detector.trusted,
@@ -136,9 +132,6 @@ def export_detector(
             detector.marginals, _UNSEEN["detector"], completion.lowest, completion.highest
         ),
     }
-    return _write(
-        lambda: detector_parts(detector), facts, stored.provenance, Path(folder), tuple(formats)
-    )
 
 
 def to_stablehlo(program: Program, n_columns: int) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 from sklearn import get_config
 
 from harmonium.cards import card, with_interval
-from harmonium.inference import Density
+from harmonium.inference import Density, HeldOut
 
 LONGEST_VALUE = 60
 
@@ -51,17 +51,23 @@ def set_parameters(estimator: Any) -> dict[str, str]:
     return {"parameters": text or "all at their defaults"}
 
 
-def density_facts(density: Density) -> dict[str, Any]:
-    """The state of a fitted density."""
+def density_facts(density: Density, held_out: HeldOut | None = None) -> dict[str, Any]:
+    """The state of a fitted density, and how it does on held-out rows."""
     columns, chosen, found = density.columns, density.chosen, density.log_partition
     base = "one Gaussian" if chosen.base == "gaussian" else f"{chosen.n_components} Gaussians"
     residual = f"with {density.model.n_hidden} hidden units" if chosen.residual else "alone"
-    return {
+    facts = {
         "state": f"fitted to {columns.n_rows:,} rows, {columns.n_modeled} of "
         f"{len(columns.names)} columns modeled",
         "model": f"a base of {base}, {residual}",
         "log Z": f"{with_interval(found.value, found.low, found.high)}, nats",
     }
+    if held_out is not None:
+        facts["held-out rows"] = (
+            f"{held_out.log_likelihood:.3f} ± {held_out.standard_error:.3f} nats per row; "
+            f"independent columns {held_out.independent:.3f}, Gaussian {held_out.gaussian:.3f}"
+        )
+    return facts
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -3,8 +3,33 @@
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from harmonium.data import Columns, container_of, decode_columns, to_frame
+from harmonium.data import Columns, Table, as_table, container_of, decode_columns, to_frame
+
+
+class TakesTables(BaseEstimator):
+    """An estimator of tables of numbers, categories and text, with missing cells."""
+
+    def _fitted(self) -> Any:
+        """What was fitted; it knows its columns."""
+        raise NotImplementedError
+
+    def _table(self, method: str, X: Any) -> Table:
+        """X with the columns of the fit, as it is given to a method."""
+        fields = self._fitted().columns.fields
+        return as_table(X, call=f"{type(self).__name__}.{method}(X)", fields=fields)
+
+    def _values(self, method: str, X: Any) -> np.ndarray:
+        return self._table(method, X).values
+
+    def __sklearn_tags__(self):
+        """Missing cells, categories and text are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
 
 
 def as_container(values: np.ndarray, columns: Columns, container: str) -> Any:
@@ -48,11 +73,3 @@ def _has_missing(column: Any) -> bool:
     series = nw.from_native(column, series_only=True)
     missing = series.is_null().any()
     return bool(missing or (series.dtype.is_float() and series.is_nan().any()))
-
-
-def take_mixed_tables(tags: Any) -> Any:
-    """scikit-learn's tags of an estimator that takes missing cells, categories and text."""
-    tags.input_tags.allow_nan = True
-    tags.input_tags.categorical = True
-    tags.input_tags.string = True
-    return tags

@@ -1,8 +1,6 @@
 """`DensityEstimator`: the scikit-learn face of a fitted density."""
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -13,15 +11,14 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.utils.validation import check_is_fitted
 
-from harmonium.artifact import StoredDensity, save_artifact
+from harmonium.artifact import StoredDensity
 from harmonium.data import Table, as_table, container_of
-from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.cards import NOT_FITTED, ShowsCard, density_facts
-from harmonium.estimators.containers import as_container, take_mixed_tables
-from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.export import FORMATS, Exported, export_fitted
+from harmonium.estimators.containers import TakesTables, as_container
+from harmonium.estimators.fitted import HasDensity, warn_unless
+from harmonium.estimators.saves import Exports
+from harmonium.estimators.seeds import given_settings, name_features
 from harmonium.inference import (
     Chosen,
     Density,
@@ -35,19 +32,24 @@ from harmonium.inference.own_parts import PARTS
 from harmonium.inference.progress import printing, shown_too
 from harmonium.learning import AbstractObjective
 from harmonium.learning.result import Record, Report
-from harmonium.likelihood import LogPartition
-from harmonium.model import AbstractBase, Harmonium
+from harmonium.model import AbstractBase
 from harmonium.sampling import AbstractKernel
 
 UNTRUSTED = (
     "log Z of this model is not reliable, so these log-densities share an unknown offset: use them "
-    "as "
-    "a ranking, do not quote them. verdict_ says why, log_partition_ has the interval."
+    "as a ranking, do not quote them. verdict_ says why, log_partition_ has the interval."
 )
 
 
 class DensityEstimator(
-    ShowsCard, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    HasDensity[Density, DensitySettings],
+    Exports,
+    TakesTables,
+    ShowsCard,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DensityMixin,
+    BaseEstimator,
 ):
     """Fit a normalized density to a table of numbers, categories, truth values and dates.
 
@@ -219,12 +221,8 @@ class DensityEstimator(
 
     def check_settings(self) -> DensitySettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        for name in ("kinds", "verbose"):
-            parameters.pop(name)
-        seed = as_seed(parameters.pop("random_state"))
-        parameters |= self._split_parts()[0]
-        return DensitySettings(**parameters, seed=seed)
+        parameters: dict[str, Any] = given_settings(self) | self._split_parts()[0]
+        return DensitySettings(**parameters)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The log-density log p(x) of each row, shape (rows,), in data units, nats.
@@ -233,8 +231,7 @@ class DensityEstimator(
         log-density of the observed ones. Warns where log Z is not to be trusted (`log_partition_`
         has its interval), and where some are not finite.
         """
-        if not self._fitted().trusted:
-            warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=2)
+        warn_unless(self._fitted().trusted, UNTRUSTED)
         values = self._values("score_samples", X)
         return self._fitted().log_density(values)
 
@@ -275,8 +272,7 @@ class DensityEstimator(
         row can be. Warns where the draws are not to be trusted; `draw_diagnostics_` holds their
         figures.
         """
-        fitted = self._fitted()
-        seed = self.settings_.seed if random_state is None else as_seed(random_state)
+        fitted, seed = self._fitted(), self._seed(random_state)
         if given is None and balance is None:
             rows, self.draw_diagnostics_ = fitted.sample(
                 n, seed=seed, kernel=self._split_parts()[1].kernel, keep_unseen=keep_unseen
@@ -285,31 +281,8 @@ class DensityEstimator(
             rows, self.draw_diagnostics_ = sample_given(
                 fitted, n, given, balance=balance, keep_unseen=keep_unseen, seed=seed
             )
-        if not self.draw_diagnostics_.trusted:
-            warnings.warn(self.draw_diagnostics_.verdict, HarmoniumWarning, stacklevel=2)
+        warn_unless(self.draw_diagnostics_.trusted, self.draw_diagnostics_.verdict)
         return as_container(rows, fitted.columns, self.container_)
-
-    def save(self, path: str | Path) -> None:
-        """Write everything that scoring and sampling need to one `.safetensors` file."""
-        save_artifact(path, self._stored())
-
-    def export(
-        self, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
-    ) -> Exported:
-        """Write `score_samples` as programs that need no harmonium, into a folder.
-
-        `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
-        reads. The folder also holds the rules of the columns and a script that scores rows; with
-        `overwrite` it replaces an older export. Raises `InvalidInputError` for a path that is
-        taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
-        written.
-        """
-        return export_fitted(self._stored(), folder, formats, overwrite=overwrite)
-
-    @property
-    def log_partition_(self) -> LogPartition:
-        """Log Z of the model, in model units."""
-        return self._fitted().log_partition
 
     @property
     def chosen_(self) -> Chosen:
@@ -319,28 +292,13 @@ class DensityEstimator(
         return self._fitted().chosen
 
     @property
-    def verdict_(self) -> str:
-        """What may be trusted, in words."""
-        return self._fitted().verdict
-
-    @property
-    def model_(self) -> Harmonium:
-        """The fitted model, in model units."""
-        return self._fitted().model
-
-    @property
     def _n_features_out(self) -> int:
         return self._fitted().model.n_hidden
 
     def _card_facts(self) -> tuple[dict[str, Any], str, bool | None]:
         if not hasattr(self, "density_"):
             return NOT_FITTED
-        facts = density_facts(self.density_)
-        if (found := getattr(self, "held_out_", None)) is not None:
-            facts["held-out rows"] = (
-                f"{found.log_likelihood:.3f} ± {found.standard_error:.3f} nats per row; "
-                f"independent columns {found.independent:.3f}, Gaussian {found.gaussian:.3f}"
-            )
+        facts = density_facts(self.density_, getattr(self, "held_out_", None))
         return facts, self.verdict_, self.density_.trusted
 
     def _split_parts(self) -> tuple[dict[str, str], OwnParts]:
@@ -348,18 +306,6 @@ class DensityEstimator(
 
     def _stored(self) -> StoredDensity:
         return StoredDensity(self._fitted(), self.settings_, self.container_, self.provenance_)
-
-    def _fitted(self) -> Density:
-        check_is_fitted(self, "density_")
-        return self.density_
-
-    def _values(self, method: str, X: Any) -> np.ndarray:
-        fields = self._fitted().columns.fields
-        return as_table(X, call=f"DensityEstimator.{method}(X)", fields=fields).values
-
-    def __sklearn_tags__(self):
-        """Missing cells and text are welcome."""
-        return take_mixed_tables(super().__sklearn_tags__())
 
     def adopt(
         self,

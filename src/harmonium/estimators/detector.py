@@ -1,22 +1,20 @@
 """`AnomalyDetector`: the scikit-learn face of a fitted detector."""
 
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from harmonium.artifact import StoredDetector, save_artifact
-from harmonium.data import Table, as_table
+from harmonium.artifact import StoredDetector
+from harmonium.data import as_table
 from harmonium.errors import HarmoniumWarning
 from harmonium.estimators.cards import NOT_FITTED, ShowsCard
-from harmonium.estimators.containers import take_mixed_tables
+from harmonium.estimators.containers import TakesTables
 from harmonium.estimators.pyod import PyODAdapter
-from harmonium.estimators.seeds import as_seed, name_features
-from harmonium.export import FORMATS, Exported, export_fitted
+from harmonium.estimators.saves import Exports
+from harmonium.estimators.seeds import given_settings, name_features
 from harmonium.inference import (
     AbstractCalibration,
     CrossCalibration,
@@ -37,7 +35,7 @@ from harmonium.inference.progress import printing
 from harmonium.inference.resplits import N_FOLDS, N_SPLITS
 
 
-class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
+class AnomalyDetector(Exports, TakesTables, ShowsCard, OutlierMixin, BaseEstimator):
     """Find rows that do not belong: scores, p-values with a guarantee, and reasons.
 
     Mixtures of Gaussians of several sizes and kernels at training rows look at every row in two
@@ -105,11 +103,7 @@ class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
 
     def check_settings(self) -> DetectorSettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
-        parameters = self.get_params()
-        for name in ("kinds", "verbose"):
-            parameters.pop(name)
-        seed = as_seed(parameters.pop("random_state"))
-        return DetectorSettings(**parameters, seed=seed)
+        return DetectorSettings(**given_settings(self))
 
     def calibrate(self, X: Any) -> "AnomalyDetector":
         """Take X (rows, columns), normal rows that training has not seen, for the p-values from now
@@ -235,31 +229,10 @@ class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
         """A thin adapter with PyOD's signs: higher = more abnormal, labels 0 and 1."""
         return PyODAdapter(self)
 
-    def save(self, path: str | Path) -> None:
-        """Write everything that scoring needs to one `.safetensors` file."""
-        save_artifact(path, self._stored())
-
-    def export(
-        self, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
-    ) -> Exported:
-        """Write the scores of complete rows as programs that need no harmonium, into a folder.
-
-        `formats` are "onnx", which needs the extra `export`, and "stablehlo", which `jax.export`
-        reads. The folder also holds the rules of the columns and a script that scores rows; with
-        `overwrite` it replaces an older export. Raises `InvalidInputError` for a path that is
-        taken, and `ExportError` where an operation of the model has no counterpart; nothing is then
-        written.
-        """
-        return export_fitted(self._stored(), folder, formats, overwrite=overwrite)
-
     @property
     def verdict_(self) -> str:
         """What the scores and p-values are good for."""
         return self._fitted().verdict
-
-    def __sklearn_tags__(self):
-        """Missing cells and text are welcome."""
-        return take_mixed_tables(super().__sklearn_tags__())
 
     def adopt(
         self,
@@ -292,10 +265,3 @@ class AnomalyDetector(ShowsCard, OutlierMixin, BaseEstimator):
     def _fitted(self) -> Detector:
         check_is_fitted(self, "detector_")
         return self.detector_
-
-    def _values(self, method: str, X: Any) -> np.ndarray:
-        return self._table(method, X).values
-
-    def _table(self, method: str, X: Any) -> Table:
-        fields = self._fitted().columns.fields
-        return as_table(X, call=f"AnomalyDetector.{method}(X)", fields=fields)

@@ -1,27 +1,24 @@
 """`ImageDensity`: the scikit-learn face of a density of images."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils.validation import check_is_fitted
 
-from harmonium.artifact import StoredImages, save_artifact
+from harmonium.artifact import StoredImages
 from harmonium.data.images import ImageRows, as_images
 from harmonium.data.pixels import check_levels
-from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
-from harmonium.estimators.seeds import as_seed
+from harmonium.errors import InvalidInputError, describe
+from harmonium.estimators.fitted import HasDensity, warn_unless
+from harmonium.estimators.saves import Saves
+from harmonium.estimators.seeds import given_settings
 from harmonium.inference.fit_images import fit_images
 from harmonium.inference.image_density import ImageDensity as Fitted
 from harmonium.inference.image_settings import ImageSettings
 from harmonium.inference.progress import printing, shown_too
 from harmonium.learning.result import Report
-from harmonium.likelihood import LogPartition
-from harmonium.model import Harmonium
 
 UNTRUSTED = (
     "log Z of this model is not reliable: use these scores as a ranking, do not quote them. "
@@ -33,7 +30,7 @@ FEW_EFFECTIVE = (
 )
 
 
-class ImageDensity(DensityMixin, BaseEstimator):
+class ImageDensity(HasDensity[Fitted, ImageSettings], Saves, DensityMixin, BaseEstimator):
     """Fit a normalized density to images of levels, of any height, width and channels.
 
     Images are arrays (rows, height, width) or (rows, height, width, channels) of whole numbers,
@@ -84,7 +81,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
     verdict_ : str
         What may be trusted, in words.
     model_ : Harmonium
-        The fitted model.
+        The fitted model, in coordinates that are normal pixel by pixel.
     image_shape_ : tuple
         Height, width and channels.
     history_ : tuple of dict
@@ -143,10 +140,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
 
     def check_settings(self) -> ImageSettings:
         """The settings of a fit; raises `InvalidInputError` for values that cannot be."""
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        parameters.pop("verbose")
-        seed = as_seed(parameters.pop("random_state"))
-        return ImageSettings(**parameters, seed=seed)
+        return ImageSettings(**given_settings(self))
 
     def adopt(self, density: Fitted, settings: ImageSettings) -> "ImageDensity":
         """Take over a density that is already fitted."""
@@ -159,7 +153,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
         It is a mean over eight dequantizations, which by Jensen's inequality is no more than the
         truth, up to the error of log Z. Warns where log Z is not to be trusted.
         """
-        self._warn()
+        warn_unless(self._fitted().trusted, UNTRUSTED)
         return self._fitted().log_probability(self._rows("score_samples", X))
 
     def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore
@@ -168,7 +162,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
 
     def bits_per_dimension(self, X: Any) -> np.ndarray:
         """-log2 of the probability of each image over height · width · channels, (rows,)."""
-        self._warn()
+        warn_unless(self._fitted().trusted, UNTRUSTED)
         return self._fitted().bits_per_dimension(self._rows("bits_per_dimension", X))
 
     def anomaly_scores(self, X: Any) -> np.ndarray:
@@ -202,8 +196,7 @@ class ImageDensity(DensityMixin, BaseEstimator):
         they are not to be trusted; `draw_diagnostics_` has their figures.
         """
         rows, self.draw_diagnostics_ = self._fitted().sample(n, seed=self._seed(random_state))
-        if not self.draw_diagnostics_.trusted:
-            warnings.warn(self.draw_diagnostics_.verdict, HarmoniumWarning, stacklevel=2)
+        warn_unless(self.draw_diagnostics_.trusted, self.draw_diagnostics_.verdict)
         return self._as_images(rows)
 
     def inpaint(
@@ -233,42 +226,16 @@ class ImageDensity(DensityMixin, BaseEstimator):
             )
         hidden = np.repeat(mask.ravel(), density.shape[2])
         found = density.inpaint(rows, hidden, n_draws, seed=self._seed(random_state))
-        if not found.trusted:
-            few = int((found.ess < 20).sum())
-            warnings.warn(FEW_EFFECTIVE.format(few), HarmoniumWarning, stacklevel=2)
+        warn_unless(found.trusted, FEW_EFFECTIVE.format(int((found.ess < 20).sum())))
         return found.draws.reshape(n_draws, len(rows), *density.shape)
-
-    def save(self, path: str | Path) -> None:
-        """Write everything that scoring and sampling need to one `.safetensors` file."""
-        save_artifact(path, StoredImages(self._fitted(), self.settings_))
-
-    @property
-    def log_partition_(self) -> LogPartition:
-        """Log Z of the model."""
-        return self._fitted().log_partition
-
-    @property
-    def verdict_(self) -> str:
-        """What may be trusted, in words."""
-        return self._fitted().verdict
-
-    @property
-    def model_(self) -> Harmonium:
-        """The fitted model, in coordinates that are normal pixel by pixel."""
-        return self._fitted().model
 
     @property
     def image_shape_(self) -> tuple[int, int, int]:
         """Height, width and channels of the images."""
         return self._fitted().shape
 
-    def _fitted(self) -> Fitted:
-        check_is_fitted(self, "density_")
-        return self.density_
-
-    def _warn(self) -> None:
-        if not self._fitted().trusted:
-            warnings.warn(UNTRUSTED, HarmoniumWarning, stacklevel=3)
+    def _stored(self) -> StoredImages:
+        return StoredImages(self._fitted(), self.settings_)
 
     def _rows(self, method: str, X: Any) -> np.ndarray:
         density, call = self._fitted(), f"ImageDensity.{method}(X)"
@@ -277,9 +244,6 @@ class ImageDensity(DensityMixin, BaseEstimator):
 
     def _as_images(self, rows: np.ndarray) -> np.ndarray:
         return rows.reshape(len(rows), *self._fitted().shape)
-
-    def _seed(self, random_state: Any) -> int:
-        return self.settings_.seed if random_state is None else as_seed(random_state)
 
 
 def as_parameters(settings: ImageSettings) -> dict[str, Any]:

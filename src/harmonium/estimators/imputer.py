@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from harmonium.data import Table, as_table, container_of
 from harmonium.errors import HarmoniumWarning, InvalidInputError, describe
 from harmonium.estimators.cards import NOT_FITTED, ShowsCard, density_facts
-from harmonium.estimators.containers import fill_container, take_mixed_tables
+from harmonium.estimators.containers import TakesTables, fill_container
 from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.estimators.trees import Trees
@@ -27,7 +27,7 @@ MOST_ROWS = 5000
 LOSSES = ("squared", "absolute")
 
 
-class Imputer(ShowsCard, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class Imputer(TakesTables, ShowsCard, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fill missing cells with what a fitted density, and trees on the rows that it completes, say
     of them given the other cells of their row.
 
@@ -163,10 +163,6 @@ class Imputer(ShowsCard, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         name_features(self, density.columns.names)
         return self
 
-    def __sklearn_tags__(self):
-        """Missing cells and text are welcome."""
-        return take_mixed_tables(super().__sklearn_tags__())
-
     def _new_estimator(self) -> DensityEstimator:
         if self.estimator is None:
             return DensityEstimator(effort="quick")
@@ -223,10 +219,6 @@ class Imputer(ShowsCard, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _fitted(self) -> Density:
         check_is_fitted(self, "estimator_")
         return self.estimator_.density_
-
-    def _table(self, method: str, X: Any) -> Table:
-        fields = self._fitted().columns.fields
-        return as_table(X, call=f"Imputer.{method}(X)", fields=fields)
 
 
 def _refused(name: str, expected: str, got: str) -> InvalidInputError:

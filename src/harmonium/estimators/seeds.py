@@ -1,4 +1,4 @@
-"""What every estimator does with its seed and with the names of its columns."""
+"""What every estimator does with its parameters, its seed and the names of its columns."""
 
 from typing import Any
 
@@ -23,6 +23,14 @@ def as_seed(random_state: int | np.random.RandomState | None) -> int:
             )
         )
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def given_settings(estimator: Any) -> dict[str, Any]:
+    """The parameters of an estimator that its settings have too, with the seed as a number."""
+    parameters = estimator.get_params(deep=False)
+    for name in ("kinds", "verbose"):
+        parameters.pop(name, None)
+    return parameters | {"seed": as_seed(parameters.pop("random_state"))}
 
 
 def name_features(estimator: Any, names: tuple[str, ...]) -> None:

@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from harmonium.inference.conditional import FEWEST_EFFECTIVE, MORE_DRAWS, N_DRAWS, BoxDensity
+from harmonium.model.abstract_mixture import LOG_2PI
 from harmonium.sampling.patterns import INTERVAL, KNOWN, LEAST_PIVOT, OPEN, DoubleMixture
 from harmonium.sampling.sequential import RowBatch, draw_in_boxes
 from harmonium.sampling.truncated import LEAST_LOG_DENSITY, TruncatedSampler
-
-_LOG_2PI = math.log(2 * math.pi)
 
 Bounds = Float[Array, "rows columns"]
 Flags = Bool[Array, "rows columns"]
@@ -129,7 +128,7 @@ def _condition(mixture: DoubleMixture, low: Bounds, high: Bounds, is_point: Flag
     noise = _known_noise(factors, values[:, None, :] - means, is_known)
     diagonal = jnp.log(jnp.diagonal(factors, axis1=2, axis2=3))
     log_det = jnp.sum(jnp.where(is_known[:, None, :], diagonal, 0.0), axis=2)
-    squares = jnp.sum(noise * noise, axis=2) + (n_known.astype(low.dtype) * _LOG_2PI)[:, None]
+    squares = jnp.sum(noise * noise, axis=2) + (n_known.astype(low.dtype) * LOG_2PI)[:, None]
     log_joint = jnp.asarray(mixture.log_weights)[None, :] - log_det - 0.5 * squares
     means = means + jnp.sum(factors * noise[:, :, None, :], axis=3)
     # Known columns come first in the factorization and last in the result.

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.special import logsumexp, ndtr
 
 from harmonium.model import Mixture
-from harmonium.model.mixture import LOG_2PI
+from harmonium.model.abstract_mixture import LOG_2PI
 
 # Standard deviations from all centers within which quantiles are sought, and halvings of that span.
 SPAN, N_HALVINGS = 6.0, 40

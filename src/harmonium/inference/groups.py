@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from harmonium.inference.views import MOST_EXPLAINED, Rows, Space, anywhere_log_densities
 from harmonium.model import Mixture
-from harmonium.model.mixture import LOG_2PI
+from harmonium.model.abstract_mixture import LOG_2PI
 
 # Cells with which a pair may begin, at most: with fewer columns all pairs are compared.
 MOST_STARTS = 40

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from harmonium.compiling import compiled_briefly
 from harmonium.errors import InvalidInputError, check_shape, describe
+from harmonium.model.abstract_mixture import AbstractMixture
 from harmonium.model.mixture import Mixture
 from harmonium.model.precision import full_precision
 from harmonium.typing import Positions, RandomKey, Scalar, Visible
@@ -89,17 +90,10 @@ class GaussianBase(AbstractBase):
         return ConditionalVisible(tilt / 2, jnp.full_like(tilt, 0.5))
 
 
-class MixtureBase(AbstractBase):
-    """A normalized mixture of Gaussians q as the base: U(x) = -log q(x).
+class AbstractMixtureBase(AbstractBase):
+    """A normalized mixture q as the base: U(x) = -log q(x)."""
 
-    Where the mixture has narrow components only, p/q may be unbounded: see `with_wide_component`.
-    """
-
-    mixture: Mixture
-    has_modes: ClassVar[bool] = True
-
-    def __init__(self, mixture: Mixture):
-        self.mixture = mixture
+    mixture: eqx.AbstractVar[AbstractMixture]
 
     @property
     def n_visible(self) -> int:
@@ -110,14 +104,32 @@ class MixtureBase(AbstractBase):
         """-log q(x), in nats."""
         return -self.mixture.log_density(x)
 
-    def tilted(self, tilt: Visible) -> tuple[Scalar, Mixture]:
+    # The mixture of images is another than that of tables: only what both have is asked of it.
+    def tilted(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tilt: Visible
+    ) -> tuple[Scalar, AbstractMixture]:
         """log ∫ exp(tilt·x) q(x) dx, and the tilted mixture."""
         check_shape("base.tilted(tilt)", "tilt", tilt, (self.n_visible,))
         return self.mixture.tilted(tilt)
 
-    def conditional(self, tilt: Visible) -> Mixture:
+    def conditional(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tilt: Visible
+    ) -> AbstractMixture:
         """The tilted mixture."""
         return self.tilted(tilt)[1]
+
+
+class MixtureBase(AbstractMixtureBase):
+    """A normalized mixture of Gaussians q as the base: U(x) = -log q(x).
+
+    Where the mixture has narrow components only, p/q may be unbounded: see `with_wide_component`.
+    """
+
+    mixture: Mixture
+    has_modes: ClassVar[bool] = True
+
+    def __init__(self, mixture: Mixture):
+        self.mixture = mixture
 
 
 @compiled_briefly

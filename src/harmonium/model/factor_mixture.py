@@ -2,25 +2,22 @@
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from harmonium.errors import InvalidInputError, check_shape, describe
-from harmonium.model.bases import AbstractBase
-from harmonium.model.mixture import CHUNK, LOG_2PI
+from harmonium.errors import InvalidInputError, describe
+from harmonium.model.abstract_mixture import LOG_2PI, AbstractMixture, Components, Means
+from harmonium.model.bases import AbstractMixtureBase
 from harmonium.model.precision import full_precision
-from harmonium.typing import Positions, RandomKey, Scalar, Visible
+from harmonium.typing import Scalar, Visible
 
-Components = Float[Array, "components"]
-Means = Float[Array, "components visible"]
 Factors = Float[Array, "components factors"]
 Directions = Float[Array, "components visible factors"]
 
 
-class FactorMixture(eqx.Module):
+class FactorMixture(AbstractMixture):
     """A normalized mixture of factor analyzers over x (visible,), sum_k w_k N(x; m_k, S_k) with
     S_k = D_k (I + U_k diag(g_k) U_kᵀ) D_k (Ghahramani and Hinton 1996; probabilistic PCA of
     Tipping and Bishop 1999 where all of D_k is one number).
@@ -69,29 +66,6 @@ class FactorMixture(eqx.Module):
         described = (np.log(weights / weights.sum()), means, scales, directions, stretches**2)
         return FactorMixture(*(jnp.asarray(part, float) for part in described))
 
-    @property
-    def n_components(self) -> int:
-        """How many Gaussians there are."""
-        return self.log_weights.shape[0]
-
-    @property
-    def n_visible(self) -> int:
-        """Number of visible units."""
-        return self.means.shape[1]
-
-    @property
-    @full_precision
-    def mean(self) -> Visible:
-        """The mean of the mixture."""
-        return jnp.exp(self.log_weights) @ self.means
-
-    @property
-    @full_precision
-    def variance(self) -> Visible:
-        """The variance of every coordinate."""
-        within = self._variances() + jnp.square(self.means - self.mean[None, :])
-        return jnp.exp(self.log_weights) @ within
-
     def _variances(self) -> Means:
         """The variance of every coordinate in every component."""
         stretched = jnp.einsum("knr,kr->kn", jnp.square(self.directions), self.gains)
@@ -111,11 +85,6 @@ class FactorMixture(eqx.Module):
         log_det = 2 * jnp.sum(jnp.log(self.scales), axis=1) + jnp.sum(jnp.log1p(self.gains), axis=1)
         return self.log_weights - 0.5 * (squares + log_det + self.n_visible * LOG_2PI)
 
-    @eqx.filter_jit
-    def log_density(self, x: Visible) -> Scalar:
-        """Log of the density at x."""
-        return jax.nn.logsumexp(self.joint_log_densities(x))
-
     @full_precision
     def surprisals(self, x: Visible) -> Visible:
         """-log q(x_j | all other coordinates) of every coordinate, in nats.
@@ -133,19 +102,6 @@ class FactorMixture(eqx.Module):
         joint = self.joint_log_densities(x)
         return jax.nn.logsumexp(joint[:, None] - own, axis=0) - jax.nn.logsumexp(joint)
 
-    @eqx.filter_jit
-    def sample(self, key: RandomKey, n: int) -> Positions:
-        """Exact independent draws, (n, visible)."""
-        if n <= CHUNK:
-            return self._sample_chunk(key, n)
-        keys = jax.random.split(key, -(-n // CHUNK))
-        chunks = jax.lax.map(lambda key: self._sample_chunk(key, CHUNK), keys)
-        return chunks.reshape(-1, self.n_visible)[:n]
-
-    def _sample_chunk(self, key: RandomKey, n: int) -> Positions:
-        noise = jax.random.normal(key, (n, self.n_visible + 1), self.means.dtype)
-        return jax.vmap(self.from_noise)(noise)
-
     @full_precision
     def from_noise(self, noise: Float[Array, "_"]) -> Visible:
         """The draw made of visible + 1 standard normal numbers, of which the last picks the
@@ -153,9 +109,7 @@ class FactorMixture(eqx.Module):
 
         The symmetric root of I + U diag(g) Uᵀ is I + U diag(sqrt(1 + g) - 1) Uᵀ.
         """
-        cumulative = jnp.cumsum(jnp.exp(self.log_weights))
-        point = jax.scipy.special.ndtr(noise[-1]) * cumulative[-1]
-        chosen = jnp.sum(point > cumulative[:-1])
+        chosen = self._picked(noise[-1])
         directions, stretch = self.directions[chosen], jnp.sqrt(1 + self.gains[chosen]) - 1
         moved = noise[:-1] + directions @ (stretch * (noise[:-1] @ directions))
         return self.means[chosen] + self.scales[chosen] * moved
@@ -210,7 +164,7 @@ class FactorMixture(eqx.Module):
         )
 
 
-class FactorBase(AbstractBase):
+class FactorBase(AbstractMixtureBase):
     """A normalized mixture of factor analyzers q as the base: U(x) = -log q(x)."""
 
     mixture: FactorMixture
@@ -218,29 +172,6 @@ class FactorBase(AbstractBase):
 
     def __init__(self, mixture: FactorMixture):
         self.mixture = mixture
-
-    @property
-    def n_visible(self) -> int:
-        """Number of visible units."""
-        return self.mixture.n_visible
-
-    def energy(self, x: Visible) -> Scalar:
-        """-log q(x), in nats."""
-        return -self.mixture.log_density(x)
-
-    # Another mixture than that of small bases: only what both have is asked of a base of images.
-    def tilted(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, tilt: Visible
-    ) -> tuple[Scalar, FactorMixture]:
-        """log ∫ exp(tilt·x) q(x) dx, and the tilted mixture."""
-        check_shape("base.tilted(tilt)", "tilt", tilt, (self.n_visible,))
-        return self.mixture.tilted(tilt)
-
-    def conditional(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, tilt: Visible
-    ) -> FactorMixture:
-        """The tilted mixture."""
-        return self.tilted(tilt)[1]
 
 
 def _narrowed(loadings: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from scipy.linalg import solve
 from scipy.special import logsumexp
 
 from harmonium.errors import InvalidInputError, describe
+from harmonium.model.abstract_mixture import LOG_2PI
 from harmonium.model.factor_mixture import FactorMixture
-from harmonium.model.mixture import LOG_2PI
 
 # Leading directions in which the first groups are found.
 START_DIRECTIONS = 30

@@ -2,10 +2,8 @@
 conditionals, surprisals.
 """
 
-import math
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,20 +11,15 @@ from jaxtyping import Array, Float
 
 from harmonium.compiling import as_floats
 from harmonium.errors import InvalidInputError, describe
+from harmonium.model.abstract_mixture import LOG_2PI, AbstractMixture, Components, Means
 from harmonium.model.mixture_rows import triangular_inverses
 from harmonium.model.precision import full_precision
-from harmonium.typing import Positions, RandomKey, Scalar, Visible
+from harmonium.typing import Scalar, Visible
 
-LOG_2PI = math.log(2 * math.pi)
-# Draws at a time: each takes a copy of the factor of its component.
-CHUNK = 1024
-
-Components = Float[Array, "components"]
-Means = Float[Array, "components visible"]
 Factors = Float[Array, "components visible visible"]
 
 
-class Mixture(eqx.Module):
+class Mixture(AbstractMixture):
     """A normalized mixture of Gaussians over x (visible,), sum_k w_k N(x; m_k, S_k).
 
     `log_weights` (components,), `means` (components, visible); `factors` (components, visible,
@@ -81,33 +74,13 @@ class Mixture(eqx.Module):
         return _of_factors(log_weights, means, lower_factors(roots))
 
     @property
-    def n_components(self) -> int:
-        """How many Gaussians there are."""
-        return self.log_weights.shape[0]
-
-    @property
-    def n_visible(self) -> int:
-        """Number of visible units."""
-        return self.means.shape[1]
-
-    @property
     @full_precision
     def covariances(self) -> Factors:
         """S_k of every component."""
         return self.factors @ jnp.swapaxes(self.factors, 1, 2)
 
-    @property
-    @full_precision
-    def mean(self) -> Visible:
-        """The mean of the mixture."""
-        return jnp.exp(self.log_weights) @ self.means
-
-    @property
-    @full_precision
-    def variance(self) -> Visible:
-        """The variance of every coordinate."""
-        within = jnp.sum(jnp.square(self.factors), axis=2)
-        return jnp.exp(self.log_weights) @ (within + jnp.square(self.means - self.mean[None, :]))
+    def _variances(self) -> Means:
+        return jnp.sum(jnp.square(self.factors), axis=2)
 
     @full_precision
     def joint_log_densities(self, x: Visible) -> Components:
@@ -117,32 +90,12 @@ class Mixture(eqx.Module):
         constant = log_det - 0.5 * self.n_visible * LOG_2PI
         return self.log_weights + constant - 0.5 * jnp.sum(jnp.square(standard), axis=1)
 
-    @eqx.filter_jit
-    def log_density(self, x: Visible) -> Scalar:
-        """Log of the density at x."""
-        return jax.nn.logsumexp(self.joint_log_densities(x))
-
-    @eqx.filter_jit
-    def sample(self, key: RandomKey, n: int) -> Positions:
-        """Exact independent draws, (n, visible)."""
-        if n <= CHUNK:
-            return self._sample_chunk(key, n)
-        keys = jax.random.split(key, -(-n // CHUNK))
-        chunks = jax.lax.map(lambda key: self._sample_chunk(key, CHUNK), keys)
-        return chunks.reshape(-1, self.n_visible)[:n]
-
-    def _sample_chunk(self, key: RandomKey, n: int) -> Positions:
-        noise = jax.random.normal(key, (n, self.n_visible + 1), self.means.dtype)
-        return jax.vmap(self.from_noise)(noise)
-
     @full_precision
     def from_noise(self, noise: Float[Array, "_"]) -> Visible:
         """The draw made of visible + 1 standard normal numbers, of which the last picks the
         component.
         """
-        cumulative = jnp.cumsum(jnp.exp(self.log_weights))
-        point = jax.scipy.special.ndtr(noise[-1]) * cumulative[-1]
-        chosen = jnp.sum(point > cumulative[:-1])
+        chosen = self._picked(noise[-1])
         return self.means[chosen] + self.factors[chosen] @ noise[:-1]
 
     @full_precision

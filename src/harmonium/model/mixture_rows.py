@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import get_lapack_funcs
 
-LOG_2PI = float(np.log(2 * np.pi))
+from harmonium.model.abstract_mixture import LOG_2PI
+
 # Numbers of the largest array of a block: of monomials, and of the smaller arrays by pattern.
 MONOMIALS, BY_PATTERN = 500_000, 250_000
 # Up to so many, monomials are made once: a pass then takes half the time. More of them are read

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Int8
 
-from harmonium.model.mixture import LOG_2PI, Mixture, lower_factors
+from harmonium.model.abstract_mixture import LOG_2PI
+from harmonium.model.mixture import Mixture, lower_factors
 
 # Variance left of a column given those before it, in parts of its own, whose rounding is harmless.
 LEAST_PIVOT = 1e-8

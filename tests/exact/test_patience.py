@@ -11,7 +11,7 @@ import pytest
 from harmonium.learning import FitSettings, NoiseContrastive
 from harmonium.learning.fit_progress import FitProgress
 from harmonium.learning.loop import LEAST_PATIENCE
-from harmonium.learning.train import train
+from harmonium.learning.train import FitTask, train
 from harmonium.learning.trainer import State, Trainer
 from harmonium.model import Harmonium
 
@@ -34,14 +34,15 @@ def scripted(usual_promotion, monkeypatch):
         settings = FitSettings(
             batch_size=16, patience=patience, n_evaluations=N_UPDATES // per_evaluation
         )
-        found = train(
+        task = FitTask(
             MODEL,
             ROWS,
-            key=jax.random.key(1),
+            jax.random.key(1),
             objective=NoiseContrastive(),
             n_updates=N_UPDATES,
             settings=settings,
         )
+        found = train(task)
         return found.course
 
     return of

@@ -17,7 +17,7 @@ from harmonium.learning.row_schedule import Pools
 from harmonium.learning.rows import AbstractRows
 from harmonium.learning.selection import Candidates, choose
 from harmonium.learning.stages import Stage, as_stages, train_stages
-from harmonium.learning.train import N_UPDATES, Trained
+from harmonium.learning.train import N_UPDATES, FitTask, Trained
 from harmonium.learning.trainer import FitSettings
 from harmonium.model import Harmonium
 from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
@@ -69,11 +69,11 @@ def fit(
     repeated repair, and `CheckpointError` where a state cannot be written or is that of another
     fit.
     """
-    trained, earlier = train_stages(
+    stages = as_stages(objective)
+    task = FitTask(
         model,
         data,
-        as_stages(objective),
-        key=key,
+        key,
         optimizer=optimizer,
         n_updates=n_updates,
         validation=validation,
@@ -84,6 +84,7 @@ def fit(
         resume=resume,
         pools=pools,
     )
+    trained, earlier = train_stages(task, stages)
     return conclude(trained, earlier)
 
 

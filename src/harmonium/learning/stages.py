@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -11,10 +12,7 @@ import optax
 from harmonium.errors import InvalidInputError, describe
 from harmonium.learning.objectives import AbstractObjective, MaximumLikelihood
 from harmonium.learning.result import Record
-from harmonium.learning.rows import AbstractRows
-from harmonium.learning.train import Trained, check_length, hold_out_rows, train
-from harmonium.model import Harmonium
-from harmonium.typing import HeldOutTable, RandomKey, TrainingTable
+from harmonium.learning.train import FitTask, Trained, train
 
 
 class Stage(NamedTuple):
@@ -49,50 +47,36 @@ def as_stages(objective: AbstractObjective | Sequence[Stage] | None) -> tuple[St
     return stages
 
 
-def train_stages(
-    model: Harmonium,
-    data: TrainingTable | AbstractRows,
-    stages: tuple[Stage, ...],
-    *,
-    key: RandomKey,
-    n_updates: int,
-    validation: HeldOutTable | AbstractRows | float,
-    optimizer: optax.GradientTransformation | None = None,
-    time_budget: float | None = None,
-    checkpoints: str | Path | None = None,
-    resume: str | Path | None = None,
-    **given: Any,
-) -> tuple[Trained, tuple[Record, ...]]:
+def train_stages(task: FitTask, stages: tuple[Stage, ...]) -> tuple[Trained, tuple[Record, ...]]:
     """Train stage by stage; the last one as it ended, and the history of those before.
 
     All stages hold out the same rows. Every stage but the last keeps its checkpoints in a folder of
-    its own. `given` are further arguments of `train`.
+    its own.
     """
     started = time.monotonic()
-    check_length(n_updates, time_budget)
     if len(stages) > 1:
-        key_split = jax.random.fold_in(key, len(stages))
-        data, validation = hold_out_rows(key_split, model, data, validation)
+        task = task.with_rows_held_out(jax.random.fold_in(task.key, len(stages)))
     trained: Trained | None = None
     history: tuple[Record, ...] = ()
     for number, stage in enumerate(stages):
         n_left = len(stages) - number
         place = "" if n_left == 1 else f"stage{number}"
-        spent = time.monotonic() - started
+        left = None
+        if task.time_budget is not None:
+            left = _fair_share(task.time_budget - (time.monotonic() - started), n_left)
         history += () if trained is None else trained.course.history
-        trained = train(
-            model if trained is None else trained.model,
-            data,
-            key=key if len(stages) == 1 else jax.random.fold_in(key, number),
+        own = replace(
+            task,
+            model=task.model if trained is None else trained.model,
+            key=task.key if len(stages) == 1 else jax.random.fold_in(task.key, number),
             objective=stage.objective,
-            optimizer=optimizer if stage.optimizer is None else stage.optimizer,
-            n_updates=max(1, round(stage.share * n_updates)),
-            validation=validation,
-            time_budget=None if time_budget is None else _fair_share(time_budget - spent, n_left),
-            checkpoints=None if checkpoints is None else Path(checkpoints) / place,
-            resume=None if resume is None else Path(resume) / place,
-            **given,
+            optimizer=task.optimizer if stage.optimizer is None else stage.optimizer,
+            n_updates=max(1, round(stage.share * task.n_updates)),
+            time_budget=left,
+            checkpoints=None if task.checkpoints is None else Path(task.checkpoints) / place,
+            resume=None if task.resume is None else Path(task.resume) / place,
         )
+        trained = train(own)
     assert trained is not None
     return trained, history
 

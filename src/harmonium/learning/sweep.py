@@ -4,7 +4,7 @@ updates are one vectorized program.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,7 +21,7 @@ from harmonium.learning.negatives import Metrics
 from harmonium.learning.objectives import AbstractObjective
 from harmonium.learning.result import FitResult
 from harmonium.learning.rows import AbstractRows
-from harmonium.learning.train import N_UPDATES, Prepared, Trained, as_source, check_length, prepare
+from harmonium.learning.train import N_UPDATES, FitTask, Prepared, Trained, prepare
 from harmonium.learning.trainer import (
     Control,
     FitSettings,
@@ -70,27 +70,23 @@ def sweep(
     are not alike, and `DivergedError` where one stays unstable from its start.
     """
     started = time.monotonic()
-    check_length(n_updates, None)
     if not runs:
         raise InvalidInputError(
             describe("sweep(runs, data)", expected="at least one Run", got="none")
         )
-    optimizer = adjustable_optimizer() if optimizer is None else optimizer
+    common = FitTask(
+        runs[0].model,
+        data,
+        runs[0].key,
+        optimizer=adjustable_optimizer() if optimizer is None else optimizer,
+        n_updates=n_updates,
+        validation=validation,
+        settings=settings,
+    )
     if not isinstance(validation, int | float):
-        # Rows that are the same for all runs are kept once.
-        data = as_source(runs[0].model, "data", data)
-        validation = as_source(runs[0].model, "validation", validation)
-    prepared = [
-        _prepare(
-            run,
-            data,
-            optimizer=optimizer,
-            n_updates=n_updates,
-            validation=validation,
-            settings=settings,
-        )
-        for run in runs
-    ]
+        # Rows that are the same for all runs are kept once; none is drawn, whatever the key.
+        common = common.with_rows_held_out(common.key)
+    prepared = [_prepare(run, common) for run in runs]
     courses = _train([own.loop(n_updates) for own in prepared], prepared, started)
     return tuple(
         conclude(Trained(own, course, n_updates, "own", False))
@@ -98,9 +94,9 @@ def sweep(
     )
 
 
-def _prepare(run: Run, data: TrainingTable | AbstractRows, **given: Any) -> Prepared:
+def _prepare(run: Run, common: FitTask) -> Prepared:
     """What `fit` would start a run from, with its own hyperparameters."""
-    prepared = prepare(run.model, data, key=run.key, objective=run.objective, **given)
+    prepared = prepare(replace(common, model=run.model, key=run.key, objective=run.objective))
     if not run.hyperparameters:
         return prepared
     state, values = prepared.start.optimizer_state, {}

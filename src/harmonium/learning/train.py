@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,40 @@ MOST_UPDATES_PER_EVALUATION = 250
 N_UPDATES = 4000
 
 
+@dataclass(frozen=True)
+class FitTask:
+    """What `fit` was given, which says what each of it is; of one stage, with its own objective."""
+
+    model: Harmonium
+    data: TrainingTable | AbstractRows
+    key: RandomKey
+    objective: AbstractObjective | None = None
+    optimizer: optax.GradientTransformation | None = None
+    n_updates: int = N_UPDATES
+    validation: HeldOutTable | AbstractRows | float = 0.1
+    time_budget: float | None = None
+    settings: FitSettings | None = None
+    callback: Callback | None = None
+    checkpoints: str | Path | None = None
+    resume: str | Path | None = None
+    pools: Pools | None = None
+
+    def __post_init__(self):
+        if self.n_updates < 1 or (self.time_budget is not None and self.time_budget <= 0):
+            raise InvalidInputError(
+                describe(
+                    "fit(n_updates=..., time_budget=...)",
+                    expected="at least one update and a positive number of seconds, or None",
+                    got=f"n_updates={self.n_updates}, time_budget={self.time_budget}",
+                )
+            )
+
+    def with_rows_held_out(self, key: RandomKey) -> "FitTask":
+        """The same with rows to train on, and rows to judge by."""
+        training, held_out = hold_out_rows(key, self.model, self.data, self.validation)
+        return replace(self, data=training, validation=held_out)
+
+
 class Prepared(NamedTuple):
     """What a fit starts from: its trainer and first state, and keys for what comes later."""
 
@@ -69,82 +104,51 @@ class Trained(NamedTuple):
         return self.prepared.trainer.combine(gather(self.course.best).averaged)
 
 
-def prepare(
-    model: Harmonium,
-    data: TrainingTable | AbstractRows,
-    *,
-    key: RandomKey,
-    objective: AbstractObjective | None,
-    optimizer: optax.GradientTransformation | None,
-    n_updates: int,
-    validation: HeldOutTable | AbstractRows | float,
-    settings: FitSettings | None,
-) -> Prepared:
+def prepare(task: FitTask) -> Prepared:
     """Check what `fit` is given, hold rows out, and make the state before the first update."""
-    settings = FitSettings() if settings is None else settings
+    settings = FitSettings() if task.settings is None else task.settings
     check_even("batch_size", settings.batch_size)
-    key_split, key_init, key_loop, key_repair, key_final, key_check = jax.random.split(key, 6)
-    training, held_out = hold_out_rows(key_split, model, data, validation)
+    key_split, key_init, key_loop, key_repair, key_final, key_check = jax.random.split(task.key, 6)
+    training, held_out = hold_out_rows(key_split, task.model, task.data, task.validation)
     trainer = Trainer(
-        objective=MaximumLikelihood() if objective is None else objective,
-        optimizer=default_optimizer() if optimizer is None else optimizer,
+        objective=MaximumLikelihood() if task.objective is None else task.objective,
+        optimizer=default_optimizer() if task.optimizer is None else task.optimizer,
         settings=settings,
         training=training,
         held_out=held_out,
-        static=split_trainable(model)[1],
-        updates_per_evaluation=_updates_per_evaluation(n_updates, settings),
+        static=split_trainable(task.model)[1],
+        updates_per_evaluation=_updates_per_evaluation(task.n_updates, settings),
     )
     with on_devices():
-        start = trainer.start(key_init, key_loop, model)
+        start = trainer.start(key_init, key_loop, task.model)
     return Prepared(trainer, replicate(start), key_repair, key_final, key_check)
 
 
-def train(
-    model: Harmonium,
-    data: TrainingTable | AbstractRows,
-    *,
-    key: RandomKey,
-    objective: AbstractObjective | None = None,
-    optimizer: optax.GradientTransformation | None = None,
-    n_updates: int = N_UPDATES,
-    validation: HeldOutTable | AbstractRows | float = 0.1,
-    time_budget: float | None = None,
-    settings: FitSettings | None = None,
-    callback: Callback | None = None,
-    checkpoints: str | Path | None = None,
-    resume: str | Path | None = None,
-    pools: Pools | None = None,
-) -> Trained:
-    """Train a model as `fit` does, with its arguments; `conclude` estimates log Z and chooses."""
+def train(task: FitTask) -> Trained:
+    """Train a model as `fit` does; `conclude` estimates log Z and chooses."""
     started = time.monotonic()
-    check_length(n_updates, time_budget)
     _log.info("compiling")
-    prepared = prepare(
-        model,
-        data,
-        key=key,
-        objective=objective,
-        optimizer=optimizer,
-        n_updates=n_updates,
-        validation=validation,
-        settings=settings,
-    )
+    prepared = prepare(task)
     start = prepared.start
     store = course = None
 
     @cache
     def identity() -> Identity:
-        return identify(prepared.trainer, start, key, n_updates)
+        return identify(prepared.trainer, start, task.key, task.n_updates)
 
     check_agreed(identity)
-    if checkpoints is not None or resume is not None:
-        store, course = _open(checkpoints, resume, identity(), start)
+    if task.checkpoints is not None or task.resume is not None:
+        store, course = _open(task.checkpoints, task.resume, identity(), start)
     loop = prepared.loop(
-        n_updates, time_budget=time_budget, callback=callback, checkpoints=store, pools=pools
+        task.n_updates,
+        time_budget=task.time_budget,
+        callback=task.callback,
+        checkpoints=store,
+        pools=task.pools,
     )
     course, ending = loop.run(start, course, started)
-    late = time_budget is not None and course.seconds > time_budget
-    return Trained(prepared, course, n_updates, ending, late)
+    late = task.time_budget is not None and course.seconds > task.time_budget
+    return Trained(prepared, course, task.n_updates, ending, late)
 
 
 def _updates_per_evaluation(n_updates: int, settings: FitSettings) -> int:
@@ -186,18 +190,6 @@ def _open(
             stacklevel=5,
         )
     return store, course
-
-
-def check_length(n_updates: int, time_budget: float | None) -> None:
-    """Raise `InvalidInputError` for a training of no updates or no time."""
-    if n_updates < 1 or (time_budget is not None and time_budget <= 0):
-        raise InvalidInputError(
-            describe(
-                "fit(n_updates=..., time_budget=...)",
-                expected="at least one update and a positive number of seconds, or None",
-                got=f"n_updates={n_updates}, time_budget={time_budget}",
-            )
-        )
 
 
 def hold_out_rows(

@@ -8,9 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from harmonium.data.fields import Field
-from harmonium.data.names import select_columns
 from harmonium.data.problems import problem
-from harmonium.data.resizing import resized
+from harmonium.data.resizing import narrowed, resized
 
 # How an Arrow file begins; a stream has no such mark.
 FILE_MARK = b"ARROW1"
@@ -25,13 +24,9 @@ def arrow_tables(
     given. Raises `InvalidInputError` for a file that is damaged or is none of Arrow.
     """
     with _opened(path, call) as (schema, batches):
-        names = schema.names
-        if fields is not None:
-            order = select_columns(names, fields, call)
-            names = [names[i] for i in order if i is not None] or names[:1]
-            schema = pa.schema([schema.field(name) for name in names])
+        schema = schema if fields is None else narrowed(schema, fields, call)
         yield pa.Table.from_batches([], schema)
-        yield from resized((_checked(batch, names, fields) for batch in batches), size)
+        yield from resized((_checked(batch, schema.names, fields) for batch in batches), size)
 
 
 @contextmanager

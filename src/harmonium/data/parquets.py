@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from harmonium.data.fields import Field
-from harmonium.data.names import select_columns
 from harmonium.data.problems import problem
-from harmonium.data.resizing import resized
+from harmonium.data.resizing import narrowed, resized
 
 # Pages are read through a buffer of this size, and not ahead: a file may be a single row group.
 _BUFFER_BYTES = 1 << 20
@@ -37,15 +36,11 @@ def parquet_tables(
     given.
     """
     files, schema = _files(path, call)
-    names = schema.names
-    if fields is not None:
-        order = select_columns(names, fields, call)
-        names = [names[i] for i in order if i is not None] or names[:1]
-        schema = pa.schema([schema.field(name) for name in names])
+    schema = schema if fields is None else narrowed(schema, fields, call)
     yield pa.Table.from_batches([], schema)
     for file in files:
         with _opened(file, call) as content:
-            batches = content.iter_batches(batch_size=size, columns=names)
+            batches = content.iter_batches(batch_size=size, columns=schema.names)
             tables = (_validated(pa.Table.from_batches([batch])) for batch in batches)
             for table in resized(tables, size):
                 # A name with a point may have brought columns along that only begin like it.

@@ -1,9 +1,20 @@
-"""Arrow tables of any number of rows -> tables of one number."""
+"""Arrow tables of any rows and columns -> tables of as many as are wanted."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+
+from harmonium.data.fields import Field
+from harmonium.data.names import select_columns
+
+
+def narrowed(schema: Any, fields: tuple[Field, ...], call: str) -> Any:
+    """The columns of `fields` in a schema, in their order; one at least, which counts the rows."""
+    names = schema.names
+    order = select_columns(names, fields, call)
+    kept = [names[i] for i in order if i is not None] or names[:1]
+    return pa.schema([schema.field(name) for name in kept])
 
 
 def resized(tables: Iterator[Any], size: int) -> Iterator[Any]:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harmonium.likelihood.result import Evidence, interval
 from harmonium.model import Path, base_log_partition
 from harmonium.sampling import AbstractKernel
 from harmonium.sampling.annealing import follow_path
@@ -34,6 +35,21 @@ class AnnealedEstimate:
     ess: float
     n_chains: int
     n_units: float
+
+    def as_evidence(self, method: str, way: str, n_units: float) -> Evidence:
+        """The estimate with its interval, for an error that is made of so many units; `way` says
+        how it was made.
+        """
+        low, high = interval(self.value, self.standard_error, n_units)
+        return Evidence(
+            method=method,
+            value=self.value,
+            low=low,
+            high=high,
+            standard_error=self.standard_error,
+            ess=self.ess,
+            facts=f"{way}, standard error {self.standard_error:.3f} nats",
+        )
 
 
 def anneal_up(

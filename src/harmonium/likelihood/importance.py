@@ -153,18 +153,9 @@ def _direct_evidence(direct: AnnealedEstimate, shape: float) -> Evidence:
             f"few draws of the base carry the weight (Pareto k {shape:.2f}, not below "
             f"{LARGEST_PARETO_K:g})"
         )
-    low, high = interval(direct.value, direct.standard_error, direct.ess)
-    return Evidence(
-        method="importance",
-        value=direct.value,
-        low=low,
-        high=high,
-        standard_error=direct.standard_error,
-        ess=direct.ess,
-        facts=(
-            f"importance sampling by {direct.n_chains} draws of the base, Pareto k {shape:.2f}, "
-            f"standard error {direct.standard_error:.3f} nats"
-        ),
+    way = f"importance sampling by {direct.n_chains} draws of the base, Pareto k {shape:.2f}"
+    return replace(
+        direct.as_evidence("importance", way, direct.ess),
         concerns=tuple(concerns),
         pareto_k=shape if np.isfinite(shape) else None,
     )

@@ -176,18 +176,7 @@ def _until_effective(key: RandomKey, task: Task, anneal: Callable[[RandomKey, in
 
 
 def _annealed_evidence(method: str, name: str, estimate: AnnealedEstimate) -> Evidence:
-    low, high = interval(estimate.value, estimate.standard_error, estimate.n_units)
-    return Evidence(
-        method=method,
-        value=estimate.value,
-        low=low,
-        high=high,
-        standard_error=estimate.standard_error,
-        ess=estimate.ess,
-        facts=(
-            f"{name}, {estimate.n_chains} chains, standard error {estimate.standard_error:.3f} nats"
-        ),
-    )
+    return estimate.as_evidence(method, f"{name}, {estimate.n_chains} chains", estimate.n_units)
 
 
 def _with_travel(evidence: Evidence, ladders: LadderEstimate) -> Evidence:

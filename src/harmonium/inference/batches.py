@@ -5,8 +5,12 @@ every length.
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
+
+from harmonium.model import Harmonium
+from harmonium.typing import Batch, HiddenBatch, PerRow
 
 # Compiled code sees batches of these lengths only, padded to the shortest that holds the rows.
 BATCHES = (256, 1024, 4096)
@@ -16,6 +20,18 @@ LONGEST = BATCHES[-1]
 RUN = 16
 
 RowFunction = Callable[[np.ndarray], np.ndarray]
+
+
+@eqx.filter_jit
+def free_energies(model: Harmonium, rows: Batch) -> PerRow:
+    """F of a batch in model units, as one program."""
+    return jax.vmap(model.free_energy)(rows)
+
+
+@eqx.filter_jit
+def hidden_means(model: Harmonium, rows: Batch) -> HiddenBatch:
+    """E[h|x] of a batch in model units, as one program."""
+    return jax.vmap(model.hidden_mean)(rows)
 
 
 def map_rows(

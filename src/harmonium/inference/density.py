@@ -12,7 +12,7 @@ from jaxtyping import Array
 from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Columns
 from harmonium.errors import InvalidInputError, describe
-from harmonium.inference.batches import map_blocks, map_rows
+from harmonium.inference.batches import free_energies, hidden_means, map_blocks, map_rows
 from harmonium.inference.chosen import Chosen
 from harmonium.inference.conditional import BoxDensity
 from harmonium.inference.coordinates import Coordinates, bounded
@@ -23,7 +23,6 @@ from harmonium.likelihood import LogPartition
 from harmonium.likelihood.result import exact_result
 from harmonium.model import GaussianBase, Harmonium, base_log_partition
 from harmonium.sampling import AbstractKernel, SampleDiagnostics, sample
-from harmonium.typing import Batch, HiddenBatch, PerRow
 
 _log = logging.getLogger(__name__)
 
@@ -95,11 +94,11 @@ class Density:
                     hint="score_samples(X), which integrates them out, or an Imputer",
                 )
             )
-        return map_rows(lambda rows: _free_energy(self.model, rows), values, self.in_model_units)
+        return map_rows(lambda rows: free_energies(self.model, rows), values, self.in_model_units)
 
     def free_energy_of_units(self, units: np.ndarray) -> np.ndarray:
         """F of points (rows, visible) in model units, shape (rows,), nats."""
-        return map_rows(lambda rows: _free_energy(self.model, rows), bounded(units))
+        return map_rows(lambda rows: free_energies(self.model, rows), bounded(units))
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """The log-density of rows (rows, columns), shape (rows,), in nats and data units.
@@ -131,7 +130,7 @@ class Density:
         """The log-density of u at points, but for log Z."""
         whitening = self.coordinates.whitening
         free_energy = map_rows(
-            lambda rows: _free_energy(self.model, rows),
+            lambda rows: free_energies(self.model, rows),
             points,
             lambda rows: bounded(whitening.forward(rows)),
         )
@@ -160,7 +159,7 @@ class Density:
         return means
 
     def _hidden_mean_of_units(self, units: np.ndarray) -> np.ndarray:
-        return map_rows(lambda rows: _hidden_mean(self.model, rows), bounded(units))
+        return map_rows(lambda rows: hidden_means(self.model, rows), bounded(units))
 
     def sample(
         self,
@@ -218,13 +217,3 @@ def gaussian(density: Density) -> Density:
 def _with_exact_log_partition(density: Density, model: Harmonium) -> Density:
     log_partition = exact_result(float(base_log_partition(model)), "exact")
     return replace(density, model=model, log_partition=log_partition)
-
-
-@eqx.filter_jit
-def _free_energy(model: Harmonium, rows: Batch) -> PerRow:
-    return jax.vmap(model.free_energy)(rows)
-
-
-@eqx.filter_jit
-def _hidden_mean(model: Harmonium, rows: Batch) -> HiddenBatch:
-    return jax.vmap(model.hidden_mean)(rows)

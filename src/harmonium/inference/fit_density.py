@@ -31,14 +31,12 @@ from harmonium.inference.own_parts import NAMED, OwnParts, is_own
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.stages import train_energy, why_untrained
+from harmonium.inference.stages import UNSTABLE, train_energy, why_untrained
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.unseen import coded_columns, find_unseen
 from harmonium.inference.verdict import UNJUDGED
-from harmonium.learning.base_choice import (
-    BaseChoice,
-)
+from harmonium.learning.base_choice import BaseChoice
 from harmonium.learning.result import FitResult, Record, Report
 from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
@@ -54,7 +52,6 @@ UNSEEN_DRAWS = 4096
 VALIDATION_COPIES = 4
 # Held-out rows whose scores are logged before training.
 MOST_LOGGED = 500
-UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from harmonium.inference.image_base import ImageBase, fit_image_base
 from harmonium.inference.image_density import ImageDensity
 from harmonium.inference.image_settings import ImageSettings
 from harmonium.inference.image_watch import Watch
+from harmonium.inference.stages import UNSTABLE
 from harmonium.learning import FitSettings
 from harmonium.learning.fit import fit
 from harmonium.learning.noise_contrastive import NoiseContrastive
@@ -37,7 +38,6 @@ N_EVALUATIONS = 12
 # Draws of the base by which progress is judged.
 HELD_DRAWS = 8192
 UNTRAINED = "The effort 'quick' trains no energy."
-UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 
 
 class ImageScore(NamedTuple):

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from harmonium.data.pixels import Levels, Pixels, Units, bits_per_dimension
 from harmonium.errors import InvalidInputError, describe
-from harmonium.inference.batches import map_rows
+from harmonium.inference.batches import free_energies, hidden_means, map_rows
 from harmonium.inference.image_conditional import draw_hidden
 from harmonium.inference.image_watch import Watch
 from harmonium.learning.base_choice import Candidate
@@ -22,7 +22,7 @@ from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.sampling import SampleDiagnostics, sample
 from harmonium.sampling.importance import weigh
 from harmonium.sampling.population import effective_sample_size
-from harmonium.typing import Batch, HiddenBatch, PerRow
+from harmonium.typing import Batch, PerRow
 
 # Places in the intervals of its levels at which an image is scored.
 N_PLACES = 8
@@ -110,7 +110,7 @@ class ImageDensity:
     def hidden_mean(self, rows: Levels) -> Float[np.ndarray, "rows hidden"]:
         """E[h|x] of images, averaged over their dequantizations."""
         return self._mean_over_places(
-            rows, lambda units: _map(lambda own: _hidden_mean(self.model, own), units), plain=True
+            rows, lambda units: _map(lambda own: hidden_means(self.model, own), units), plain=True
         )
 
     def sample(self, n: int, *, seed: int, n_steps: int = 300) -> tuple[Levels, SampleDiagnostics]:
@@ -162,7 +162,7 @@ class ImageDensity:
         return np.mean(found, axis=0)
 
     def _log_density(self, units: Units) -> Scores:
-        return -_map(lambda own: _free_energy(self.model, own), units)
+        return -_map(lambda own: free_energies(self.model, own), units)
 
     def _log_q(self, rows: Batch) -> PerRow:
         return _log_q(self.base, rows)
@@ -173,15 +173,5 @@ def _map(function, units: Units) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _free_energy(model: Harmonium, rows: Batch) -> PerRow:
-    return jax.vmap(model.free_energy)(rows)
-
-
-@eqx.filter_jit
 def _log_q(mixture: FactorMixture, rows: Batch) -> PerRow:
     return jax.vmap(mixture.log_density)(rows)
-
-
-@eqx.filter_jit
-def _hidden_mean(model: Harmonium, rows: Batch) -> HiddenBatch:
-    return jax.vmap(model.hidden_mean)(rows)

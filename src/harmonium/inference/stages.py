@@ -15,6 +15,7 @@ from harmonium.typing import RandomKey
 LEAST_SECONDS = 8.0
 # With fewer rows per pair of columns no energy was worth its training (docs/decisions.md).
 ROWS_PER_PAIR = 4
+UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 NO_TIME = (
     "The time budget left no time to train an energy on top of the base: more time would help."
 )

@@ -1,4 +1,4 @@
-"""Shape-annotated array aliases. Axes: batch, chains, visible, hidden, features."""
+"""Shape-annotated array aliases. Axes: batch, chains, visible, hidden, features; rows, columns."""
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
@@ -21,6 +21,14 @@ PerChain = Float[Array, "chains"]
 Flag = Bool[Array, ""]
 RandomKey = Key[Array, ""]
 
+# Tables by NumPy: cells in data units, the coordinates u of the modeled columns, rows in model
+# units; a number for every row, and for every modeled cell.
+Values = Float[np.ndarray, "rows columns"]
+Points = Float[np.ndarray, "rows modeled"]
+Rows = Float[np.ndarray, "rows visible"]
+Scores = Float[np.ndarray, "rows"]
+PerCell = Float[np.ndarray, "rows modeled"]
+
 __all__ = [
     "Batch",
     "Features",
@@ -30,13 +38,18 @@ __all__ = [
     "Hidden",
     "HiddenBatch",
     "HiddenPositions",
+    "PerCell",
     "PerChain",
     "PerRow",
+    "Points",
     "Positions",
     "RandomKey",
+    "Rows",
     "Scalar",
+    "Scores",
     "Training",
     "TrainingTable",
+    "Values",
     "Visible",
     "Weights",
 ]

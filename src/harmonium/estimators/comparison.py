@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from harmonium.data import Columns, as_table
 from harmonium.errors import InvalidInputError, describe
 from harmonium.estimators.density import DensityEstimator
 from harmonium.inference import Density
 from harmonium.inference.likeness import shape_likeness, trend_likeness
+from harmonium.typing import Values
 
 # More rows tell no more than they take time.
 MOST_ROWS = 20_000
@@ -24,8 +24,6 @@ N_FOLDS = 5
 MOST_CODES, MOST_INDICATORS = 250, 50
 # Rows of a leaf that lend their gaps to draws.
 SMALLEST_LEAF = 5
-
-Values = Float[np.ndarray, "rows columns"]
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from jaxtyping import Float, Int
 from harmonium.data import Marginals
 from harmonium.inference import Density
 from harmonium.inference.imputation import Expectation, Expected, settle, with_twins
+from harmonium.typing import Points
 
 # Training cells of a column, below which its trees would know nothing.
 FEWEST_CELLS = 50
 LEAST_LEAF = 3
 # Of the trees, beside the density, in what is expected of a cell.
 SHARE = 0.5
-
-Points = Float[np.ndarray, "rows modeled"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ from jaxtyping import Float
 
 from harmonium.data import Columns, Marginals, log_interval_mass, spread
 from harmonium.data.intervals import log_normal_density
-from harmonium.inference.coordinates import PLACES, Coordinates, Values
+from harmonium.inference.coordinates import PLACES, Coordinates
 from harmonium.inference.training_rows import filled
 from harmonium.model.mixture_fit import MixtureSettings, fit_mixture
+from harmonium.typing import Values
 
 FAMILIES = ("auto", "asinh", "affine")
 # Rows that are looked at, of which every one is held out once if there are few cells.

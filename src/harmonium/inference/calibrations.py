@@ -23,11 +23,11 @@ from harmonium.inference.conformal import (
     shortage_in_words,
 )
 from harmonium.inference.detection import Detector
+from harmonium.typing import Values
 
 # With fewer calibration rows than this, no p-value of a group is as low as 0.05.
 FEWEST_IN_GROUP = 19
 
-Rows = Float[np.ndarray, "rows columns"]
 Measures = Float[np.ndarray, "rows measures"]
 
 
@@ -50,7 +50,7 @@ class AbstractCalibration(ABC):
     """
 
     @abstractmethod
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """What a decision needs of each row; a p-value or a score comes first."""
 
     @abstractmethod
@@ -70,7 +70,7 @@ class SplitCalibration(AbstractCalibration):
 
     detector: Detector
 
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """Scores."""
         return self.detector.scores(rows)[:, None]
 
@@ -113,7 +113,7 @@ class GroupCalibration(AbstractCalibration):
         """
         return GroupCalibration(detector, used_columns(detector.columns), of_holes=True)
 
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """Scores, and the number of the group, -1 for one that no calibration row has."""
         numbers = {key: i for i, key in enumerate(dict.fromkeys(self._calibration_keys()))}
         groups = [numbers.get(key, -1) for key in self._keys(rows)]
@@ -138,7 +138,7 @@ class GroupCalibration(AbstractCalibration):
     def _calibration_keys(self) -> list[bytes]:
         return self._keys(self.detector.calibration_rows)
 
-    def _keys(self, rows: Rows) -> list[bytes]:
+    def _keys(self, rows: Values) -> list[bytes]:
         """Equal for rows of one group; missing cells are equal to each other, and 0 to -0."""
         cells = rows[:, list(self.index)]
         cells = np.isnan(cells) if self.of_holes else np.nan_to_num(cells, nan=np.inf) + 0.0
@@ -166,7 +166,7 @@ class ImposedCalibration(AbstractCalibration):
     # Scores of calibration rows by pattern, so that batches do not score them again.
     _known: dict[bytes, np.ndarray] = field(default_factory=dict)
 
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """p-values, the numbers of calibration rows that they rest on, and whether they fell
         back.
         """

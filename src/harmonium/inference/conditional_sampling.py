@@ -17,6 +17,7 @@ from harmonium.inference.density import Density
 from harmonium.inference.unseen import SURPLUS
 from harmonium.likelihood import estimate_log_partition
 from harmonium.sampling import sample
+from harmonium.typing import Values
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +26,6 @@ FEWEST_EFFECTIVE = 50.0
 FEWEST_DRAWS, MOST_AT_ONCE = 256, 512
 # Draws by which conditions are weighed against each other.
 N_WEIGHED = 2048
-
-Rows = Float[np.ndarray, "rows columns"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class ConditionalDiagnostics:
 class Drawn(NamedTuple):
     """Rows (rows, columns) with their diagnostics."""
 
-    rows: Rows
+    rows: Values
     diagnostics: ConditionalDiagnostics
 
 

@@ -11,13 +11,13 @@ from scipy.special import logsumexp, ndtr
 
 from harmonium.model import Mixture
 from harmonium.model.abstract_mixture import LOG_2PI
+from harmonium.typing import PerCell, Points
 
 # Standard deviations from all centers within which quantiles are sought, and halvings of that span.
 SPAN, N_HALVINGS = 6.0, 40
 # Rows whose quantiles are sought at once.
 MOST_ROWS = 4096
 
-Rows = Float[np.ndarray, "rows modeled"]
 Positions = Int[np.ndarray, "rows"]
 ByComponent = Float[np.ndarray, "components rows modeled"]
 
@@ -34,7 +34,7 @@ class Conditionals(NamedTuple):
     precision: Float[np.ndarray, "components 1 modeled"]
 
     @staticmethod
-    def of(mixture: Mixture, rows: Rows) -> "Conditionals":
+    def of(mixture: Mixture, rows: Points) -> "Conditionals":
         """Of component k with precision P, x_j given the others has variance 1/P_jj and the mean
         x_j - (P(x - m))_j / P_jj.
         """
@@ -54,7 +54,7 @@ class Conditionals(NamedTuple):
 
 
 def conditional_log_densities(
-    mixture: Mixture, rows: Rows, places: Float[np.ndarray, "rows modeled places"]
+    mixture: Mixture, rows: Points, places: Float[np.ndarray, "rows modeled places"]
 ) -> Float[np.ndarray, "rows modeled places"]:
     """log q(x_j = place given the other coordinates of the row), for every j and place; nats."""
     log_weights, centers, precision = Conditionals.of(mixture, rows)
@@ -67,7 +67,7 @@ def conditional_log_densities(
 
 
 def conditional_quantiles(
-    mixture: Mixture, rows: Rows, columns: Positions, shares: tuple[float, ...]
+    mixture: Mixture, rows: Points, columns: Positions, shares: tuple[float, ...]
 ) -> Float[np.ndarray, "rows shares"]:
     """Places below which x_j lies with these probabilities given the other coordinates, where j is
     one of `columns` per row; by halving.
@@ -79,7 +79,7 @@ def conditional_quantiles(
 
 
 def _quantiles(
-    mixture: Mixture, rows: Rows, columns: Positions, shares: tuple[float, ...]
+    mixture: Mixture, rows: Points, columns: Positions, shares: tuple[float, ...]
 ) -> Float[np.ndarray, "rows shares"]:
     found, own = Conditionals.of(mixture, rows), range(len(rows))
     weights = np.exp(found.log_weights[:, own, columns])[:, :, None]
@@ -94,7 +94,7 @@ def _quantiles(
     return (low + high) / 2
 
 
-def marginal_log_densities(mixture: Mixture, rows: Rows) -> Rows:
+def marginal_log_densities(mixture: Mixture, rows: Points) -> PerCell:
     """log q(x_j) of every coordinate by itself, (rows, modeled)."""
     log_weights, means, factors = (
         np.asarray(part, np.float64)
@@ -106,7 +106,7 @@ def marginal_log_densities(mixture: Mixture, rows: Rows) -> Rows:
     return np.asarray(logsumexp(own, axis=0))
 
 
-def pair_log_ratios(mixture: Mixture, rows: Rows, columns: Positions) -> Rows:
+def pair_log_ratios(mixture: Mixture, rows: Points, columns: Positions) -> PerCell:
     """log q(x_j, x_k) / (q(x_j) q(x_k)) for every k, where j is one of `columns` per row; infinite
     for j itself.
     """

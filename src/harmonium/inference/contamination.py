@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
+from harmonium.typing import Points
+
 N_TREES = 300
 # Some abnormal rows look more normal than some normal ones: so many times the stated share is left
 # out.
@@ -12,10 +14,8 @@ MOST = 0.5
 # Of the spread over all rows: what varied only in rows left out still has a unit of this size.
 LEAST_SPREAD = 0.1
 
-Rows = Float[np.ndarray, "rows modeled"]
 
-
-def without_suspects(modeled: Rows, share: float, seed: int) -> Bool[np.ndarray, "rows"]:
+def without_suspects(modeled: Points, share: float, seed: int) -> Bool[np.ndarray, "rows"]:
     """Which rows are kept: all but those that an isolation forest separates first.
 
     A flexible model learns abnormal rows that resemble each other as one more group of normal ones,
@@ -34,7 +34,7 @@ def without_suspects(modeled: Rows, share: float, seed: int) -> Bool[np.ndarray,
 
 
 def with_least_spread(
-    modeled: Rows, is_kept: Bool[np.ndarray, "rows"], rng: np.random.Generator
+    modeled: Points, is_kept: Bool[np.ndarray, "rows"], rng: np.random.Generator
 ) -> Float[np.ndarray, "kept modeled"]:
     """The kept rows; with a little noise, so that every column varies, where some are left out.
 

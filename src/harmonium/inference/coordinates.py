@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Columns, Marginals, Whitening, spread
 from harmonium.model import AbstractBase, tilted
+from harmonium.typing import Points, Values
 
 # Cells narrower than this share of a column's spread given the others are as good as points.
 COARSE_CELL = 0.1
@@ -17,9 +18,6 @@ NARROWEST_SHARE = 0.1
 PLACES = (1e-6, 1 - 1e-6)
 # Far beyond any data; keeps F finite in single precision.
 LARGEST_MODEL_VALUE = 1e12
-
-Values = Float[np.ndarray, "rows columns"]
-Points = Float[np.ndarray, "rows modeled"]
 
 
 def bounded(rows: np.ndarray) -> np.ndarray:

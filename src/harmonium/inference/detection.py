@@ -16,14 +16,12 @@ from harmonium.inference.conformal import p_values
 from harmonium.inference.contamination import with_least_spread, without_suspects
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.finite import warn_if_not_finite
-from harmonium.inference.hold_out import Rows as SplitRows
-from harmonium.inference.hold_out import hold_out
+from harmonium.inference.hold_out import Split, hold_out
 from harmonium.inference.neighbors import MOST_KERNELS, near_votes
 from harmonium.inference.repeats import repeats_in_words
 from harmonium.inference.rules import Rules
 from harmonium.inference.tails import Tail
 from harmonium.inference.views import (
-    Rows,
     Scale,
     Space,
     Surprise,
@@ -34,6 +32,7 @@ from harmonium.inference.views import (
 )
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.cells import move_in_cells
+from harmonium.typing import Points
 
 _log = logging.getLogger(__name__)
 
@@ -226,7 +225,7 @@ def fit_detector(table: Table, settings: DetectorSettings) -> Detector:
 
 
 def fit_split(
-    table: Table, split: SplitRows, settings: DetectorSettings, rng: np.random.Generator
+    table: Table, split: Split, settings: DetectorSettings, rng: np.random.Generator
 ) -> Detector:
     """Fit views to the training rows of a split of the table, and calibrate on the others."""
     columns = Columns.fit(Table(split.training, table.names, table.fields), call="fit")
@@ -307,7 +306,7 @@ def _fit_space(
 
 
 def _cross_fitted(
-    rows: Rows, numbers: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator
+    rows: Points, numbers: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator
 ) -> Votes:
     """Votes of the rows by mixtures of other rows; `numbers` are equal for copies of one row."""
     folds = rng.permutation(numbers.max() + 1)[numbers] % N_FOLDS

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtri
 
-from harmonium.inference.coordinates import Points, Values
 from harmonium.inference.density import Density
 from harmonium.inference.verdict import Difference, DrawComparison
+from harmonium.typing import Points, Values
 
 N_DRAWS = 1024
 # Rows of the table that draws are compared with, at most.

@@ -23,7 +23,7 @@ from harmonium.data import (
 from harmonium.errors import DivergedError, HarmoniumWarning, message
 from harmonium.inference.body_family import choose_family
 from harmonium.inference.chosen import Chosen
-from harmonium.inference.coordinates import Coordinates, Values
+from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.hold_out import hold_out
 from harmonium.inference.judging import HeldOut, judge_density
@@ -42,7 +42,7 @@ from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics
-from harmonium.typing import RandomKey
+from harmonium.typing import RandomKey, Values
 
 _log = logging.getLogger(__name__)
 

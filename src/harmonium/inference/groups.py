@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
-from harmonium.inference.views import MOST_EXPLAINED, Rows, Space, anywhere_log_densities
+from harmonium.inference.views import MOST_EXPLAINED, Space, anywhere_log_densities
 from harmonium.model import Mixture
 from harmonium.model.abstract_mixture import LOG_2PI
+from harmonium.typing import PerCell, Points
 
 # Cells with which a pair may begin, at most: with fewer columns all pairs are compared.
 MOST_STARTS = 40
@@ -57,13 +58,13 @@ class Groups:
     """
 
     moments: Moments
-    rows: Rows
+    rows: Points
     residuals: ByComponent
     pulled: ByComponent
     joint: Float[np.ndarray, "components rows"]
 
     @staticmethod
-    def of(moments: Moments, rows: Rows) -> "Groups":
+    def of(moments: Moments, rows: Points) -> "Groups":
         """These rows under this mixture."""
         residuals = rows - moments.means[:, None]
         pulled = residuals @ moments.precisions
@@ -71,7 +72,7 @@ class Groups:
         joint = constants[:, None] - 0.5 * np.sum(residuals * pulled, axis=2)
         return Groups(moments, rows, residuals, pulled, joint)
 
-    def right(self, groups: Cells) -> Rows:
+    def right(self, groups: Cells) -> PerCell:
         """log q(x_T given the other cells), T the group of a row and one more column, for every
         column; those of the group itself mean nothing. Nats.
 
@@ -83,7 +84,7 @@ class Groups:
         others = logsumexp(self.joint[:, :, None] - own, axis=0)
         return np.asarray(logsumexp(self.joint, axis=0))[:, None] - np.asarray(others)
 
-    def wrong(self, groups: Cells) -> Rows:
+    def wrong(self, groups: Cells) -> PerCell:
         """The log-density of the same cells where all of them are wrong: half of them come together
         from another row, whatever goes with them, and half lie anywhere, each by itself.
         """
@@ -94,7 +95,7 @@ class Groups:
         of_group = np.take_along_axis(anywhere, groups, axis=1).sum(axis=1, keepdims=True)
         return np.logaddexp(np.asarray(another), of_group + anywhere) - np.log(2)
 
-    def doubts(self, groups: Cells) -> Rows:
+    def doubts(self, groups: Cells) -> PerCell:
         """log P(wrong) - log P(right) of the same cells, both as likely beforehand; -inf for the
         columns of the group itself.
         """
@@ -125,7 +126,7 @@ def _extended(
 
 
 def likeliest_groups(
-    spaces: tuple[Space, ...], values: np.ndarray, doubts: Rows, missing: Hidden, size: int
+    spaces: tuple[Space, ...], values: np.ndarray, doubts: PerCell, missing: Hidden, size: int
 ) -> tuple[Cells, Float[np.ndarray, "rows"]]:
     """The groups of `size` cells that are likeliest wrong, as positions among the modeled columns,
     and their doubts (rows,), means over the spaces.
@@ -149,9 +150,9 @@ def likeliest_groups(
 
 
 def _likeliest(
-    judges: list[Groups], single: Rows, missing: Hidden, size: int
+    judges: list[Groups], single: PerCell, missing: Hidden, size: int
 ) -> tuple[Cells, Float[np.ndarray, "rows"]]:
-    def doubts(groups: Cells) -> Rows:
+    def doubts(groups: Cells) -> PerCell:
         hidden = missing + np.take_along_axis(missing, groups, axis=1).sum(axis=1, keepdims=True)
         return np.mean([own.doubts(groups) for own in judges], axis=0) - MISSING * hidden
 
@@ -164,7 +165,7 @@ def _likeliest(
 
 
 def _likeliest_pairs(
-    doubts: Callable[[Cells], Rows], single: Rows
+    doubts: Callable[[Cells], PerCell], single: PerCell
 ) -> tuple[Cells, Float[np.ndarray, "rows"]]:
     starts = np.argsort(-single, axis=1, kind="stable")[:, :MOST_STARTS]
     found = np.stack([doubts(start[:, None]) for start in starts.T], axis=1)

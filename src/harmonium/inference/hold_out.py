@@ -12,7 +12,7 @@ MIN_ROWS = 8
 _CALL = Message("fit(X)", "fit")
 
 
-class Rows(NamedTuple):
+class Split(NamedTuple):
     """The two parts of a table, (rows, columns) each, and the positions of the held-out rows in
     it.
     """
@@ -22,7 +22,7 @@ class Rows(NamedTuple):
     positions: np.ndarray
 
 
-def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: str) -> Rows:
+def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: str) -> Split:
     """Set this share of the rows aside at random, at least one.
 
     Raises `InvalidInputError`, naming the `setting` that holds the share, where too few are left.
@@ -49,13 +49,13 @@ def hold_out(table: Table, share: float, rng: np.random.Generator, *, setting: s
     return _split(table, rng.permutation(table.n_rows), n_held_out)
 
 
-def set_aside(table: Table, positions: np.ndarray) -> Rows:
+def set_aside(table: Table, positions: np.ndarray) -> Split:
     """Set the rows at these positions aside."""
     others = np.setdiff1d(np.arange(table.n_rows), positions)
     return _split(table, np.concatenate([positions, others]), len(positions))
 
 
-def _split(table: Table, order: np.ndarray, n_held_out: int) -> Rows:
+def _split(table: Table, order: np.ndarray, n_held_out: int) -> Split:
     """The rows in this order, the first so many held out."""
     held_out, training = order[:n_held_out], order[n_held_out:]
-    return Rows(table.values[training], table.values[held_out], held_out)
+    return Split(table.values[training], table.values[held_out], held_out)

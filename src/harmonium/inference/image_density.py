@@ -22,7 +22,7 @@ from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.sampling import SampleDiagnostics, sample
 from harmonium.sampling.importance import weigh
 from harmonium.sampling.population import effective_sample_size
-from harmonium.typing import Batch, PerRow
+from harmonium.typing import Batch, PerRow, Scores
 
 # Places in the intervals of its levels at which an image is scored.
 N_PLACES = 8
@@ -32,8 +32,6 @@ LONGEST = 256
 N_PROPOSALS = 256
 # Of these, those that have to be effective.
 FEWEST_EFFECTIVE = 20.0
-
-Scores = Float[np.ndarray, "rows"]
 
 
 class Inpainted(NamedTuple):

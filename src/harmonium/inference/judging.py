@@ -7,21 +7,18 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
 from harmonium.cards import card
 from harmonium.errors import HarmoniumWarning
-from harmonium.inference.coordinates import Values
 from harmonium.inference.density import Density, gaussian, untrained
 from harmonium.inference.draw_comparison import compare_draws
 from harmonium.inference.verdict import Comparison, Verdict, few_rows
 from harmonium.learning.base_choice import Candidate
+from harmonium.typing import Scores, Values
 
 # Rows that are scored where some have missing cells.
 MAX_INCOMPLETE = 2048
 RESIDUAL = "residual"
-
-Scores = Float[np.ndarray, "rows"]
 
 
 @dataclass(frozen=True)

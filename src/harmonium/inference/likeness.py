@@ -9,10 +9,11 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from harmonium.typing import Values
+
 # Bins of equal width for numbers beside categories.
 N_BINS = 10
 
-Values = Float[np.ndarray, "rows columns"]
 Column = Float[np.ndarray, "cells"]
 IsCategory = Bool[np.ndarray, "columns"]
 

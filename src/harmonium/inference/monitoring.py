@@ -10,6 +10,7 @@ from harmonium.inference.alarms import AbstractAlarmRule
 from harmonium.inference.evidence import Evidence
 from harmonium.inference.online_ranks import OnlineRanks
 from harmonium.inference.watching import KINDS, Watched
+from harmonium.typing import Values
 
 # Rows that are taken up at once. Rows beyond the last whole block are kept, and taken up again with
 # the next ones, so that every row is computed in the same company however a stream is split.
@@ -21,7 +22,6 @@ RECORDS = 512
 # Streams of random numbers: of the stream itself, and of the rows that it is compared with.
 STREAM, REFERENCE = 0, 1
 
-Rows = Float[np.ndarray, "rows columns"]
 Records = Float[np.ndarray, "records figures"]
 
 
@@ -36,8 +36,8 @@ class Progress:
 
     ranks: OnlineRanks
     evidence: Evidence
-    first: Rows
-    latest: Rows
+    first: Values
+    latest: Values
     records: Records
     stride: int
 
@@ -56,11 +56,11 @@ class Monitoring:
     seed: int
     n_reference: int
     settled: Progress
-    pending: Rows
+    pending: Values
 
     @staticmethod
     def begin(
-        watched: Watched, rule: AbstractAlarmRule, *, reference: Rows | None = None, seed: int = 0
+        watched: Watched, rule: AbstractAlarmRule, *, reference: Values | None = None, seed: int = 0
     ) -> "Monitoring":
         """Before the first row; `reference` (rows, columns) are rows without drift that shaped
         nothing.
@@ -96,7 +96,7 @@ class Monitoring:
         """How many rows of the stream came in."""
         return self.settled.evidence.n_rows + len(self.pending)
 
-    def updated(self, values: Rows) -> "Monitoring":
+    def updated(self, values: Values) -> "Monitoring":
         """With further rows of the stream (rows, columns)."""
         waiting = np.concatenate([self.pending, values])
         settled, n_whole = self.settled, len(waiting) - len(waiting) % BLOCK
@@ -126,7 +126,7 @@ class Monitoring:
         rows = self.evidence.first_alarm
         return int(rows[rows > 0].min()) if (rows > 0).any() else None
 
-    def _advanced(self, progress: Progress, block: Rows) -> Progress:
+    def _advanced(self, progress: Progress, block: Values) -> Progress:
         """Progress after a block of rows."""
         watched, n_before = self.watched, progress.evidence.n_rows
         scores = watched.scores(block)

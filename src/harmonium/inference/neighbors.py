@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from harmonium.compiling import as_floats
 from harmonium.inference.batches import map_rows
-from harmonium.typing import Batch
+from harmonium.typing import Batch, Points
 
 # Of the kernel density: few rows are near any other, so that it says how near the nearest are.
 BANDWIDTH = 0.1
@@ -21,10 +21,8 @@ N_NEAREST, MOST_ADDED = 5, 16
 # Rows that vote at once: a processor's cache holds what all components make of them.
 MOST_VOTING = 256
 
-Rows = Float[np.ndarray, "rows modeled"]
 
-
-def near_votes(kernels: Rows, rows: Rows) -> Float[np.ndarray, "rows 2"]:
+def near_votes(kernels: Points, rows: Points) -> Float[np.ndarray, "rows 2"]:
     """Minus the log of the sum of Gaussian kernels at the rows, and distances, (rows, 2).
 
     Distances are sums over columns, whose nearest few are averaged: one odd cell counts once there,

@@ -14,12 +14,13 @@ from jaxtyping import Bool
 from harmonium.compiling import as_floats
 from harmonium.data import Bounds
 from harmonium.inference.body_family import point_log_weights
-from harmonium.inference.coordinates import Coordinates, Points, Values
+from harmonium.inference.coordinates import Coordinates
 from harmonium.inference.training_rows import copied, filled
 from harmonium.model import AbstractBase, Mixture, tilted
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.cells import move_in_cells
 from harmonium.sampling.truncated import TruncatedSampler
+from harmonium.typing import Points, Values
 
 # Of cells given each other: before the first draw, and between draws of the same row.
 N_SWEEPS, N_SWEEPS_BETWEEN = 16, 2

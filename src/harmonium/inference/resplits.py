@@ -10,7 +10,6 @@ from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.calibrations import (
     AbstractCalibration,
     Measures,
-    Rows,
     Selection,
     kept_on_average,
 )
@@ -25,6 +24,7 @@ from harmonium.inference.detection import Detector, fit_split
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.e_values import e_benjamini_hochberg, split_e_values
 from harmonium.inference.hold_out import MIN_ROWS, set_aside
+from harmonium.typing import Values
 
 N_FOLDS, N_SPLITS = 10, 10
 # Share of the rows that calibrate in every split for e-values. No e-value is above calibration rows
@@ -57,7 +57,7 @@ class CrossCalibration(AbstractCalibration):
         folds = np.array_split(rng.permutation(table.n_rows), n_folds)
         return CrossCalibration(_fits(table, settings, folds, rng))
 
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """The scores by every fit."""
         return _scores(self.fits, rows)
 
@@ -101,7 +101,7 @@ class ResplitCalibration(AbstractCalibration):
         parts = [rng.permutation(table.n_rows)[:n] for _ in range(n_splits)]
         return ResplitCalibration(_fits(table, settings, parts, rng))
 
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """The scores by every fit."""
         return _scores(self.fits, rows)
 
@@ -146,7 +146,7 @@ def _fits(
     return tuple(fit_split(table, set_aside(table, part), settings, rng) for part in parts)
 
 
-def _scores(fits: tuple[Detector, ...], rows: Rows) -> Measures:
+def _scores(fits: tuple[Detector, ...], rows: Values) -> Measures:
     return np.stack([own.scores(rows) for own in fits], axis=1)
 
 

@@ -12,7 +12,6 @@ from harmonium.inference.batches import map_rows
 from harmonium.inference.calibrations import (
     AbstractCalibration,
     Measures,
-    Rows,
     Selection,
     column_index,
     kept_on_average,
@@ -23,6 +22,7 @@ from harmonium.inference.detection import Detector
 from harmonium.inference.e_values import randomized_e_benjamini_hochberg, weighted_e_values
 from harmonium.inference.views import Scale, Space, fit_mixtures, sizes_for
 from harmonium.model import Mixture
+from harmonium.typing import Values
 
 # A calibration row counts as at most so many. Few rows of large weight would decide alone.
 MOST_WEIGHT = 20.0
@@ -47,7 +47,7 @@ class DensityRatio:
 
     @staticmethod
     def fit(
-        detector: Detector, normal: Rows, columns: tuple[str, ...] | None = None, seed: int = 0
+        detector: Detector, normal: Values, columns: tuple[str, ...] | None = None, seed: int = 0
     ) -> "DensityRatio":
         """By the mixtures of a detector, and mixtures like these of new normal rows (rows,
         columns).
@@ -73,7 +73,7 @@ class DensityRatio:
         new = Space(space.scale, mixtures, points).pooled
         return DensityRatio(space.scale, index, space.pooled.marginal(index), new)
 
-    def unclipped(self, rows: Rows) -> Float[np.ndarray, "rows"]:
+    def unclipped(self, rows: Values) -> Float[np.ndarray, "rows"]:
         """The ratios of rows (rows, columns) as the mixtures have them."""
         missing = np.isnan(self.scale.marginals.centers(rows))[:, self.index]
         points = self.scale.forward(rows)[:, self.index]
@@ -87,7 +87,7 @@ class DensityRatio:
                 )
         return np.exp(np.clip(logs, -700, 700))
 
-    def weights(self, rows: Rows) -> Float[np.ndarray, "rows"]:
+    def weights(self, rows: Values) -> Float[np.ndarray, "rows"]:
         """The clipped ratios of rows (rows, columns)."""
         return np.minimum(self.unclipped(rows), self.most)
 
@@ -129,7 +129,7 @@ class ShiftCalibration(AbstractCalibration):
         clipped = 0.5 * float(np.abs(shares - whole / whole.sum()).sum())
         return ShiftCalibration(detector, ratio, weights, clipped, 1 / float(np.sum(shares**2)))
 
-    def measure(self, rows: Rows) -> Measures:
+    def measure(self, rows: Values) -> Measures:
         """Scores and weights."""
         return np.stack([self.detector.scores(rows), self.ratio.weights(rows)], axis=1)
 

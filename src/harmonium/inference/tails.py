@@ -9,17 +9,15 @@ Annals of Statistics 3, 1975). What it says further out is a model, without a gu
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from harmonium.sampling.pareto import Pareto, average_shapes
+from harmonium.typing import Scores
 
 # Share of the scores that the tail is fitted to, and how many at least.
 TAIL_SHARE, FEWEST = 0.03, 20
 # Shapes that are averaged over. Scores are surprises in nats, whose tail is exponential, of shape
 # 0, where rows are as the views have it; the precision of that is of ten excesses.
 SHAPES, PRIOR_PRECISION = np.linspace(0.0, 1.0, 21), 10.0
-
-Scores = Float[np.ndarray, "rows"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from jaxtyping import Bool
 from harmonium.compiling import as_floats
 from harmonium.data.gaussian import draw_missing
 from harmonium.errors import InvalidInputError, describe
-from harmonium.inference.coordinates import Coordinates, Points, Values, bounded
+from harmonium.inference.coordinates import Coordinates, bounded
 from harmonium.learning.rows import AbstractRows, CompleteRows, IncompleteRows, pad_rows
-from harmonium.typing import RandomKey
+from harmonium.typing import Points, RandomKey, Values
 
 # Each row of a table with intervals enters training with several draws of its places in them.
 MAX_COPIES = 16

@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from harmonium.data import Columns, Marginals
+from harmonium.typing import Values
 
 # Draws for each that is kept, where some are left out.
 SURPLUS = 2
 # Pairs of categories of two columns, beyond which nearly none of them is ever seen.
 MOST_PAIRS = 4096
 
-Rows = Float[np.ndarray, "rows columns"]
 Codes = Int[np.ndarray, "rows"]
 
 
@@ -45,7 +45,7 @@ def coded_columns(columns: Columns) -> list[int]:
 
 
 def find_unseen(
-    marginals: Marginals, values: Rows, draws: Float[np.ndarray, "draws modeled"]
+    marginals: Marginals, values: Values, draws: Float[np.ndarray, "draws modeled"]
 ) -> tuple[Unseen, ...]:
     """Of every two columns of categories the pairs that no row (rows, columns) has, where too many
     draws u (draws, modeled) do.
@@ -81,8 +81,8 @@ def _of_pairs(
 
 
 def keep_seen(
-    unseen: Sequence[Unseen], marginals: Marginals, rows: Rows, n: int, rng: np.random.Generator
-) -> Rows:
+    unseen: Sequence[Unseen], marginals: Marginals, rows: Values, n: int, rng: np.random.Generator
+) -> Values:
     """The first n of drawn rows (rows, columns) whose pairs of categories pass; where fewer do, the
     first others as well.
     """

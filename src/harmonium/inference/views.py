@@ -23,7 +23,7 @@ from harmonium.inference.conditionals import (
 from harmonium.inference.neighbors import MOST_VOTING, near_votes
 from harmonium.model import Mixture
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_mixture
-from harmonium.typing import Batch
+from harmonium.typing import Batch, PerCell, Points
 
 # Components of the mixtures of a space; a mixture needs so many rows per component.
 SIZES = (4, 8, 16, 32)
@@ -51,7 +51,6 @@ MOST_EXPLAINED = 16
 # Share of the rows beyond which the tail of a view is measured, and places on the way there.
 TAIL, N_QUANTILES = 0.1, 201
 
-Rows = Float[np.ndarray, "rows modeled"]
 Votes = Float[np.ndarray, "rows views"]
 
 
@@ -63,11 +62,11 @@ class Scale:
     whitening: Whitening
 
     @staticmethod
-    def of_points(marginals: Marginals, points: Rows) -> "Scale":
+    def of_points(marginals: Marginals, points: Points) -> "Scale":
         """Standardized by points (rows, modeled) of complete rows."""
         return Scale(marginals, Whitening.fit(points, "diagonal", shrink=0.0))
 
-    def forward(self, values: np.ndarray) -> Rows:
+    def forward(self, values: np.ndarray) -> Points:
         """Standardized points of complete table rows, (rows, modeled): variance 1 in training."""
         points = self.whitening.forward(self.marginals.centers(values)) * 2**0.5
         # Whitening makes a gap of a whole row.
@@ -76,11 +75,11 @@ class Scale:
             points = np.where(gaps, self._with_unseen(values), points)
         return np.clip(points, -LARGEST_COORDINATE, LARGEST_COORDINATE)
 
-    def restore(self, rows: Rows) -> Rows:
+    def restore(self, rows: Points) -> Points:
         """The modeled cells of standardized points (rows, modeled), in data units."""
         return self.marginals.restore(self.whitening.inverse(rows / 2**0.5))
 
-    def _with_unseen(self, values: np.ndarray) -> Rows:
+    def _with_unseen(self, values: np.ndarray) -> Points:
         """The same, column by column, with levels that training has not seen far out."""
         points = (self.marginals.centers(values) - self.whitening.center) / self.whitening.spread
         return np.where(np.isnan(points), UNSEEN, points)
@@ -146,7 +145,7 @@ class Space:
         places, rows = self.scale.forward(cells).T, self.scale.forward(values)
         mixture = self.pooled
 
-        def tried(block: Rows) -> np.ndarray:
+        def tried(block: Points) -> np.ndarray:
             at = np.broadcast_to(places, (len(block), *places.shape))
             at = np.concatenate([at, block[:, :, None]], axis=2)
             return conditional_log_densities(mixture, block, at)
@@ -168,7 +167,7 @@ class Space:
         points[:, own, columns] = places.T
         return np.stack([self.scale.restore(end)[own, columns] for end in points], axis=1)
 
-    def fits(self, values: np.ndarray, columns: np.ndarray) -> Rows:
+    def fits(self, values: np.ndarray, columns: np.ndarray) -> PerCell:
         """log q(x_j, x_k) / (q(x_j) q(x_k)) of every column k, j one of `columns` (rows,) per row.
 
         For complete table rows (rows, columns), in nats; negative where the two cells go together
@@ -176,7 +175,7 @@ class Space:
         """
         return pair_log_ratios(self.pooled, self.scale.forward(values), columns)
 
-    def wrong(self, values: np.ndarray) -> Rows:
+    def wrong(self, values: np.ndarray) -> PerCell:
         """The log-density of cells (rows, columns) that are wrong: half of them are those of other
         rows, whatever goes with them, and half lie anywhere.
         """
@@ -185,13 +184,13 @@ class Space:
         return np.logaddexp(others, anywhere_log_densities(rows)) - np.log(2)
 
 
-def anywhere_log_densities(rows: Rows) -> Rows:
+def anywhere_log_densities(rows: Points) -> PerCell:
     """The log-density of every coordinate that lies anywhere, (rows, modeled)."""
     return -np.log(np.pi * ANYWHERE * (1 + (rows / ANYWHERE) ** 2))
 
 
 def fit_mixtures(
-    rows: Rows, sizes: tuple[int, ...], rng: np.random.Generator
+    rows: Points, sizes: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[Mixture, ...]:
     """Mixtures of these sizes for standardized rows."""
     found = []
@@ -231,7 +230,7 @@ def sizes_for(n_rows: int, n_columns: int) -> tuple[int, ...]:
     return tuple(size for size in SIZES if size <= most) or (1,)
 
 
-def mixture_votes(mixtures: tuple[Mixture, ...], rows: Rows) -> Votes:
+def mixture_votes(mixtures: tuple[Mixture, ...], rows: Points) -> Votes:
     """-log q(x) of every mixture, then the means of its column surprisals, (rows, 2 mixtures)."""
     return map_rows(lambda batch: votes_of_mixtures(mixtures, batch), rows, longest=MOST_VOTING)
 

@@ -4,13 +4,13 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
 from harmonium.learning.base_folds import Rescale, hold_out
 from harmonium.learning.selection import beats
 from harmonium.model import AbstractBase, GaussianBase, Mixture, MixtureBase
 from harmonium.model.mixture_fit import Bag, MixtureSettings, fit_bag
 from harmonium.model.mixture_rows import completion_work
+from harmonium.typing import Rows, Scores
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 96)
 # Rows of every column that a component needs for a covariance of its own, also where it is shrunk.
@@ -43,9 +43,6 @@ N_BAGGED = 6
 # Fits of the bag by which sizes are judged: the mean of a bag wants looser covariances than one
 # fit.
 N_TRIED = 3
-
-Rows = Float[np.ndarray, "rows visible"]
-Scores = Float[np.ndarray, "rows"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-Rows = Float[np.ndarray, "rows visible"]
+from harmonium.typing import Rows
 
 # From the places of rows: all rows in units that are found from those alone, and the log of the
 # volume that a unit has there, relative to that of the rows given.

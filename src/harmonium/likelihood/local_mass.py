@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from harmonium.likelihood.annealed import summarize
 from harmonium.model.mixture_fit import MixtureFit
+from harmonium.typing import Rows
 
 N_PLACES = 3
 # Rows around a place that a Gaussian is fitted to: so many at least, or per column, and multiples.
@@ -18,7 +19,6 @@ WIDENING = 1.5
 RIDGE = 1e-12
 SIGMAS = 5.0
 
-Rows = Float[np.ndarray, "rows visible"]
 PerRow = Float[np.ndarray, "rows"]
 
 

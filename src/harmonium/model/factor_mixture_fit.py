@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.abstract_mixture import LOG_2PI
 from harmonium.model.factor_mixture import FactorMixture
+from harmonium.typing import Rows
 
 # Leading directions in which the first groups are found.
 START_DIRECTIONS = 30
@@ -19,8 +20,6 @@ START_DIRECTIONS = 30
 BLOCK, LEAST_SHARE = 2048, 1e-4
 # Loadings of a component are drawn to 0 as by so many rows.
 LOADING_ROWS = 1.0
-
-Rows = Float[np.ndarray, "rows visible"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.mixture_rows import Components, MixtureRows, completion_work, fill
 from harmonium.model.mixture_starts import deal_rows
+from harmonium.typing import Rows
 
 # Rows of the whole that a component gets which would have fewer, so that none dies.
 LEAST_ROWS = 1e-3
@@ -22,8 +23,6 @@ MOST_WORK = 1e9
 FIRST_PASSES = 10
 # Shares of the identity that the pooled covariance may get.
 SHARES = np.geomspace(1e-4, 1.0, 33)
-
-Rows = Float[np.ndarray, "rows visible"]
 
 
 @dataclass(frozen=True)

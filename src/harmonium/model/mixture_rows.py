@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy.linalg import get_lapack_funcs
 
 from harmonium.model.abstract_mixture import LOG_2PI
+from harmonium.typing import Rows
 
 # Numbers of the largest array of a block: of monomials, and of the smaller arrays by pattern.
 MONOMIALS, BY_PATTERN = 500_000, 250_000
@@ -29,7 +30,6 @@ COLUMNS_PER_COMPONENT = 8
 # Columns from which on factors are inverted as what they are, triangular.
 LEAST_TRIANGULAR = 8
 
-Rows = Float[np.ndarray, "rows visible"]
 # Joint log-densities, which become responsibilities.
 Shares = Float[np.ndarray, "components rows"]
 # Sums of z zᵀ over the rows of every component, for z = (1, x).

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-LLOYD_PASSES = 5
+from harmonium.typing import Rows
 
-Rows = Float[np.ndarray, "rows visible"]
+LLOYD_PASSES = 5
 
 
 def deal_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Int[np.ndarray, "rows"]:

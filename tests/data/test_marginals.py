@@ -551,3 +551,32 @@ def test_state_of_other_columns_is_refused(everything):
 def test_refusals_say_what_was_needed(everything, call, words):
     with pytest.raises(InvalidInputError, match=re.escape(words)):
         call(*everything)
+
+
+@pytest.mark.parametrize("body", ["auto", "affine", "asinh"])
+def test_smooth_columns_in_one_pass_are_those_column_by_column(body):
+    """To the last digit, with missing cells, beside columns of every other kind."""
+    _, marginals, values = fitted(table_columns(), body)
+    assert len(set(marginals.kinds)) > 1
+    missing = np.random.default_rng(0).random(values.shape) < 0.1
+    asked = np.where(missing, np.nan, values)[:500]
+    columns = list(zip(marginals.parts, asked.T, strict=True))
+    ends = [part.bounds(cells) for part, cells in columns]
+    bounds = marginals.bounds(asked)
+    np.testing.assert_array_equal(bounds.low, np.stack([low for low, _ in ends], axis=1))
+    np.testing.assert_array_equal(bounds.high, np.stack([high for _, high in ends], axis=1))
+    centers = [part.centers(cells) for part, cells in columns]
+    np.testing.assert_array_equal(marginals.centers(asked), np.stack(centers, axis=1))
+    measure = [part.log_measure(cells) for part, cells in columns]
+    np.testing.assert_array_equal(marginals.log_measure(asked), np.stack(measure, axis=1))
+
+
+def test_the_center_of_a_level_is_the_median_of_its_interval(everything):
+    _, marginals, values = everything
+    levels = [j for j, kind in enumerate(marginals.kinds) if kind == "levels"]
+    assert levels
+    for j in levels:
+        part, cells = marginals.parts[j], values[:200, j]
+        low, high = (end[:, None] for end in part.bounds(cells))
+        np.testing.assert_array_equal(part.centers(cells), spread(Bounds(low, high), 0.5)[:, 0])
+        assert np.isnan(part.centers(np.array([np.nan, 1e9]))).all()

@@ -111,7 +111,7 @@ ALL_THERE = np.zeros(VALUES.shape, dtype=bool)
 
 
 def single_doubts(values):
-    given = [space.conditionals(values, values[:1])[:, :, -1] for space in SPACES]
+    given = [space.conditionals(values, space.places(values[:1]))[:, :, -1] for space in SPACES]
     wrong = [space.wrong(values) for space in SPACES]
     return np.mean(wrong, axis=0) - np.mean(given, axis=0)
 

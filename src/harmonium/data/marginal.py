@@ -118,6 +118,8 @@ class Marginal:
 
         It is the center of a lattice cell in data units, and the median of an atom.
         """
+        if self.body is None:
+            return self._medians[self.index(cells)]
         low, high = (end[:, None] for end in self.bounds(cells, as_points=True))
         return spread(Bounds(low, high), 0.5)[:, 0]
 
@@ -232,6 +234,12 @@ class Marginal:
         above = np.append(np.cumsum(self.masses[::-1])[::-1], 0.0)
         with np.errstate(divide="ignore"):
             return np.minimum(np.log(below), 0.0), np.minimum(np.log(above), 0.0)
+
+    @cached_property
+    def _medians(self) -> Column:
+        """Those of the atoms; last, where -1 finds it, NaN for what is none of them."""
+        low, high = (end[:, None] for end in self._cuts)
+        return np.append(spread(Bounds(low, high), 0.5)[:, 0], np.nan)
 
     @cached_property
     def _cuts(self) -> tuple[Column, Column]:

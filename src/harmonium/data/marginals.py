@@ -11,6 +11,7 @@ density in data units, a cell of a lattice its mass over the step, a category or
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from harmonium.data.levels import CODED
 from harmonium.data.marginal import Marginal
 from harmonium.data.marginals_state import build_marginals, describe_marginals
 from harmonium.data.problems import problem
+from harmonium.data.smooth_columns import SmoothColumns
 
 Scores = dict[str, float]
 
@@ -109,18 +111,24 @@ class Marginals:
         """
         _check_width(self.columns, values, "bounds")
         fine = self._mask(fine)
-        ends = [
-            part.bounds(values[:, i], as_points=bool(fine[j])) for j, i, part in self._enumerated()
-        ]
-        low, high = zip(*ends, strict=True)
-        return Bounds(np.stack(low, axis=1), np.stack(high, axis=1))
+        u = self._smooth.to_normal(self._smooth_cells(values))
+        missing = np.isnan(u)
+        low = self._with_smooth(np.where(missing, -np.inf, u))
+        high = self._with_smooth(np.where(missing, np.inf, u))
+        for j, i, part in self._others:
+            low[:, j], high[:, j] = part.bounds(values[:, i], as_points=bool(fine[j]))
+        return Bounds(low, high)
 
     def centers(self, values: np.ndarray) -> Cells:
         """One point u in every cell of table rows, (rows, modeled), NaN where a cell is missing.
 
         It is the center of a lattice cell in data units, and the median of an atom or a category.
         """
-        return self._each(lambda part, cells: part.centers(cells), values, "centers")
+        _check_width(self.columns, values, "centers")
+        found = self._with_smooth(self._smooth.to_normal(self._smooth_cells(values)))
+        for j, i, part in self._others:
+            found[:, j] = part.centers(values[:, i])
+        return found
 
     def log_measure(self, values: np.ndarray, *, fine: np.ndarray | None = None) -> Cells:
         """What turns densities and masses in u into those of the cells, (rows, modeled), in nats.
@@ -130,11 +138,10 @@ class Marginals:
         """
         _check_width(self.columns, values, "log_measure")
         fine = self._mask(fine)
-        found = [
-            part.log_measure(values[:, i], as_points=bool(fine[j]))
-            for j, i, part in self._enumerated()
-        ]
-        return np.stack(found, axis=1)
+        found = self._with_smooth(self._smooth.log_slope(self._smooth_cells(values)))
+        for j, i, part in self._others:
+            found[:, j] = part.log_measure(values[:, i], as_points=bool(fine[j]))
+        return found
 
     def log_density(self, values: np.ndarray) -> Cells:
         """The log-density of every cell of table rows by itself, (rows, modeled).
@@ -195,6 +202,25 @@ class Marginals:
         """Position among the modeled columns, position in the table, and marginal."""
         index = self.columns.modeled_index
         return [(j, int(index[j]), part) for j, part in enumerate(self.parts)]
+
+    @cached_property
+    def _smooth(self) -> SmoothColumns:
+        return SmoothColumns.among(self.parts)
+
+    @cached_property
+    def _others(self) -> list[tuple[int, int, Marginal]]:
+        """`_enumerated` without the smooth columns."""
+        smooth = set(self._smooth.places.tolist())
+        return [own for own in self._enumerated() if own[0] not in smooth]
+
+    def _smooth_cells(self, values: np.ndarray) -> np.ndarray:
+        return values[:, np.asarray(self.columns.modeled_index)[self._smooth.places]]
+
+    def _with_smooth(self, found: np.ndarray) -> Cells:
+        """Room for all modeled columns, with what was found of the smooth ones in place."""
+        whole = np.empty((len(found), self.n_columns))
+        whole[:, self._smooth.places] = found
+        return whole
 
     def _each(
         self, function: Callable[[Marginal, np.ndarray], np.ndarray], values: np.ndarray, name: str

@@ -3,11 +3,13 @@
 import logging
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 
+from harmonium.compiling import as_floats
 from harmonium.data import Columns, Marginals, Table
 from harmonium.errors import HarmoniumWarning, Message, joined, message
 from harmonium.inference.body_family import compare_families
@@ -102,6 +104,11 @@ class Detector:
     def weights(self) -> np.ndarray:
         """How much each kind of votes counts, (kinds,), of all spaces one after the other."""
         return np.concatenate([space.weights(self.columns.n_rows) for space in self.spaces])
+
+    @cached_property
+    def candidate_places(self) -> tuple[np.ndarray, ...]:
+        """Where the candidates stand in every space, (modeled, candidates) each."""
+        return tuple(space.places(self.candidates) for space in self.spaces)
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         """The scores of rows (rows, columns), shape (rows,): higher = more normal.
@@ -294,7 +301,10 @@ def _fit_space(
     once = np.unique(numbers, return_index=True)[1]
     at = once[rng.permutation(len(once))[:MOST_KERNELS]]
     kernels = rows[at]
-    crossed, near = _cross_fitted(rows, numbers, sizes, rng), near_votes(kernels, kernels)
+    crossed, near = (
+        _cross_fitted(rows, numbers, sizes, rng),
+        near_votes(as_floats(kernels), kernels),
+    )
     surprises = [Surprise.fit(crossed), Surprise.fit(near)]
     surprise = Surprise(
         np.concatenate([own.quantiles for own in surprises], axis=1),

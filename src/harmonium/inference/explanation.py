@@ -178,7 +178,8 @@ def _judge_cells(
     All have shape (rows, modeled), and are means over the spaces.
     """
     spaces = detector.spaces
-    given = np.mean([space.conditionals(values, detector.candidates) for space in spaces], axis=0)
+    places = zip(spaces, detector.candidate_places, strict=True)
+    given = np.mean([space.conditionals(values, own) for space, own in places], axis=0)
     rises, own = given[:, :, :-1] - given[:, :, -1:], given[:, :, -1]
     best = rises.argmax(axis=2)
     drops = np.take_along_axis(rises, best[:, :, None], axis=2)[:, :, 0]

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from harmonium.compiling import as_floats
 from harmonium.inference.batches import map_rows
 from harmonium.typing import Batch, Points
 
@@ -22,15 +21,14 @@ N_NEAREST, MOST_ADDED = 5, 16
 MOST_VOTING = 256
 
 
-def near_votes(kernels: Points, rows: Points) -> Float[np.ndarray, "rows 2"]:
+def near_votes(kernels: Batch, rows: Points) -> Float[np.ndarray, "rows 2"]:
     """Minus the log of the sum of Gaussian kernels at the rows, and distances, (rows, 2).
 
     Distances are sums over columns, whose nearest few are averaged: one odd cell counts once there,
     and squared in the kernels. One kernel and one neighbor in the very place of a row are left out:
     they may be its own.
     """
-    at = as_floats(kernels)
-    return map_rows(lambda batch: votes_near(at, batch), rows, longest=MOST_VOTING)
+    return map_rows(lambda batch: votes_near(kernels, batch), rows, longest=MOST_VOTING)
 
 
 @eqx.filter_jit

@@ -5,6 +5,7 @@ of normal rows that are at least as abnormal, make them comparable.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -108,7 +109,7 @@ class Space:
         known = n_rows / (n_rows + ROWS_PER_COLUMN * self.kernels.shape[1])
         return known, known, 1.0, 1.0
 
-    @property
+    @cached_property
     def pooled(self) -> Mixture:
         """The mean density of the mixtures, as one mixture of all their components."""
         share = np.log(len(self.mixtures))
@@ -117,6 +118,10 @@ class Space:
             for own in self.mixtures
         ]
         return Mixture(*(as_floats(np.concatenate(own)) for own in zip(*parts, strict=True)))
+
+    @cached_property
+    def _kernels(self) -> Batch:
+        return as_floats(self.kernels)
 
     def votes(self, values: np.ndarray) -> Votes:
         """How abnormal complete table rows (rows, columns) are by every view, in nats.
@@ -127,23 +132,25 @@ class Space:
         """
         rows = self.scale.forward(values)
         return np.concatenate(
-            [mixture_votes(self.mixtures, rows), near_votes(self.kernels, rows)], axis=1
+            [mixture_votes(self.mixtures, rows), near_votes(self._kernels, rows)], axis=1
         )
 
-    def conditionals(
-        self, values: np.ndarray, candidates: np.ndarray
-    ) -> Float[np.ndarray, "rows modeled places"]:
-        """log q(x_j given the others) where a candidate stands in place of x_j; last, of x_j.
-
-        For complete table rows (rows, columns) and `candidates` (candidates, modeled), cells of the
-        columns; in nats, by the mean density of the mixtures, so that those count more that expect
-        the others.
-        """
+    def places(self, candidates: np.ndarray) -> Float[np.ndarray, "modeled places"]:
+        """Where cells (candidates, modeled) of the modeled columns stand, by column."""
         columns = self.scale.marginals.columns
         cells = np.zeros((len(candidates), len(columns.names)))
         cells[:, columns.modeled_index] = candidates
-        places, rows = self.scale.forward(cells).T, self.scale.forward(values)
-        mixture = self.pooled
+        return self.scale.forward(cells).T
+
+    def conditionals(
+        self, values: np.ndarray, places: Float[np.ndarray, "modeled places"]
+    ) -> Float[np.ndarray, "rows modeled places+1"]:
+        """log q(x_j given the others) with x_j in one of its places instead; last, of x_j itself.
+
+        For complete table rows (rows, columns); in nats, by the mean density of the mixtures, so
+        that those count more that expect the others.
+        """
+        rows, mixture = self.scale.forward(values), self.pooled
 
         def tried(block: Points) -> np.ndarray:
             at = np.broadcast_to(places, (len(block), *places.shape))

@@ -12,8 +12,9 @@ import numpy as np
 from harmonium.model import Harmonium
 from harmonium.typing import Batch, HiddenBatch, PerRow
 
-# Compiled code sees batches of these lengths only, padded to the shortest that holds the rows.
-BATCHES = (256, 1024, 4096)
+# Compiled code sees batches of these lengths only, padded to the shortest that holds the rows; the
+# first is for a row that somebody waits for.
+BATCHES = (16, 256, 1024, 4096)
 LONGEST = BATCHES[-1]
 # Batches that are prepared before compiled code takes them up: NumPy's threads go on spinning for a
 # while after a matrix product, in the way of XLA's.

@@ -39,13 +39,19 @@ def votes_near(kernels: Batch, rows: Batch) -> Float[Array, "rows 2"]:
 
 
 def _kernel_votes(kernels: Batch, rows: Batch) -> Float[Array, "rows"]:
-    squares = jnp.sum(rows**2, axis=1)[:, None] + jnp.sum(kernels**2, axis=1)[None, :]
-    distances = jnp.maximum(squares - 2 * rows @ kernels.T, 0)
-    is_same = distances <= SAME * (1 + squares)
-    exponents = jnp.where(is_same, -jnp.inf, -distances / (2 * BANDWIDTH**2))
+    square = jnp.sum(rows**2, axis=1)
+    # Squared distances less |row|² by one product: passes over them take most of the time.
+    ends = jnp.concatenate([-2 * kernels, jnp.sum(kernels**2, axis=1)[:, None]], axis=1)
+    distances = jnp.concatenate([rows, jnp.ones_like(square)[:, None]], axis=1) @ ends.T
+    is_same = distances <= (SAME * (1 + 2 * square) - square)[:, None]
+    others = jnp.where(is_same, jnp.inf, distances)
+    nearest = jnp.min(others, axis=1)
+    start = jnp.where(jnp.isfinite(nearest), nearest, 0)
+    total = jnp.sum(jnp.exp((start[:, None] - others) / (2 * BANDWIDTH**2)), axis=1)
+    exponent = jnp.log(total) - jnp.maximum(start + square, 0) / (2 * BANDWIDTH**2)
     # Where the first of several is left out, the others count in full.
     n_same = jnp.maximum(jnp.sum(is_same, axis=1) - 1, 0).astype(rows.dtype)
-    return -jnp.logaddexp(jax.nn.logsumexp(exponents, axis=1), jnp.log(n_same))
+    return -jnp.logaddexp(exponent, jnp.log(n_same))
 
 
 def _distances(neighbors: Batch, rows: Batch) -> Float[Array, "rows"]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from harmonium.data import Bounds, Table
 from harmonium.inference import Density
+from harmonium.inference.batches import BATCHES
 from harmonium.inference.conditional_sampling import N_WEIGHED
 from harmonium.service.counters import Counters
 from harmonium.service.lanes import ROWS_AT_ONCE
@@ -29,9 +30,11 @@ async def warm_up(run: ServedRun, questions: Questions, limits: Limits) -> None:
     """Ask everything of rows of all kinds, in all numbers that make a difference to programs."""
     started = time.monotonic()
     complete, holed = _rows(run, ROWS_AT_ONCE), _with_holes(run, ROWS_AT_ONCE)
+    lengths = [1 + shorter for shorter in (0, *BATCHES) if shorter < ROWS_AT_ONCE]
     if run.stored_density is not None:
-        for values in (complete[:1], holed[:1], complete, holed):
-            await questions.score(_asked(run, values))
+        for values in (complete, holed):
+            for n in lengths:
+                await questions.score(_asked(run, values[:n]))
         for draws in (0, *(min(n, limits.rows) for n in COMPLETED)):
             for values in (holed[:1], np.full_like(holed[:1], np.nan)):
                 await questions.impute(_asked(run, values), ImputeOptions(draws=draws))
@@ -39,8 +42,9 @@ async def warm_up(run: ServedRun, questions: Questions, limits: Limits) -> None:
             await questions.sample(SampleRequest(n=n))
         await questions.slow.answer(partial(_propose, run.density), holed[:1])
     if run.stored_detector is not None:
-        for values in (complete[:1], complete, holed[:1]):
-            await questions.detect(_asked(run, values), DetectOptions(explain=1))
+        for values in (complete, holed):
+            for n in lengths:
+                await questions.detect(_asked(run, values[:n]), DetectOptions(explain=1))
     _log.info("programs are compiled after %.1f s", time.monotonic() - started)
 
 

@@ -111,10 +111,9 @@ class Marginals:
         """
         _check_width(self.columns, values, "bounds")
         fine = self._mask(fine)
-        u = self._smooth.to_normal(self._smooth_cells(values))
-        missing = np.isnan(u)
-        low = self._with_smooth(np.where(missing, -np.inf, u))
-        high = self._with_smooth(np.where(missing, np.inf, u))
+        u, low, high = self._smooth.to_normal(values), self._room(values), self._room(values)
+        low[:, self._smooth.places] = np.where(np.isnan(u), -np.inf, u)
+        high[:, self._smooth.places] = np.where(np.isnan(u), np.inf, u)
         for j, i, part in self._others:
             low[:, j], high[:, j] = part.bounds(values[:, i], as_points=bool(fine[j]))
         return Bounds(low, high)
@@ -125,7 +124,8 @@ class Marginals:
         It is the center of a lattice cell in data units, and the median of an atom or a category.
         """
         _check_width(self.columns, values, "centers")
-        found = self._with_smooth(self._smooth.to_normal(self._smooth_cells(values)))
+        found = self._room(values)
+        found[:, self._smooth.places] = self._smooth.to_normal(values)
         for j, i, part in self._others:
             found[:, j] = part.centers(values[:, i])
         return found
@@ -138,7 +138,8 @@ class Marginals:
         """
         _check_width(self.columns, values, "log_measure")
         fine = self._mask(fine)
-        found = self._with_smooth(self._smooth.log_slope(self._smooth_cells(values)))
+        found = self._room(values)
+        found[:, self._smooth.places] = self._smooth.log_slope(values)
         for j, i, part in self._others:
             found[:, j] = part.log_measure(values[:, i], as_points=bool(fine[j]))
         return found
@@ -205,7 +206,7 @@ class Marginals:
 
     @cached_property
     def _smooth(self) -> SmoothColumns:
-        return SmoothColumns.among(self.parts)
+        return SmoothColumns.among(self.parts, np.asarray(self.columns.modeled_index))
 
     @cached_property
     def _others(self) -> list[tuple[int, int, Marginal]]:
@@ -213,14 +214,9 @@ class Marginals:
         smooth = set(self._smooth.places.tolist())
         return [own for own in self._enumerated() if own[0] not in smooth]
 
-    def _smooth_cells(self, values: np.ndarray) -> np.ndarray:
-        return values[:, np.asarray(self.columns.modeled_index)[self._smooth.places]]
-
-    def _with_smooth(self, found: np.ndarray) -> Cells:
-        """Room for all modeled columns, with what was found of the smooth ones in place."""
-        whole = np.empty((len(found), self.n_columns))
-        whole[:, self._smooth.places] = found
-        return whole
+    def _room(self, values: np.ndarray) -> Cells:
+        """Room for a number per modeled cell of table rows."""
+        return np.empty((len(values), self.n_columns))
 
     def _each(
         self, function: Callable[[Marginal, np.ndarray], np.ndarray], values: np.ndarray, name: str

@@ -16,11 +16,12 @@ PerColumn = Float[np.ndarray, "smooth"]
 class SmoothColumns:
     """The columns of bodies of one component whose cells are points: no atoms, no lattice.
 
-    `places` (smooth,) are their positions among the modeled columns; the other fields are those of
-    `Body`. Numbers are the same as column by column, to the last digit.
+    `places` (smooth,) are their positions among the modeled columns, `index` those in the table; the
+    other fields are those of `Body`. Numbers are those of column by column, to the last digit.
     """
 
     places: Int[np.ndarray, "smooth"]
+    index: Int[np.ndarray, "smooth"]
     location: PerColumn
     scale: PerColumn
     tail: PerColumn
@@ -28,25 +29,27 @@ class SmoothColumns:
     sd: PerColumn
 
     @staticmethod
-    def among(parts: tuple[Marginal, ...]) -> "SmoothColumns":
-        """Those of the modeled columns, if there are any."""
+    def among(parts: tuple[Marginal, ...], index: np.ndarray) -> "SmoothColumns":
+        """Those among the modeled columns, whose positions in the table are `index`."""
         found = [(j, part.body) for j, part in enumerate(parts) if _is_smooth(part)]
         bodies = [body for _, body in found if isinstance(body, Body)]
         numbers = [
             (body.location, body.scale, body.tail, body.means[0], body.sds[0]) for body in bodies
         ]
         columns = np.array(numbers, dtype=np.float64).reshape(-1, 5).T
-        return SmoothColumns(np.array([j for j, _ in found], dtype=np.intp), *columns)
+        places = np.array([j for j, _ in found], dtype=np.intp)
+        return SmoothColumns(places, index[places], *columns)
 
-    def to_normal(self, cells: Cells) -> Cells:
-        """The coordinates u of cells in data units; NaN where they are missing."""
-        v = (cells - self.location) / self.scale
+    def to_normal(self, values: np.ndarray) -> Cells:
+        """The coordinates u of cells of table rows (rows, columns); NaN where they are missing."""
+        v = (values[:, self.index] - self.location) / self.scale
         tail = self.tail[self._is_long]
         v[:, self._is_long] = tail * np.arcsinh(v[:, self._is_long] / tail)
         return (v - self.mean) / self.sd
 
-    def log_slope(self, cells: Cells) -> Cells:
-        """log du/dx at cells in data units, in nats; 0 where they are missing."""
+    def log_slope(self, values: np.ndarray) -> Cells:
+        """log du/dx at cells of table rows (rows, columns), in nats; 0 where they are missing."""
+        cells = values[:, self.index]
         slope = np.broadcast_to(-np.log(self.scale), cells.shape).copy()
         ratio = (cells - self.location) / self.scale
         ratio = ratio[:, self._is_long] / self.tail[self._is_long]

@@ -1,6 +1,6 @@
-"""Natural patches: a Gaussian-Bernoulli machine on whitened patches of 14 x 14 pixels, as in PyDeep.
+"""Natural patches: a Gaussian-Bernoulli machine on whitened ones of 14 x 14 pixels, as in PyDeep.
 
-A stand-in for PyDeep's example on images of van Hateren, which are not at hand: patches of the two
+A stand-in for the example on images of van Hateren, which are not at hand: patches of the two
 photographs of scikit-learn, as the logarithm of the mean of the three channels. Those of the left
 four fifths of both train, those of the rest are held out; no patch reaches across. The mean of
 every patch is taken out, and what remains is whitened by the training patches (ZCA, the 195

@@ -146,7 +146,7 @@ def test_the_package_runs_as_the_command():
 def test_the_doctor_finds_this_machine_well(capsys):
     assert call("doctor") == 0
     printed = capsys.readouterr().out
-    assert printed.count("PASS") == 4 and "FAIL" not in printed
+    assert printed.count("PASS") == 5 and "FAIL" not in printed
     assert call("doctor", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["passed"] and found["float_bits"] == 32

@@ -16,8 +16,8 @@ PerColumn = Float[np.ndarray, "smooth"]
 class SmoothColumns:
     """The columns of bodies of one component whose cells are points: no atoms, no lattice.
 
-    `places` (smooth,) are their positions among the modeled columns, `index` those in the table; the
-    other fields are those of `Body`. Numbers are those of column by column, to the last digit.
+    `places` (smooth,) are their positions among the modeled columns, `index` those in the table;
+    the other fields are those of `Body`. Numbers are those of column by column, to the last digit.
     """
 
     places: Int[np.ndarray, "smooth"]

@@ -5,6 +5,7 @@ standard errors. Seeds: mixtures 0 and 1, rows 5, tables 0 and 3, draws as writt
 """
 
 from dataclasses import replace
+from importlib import import_module
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from scipy.stats import cauchy, hmean
 
 from harmonium.compiling import as_floats
 from harmonium.data import Columns, Field, Marginals, Table
-from harmonium.inference import DetectorSettings, detection, explain, fit_detector
+from harmonium.inference import DetectorSettings, explain, fit_detector
 from harmonium.inference.conditionals import (
     conditional_log_densities,
 )
@@ -35,6 +36,9 @@ from harmonium.inference.views import (
     fit_mixtures,
     mixture_votes,
 )
+
+# In its package the name is that of the function.
+fitting = import_module("harmonium.inference.fit_detector")
 
 NAN = np.nan
 MIXTURES = (brute.random_mixture(3, 4, seed=0), brute.random_mixture(3, 2, seed=1))
@@ -354,14 +358,14 @@ def test_rows_are_not_judged_by_copies_of_themselves(contamination, monkeypatch)
         kernels.append((at, rows))
         return near_votes(at, rows)
 
-    monkeypatch.setattr(detection, "fit_mixtures", fit)
-    monkeypatch.setattr(detection, "mixture_votes", vote)
-    monkeypatch.setattr(detection, "near_votes", near)
+    monkeypatch.setattr(fitting, "fit_mixtures", fit)
+    monkeypatch.setattr(fitting, "mixture_votes", vote)
+    monkeypatch.setattr(fitting, "near_votes", near)
     found = fit_detector(holed_table(), DetectorSettings(contamination=contamination))
     n_spaces = len(found.spaces)
     # The first column tells rows apart, and copies of one row not.
-    assert len(judged) == detection.N_FOLDS * n_spaces
-    folds = detection.N_FOLDS
+    assert len(judged) == fitting.N_FOLDS * n_spaces
+    folds = fitting.N_FOLDS
     for space in range(n_spaces):
         own = slice(folds * space, folds * (space + 1))
         parts = fitted[(folds + 1) * space : (folds + 1) * (space + 1)]
@@ -370,7 +374,7 @@ def test_rows_are_not_judged_by_copies_of_themselves(contamination, monkeypatch)
             assert not set(others[:, 0]) & set(part[:, 0])
             assert len(others) + len(part) == len(parts[-1])
             n_copies.extend(np.unique(part[:, 0], return_counts=True)[1])
-        assert max(n_copies) == detection.N_COPIES
+        assert max(n_copies) == fitting.N_COPIES
         at, rows = kernels[space]
         close(at, rows)
         assert len(np.unique(rows[:, 0])) == len(rows)
@@ -405,12 +409,12 @@ def test_calibration_is_by_rows_that_shape_nothing(monkeypatch):
     seen = []
 
     def hold_out(*given, **named):
-        split = detection_hold_out(*given, **named)
+        split = usual_hold_out(*given, **named)
         seen.append(split)
         return split if len(seen) == 1 else split._replace(held_out=split.held_out + 50.0)
 
-    detection_hold_out = detection.hold_out
-    monkeypatch.setattr(detection, "hold_out", hold_out)
+    usual_hold_out = fitting.hold_out
+    monkeypatch.setattr(fitting, "hold_out", hold_out)
     one, other = (fit_detector(table, DetectorSettings()) for _ in range(2))
     rows = np.nan_to_num(table.values)
     np.testing.assert_array_equal(one.scores(rows), other.scores(rows))

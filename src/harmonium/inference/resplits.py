@@ -20,9 +20,10 @@ from harmonium.inference.conformal import (
     mean_p_values,
     shortage_in_words,
 )
-from harmonium.inference.detection import Detector, fit_split
+from harmonium.inference.detection import Detector
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.e_values import e_benjamini_hochberg, split_e_values
+from harmonium.inference.fit_detector import fit_split
 from harmonium.inference.hold_out import MIN_ROWS, set_aside
 from harmonium.typing import Values
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "src" / "harmonium"
 
 # Low to high; packages of one row do not know each other.
 LAYERS = [
-    {"errors", "typing", "compiling", "cache", "files", "console", "cards"},
+    {"errors", "typing", "compiling", "cache", "files", "console", "cards", "parallel"},
     {"data", "model"},
     {"sampling"},
     {"likelihood"},
@@ -83,11 +83,11 @@ def test_imports_go_down(module):
         assert other == own or RANK[other] < RANK[own], f"{module} imports {imported}"
 
 
-def test_data_knows_only_errors():
+def test_data_knows_only_errors_and_threads():
     for module in MODULES:
         if layer(module) == "data":
             known = {layer(imported) for imported in GRAPH[module]} - {"data"}
-            assert known <= {"errors"}, f"{module} imports {known}"
+            assert known <= {"errors", "parallel"}, f"{module} imports {known}"
 
 
 def test_there_is_no_cycle():

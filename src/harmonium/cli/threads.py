@@ -4,7 +4,8 @@ one when it is imported.
 
 from collections.abc import MutableMapping
 
-NUMBER_VARIABLE = "NPROC"
+from harmonium.parallel import NUMBER_VARIABLE
+
 FLAGS_VARIABLE = "XLA_FLAGS"
 PRODUCTS_VARIABLE = "OPENBLAS_NUM_THREADS"
 # A pool of one thread would still be handed every product, and waited for.

@@ -34,7 +34,7 @@ LEAST_SD = 0.01
 # One row more than those seen may be unlike them: it is given to a component of this width.
 _WIDE = 2.0
 # More distinct values than this say no more of a body than the time they take.
-MOST_VALUES = 20_000
+MOST_VALUES = 5000
 # The standard deviation of a Gaussian over its median absolute deviation.
 _SD_PER_MAD = 1.4826022185056018
 

@@ -35,6 +35,7 @@ from harmonium.data.marginal import Marginal
 from harmonium.data.marginals_state import build_marginals, describe_marginals
 from harmonium.data.problems import problem
 from harmonium.data.smooth_columns import SmoothColumns
+from harmonium.parallel import side_by_side_if
 
 Scores = dict[str, float]
 
@@ -114,8 +115,11 @@ class Marginals:
         u, low, high = self._smooth.to_normal(values), self._room(values), self._room(values)
         low[:, self._smooth.places] = np.where(np.isnan(u), -np.inf, u)
         high[:, self._smooth.places] = np.where(np.isnan(u), np.inf, u)
-        for j, i, part in self._others:
+
+        def place(j: int, i: int, part: Marginal) -> None:
             low[:, j], high[:, j] = part.bounds(values[:, i], as_points=bool(fine[j]))
+
+        self._for_others(place, values)
         return Bounds(low, high)
 
     def centers(self, values: np.ndarray) -> Cells:
@@ -126,8 +130,11 @@ class Marginals:
         _check_width(self.columns, values, "centers")
         found = self._room(values)
         found[:, self._smooth.places] = self._smooth.to_normal(values)
-        for j, i, part in self._others:
+
+        def place(j: int, i: int, part: Marginal) -> None:
             found[:, j] = part.centers(values[:, i])
+
+        self._for_others(place, values)
         return found
 
     def log_measure(self, values: np.ndarray, *, fine: np.ndarray | None = None) -> Cells:
@@ -140,8 +147,11 @@ class Marginals:
         fine = self._mask(fine)
         found = self._room(values)
         found[:, self._smooth.places] = self._smooth.log_slope(values)
-        for j, i, part in self._others:
+
+        def place(j: int, i: int, part: Marginal) -> None:
             found[:, j] = part.log_measure(values[:, i], as_points=bool(fine[j]))
+
+        self._for_others(place, values)
         return found
 
     def log_density(self, values: np.ndarray) -> Cells:
@@ -180,7 +190,11 @@ class Marginals:
         if u.ndim != 2 or u.shape[1] != self.n_columns:
             expected = f"u of shape (rows, {self.n_columns})"
             raise problem("Marginals.restore(u)", expected, f"shape {u.shape}")
-        return np.stack([part.restore(u[:, j]) for j, part in enumerate(self.parts)], axis=1)
+
+        def of_column(j: int) -> np.ndarray:
+            return self.parts[j].restore(u[:, j])
+
+        return np.stack(side_by_side_if(u.size, of_column, range(self.n_columns)), axis=1)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON-able settings and arrays from which `from_state` builds these marginals again."""
@@ -214,6 +228,12 @@ class Marginals:
         smooth = set(self._smooth.places.tolist())
         return [own for own in self._enumerated() if own[0] not in smooth]
 
+    def _for_others(
+        self, function: Callable[[int, int, Marginal], None], values: np.ndarray
+    ) -> None:
+        """Call `function` for each of `_others`, side by side where cells are many."""
+        side_by_side_if(values.size, lambda own: function(*own), self._others)
+
     def _room(self, values: np.ndarray) -> Cells:
         """Room for a number per modeled cell of table rows."""
         return np.empty((len(values), self.n_columns))
@@ -222,7 +242,12 @@ class Marginals:
         self, function: Callable[[Marginal, np.ndarray], np.ndarray], values: np.ndarray, name: str
     ) -> np.ndarray:
         _check_width(self.columns, values, name)
-        return np.stack([function(part, values[:, i]) for _, i, part in self._enumerated()], axis=1)
+
+        def of_column(own: tuple[int, int, Marginal]) -> np.ndarray:
+            _, i, part = own
+            return function(part, values[:, i])
+
+        return np.stack(side_by_side_if(values.size, of_column, self._enumerated()), axis=1)
 
     def _mask(self, fine: np.ndarray | None) -> np.ndarray:
         return np.zeros(self.n_columns, dtype=bool) if fine is None else fine

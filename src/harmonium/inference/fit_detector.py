@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 PLAIN, OWN = "affine", "auto"
 MOST_BENT, COMPARED_FOLDS = 0.5, 2
 # Rows that mixtures are fitted to, at most.
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 # Parts of the training rows that are scored by mixtures of the others.
 N_FOLDS = 3
 # Values of a column that an explanation tries.

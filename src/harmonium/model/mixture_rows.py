@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy.linalg import get_lapack_funcs
 
 from harmonium.model.abstract_mixture import LOG_2PI
+from harmonium.parallel import side_by_side
 from harmonium.typing import Rows
 
 # Numbers of the largest array of a block: of monomials, and of the smaller arrays by pattern.
@@ -27,6 +28,8 @@ MOST_KEPT = 8_000_000
 # With more columns per component than this, products per component take less time than monomials.
 COLUMNS_PER_COMPONENT = 8
 (_trtri,) = get_lapack_funcs(("trtri",))
+# Parts of the blocks that are summed side by side.
+N_LANES = 4
 # Columns from which on factors are inverted as what they are, triangular.
 LEAST_TRIANGULAR = 8
 
@@ -82,6 +85,11 @@ class Sums:
         # Of (1, x - m_k) for the means that the components had.
         self.centered = np.zeros((n_components, size, size))
 
+    def add(self, others: "Sums") -> None:
+        """Add those of other blocks."""
+        self.monomials += others.monomials
+        self.centered += others.centered
+
     def moments(self) -> Moments:
         """What all blocks make together."""
         first, second = self.index
@@ -131,8 +139,11 @@ class MixtureRows:
     def log_density(self, components: Components) -> Float[np.ndarray, "rows"]:
         """The log-density of the observed cells of every row, nats."""
         found = np.zeros(self.shape[0])
-        for block in self.blocks:
+
+        def score(block: _CompleteBlock | _PatternBlock) -> None:
             found[block.index] = normalize(block.given(components).joint)
+
+        side_by_side(score, self.blocks)
         return found
 
     def expected_moments(
@@ -143,14 +154,26 @@ class MixtureRows:
         `components` are those of so many mixtures of equal size, one after the other: passes over
         several of them cost little more than over one.
         """
-        sums, log_likelihoods = Sums(components), np.zeros(n_mixtures)
-        for block in self.blocks:
-            given = block.given(components)
-            # In place: the logarithms become responsibilities.
-            apart = given.joint.reshape(n_mixtures, -1, given.joint.shape[1])
-            log_likelihoods += normalize(apart).sum(axis=1)
-            given.add_to(sums, given.joint)
-        return sums.moments(), log_likelihoods
+
+        def expect(
+            lane: list[_CompleteBlock | _PatternBlock],
+        ) -> tuple[Sums, Float[np.ndarray, "mixtures"]]:
+            sums, log_likelihoods = Sums(components), np.zeros(n_mixtures)
+            for block in lane:
+                given = block.given(components)
+                # In place: the logarithms become responsibilities.
+                apart = given.joint.reshape(n_mixtures, -1, given.joint.shape[1])
+                log_likelihoods += normalize(apart).sum(axis=1)
+                given.add_to(sums, given.joint)
+            return sums, log_likelihoods
+
+        # As many lanes on any machine: sums depend on their order by rounding.
+        lanes = [lane for i in range(N_LANES) if (lane := self.blocks[i::N_LANES])]
+        found = side_by_side(expect, lanes)
+        sums = found[0][0]
+        for others, _ in found[1:]:
+            sums.add(others)
+        return sums.moments(), np.sum([own for _, own in found], axis=0)
 
     def moments_of(self, components: Components, members: Shares) -> Moments:
         """The same for rows that are known to belong to the components by these shares."""

@@ -101,7 +101,7 @@ def test_auto_takes_what_the_base_says_where_it_is_near():
 
 def test_in_the_plane_many_components_are_not_integrated_one_by_one():
     """Grids of their own would take minutes, and weights are as good."""
-    model = brute.affine_model("bernoulli", 2, 20, seed=11, scale=1.0)
+    model = brute.affine_model("bernoulli", 2, 10, seed=11, scale=1.0)
     model = eqx.tree_at(lambda m: m.weights, model, 0.05 * model.weights)
     mixture = with_wide_component(brute.random_mixture(2, n_components=4, seed=11))
     model = brute.on_mixture(model, mixture)

@@ -13,6 +13,7 @@ from harmonium.data.marginal import Marginal
 from harmonium.inference.density import Density
 from harmonium.inference.parameter_draws import draw_parameters
 from harmonium.model.mixture import Mixture
+from harmonium.parallel import side_by_side_if
 
 _log = logging.getLogger(__name__)
 
@@ -225,10 +226,14 @@ def _restored(
     columns, coordinates = density.columns, density.coordinates
     own = with_twins(density, known)[:, columns.modeled_index]
     cells = np.tile(own, (points.shape[1], 1, 1))
-    for place, part in enumerate(coordinates.marginals.parts):
+
+    def restore(place: int) -> None:
         rows = np.flatnonzero(np.isnan(own[:, place]))
+        part = coordinates.marginals.parts[place]
         drawn = part.restore(np.asarray(points[rows, :, place], np.float64).ravel())
         drawn = np.clip(drawn, coordinates.lowest[place], coordinates.highest[place])
         cells[:, rows, place] = drawn.reshape(len(rows), points.shape[1]).T
+
+    side_by_side_if(points.size, restore, range(own.shape[1]))
     whole = columns.complete(cells.reshape(-1, cells.shape[2]))
     return np.where(np.isnan(known), whole.reshape(*cells.shape[:2], -1), known)

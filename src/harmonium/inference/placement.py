@@ -22,8 +22,9 @@ from harmonium.sampling.cells import move_in_cells
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.typing import Points, Values
 
-# Of cells given each other: before the first draw, and between draws of the same row.
-N_SWEEPS, N_SWEEPS_BETWEEN = 16, 2
+# Of cells given each other: before the first draw, before one that begins with draws under a base
+# much like this one, and between draws of the same row.
+N_SWEEPS, N_SWEEPS_ONWARDS, N_SWEEPS_BETWEEN = 16, 4, 2
 # Of more rows, the mean of what turns densities into masses is taken over so many.
 MOST_WEIGHED = 512
 
@@ -46,15 +47,28 @@ class Placement:
         """Whether some cells of rows are not points, so that there is something to draw."""
         return not bool(np.all(self.coordinates.bounds(values).is_point))
 
-    def draw(self, values: Values, n_copies: int, rng: np.random.Generator) -> Points:
-        """Points u (copies x rows, modeled), all rows once, then again; missing cells are drawn."""
+    def draw(
+        self,
+        values: Values,
+        n_copies: int,
+        rng: np.random.Generator,
+        start: Points | None = None,
+    ) -> Points:
+        """Points u (copies x rows, modeled), all rows once, then again; missing cells are drawn.
+
+        `start` (rows, modeled) are draws under the base of the round before, with which chains go
+        on.
+        """
         if self.mixture is None or not self.is_free(values):
             points = self.coordinates.draw_points(copied(values, n_copies), rng)
             return filled(self.coordinates, points, rng)
         bounds = self.coordinates.bounds(values)
         boxes = Boxes(bounds.low, bounds.high)
-        start = self.coordinates.draw_points(values, rng)
-        points = move_in_cells(self.mixture, boxes, start, N_SWEEPS, rng)
+        if start is None:
+            start, n_sweeps = self.coordinates.draw_points(values, rng), N_SWEEPS
+        else:
+            start, n_sweeps = np.clip(start, bounds.low, bounds.high), N_SWEEPS_ONWARDS
+        points = move_in_cells(self.mixture, boxes, start, n_sweeps, rng)
         copies = [points]
         for _ in range(1, n_copies):
             points = move_in_cells(self.mixture, boxes, points, N_SWEEPS_BETWEEN, rng)

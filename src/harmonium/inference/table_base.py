@@ -65,7 +65,8 @@ def fit_table_base(
     for number in range(ROUNDS):
         is_last = number + 1 == ROUNDS
         placement = Placement.of_base(coordinates, base)
-        points = placement.draw(values, n_copies if is_last else 1, rng)
+        start = points[: len(values)] if number else None
+        points = placement.draw(values, n_copies if is_last else 1, rng, start)
         coordinates = coordinates.whitened(points, settings.whitening)
         if is_last:
             choice = _choose_base(coordinates, points[: len(values)], settings, rng)

@@ -29,17 +29,38 @@ def move_in_cells(
     invariant.
 
     Known cells stay. What `points` has in open cells does not matter: they are drawn along with the
-    component. By NumPy, in double precision.
+    component. Where no cell is an interval, one sweep makes an independent draw, and is the only
+    one. By NumPy, in double precision.
     """
     components = _components_of(mixture)
     is_open = np.isneginf(boxes.low) & np.isposinf(boxes.high)
     is_interval = ~is_open & (boxes.low < boxes.high)
     points = np.where(is_open, np.nan, points)
+    moving = np.arange(len(points))
     for _ in range(n_sweeps):
-        observed = np.where(is_open, np.nan, points)
-        chosen = _draw_components(observed, components, rng)
-        points = _with_open_cells(observed, is_open, components, chosen, rng)
-        _move_intervals(points, boxes, is_interval, components, chosen, rng)
+        own = Boxes(boxes.low[moving], boxes.high[moving])
+        points[moving] = _sweep(
+            points[moving], own, is_open[moving], is_interval[moving], components, rng
+        )
+        moving = np.flatnonzero(is_interval.any(axis=1))
+        if not len(moving):
+            break
+    return points
+
+
+def _sweep(
+    points: Points,
+    boxes: Boxes,
+    is_open: Bool[np.ndarray, "rows columns"],
+    is_interval: Bool[np.ndarray, "rows columns"],
+    components: Components,
+    rng: np.random.Generator,
+) -> Points:
+    """Points after a draw of the component, of the open cells, and of the intervals."""
+    observed = np.where(is_open, np.nan, points)
+    chosen = _draw_components(observed, components, rng)
+    points = _with_open_cells(observed, is_open, components, chosen, rng)
+    _move_intervals(points, boxes, is_interval, components, chosen, rng)
     return points
 
 

@@ -398,9 +398,9 @@ def test_square_tables_of_pixels_are_images():
 
 def test_images_are_shown_as_such(tmp_path):
     table = pixel_table()
-    density = DensityEstimator(
-        4, effort="quick", base="gaussian", marginals="affine"
-    ).fit_table(table)
+    density = DensityEstimator(4, effort="quick", base="gaussian", marginals="affine").fit_table(
+        table
+    )
     page = text_of(tmp_path / "report.html", view_of(density, None, table))
     assert page.count('src="data:image/png;base64,') >= 6
     assert "49 rows of the data" in page

@@ -207,3 +207,42 @@ def test_without_the_extra_it_is_said_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(InvalidInputError, match=re.escape("pip install 'harmonium[excel]'")):
         read_table(write(tmp_path / "t.xlsx", ""))
+
+
+CODED = "x;y\n" + "1,5;k.A.\n2,5;3\n ? ;-999\n4,25;7\n" * 3
+
+
+@pytest.mark.parametrize("codes", [("?", "k.A.", "-999"), [" ? ", "k.A.", "-999"]])
+def test_stated_codes_are_missing_cells(codes, tmp_path):
+    file = TableFile.of(write(tmp_path / "t.csv", CODED), Dialect(";", ",", "utf-8", codes))
+    found = read_table(file)
+    expected = [[1.5, np.nan], [2.5, 3], [np.nan, np.nan], [4.25, 7]] * 3
+    np.testing.assert_array_equal(found.values, expected)
+    again = np.concatenate([part.values for part in read_batches(file, fields=found.fields)])
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_one_code_may_be_stated_without_a_list():
+    assert Dialect(missing="?").missing == ("?",)
+
+
+def test_codes_are_refused_where_they_would_not_be_read(tmp_path):
+    np.save(tmp_path / "t.npy", np.zeros((3, 2)))
+    words = "expected CSV where codes of missing cells are stated; got a file of kind numpy."
+    with pytest.raises(InvalidInputError, match=words):
+        read_table(TableFile.of(tmp_path / "t.npy", Dialect(missing=("?",))))
+
+
+def test_an_unknown_code_is_shown_as_it_stands_in_the_file(tmp_path):
+    file = TableFile.of(write(tmp_path / "t.csv", CODED), Dialect(";", ",", "utf-8", ("?",)))
+    with pytest.raises(InvalidInputError, match=re.escape("got text 'k.A.' in column 'y'")):
+        read_table(file)
+
+
+def test_amounts_with_points_among_decimal_commas_are_left_out_with_the_reason(tmp_path):
+    rows = [f"{i},5;${1000 + 7 * i:,}.25" for i in range(40)]
+    file = write(tmp_path / "t.csv", "\n".join(["x;price", *rows, ""]))
+    with pytest.warns(HarmoniumWarning) as caught:
+        assert read_table(file).fields[1].kind == "identifier"
+    told = " ".join(str(warning.message) for warning in caught)
+    assert "(its amounts have decimal points, other columns decimal commas)" in told

@@ -128,7 +128,7 @@ def test_objects_are_what_their_cells_are(cells, form, values):
 
 
 def test_half_numbers_are_damaged_numbers_and_fewer_are_categories():
-    words = "text 'low' in column 'a', data row 3. Try: correct this cell, or drop column 'a', or "
+    words = "text 'low' in column 'a', data row 3. Try: correct this cell; replace it by None if "
     with pytest.raises(InvalidInputError, match=re.escape(words)) as caught:
         one([None, "1", "low", "2", "high"])
     assert "kinds={'a': 'categorical'}" in str(caught.value)

@@ -581,3 +581,10 @@ def test_the_center_of_a_level_is_the_median_of_its_interval(everything):
         low, high = (end[:, None] for end in part.bounds(cells))
         np.testing.assert_array_equal(part.centers(cells), spread(Bounds(low, high), 0.5)[:, 0])
         assert np.isnan(part.centers(np.array([np.nan, 1e9]))).all()
+
+
+def test_the_cell_at_the_bound_is_a_plain_zero():
+    shape = CellShape(step=0.1, offset=13.1, decimals=1, sign=1, nearest=13.1)
+    assert str(shape.bound) == "0.0"
+    cells = shape.snap(np.array([-3.0, -0.001, 0.001, 13.14]))
+    assert [str(cell) for cell in cells] == ["0.0", "0.0", "0.0", "13.1"]

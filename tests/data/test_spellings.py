@@ -201,6 +201,8 @@ ROW_NAMES = {
     "from 0": ("n", range(30), "numbers the rows"),
     "named": ("order_id", range(70, 10, -2), "has another whole number in every row"),
     "R": ("rownames", range(70, 10, -2), "has another whole number in every row"),
+    "numbered": ("Kunden-Nr", range(70, 10, -2), "has another whole number in every row"),
+    "in German": ("Kundennummer", range(70, 10, -2), "has another whole number in every row"),
     "camels": ("PassengerId", range(70, 10, -2), "has another whole number in every row"),
 }
 
@@ -221,6 +223,7 @@ def test_numbers_that_name_rows_are_left_out_unless_stated(name, cells, words):
         ("year", range(1990, 2020)),
         ("id", [1, 2] * 15),
         ("valid", range(60, 0, -2)),
+        ("number", [1, 2] * 15),
         ("n", range(5)),
     ],
 )
@@ -257,3 +260,25 @@ def test_other_columns_and_near_categories_are_named(recwarn):
     for text, own in (("MALE", "male"), ("femal", "female"), (" male", "male")):
         assert f"{text!r} (nearest: {own!r})" in words
     assert "A13" not in words and "other" not in words
+
+
+CODES = {
+    "a size": ([170.5, 181.25, 165.0] * 10 + [-999.0] * 2, "-999"),
+    "a survey": ([1, 2, 3, 4, 5] * 6 + [99] * 3, "99"),
+    "a single cell": ([170.5, 181.25, 165.0] * 10 + [-999.0], ""),
+    "among others": ([*range(0, 600, 10), 999, 999], ""),
+    "temperatures": ([-9, -20, 14, 3] * 8, ""),
+    "constant but for it": ([7] * 30 + [-9] * 3, ""),
+}
+
+
+@pytest.mark.parametrize(("cells", "code"), CODES.values(), ids=CODES.keys())
+def test_a_number_far_from_all_others_may_be_a_code(cells, code, recwarn):
+    table = as_table(pd.DataFrame({"a": cells}), call="fit")
+    told = [str(warning.message) for warning in recwarn]
+    words = f"fit: 'a' has {code} in {cells.count(float(code or 0))} rows, far from all other cells"
+    hint = ". If it stands for a missing cell: replace it by NaN."
+    assert told == ([words + hint] if code else [])
+    np.testing.assert_array_equal(table.values[:, 0], cells)
+    as_table(pd.DataFrame({"a": cells}), call="fit", kinds={"a": "continuous"})
+    assert len(recwarn) == len(told)

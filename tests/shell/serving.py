@@ -51,7 +51,7 @@ class Served:
         self.client.close()
         if self.process.poll() is None:
             self.process.terminate()
-        # A worker that is still compiling ends when it is done.
+        # One of several workers that is still compiling ends when it is done.
         return self.process.wait(LONGEST_START)
 
 

@@ -117,6 +117,13 @@ def test_every_figure_of_the_page_is_one_of_the_fields(card):
     assert strange == []
 
 
+def test_numbers_of_the_page_have_no_exponents_before_the_point(card):
+    data = card["data"] | {"columns": [card["data"]["columns"][0] | {"missing": 0}]}
+    data["columns"][0] |= {"form": "integer", "lowest": 100_000.0, "highest": 101_797.0}
+    data["columns"][0].pop("categories", None)
+    assert "100000 to 101797" in card_markdown(card | {"data": data})
+
+
 def test_names_do_not_steer_the_page(card):
     rows = [line for line in card_markdown(card).splitlines() if line.startswith("| a ")]
     assert rows and all(r"a \| b" in row for row in rows)

@@ -88,7 +88,7 @@ def test_every_command_speaks_json(command, capsys):
 
 NUMBERS = "a,b\n" + "1,2\n3.5,4\n5,6.25\n7,1\n" * 3
 ADVICE = {
-    "text among numbers": (f"{NUMBERS}x,1\n", (), "drop column 'a', or --kind a=categorical."),
+    "text among numbers": (f"{NUMBERS}x,1\n", (), "state --missing x if it stands for"),
     "a fraction": (NUMBERS, ("--kind", "b=integer"), "Try: --kind b=continuous."),
     "a name with a space": (
         NUMBERS.replace("a,", "a b,"),

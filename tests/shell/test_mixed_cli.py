@@ -145,6 +145,11 @@ def test_what_is_given_twice_or_not_at_all_is_refused(texts):
         parse_given(texts, (Field("a"),))
 
 
+def test_what_is_given_in_another_form_is_refused():
+    with pytest.raises(InvalidInputError, match="one for each end of an interval; got '1<a<2'"):
+        parse_given(["1<a<2"], (Field("a"),))
+
+
 def test_kinds_are_kept_in_the_configuration(folder):
     assert '[kinds]\nzip = "categorical"' in (folder / "run" / "config.toml").read_text()
 

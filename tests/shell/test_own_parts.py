@@ -254,6 +254,7 @@ def test_a_kernel_draws(fitted):
     ("parameters", "words"),
     [
         ({"feature_map": None}, "feature_map=.*a factory called with.*got None"),
+        ({"feature_map": lambda v: v}, "feature_map=.*a factory called with.*got <function"),
         ({"objective": make_bent}, "objective=.*a name or an objective"),
         ({"kernel": "hmc"}, "kernel=.*'auto'.*got 'hmc'"),
         ({"kernel": None}, "kernel=.*or a kernel, such as"),

@@ -182,6 +182,7 @@ BAD_BODIES = {
     "not a number": (400, {"content": b'{"rows": [{"size": NaN}]}', "headers": JSON}),
     "not UTF-8": (400, {"content": b'{"rows": "\xff"}', "headers": JSON}),
     "another key": (422, {"json": {"row": []}}),
+    "a key with a point": (422, {"json": {"more.rows": []}}),
     "no rows": (422, {"json": {"rows": []}}),
     "a number": (422, {"json": 3}),
     "deep": (422, {"content": b"[" * 100_000, "headers": JSON}),

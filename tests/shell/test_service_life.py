@@ -10,7 +10,7 @@ import time
 
 import pyarrow.csv
 import pytest
-from shell.serving import mixed_table, plain_rows, serving
+from shell.serving import Served, mixed_table, plain_rows, serving
 from shell.test_cli import call
 from shell.test_report_browser import requests_of
 
@@ -32,6 +32,16 @@ def run(tmp_path_factory):
     quick = ("--effort", "quick", "--no-report")
     assert call("fit", folder / "table.csv", "-o", folder / "run", *quick) == 0
     return folder / "run"
+
+
+@pytest.mark.parametrize("stopping", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_still_compiles_ends_at_once(stopping, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    served = Served(run)
+    time.sleep(6)
+    served.process.send_signal(stopping)
+    assert served.process.wait(20) == 0
+    assert not is_open(served.port)
 
 
 def files_of(run):

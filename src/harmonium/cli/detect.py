@@ -90,8 +90,9 @@ class Opened:
 
     def in_short(self, promise: str, concern: str = "") -> str:
         """The same in a line, and what concerns these rows."""
-        words = "Trusted" if self.detector.trusted else "NOT trusted"
-        parts = [f"{words}.", promise, "The whole verdict: --json.", concern]
+        is_trusted = self.detector.trusted
+        words = "Trusted: its p-values are valid." if is_trusted else "NOT trusted: its p-values."
+        parts = [words, promise, "The whole verdict: --json.", concern]
         return " ".join(filter(None, parts))
 
 

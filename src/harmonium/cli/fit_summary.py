@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from harmonium.artifact import StoredDetector, load_artifact
+from harmonium.cli.budget import clock
 from harmonium.cli.layout import summary
 from harmonium.cli.options import DETECTOR_FILE
 from harmonium.cli.shell import progress
@@ -21,9 +22,12 @@ MOST_SCORED = 20_000
 
 
 def print_fit(run: Run, data: Path, metrics: dict[str, Any], fitted: DensityFit) -> None:
-    """What was chosen, how well it does, what was found, where the report is, and what is next."""
+    """What was chosen, how well it does, what was found, where the report is, and what is next.
+
+    The time is that of the whole command.
+    """
     n_columns = run.table.n_columns
-    took = duration(metrics["seconds"])
+    took = duration(clock.seconds)
     print(f"{count(metrics['rows'])} rows x {n_columns} columns -> {run.output} ({took})")
     facts = [
         ("chosen", _chosen(fitted)),

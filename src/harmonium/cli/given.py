@@ -8,7 +8,10 @@ from typing import Any
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.conditions import Span
 
-_FORM = "COLUMN=VALUE, COLUMN=VALUE|VALUE, or <, <=, > or >= with an end, such as size>0.5"
+_FORM = (
+    "COLUMN=VALUE, COLUMN=VALUE|VALUE, or <, <=, > or >= with an end, such as size>0.5; "
+    "one for each end of an interval"
+)
 _OPERATOR = "<=|>=|==|<|>|="
 _TRUTH = {"true": True, "false": False}
 
@@ -44,7 +47,7 @@ def _split(text: str, names: Iterable[str]) -> tuple[str, str, str]:
         if match := re.fullmatch(rf"\s*({_OPERATOR})\s*(.+)", text[len(name) :], re.DOTALL):
             return name, match[1].replace("==", "="), match[2].strip()
     match = re.fullmatch(rf"(.+?)\s*({_OPERATOR})\s*([^<>=].*)", text, re.DOTALL)
-    if match is None:
+    if match is None or re.search("[<>]", match[3]):
         raise _problem(_FORM, repr(text))
     return match[1].strip(), match[2].replace("==", "="), match[3].strip()
 

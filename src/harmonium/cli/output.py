@@ -35,14 +35,15 @@ def draws_in_words(n: int, diagnostics: Any) -> str:
     """How draws came about, and whether they may be trusted."""
     if not hasattr(diagnostics, "way"):
         return (
-            f"{n} draws by {diagnostics.method}, worth {diagnostics.ess:.0f}. {diagnostics.verdict}"
+            f"{n} draws by {diagnostics.method}, effective sample size {diagnostics.ess:.0f}. "
+            f"{diagnostics.verdict}"
         )
     if diagnostics.way == "exact":
         return diagnostics.verdict
     way = "annealed from the base"
     if diagnostics.way == "importance":
-        worth = f"worth {diagnostics.ess:.0f}"
-        way = f"from {diagnostics.n_proposals} weighted draws of the base, {worth}"
+        size = f"effective sample size {diagnostics.ess:.0f}"
+        way = f"from {diagnostics.n_proposals} weighted draws of the base, {size}"
     return (
         f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains {way}, "
         f"{diagnostics.n_ancestors} of different starts: acceptance "

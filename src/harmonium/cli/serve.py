@@ -71,10 +71,14 @@ def serve(
         )
         errors.print(wrapped(warning))
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    # Says when programs are compiled, of one worker.
+    ready = logging.INFO if progress() is errors else logging.WARNING
+    logging.getLogger("harmonium.service.warming").setLevel(ready)
 
     def announce(address: str) -> None:
         print(f"{model} at {address}", flush=True)
-        progress().print(f"It answers when programs are compiled: {address}/health. Ctrl-C stops.")
+        words = "It answers when programs are compiled, the first time after minutes: "
+        progress().print(f"{words}{address}/health. Ctrl-C stops.")
 
     service.serve_run(
         model.name,

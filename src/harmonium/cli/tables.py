@@ -22,21 +22,30 @@ _OPTIONS = {
     "encoding": "Encoding, such as utf-8, latin-1 or utf-16.",
 }
 _DEFAULT = default_is("found in the file")
+_MISSING = (
+    "A cell of CSV that stands for a missing one, such as ? or -999, as it is written there; may "
+    "be repeated. Empty cells and NA are missing in any case."
+)
 
 Command = Callable[..., None]
 
 
 def reads_tables(*names: str) -> Callable[[Command], Command]:
-    """Adds --sep, --decimal and --encoding to a command; its parameters of these names, paths of
-    tables, lists of them or None, then carry what was stated.
+    """Adds --sep, --decimal, --encoding and --missing to a command; its parameters of these names,
+    paths of tables, lists of them or None, then carry what was stated.
     """
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapped(
-            *, sep: str | None, decimal: str | None, encoding: str | None, **given: Any
+            *,
+            sep: str | None,
+            decimal: str | None,
+            encoding: str | None,
+            missing: list[str] | None,
+            **given: Any,
         ) -> None:
-            dialect = data.Dialect(sep, decimal, encoding)
+            dialect = data.Dialect(sep, decimal, encoding, tuple(missing or ()))
             for name in names:
                 stated = given[name]
                 if isinstance(stated, list):
@@ -52,6 +61,10 @@ def reads_tables(*names: str) -> Callable[[Command], Command]:
             ]
             for name, text in _OPTIONS.items()
         }
+        hints["missing"] = Annotated[
+            list[str] | None,
+            typer.Option(metavar="CODE", help=_MISSING, rich_help_panel=_PANEL),
+        ]
         more = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
             for name, hint in hints.items()

@@ -44,7 +44,8 @@ class CellShape:
         if self.step == 0:
             return 0.0
         inward = np.ceil if self.sign > 0 else np.floor
-        return float(self.offset + self.step * inward(-self.offset / self.step - self.sign * 1e-6))
+        last = self.offset + self.step * inward(-self.offset / self.step - self.sign * 1e-6)
+        return float(self._of_few_decimals(last))
 
     def is_lattice(self, cells: Column) -> np.ndarray:
         """Which cells are intervals of the lattice, and not points."""
@@ -88,4 +89,8 @@ class CellShape:
         cells = numbers
         if self.step > 0:
             cells = self.offset + self.step * np.round((cells - self.offset) / self.step)
-        return cells if self.decimals < 0 else np.round(cells, self.decimals)
+        return self._of_few_decimals(cells)
+
+    def _of_few_decimals(self, cells: Column) -> Column:
+        """Cells without rounding errors; zero has no sign."""
+        return cells if self.decimals < 0 else np.round(cells, self.decimals) + 0.0

@@ -39,7 +39,7 @@ def csv_tables(
         order = select_columns(names, fields, call)
         wanted = [names[i] for i in order if i is not None] or names[:1]
     yield pa.Table.from_batches([], pa.schema([(name, pa.string()) for name in wanted]))
-    yield from blocks.tables(wanted)
+    yield from (_without_codes(table, dialect.missing) for table in blocks.tables(wanted))
 
 
 def code_numbers(table: Any, fields: tuple[Field, ...], decimal: str = ".") -> Any:
@@ -58,13 +58,19 @@ def code_numbers(table: Any, fields: tuple[Field, ...], decimal: str = ".") -> A
 
 
 def with_points(texts: Any, decimal: str) -> Any:
-    """Texts of numbers with points as decimal signs, and commas between thousands."""
+    """Texts of numbers with points as decimal signs, and commas between thousands.
+
+    Text without a digit is none, and stays as errors are to show it.
+    """
     if decimal == ".":
         return texts
+    swapped = texts
     for old, new in ((".", "\0"), (",", "."), ("\0", ",")):
         options = pc.ReplaceSubstringOptions(old, new)
-        texts = pc.call_function("replace_substring", [texts], options)
-    return texts
+        swapped = pc.call_function("replace_substring", [swapped], options)
+    options = pc.MatchSubstringOptions(r"\d")
+    has_digits = pc.call_function("match_substring_regex", [texts], options)
+    return pc.call_function("if_else", [has_digits, swapped, texts])
 
 
 def without_blanks(table: Any) -> Any:
@@ -72,6 +78,20 @@ def without_blanks(table: Any) -> Any:
     for i, name in enumerate(table.column_names):
         if _is_text(table.column(i).type):
             table = table.set_column(i, name, _without(table.column(i), r"^\s*$"))
+    return table
+
+
+def _without_codes(table: Any, codes: tuple[str, ...]) -> Any:
+    """The table of text with missing cells for those that hold one of these codes."""
+    if not codes:
+        return table
+    options = pc.SetLookupOptions(pa.array(codes, pa.string()))
+    for i, name in enumerate(table.column_names):
+        column = table.column(i)
+        trimmed = pc.call_function("utf8_trim_whitespace", [column])
+        coded = pc.call_function("is_in", [trimmed], options)
+        kept = pc.call_function("if_else", [coded, pa.nulls(1, column.type)[0], column])
+        table = table.set_column(i, name, kept)
     return table
 
 
@@ -135,7 +155,7 @@ def _is_header(cells: list[str], dialect: Known, call: str) -> bool:
 
     Warns (`HarmoniumWarning`) when it is taken as data.
     """
-    filled = [cell for cell in cells if cell.strip()]
+    filled = [cell for cell in cells if cell.strip() and cell.strip() not in dialect.missing]
     if not filled or not all(_is_number(cell.replace(dialect.decimal, ".")) for cell in filled):
         return True
     # A frame without names is written with its positions as header.

@@ -1,4 +1,4 @@
-"""How the text of a table is written: what separates cells, the decimal sign, the encoding.
+"""How the text of a table is written: separator, decimal sign, encoding, codes of missing cells.
 
 What is not stated is found in the first lines. Where these leave a choice open, the table is
 refused.
@@ -38,14 +38,18 @@ class Dialect:
     """How the text of a table is written; None for what the file itself has to tell.
 
     `separator` is one character, `decimal` a point or a comma, `encoding` a name that Python knows.
-    Raises `InvalidInputError` for others.
+    `missing` are texts, as they stand in the file, of cells that are missing: "?" or "-999", beside
+    empty cells and "NA", which are in any case. Raises `InvalidInputError` for others.
     """
 
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self):
+        codes = (self.missing,) if isinstance(self.missing, str) else self.missing
+        object.__setattr__(self, "missing", tuple(code.strip() for code in codes))
         if self.separator is not None:
             separator = _SPELLED.get(self.separator, self.separator)
             object.__setattr__(self, "separator", separator)
@@ -74,6 +78,7 @@ class Known:
     separator: str
     decimal: str
     encoding: str
+    missing: tuple[str, ...] = ()
 
     def describe(self, stated: Dialect) -> str:
         """What was found and is not usual, in words; empty if there is nothing to say."""
@@ -100,7 +105,7 @@ def find_dialect(path: Path, stated: Dialect, call: str) -> Known:
     if separator == decimal:
         hint = message("state both, such as {}", _STATE_BOTH)
         raise problem(call, "cells and decimals with different signs", f"{decimal!r} twice", hint)
-    known = Known(separator, decimal, encoding)
+    known = Known(separator, decimal, encoding, stated.missing)
     if words := known.describe(stated):
         warnings.warn(message("{}: {}.", call, words), HarmoniumWarning, stacklevel=2)
     return known

@@ -6,6 +6,7 @@ identifiers are 0, for their content is not needed.
 
 import difflib
 import re
+import shlex
 import warnings
 from collections.abc import Sequence
 
@@ -85,15 +86,17 @@ def _encode_text(cells: Cells, field: Field, call: str, rows: Sequence[int]) -> 
     if len(bad):
         text = cells.texts[int(cells.codes[bad[0]])].as_py()
         expected = _EXPECTED[form].get(field.spelling, f"{form}s, {field.spelling}")
-        raise text_error(call, field.name, text, rows[bad[0]], expected, cell_hint(field.name))
+        raise text_error(
+            call, field.name, text, rows[bad[0]], expected, cell_hint(field.name, text)
+        )
     return column
 
 
-def cell_hint(name: str) -> Message:
+def cell_hint(name: str, text: str) -> Message:
     """What to do about a cell of text among numbers or dates."""
-    stated = state_kind(name, "categorical")
-    fitted = Message(f"fit with {stated}", stated.shell)
-    return message("correct this cell, or drop column {!r}, or {}", name, fitted)
+    empty = Message("replace it by None", f"state --missing {shlex.quote(text)}")
+    words = "correct this cell; {} if it stands for a missing one; or fit with {}"
+    return message(words, empty, state_kind(name, "categorical"))
 
 
 def _warn_unseen(texts: Sequence[str], field: Field, call: str) -> None:

@@ -15,26 +15,29 @@ from harmonium.data.fields import MOST_CATEGORIES, Field
 from harmonium.data.problems import problem, state_kind
 from harmonium.data.spellings import CLOCK, read_spelled
 from harmonium.data.tallies import NUMBER, NUMERIC_SHARE, Reading, Tally
-from harmonium.errors import HarmoniumWarning, InvalidInputError, message
+from harmonium.errors import HarmoniumWarning, InvalidInputError, Message, message
 
 # Text with more than this share of distinct cells, in at least this many cells, names its rows.
 IDENTIFIER_SHARE, IDENTIFIER_CELLS = 0.9, 20
 # Names of columns that name rows, where every row has another whole number.
 _NAMES_ROWS = re.compile(
-    r"(?i:row[ _.-]?(names?|numbers?|num|nr|no|id|index)?|index|idx|unnamed: 0|uid|key|nr|no"
-    r"|(.*[ _.-])?ids?)|.*[a-z](Id|ID)"
+    r"(?i:row[ _.-]?(names?|numbers?|num|nr|no|id|index)?|index|idx|unnamed: 0|uid|key"
+    r"|(.*[ _.-])?(ids?|nr|no|number|nummer)|.*nummer)|.*[a-z](Id|ID)"
 )
+# Numbers that often stand for missing cells.
+_CODES = (-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0)
 _SECONDS_PER_DAY = 86_400
 
 
 class Inferred(NamedTuple):
-    """A column at training: its field, its values, float64 of shape (rows,), and what a user
-    should know of how it was read.
+    """A column at training: its field, its values, float64 of shape (rows,), what a user should
+    know of how it was read, and the number in it that may stand for missing cells, if there is one.
     """
 
     field: Field
     values: np.ndarray
     note: str = ""
+    code: float | None = None
 
 
 def infer_field(
@@ -63,12 +66,13 @@ def infer_field(
         return _infer_categories(cells, field, call)
     if kind == "integer":
         _check_whole(cells.numbers, name, call, rows)
-    return Inferred(field, encode(cells, field, call=call, rows=rows))
+    values = encode(cells, field, call=call, rows=rows)
+    return Inferred(field, values, code=_code(values) if kind == "auto" else None)
 
 
 def warn_noted(columns: Sequence[Inferred], call: str) -> None:
-    """One warning of the columns that are left out, and one of those that were read in a way that
-    a user may not expect.
+    """One warning of the columns that are left out, one of those that were read in a way that a
+    user may not expect, and one for each that may have a code for missing cells.
     """
     noted = [column for column in columns if column.note]
     left_out = [column for column in noted if column.field.kind == "identifier"]
@@ -82,6 +86,13 @@ def warn_noted(columns: Sequence[Inferred], call: str) -> None:
     if read:
         text = message("{}: {}.", call, _listed(read))
         warnings.warn(text, HarmoniumWarning, stacklevel=5)
+    for column in columns:
+        if column.code is not None:
+            code, count = number_text(column.code), int(np.sum(column.values == column.code))
+            where = f"{column.field.name!r} has {code} in {count} rows, far from all other cells"
+            hint = Message("replace it by NaN", f"--missing {code}")
+            text = message("{}: {}. If it stands for a missing cell: {}.", call, where, hint)
+            warnings.warn(text, HarmoniumWarning, stacklevel=5)
 
 
 def _listed(columns: Sequence[Inferred], most: int = 8) -> str:
@@ -105,7 +116,8 @@ def _infer_text(
     reading = tally.reading()
     if reading is None and tally.n_cells:
         if kind in ("continuous", "integer") or tally.number_share >= NUMERIC_SHARE:
-            raise text_error(call, name, *tally.odd[NUMBER], "numbers", cell_hint(name))
+            text, row = tally.odd[NUMBER]
+            raise text_error(call, name, text, row, "numbers", cell_hint(name, text))
         return _infer_words(cells, name, call, rows, tally.doubt())
     field = _field_of(name, kind, reading or Reading("number"))
     values = encode(cells, field, call=call, rows=rows)
@@ -113,7 +125,8 @@ def _infer_text(
         _check_whole(values, name, call, rows)
     if field.form == "datetime" and np.all(values[~cells.is_missing] % _SECONDS_PER_DAY == 0):
         field = replace(field, dtype="Date")
-    return Inferred(field, values, _spelled_note(cells, field, values, tally))
+    code = _code(values) if field.form == "number" and kind == "auto" else None
+    return Inferred(field, values, _spelled_note(cells, field, values, tally), code)
 
 
 def _field_of(name: str, kind: str, reading: Reading) -> Field:
@@ -170,6 +183,22 @@ def _names_rows(cells: Cells, name: str, rows: Sequence[int]) -> str:
     if _NAMES_ROWS.fullmatch(name.strip()) and len(np.unique(numbers)) == len(numbers):
         return "has another whole number in every row"
     return ""
+
+
+def _code(values: np.ndarray) -> float | None:
+    """A number in several cells that lies further from all others than these from each other, and
+    that often stands for missing ones; None if there is none.
+    """
+    is_code = np.isin(values, _CODES)
+    others = values[~is_code & ~np.isnan(values)]
+    if len(others) < IDENTIFIER_CELLS:
+        return None
+    low, high = others.min(), others.max()
+    for code in _CODES:
+        is_far = max(low - code, code - high) > high - low
+        if is_far and low < high and np.sum(values == code) > 1:
+            return code
+    return None
 
 
 def _infer_categories(cells: Cells, field: Field, call: str) -> Inferred:

@@ -82,11 +82,13 @@ def source_kind(path: Path, call: str) -> str:
     """What a table is stored as, a key of `_ENDINGS`; a folder is one of Parquet files."""
     if not path.exists():
         raise problem(call, "a file or folder", f"{str(path)!r}, which does not exist")
-    if path.is_dir():
-        return "parquet"
-    if (ending := ending_of(path.name)) is None:
+    ending = ending_of(path.name)
+    if ending is None and not path.is_dir():
         raise problem(call, _KNOWN, f"{path.name!r}", "convert the file to CSV or Parquet")
-    return _KINDS[ending]
+    kind = "parquet" if ending is None or path.is_dir() else _KINDS[ending]
+    if kind != "csv" and isinstance(path, TableFile) and path.dialect.missing:
+        raise problem(call, "CSV where codes of missing cells are stated", f"a file of kind {kind}")
+    return kind
 
 
 def read_numpy(path: Path, call: str, *, mapped: bool = False) -> np.ndarray:

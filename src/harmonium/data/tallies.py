@@ -20,6 +20,8 @@ from harmonium.data.spellings import (
 # Text of which at least this share are numbers is taken for damaged numbers, not for categories.
 NUMERIC_SHARE = 0.5
 NUMBER = "number"
+# Amounts with points as decimal signs in a table that has commas.
+_POINTS = "points"
 _WORDS = {AMOUNT: "amounts", CLOCK: "times of day", DAY_FIRST: "dates", MONTH_FIRST: "dates"}
 
 
@@ -41,7 +43,7 @@ class Tally:
         self.n_cells = 0
         self.odd: dict[str, tuple[str, int]] = {}
         self._hits: dict[str, int] = dict.fromkeys(
-            (NUMBER, AMOUNT, CLOCK, DAY_FIRST, MONTH_FIRST), 0
+            (NUMBER, AMOUNT, CLOCK, DAY_FIRST, MONTH_FIRST, _POINTS), 0
         )
         self._signs: set[str] = set()
         # Dates that are others in the other order: one that is possible in both, one in one alone.
@@ -100,9 +102,12 @@ class Tally:
 
     def doubt(self) -> str:
         """Why a column is only text although most of its cells are more; empty if they are not."""
-        name = max((AMOUNT, CLOCK, DAY_FIRST, MONTH_FIRST), key=lambda own: self._hits[own])
+        names = (AMOUNT, CLOCK, DAY_FIRST, MONTH_FIRST, _POINTS)
+        name = max(names, key=lambda own: self._hits[own])
         if self._hits[name] < max(NUMERIC_SHARE * self.n_cells, 1):
             return ""
+        if name == _POINTS:
+            return "its amounts have decimal points, other columns decimal commas"
         if name in self.odd:
             text, row = self.odd[name]
             return f"not all of it is {_WORDS[name]}: {shorten(text)} in data row {row}"
@@ -122,11 +127,13 @@ class Tally:
         """Which texts are of each kind that the column may be of as a whole."""
         looks = looks_spelled(texts)
         amounts = looks_spelled(numerals)[AMOUNT]
+        is_other = looks[AMOUNT] & ~amounts
         found = {NUMBER: ~np.isnan(read_numbers(numerals)), CLOCK: np.zeros(len(texts), bool)}
         found[AMOUNT] = self._amounts(numerals, amounts | found[NUMBER])
         found[CLOCK] = _where(texts, looks[CLOCK], Reading("number", CLOCK))
         orders = [_dates(texts, looks["date"], order) for order in (DAY_FIRST, MONTH_FIRST)]
         found[DAY_FIRST], found[MONTH_FIRST] = (~np.isnan(seconds) for seconds in orders)
+        found[_POINTS] = is_other
         self._compare(texts, *orders)
         return found
 

@@ -1,5 +1,6 @@
 """Parts of a fit that are given as objects, beside settings that are plain values."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -92,10 +93,21 @@ def _is_base(own: Any) -> bool:
     return isinstance(own, AbstractBase) or (is_class and _is_class_with("fit")(own))
 
 
+def _is_map(own: Any) -> bool:
+    """A module, or what can be called as a factory."""
+    if isinstance(own, eqx.Module) or not callable(own):
+        return callable(own)
+    try:
+        inspect.signature(own).bind(1, key=None)
+    except TypeError:
+        return False
+    except ValueError:  # it does not tell what it takes
+        pass
+    return True
+
+
 PARTS = {
-    "feature_map": Part(
-        callable, "a name, a module, or a factory called with (n_visible, key=key)"
-    ),
+    "feature_map": Part(_is_map, "a name, a module, or a factory called with (n_visible, key=key)"),
     "base": Part(_is_base, "a name, a base, or a class of bases with fit(rows, key=key)"),
     "objective": Part(
         lambda own: isinstance(own, AbstractObjective),

@@ -142,8 +142,8 @@ def _known(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Five significant digits."""
-    return f"{value:.5g}"
+    """Five significant digits, and all those before the decimal point."""
+    return f"{value:.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.5g}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -216,7 +216,8 @@ def create_app(
         _end_with_parent()
         # Lanes compute in Python too: the event loop is not to wait for them for long.
         sys.setswitchinterval(SWITCH_SECONDS)
-        await warm_up(service.run, service.questions, limits)
+        with _ending_at_once():
+            await warm_up(service.run, service.questions, limits)
         count_compilations(counters)
         yield
         service.questions.close()
@@ -242,7 +243,8 @@ def load_app(
     cells: Any,
 ) -> Starlette:
     """The application of a run that is loaded here: what a worker begins with."""
-    return create_app(ServedRun.load(name, paths, card), limits, cells)
+    with _ending_at_once():
+        return create_app(ServedRun.load(name, paths, card), limits, cells)
 
 
 async def _decoded(use: Callable[[bytes], Found], body: bytes) -> Found:
@@ -286,6 +288,23 @@ async def _show_http(request: Request, error: Exception) -> Response:
 async def _show_failure(request: Request, error: Exception) -> Response:
     detail = "the service failed; its log says why."
     return await _show_problem(request, ProblemError(500, detail, closes=True))
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """A block that SIGTERM and Ctrl-C end with the process: no request waits for an answer yet, and
+    compiling takes minutes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stopping = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(own, lambda *_: os._exit(0)) for own in stopping]
+    try:
+        yield
+    finally:
+        for own, handler in zip(stopping, before, strict=True):
+            signal.signal(own, handler)
 
 
 def _end_with_parent() -> None:

@@ -118,7 +118,9 @@ def _bad_cell(body: bytes) -> ProblemError | None:
         return None
     except (msgspec.DecodeError, RecursionError) as error:
         return _malformed(error)
-    return first_bad_cell(whole["rows"])
+    # The complaint may be of another field, with such a name.
+    rows = whole.get("rows", []) if isinstance(whole, dict) else []
+    return first_bad_cell(rows)
 
 
 def _malformed(error: Exception) -> ProblemError:

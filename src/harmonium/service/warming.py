@@ -45,7 +45,7 @@ async def warm_up(run: ServedRun, questions: Questions, limits: Limits) -> None:
         for values in (complete, holed):
             for n in lengths:
                 await questions.detect(_asked(run, values[:n]), DetectOptions(explain=1))
-    _log.info("programs are compiled after %.1f s", time.monotonic() - started)
+    _log.info("ready: programs are compiled (%.0f s)", time.monotonic() - started)
 
 
 def count_compilations(counters: Counters) -> None:

@@ -103,7 +103,9 @@ def absolute(path: Path | None) -> Path | None:
 def _stated(dialect: Dialect) -> dict[str, Any]:
     """What was stated of how tables are written."""
     names = {"separator": "--sep", "decimal": "--decimal", "encoding": "--encoding"}
-    return {option: getattr(dialect, name) for name, option in names.items()}
+    stated = {option: getattr(dialect, name) for name, option in names.items()}
+    # As it comes back from the journal.
+    return {**stated, "--missing": list(dialect.missing)}
 
 
 @contextmanager

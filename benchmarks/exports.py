@@ -7,6 +7,7 @@ Density tables are those of `benchmarks.density` (test rows are scored) and the 
 
     double       largest difference, in nats, of onnxruntime from harmonium in double precision
     single       the same from harmonium as users run it, in single precision
+    relative     the same divided by the score, where that is larger than 1
     stablehlo    the same of StableHLO by jax.export from onnxruntime
     left out     rows of which the export says NaN, though harmonium has a score
     kB           of the programs in both formats
@@ -180,11 +181,14 @@ def measure(request: dict[str, Any]) -> Row:
     plain = inner.log_density if kind == DENSITY else inner.scores
     own, _, seconds = timed(lambda: plain(values))
     double = in_double_precision(kind, estimator, values)
+    size = np.maximum(np.abs(double), 1)
     sizes = {way: sum(n for f, n in written.files.items() if f.endswith(way)) for way in rates}
     return row | {
+        "effort": request["effort"] if kind == DENSITY else "",
         "residual": getattr(inner, "has_residual", ""),
         "double": largest(scores["onnx"], double),
         "single": largest(scores["onnx"], own),
+        "relative": largest(scores["onnx"] / size, own / size),
         "stablehlo": largest(scores["onnx"], scores["stablehlo"]),
         "left out": int(np.sum(np.isnan(scores["onnx"]) & ~np.isnan(own))),
         "onnx kB": sizes["onnx"] / 1000,

@@ -63,6 +63,8 @@ _log = logging.getLogger(__name__)
 SMALL = 32 * 2**10
 # After so many seconds a thread lets another one go on.
 SWITCH_SECONDS = 0.001
+# Signals that ask a service to end.
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 PAGES = {
     "/": ("index.html", "text/html"),
     "/docs": ("docs.html", "text/html"),
@@ -200,11 +202,15 @@ class Service:
 
 
 def create_app(
-    run: ServedRun | Callable[[], ServedRun], limits: Limits, cells: Any = None
+    run: ServedRun | Callable[[], ServedRun],
+    limits: Limits,
+    cells: Any = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """The ASGI application of a run, which compiles its programs as it starts.
 
-    `cells` is the memory that workers share for their counts (`shared_cells`).
+    `cells` is the memory that workers share for their counts (`shared_cells`). `ready` is called
+    when all programs are compiled.
     """
     # What users are to know of rows stands in the notes of answers.
     warnings.simplefilter("ignore", HarmoniumWarning)
@@ -218,6 +224,7 @@ def create_app(
         sys.setswitchinterval(SWITCH_SECONDS)
         await warm_up(service.run, service.questions, limits)
         count_compilations(counters)
+        ready()
         yield
         service.questions.close()
 
@@ -242,7 +249,25 @@ def load_app(
     cells: Any,
 ) -> Starlette:
     """The application of a run that is loaded here: what a worker begins with."""
-    return create_app(ServedRun.load(name, paths, card), limits, cells)
+    ready = _end_at_once()
+    return create_app(ServedRun.load(name, paths, card), limits, cells, ready)
+
+
+def _end_at_once() -> Callable[[], None]:
+    """SIGTERM and Ctrl-C end this process at once, until what is returned is called: no request is
+    there to be answered, and what compiles in a thread would be waited for.
+    """
+
+    def end(number: int, frame: object) -> None:
+        os._exit(0)
+
+    usual = {stopping: signal.signal(stopping, end) for stopping in STOPPING}
+
+    def restore() -> None:
+        for stopping, handler in usual.items():
+            signal.signal(stopping, handler)
+
+    return restore
 
 
 async def _decoded(use: Callable[[bytes], Found], body: bytes) -> Found:

@@ -16,7 +16,7 @@ from harmonium.artifact.detectors import StoredDetector, describe_detector
 from harmonium.artifact.entries import entry, mapping, number, text, whole
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data.state import take_arrays
-from harmonium.errors import ArtifactError, about, finding_of
+from harmonium.errors import ArtifactError, InvalidInputError, about, finding_of
 from harmonium.inference import AbstractAlarmRule, Ever, Monitoring, Restarting, Watched
 from harmonium.inference.betting import N_BETS
 from harmonium.inference.evidence import LARGEST, Evidence
@@ -129,7 +129,10 @@ def _build_rule(config: Config) -> AbstractAlarmRule:
     name, setting = text(config, "name"), number(config, "setting")
     if name not in _RULES:
         raise ArtifactError(f"rule: expected one of {sorted(_RULES)}; got {name!r:.80}.")
-    return _RULES[name](setting)
+    try:
+        return _RULES[name](setting)
+    except InvalidInputError as error:
+        raise ArtifactError(f"rule: {finding_of(error)}") from error
 
 
 def _build_ranks(arrays: Arrays, n_channels: int) -> OnlineRanks:

@@ -201,8 +201,8 @@ async def press_at_once(
     until, whole = time.monotonic() + seconds, Seen()
     clients = (client(port, asked, until, pause, shares) for _ in range(n_clients))
     for seen in await asyncio.gather(*clients):
-        for kind, seconds in seen.seconds.items():
-            whole.seconds[kind] += seconds
+        for kind, taken in seen.seconds.items():
+            whole.seconds[kind] += taken
         for kind, statuses in seen.statuses.items():
             whole.statuses[kind] += statuses
         whole.error = max(whole.error, seen.error)

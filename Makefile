@@ -19,7 +19,7 @@ PACKAGE := pyproject.toml --group build
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 BENCHMARKS := gradient_variance toy stability log_partition bimodal pydeep ais_peer objectives imputation missing \
 	large kills fuzzing updates startup first_anomaly scoring time_to_likelihood growth gaussian_bernoulli scaling \
-	density separated shapes synthesis monitor decisions service patches
+	density separated shapes synthesis monitor decisions service exports patches
 
 .PHONY: demo test test-all lint format bench docs pictures wheel oldest requirements clean
 

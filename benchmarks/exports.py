@@ -1,12 +1,13 @@
 """Exported scorers beside the estimators that they are made of, on real tables.
 
-`python -m benchmarks.exports [--tables wilt …] [--rows 2000] [--effort quick]`
+`python -m benchmarks.exports [--tables wilt …] [--rest] [--rows 500] [--effort quick]`
 
 Density tables are those of `benchmarks.density` (test rows are scored) and the mixed ones of
 `benchmarks.tables`; detection tables are all of ../shared/data/adbench. A line per table:
 
     double       largest difference, in nats, of onnxruntime from harmonium in double precision
     single       the same from harmonium as users run it, in single precision
+    relative     the same divided by the score, where that is larger than 1
     stablehlo    the same of StableHLO by jax.export from onnxruntime
     left out     rows of which the export says NaN, though harmonium has a score
     kB           of the programs in both formats
@@ -15,8 +16,8 @@ Density tables are those of `benchmarks.density` (test rows are scored) and the 
     rows/s       by onnxruntime, by StableHLO and by harmonium itself, each one a second time
 
 Each table has a process of its own, which is ended after --seconds. onnxruntime and JAX use the
-threads that they choose. Lines are kept in results/exports_runs.jsonl; the printed
-table has the last one of every table.
+threads that they choose. Lines are kept in results/exports_runs.jsonl; the printed table has the
+last one of every table, and with --rest only tables without one are measured.
 """
 
 import argparse
@@ -55,7 +56,12 @@ def tables(options: argparse.Namespace) -> list[tuple[str, str]]:
     found += [(DETECTOR, path.stem) for path in sorted(ADBENCH.glob("*.npz"))]
     found += [(DETECTOR, f"mixed {name}") for name in MIXED]
     wanted = options.tables
-    return [own for own in found if not wanted or own[1] in wanted or own[0] in wanted]
+    done = {(row["kind"], row["table"]) for row in stored()} if options.rest else set()
+    return [
+        own
+        for own in found
+        if own not in done and (not wanted or own[1] in wanted or own[0] in wanted)
+    ]
 
 
 def parts_of(kind: str, name: str, shared: Path) -> tuple[Any, Any]:
@@ -180,11 +186,14 @@ def measure(request: dict[str, Any]) -> Row:
     plain = inner.log_density if kind == DENSITY else inner.scores
     own, _, seconds = timed(lambda: plain(values))
     double = in_double_precision(kind, estimator, values)
+    size = np.maximum(np.abs(double), 1)
     sizes = {way: sum(n for f, n in written.files.items() if f.endswith(way)) for way in rates}
     return row | {
+        "effort": request["effort"] if kind == DENSITY else "",
         "residual": getattr(inner, "has_residual", ""),
         "double": largest(scores["onnx"], double),
         "single": largest(scores["onnx"], own),
+        "relative": largest(scores["onnx"] / size, own / size),
         "stablehlo": largest(scores["onnx"], scores["stablehlo"]),
         "left out": int(np.sum(np.isnan(scores["onnx"]) & ~np.isnan(own))),
         "onnx kB": sizes["onnx"] / 1000,
@@ -240,7 +249,8 @@ def main() -> None:
     """Print a line per table, and store the whole."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", nargs="*", default=[])
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rest", action="store_true")
+    parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--effort", default="normal")
     parser.add_argument("--seconds", type=float, default=900.0)
     parser.add_argument("--shared", type=Path, default=SHARED)

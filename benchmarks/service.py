@@ -4,7 +4,7 @@ valid, oversized, malformed and slow requests; then rows per second in batches.
 Every client asks, waits for a while (exponential, `--pause` seconds in the mean), and asks again,
 on a connection of its own. Nine of ten requests score one row; the others are of the kinds below.
 
-    one row      POST /score with 1 row; its answer is compared with the estimator's
+    one row      POST /score with 1 row
     100 rows     POST /score with 100 rows
     reasons      POST /detect with 1 row and reasons
     oversized    a body beyond the limit of bytes
@@ -14,7 +14,8 @@ on a connection of its own. Nine of ten requests score one row; the others are o
 
 "5xx" counts answers of 500 and above but for 503 (refused load), which has a column of its own;
 "peak MB" is the resident memory of the workers, "grown MB" how much more it is than at the start of
-the load. "largest error" compares log-densities with those of `DensityEstimator.score_samples`.
+the load. "largest error" compares every answer with what the estimators say of its rows: log-
+densities and anomaly scores, divided by these where they are larger than 1.
 
 `python -m benchmarks.service [--seconds 60] [--clients 200] [--pause 1] [--workers 1]`
 """
@@ -110,6 +111,20 @@ class _Answer:
         self.complete = True
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request as it goes over the wire, and the entry of a right answer that is compared."""
+
+    content: bytes
+    entry: str = ""
+    expected: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def error(self, body: bytes) -> float:
+        """How far an answer is from what the estimator says, relative to 1 or more."""
+        found = np.array(json.loads(body)[self.entry])
+        return float(np.max(np.abs(found - self.expected) / np.maximum(1, np.abs(self.expected))))
+
+
 def post(path: str, body: bytes, *, stated: int | None = None) -> bytes:
     """A request as it goes over the wire; `stated` is a length of the body that it has not."""
     length = len(body) if stated is None else stated
@@ -122,56 +137,72 @@ def rows_of(values: np.ndarray) -> list[dict[str, float]]:
     return [{f"x{i + 1}": float(cell) for i, cell in enumerate(row)} for row in values]
 
 
-def requests(values: np.ndarray) -> dict[str, list[bytes]]:
-    """Requests of every kind; those of one row are of the rows in their order."""
-    rows = rows_of(values)
-    word = json.dumps({"rows": [rows[0] | {"x3": "many"}]}).encode()
+def requests(
+    rows: list[dict[str, Any]], expected: dict[str, np.ndarray], numeric: str
+) -> dict[str, list[Request]]:
+    """Requests of every kind for these rows. Of the estimators, `expected` has the `log_density`
+    and the `score` of each (rows,); `numeric` is a column of numbers.
+    """
+
+    def asking(path: str, entry: str, at: slice) -> Request:
+        body = json.dumps({"rows": rows[at]}).encode()
+        return Request(post(path, body), entry, expected[entry][at])
+
+    word = json.dumps({"rows": [rows[0] | {numeric: "many"}]}).encode()
+    each = [slice(i, i + 1) for i in range(len(rows))]
     return {
-        "one row": [post("/score", json.dumps({"rows": [row]}).encode()) for row in rows],
-        "100 rows": [post("/score", json.dumps({"rows": rows[:100]}).encode())],
-        "reasons": [post("/detect", json.dumps({"rows": rows[:1]}).encode())],
-        "oversized": [post("/score", b" " * (MOST_BYTES + 100_000))],
-        "malformed": [post("/score", b'{"rows": [{'), post("/score", word)],
-        "slow": [post("/score", b'{"rows": [', stated=1000)],
+        "one row": [asking("/score", "log_density", own) for own in each],
+        "100 rows": [asking("/score", "log_density", slice(100))],
+        "reasons": [asking("/detect", "score", own) for own in each[:1]],
+        "oversized": [Request(post("/score", b" " * (MOST_BYTES + 100_000)))],
+        "malformed": [Request(post("/score", b'{"rows": [{')), Request(post("/score", word))],
+        "slow": [Request(post("/score", b'{"rows": [', stated=1000))],
     }
 
 
 async def client(
-    port: int, asked: dict[str, list[bytes]], expected: np.ndarray, until: float, pause: float
+    port: int,
+    asked: dict[str, list[Request]],
+    until: float,
+    pause: float,
+    shares: dict[str, float] = SHARES,
 ) -> Seen:
     """One client: asks, waits, and asks again."""
     seen, connection = Seen(), Connection(port)
     await asyncio.sleep(random.expovariate(1 / pause))
     while time.monotonic() < until:
-        (kind,) = random.choices(list(SHARES), list(SHARES.values()))
-        at = random.randrange(len(asked[kind]))
+        (kind,) = random.choices(list(shares), list(shares.values()))
+        request = random.choice(asked[kind])
         started = time.perf_counter()
         try:
-            status, body = await connection.ask(asked[kind][at])
+            status, body = await connection.ask(request.content)
         except OSError:
             connection.close()
             seen.statuses[kind]["closed"] += 1
         else:
             seen.seconds[kind].append(time.perf_counter() - started)
             seen.statuses[kind][str(status)] += 1
-            if kind == "one row" and status == 200:
-                error = abs(json.loads(body)["log_density"][0] - expected[at])
-                seen.error = max(seen.error, error / max(1.0, abs(expected[at])))
+            if status == 200:
+                seen.error = max(seen.error, request.error(body))
         await asyncio.sleep(random.expovariate(1 / pause))
     connection.close()
     return seen
 
 
-async def _clients(options: dict[str, Any], values: np.ndarray, expected: np.ndarray) -> Seen:
-    asked, until = requests(values), time.monotonic() + options["seconds"]
-    clients = (
-        client(options["port"], asked, expected, until, options["pause"])
-        for _ in range(options["clients"])
-    )
-    whole = Seen()
+async def press_at_once(
+    n_clients: int,
+    seconds: float,
+    port: int,
+    asked: dict[str, list[Request]],
+    pause: float,
+    shares: dict[str, float] = SHARES,
+) -> Seen:
+    """What so many clients see in all."""
+    until, whole = time.monotonic() + seconds, Seen()
+    clients = (client(port, asked, until, pause, shares) for _ in range(n_clients))
     for seen in await asyncio.gather(*clients):
-        for kind, seconds in seen.seconds.items():
-            whole.seconds[kind] += seconds
+        for kind, taken in seen.seconds.items():
+            whole.seconds[kind] += taken
         for kind, statuses in seen.statuses.items():
             whole.statuses[kind] += statuses
         whole.error = max(whole.error, seen.error)
@@ -194,10 +225,14 @@ async def _batches(options: dict[str, Any], values: np.ndarray) -> tuple[int, fl
     return sum(counts), time.monotonic() - started
 
 
-def press(options: dict[str, Any], values: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+def press(
+    options: dict[str, Any], values: np.ndarray, expected: dict[str, np.ndarray]
+) -> dict[str, Any]:
     """All of the load; what it showed. Runs in a process of its own."""
     random.seed(0)
-    seen = asyncio.run(_clients(options, values, expected))
+    asked = requests(rows_of(values), expected, "x3")
+    load = (options["clients"], options["seconds"], options["port"], asked, options["pause"])
+    seen = asyncio.run(press_at_once(*load))
     n_rows, seconds = asyncio.run(_batches(options, values))
     return {
         "seconds": dict(seen.seconds),
@@ -215,19 +250,24 @@ def resident_mb(pid: int) -> float:
     return own / 2**20 + sum(resident_mb(int(child)) for child in children)
 
 
-def fit(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
-    """A run, rows to ask for, and what the estimator says of them."""
-    import harmonium as hm
-
+def fit(folder: Path) -> tuple[Path, np.ndarray, dict[str, np.ndarray]]:
+    """A run, rows to ask for, and what the estimators say of them."""
     train, rows = table(N_TRAINED, seed=0), table(500, seed=1)
     header = ",".join(f"x{i + 1}" for i in range(train.shape[1]))
     np.savetxt(folder / "train.csv", train, delimiter=",", header=header, comments="")
     command = [sys.executable, "-m", "harmonium", "fit", str(folder / "train.csv")]
     quick = ["--effort", "quick", "--no-report", "-o", str(folder / "run")]
     subprocess.run([*command, *quick], check=True, capture_output=True)
-    estimator = hm.load(folder / "run")
-    assert isinstance(estimator, hm.DensityEstimator)
-    return folder / "run", rows, estimator.score_samples(rows)
+    return folder / "run", rows, expected_of(folder / "run", rows)
+
+
+def expected_of(run: Path, rows: Any) -> dict[str, np.ndarray]:
+    """What the estimators of a run say of rows, by the entry of an answer."""
+    import harmonium as hm
+
+    density, detector = hm.load(run), hm.load(run / "detector.safetensors")
+    assert isinstance(density, hm.DensityEstimator) and isinstance(detector, hm.AnomalyDetector)
+    return {"log_density": density.score_samples(rows), "score": detector.score_samples(rows)}
 
 
 def start(run: Path, workers: int) -> tuple[subprocess.Popen[str], int, float]:

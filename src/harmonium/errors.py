@@ -69,10 +69,12 @@ class HarmoniumWarning(UserWarning):
 class Message(str):
     """Words for who calls Python, and in `shell` for who types commands: the same unless stated.
 
-    An f-string keeps only the words for Python; `message`, `joined` and `describe` keep both.
+    An f-string keeps only the words for Python; `message`, `joined`, `about` and `describe` keep
+    both. Of the last two, `finding` is what was found, without where and what to do.
     """
 
     shell: str
+    finding: str | None = None
 
     def __new__(cls, text: str, shell: str | None = None) -> Self:
         """Without `shell`, with that of a text that is a message already."""
@@ -119,10 +121,25 @@ def file_call(function: str, path: object) -> Message:
     return Message(f"{function}({str(path)!r})", str(path))
 
 
+def about(where: str, finding: str, hint: str = "") -> Message:
+    """Word what was found, in a sentence, of a call or a file, and what to do."""
+    made = message("{}: {} Try: {}." if hint else "{}: {}", where, finding, hint)
+    made.finding = str(finding)
+    return made
+
+
 def describe(call: str, *, expected: str, got: str, hint: str = "") -> Message:
     """Word an error: the call as typed, what was expected, what was given, what to do."""
-    text = "{}: expected {}; got {}. Try: {}." if hint else "{}: expected {}; got {}."
-    return message(text, call, expected, got, hint)
+    return about(call, message("expected {}; got {}.", expected, got), hint)
+
+
+def finding_of(said: BaseException) -> str:
+    """What an error or a warning has found, wherever it was; all that it says if that is not
+    known.
+    """
+    words = said.args[0] if said.args else None
+    found = words.finding if isinstance(words, Message) else None
+    return str(said) if found is None else found
 
 
 def check_shape(call: str, name: str, value: object, shape: tuple[int, ...]) -> None:

@@ -130,6 +130,16 @@ def test_rows_of_the_kernels_leave_their_own_out_in_every_batch():
     assert max(found[3], found[1099]) <= 1e-12
 
 
+def test_kernels_far_from_the_center_hold_in_single_precision():
+    rng = np.random.default_rng(13)
+    # Multiples of 1/8 are the same numbers in both precisions.
+    kernels = 500 + np.round(rng.normal(size=(40, 6)) * 8) / 8
+    rows = 500 + np.round(rng.normal(size=(9, 6)) * 8) / 8 + 1 / 16
+    with jax.enable_x64(False):
+        found = near_votes(as_floats(kernels), rows)[:, 0]
+    np.testing.assert_allclose(found, kernel_sums(kernels, rows), rtol=1e-6)
+
+
 def test_a_component_of_few_rows_is_left_out():
     """Two rows far out would be a component of their own, and normal by it; seed 12."""
     rng = np.random.default_rng(12)
@@ -186,6 +196,15 @@ def test_surprises_of_exponential_votes_are_the_votes():
     found = surprise.of(np.stack([line, 7 + 3 * line], axis=1))
     # 201 quantiles are joined by straight lines.
     np.testing.assert_allclose(found, np.stack([line, line], axis=1), rtol=1e-3, atol=1e-3)
+
+
+def test_what_rounding_makes_of_equal_votes_changes_no_surprise():
+    rng = np.random.default_rng(14)
+    exact = np.round(10 * rng.normal(size=(500, 1)), 0)
+    rounded = [exact * (1 + 1e-7 * rng.uniform(-1, 1, exact.shape)) for _ in range(2)]
+    surprise = Surprise.fit(rounded[0])
+    one, other = (surprise.of(own) for own in (exact, rounded[1]))
+    np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_votes_that_are_all_alike_have_a_tail():

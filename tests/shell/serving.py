@@ -20,9 +20,9 @@ LONGEST_START = 400
 class Served:
     """A service, its process and its address."""
 
-    def __init__(self, run, *options, port=0):
+    def __init__(self, run, *options, port=0, environment=None):
         command = [sys.executable, "-m", "harmonium", "serve", str(run), "--port", str(port)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")} | (environment or {})
         self.process = subprocess.Popen(
             [*command, *map(str, options)],
             env=environment,

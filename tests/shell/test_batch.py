@@ -157,6 +157,15 @@ def test_formats_can_be_chosen_for_a_folder(fitted_run, folder, tmp_path):
         (folder / "day=1/a.tsv").unlink()
 
 
+def test_tables_that_are_alike_bring_one_warning(fitted_run, tmp_path, capsys):
+    for name, extra in (("one.csv", "c"), ("two.csv", "c"), ("three.csv", "d")):
+        table = odd_rows(30, 1)
+        write(tmp_path / "data" / name, table.append_column(extra, table["a"]))
+    assert call("score", fitted_run, tmp_path / "data", "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert said.count("are ignored: 'c'") == said.count("are ignored: 'd'") == 1
+
+
 def test_a_bad_table_costs_no_other(fitted_run, tmp_path, capsys):
     data, out = tmp_path / "data", tmp_path / "out"
     for name in ("k=1/good.csv", "k=3/good.csv"):

@@ -15,8 +15,10 @@ from harmonium.errors import (
     HarmoniumWarning,
     InvalidInputError,
     Message,
+    about,
     describe,
     file_call,
+    finding_of,
     in_shell,
     joined,
     message,
@@ -62,6 +64,18 @@ def test_an_error_is_a_part_of_a_message():
     assert str(outer) == "load('a/b'): [Errno 2] none"
     assert in_shell(outer) == "a/b: [Errno 2] none"
     assert message("{}!", InvalidInputError(NESTED)).shell == f"{IN_SHELL}!"
+
+
+@each_channel
+def test_what_was_found_is_read_without_where_and_what_to_do(channel):
+    where, hint = file_call("load", "a/b"), Message("overwrite=True", "--overwrite")
+    found = channel(InvalidInputError(about(where, "the table is empty.", hint)))
+    assert str(found) == "load('a/b'): the table is empty. Try: overwrite=True."
+    assert in_shell(found) == "a/b: the table is empty. Try: --overwrite."
+    assert finding_of(found) == "the table is empty."
+    described = HarmoniumWarning(describe("fit", expected="rows", got="none", hint="more"))
+    assert finding_of(channel(described)) == "expected rows; got none."
+    assert finding_of(channel(OSError("disk full"))) == "disk full"
 
 
 @each_channel

@@ -1,5 +1,6 @@
-"""A service that is stopped, killed and started again; and its pages in a browser."""
+"""A service under load, that is stopped, killed and started again; and its pages in a browser."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -8,11 +9,14 @@ import socket
 import threading
 import time
 
+import pyarrow.compute
 import pyarrow.csv
 import pytest
 from shell.serving import Served, mixed_table, plain_rows, serving
 from shell.test_cli import call
 from shell.test_report_browser import requests_of
+
+from benchmarks.service import MOST_BYTES, expected_of, press_at_once, requests
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.slow
@@ -69,6 +73,42 @@ def ask_on_and_on(served, until):
             served.client.post("/detect", json={"rows": ROWS[:40]})
         except Exception:
             return
+
+
+# Of all that clients ask for; of bad requests more than usual, since there are few in all.
+ASKED = {
+    "one row": 0.5,
+    "100 rows": 0.1,
+    "reasons": 0.1,
+    "oversized": 0.1,
+    "malformed": 0.1,
+    "slow": 0.1,
+}
+
+
+def test_under_load_every_answer_is_right_and_a_kill_leaves_nothing_to_repair(run):
+    complete = TABLE.filter(pyarrow.compute.is_valid(TABLE["weight"]))
+    asked = requests(ROWS, expected_of(run, complete), "size")
+    before, limits = files_of(run), ("--max-bytes", MOST_BYTES, "--time-limit", 1)
+    with serving(run, *limits) as served:
+        seen = asyncio.run(press_at_once(20, 5.0, served.port, asked, 0.05, ASKED))
+        allowed = {"oversized": {"413"}, "malformed": {"400", "422"}, "slow": {"408"}}
+        for kind, statuses in seen.statuses.items():
+            expected = allowed.get(kind, {"200"})
+            # Of a refused body, the rest may come when the connection has ended already.
+            assert set(statuses) <= expected | {"503", "closed"}, (kind, statuses)
+            assert set(statuses) & expected, (kind, statuses)
+            assert kind == "oversized" or not statuses["closed"], (kind, statuses)
+        assert set(seen.statuses) == set(ASKED) and seen.error < 1e-6
+        threading.Timer(1.0, served.process.kill).start()
+        cut = asyncio.run(press_at_once(20, 2.0, served.port, asked, 0.05, ASKED))
+        assert served.process.wait(10) == -signal.SIGKILL
+        assert cut.statuses["one row"]["200"] and cut.statuses["one row"]["closed"]
+        assert cut.error < 1e-6 and files_of(run) == before
+    with serving(run, *limits, port=served.port) as again:
+        seen = asyncio.run(press_at_once(5, 1.0, again.port, asked, 0.05, {"one row": 1.0}))
+        assert set(seen.statuses["one row"]) == {"200"} and seen.error < 1e-6
+        assert again.stop() == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])

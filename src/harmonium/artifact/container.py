@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from safetensors.numpy import save_file
 
-from harmonium.errors import ArtifactError, Message, describe, file_call, message
+from harmonium.errors import ArtifactError, Message, about, describe, file_call, message
 from harmonium.files import write_atomically
 
 Config = dict[str, Any]
@@ -73,27 +73,25 @@ def read_container(path: str | Path) -> tuple[Config, Arrays]:
     path = Path(path)
     call = file_call("load", path)
     if not path.is_file():
-        words = "{}: there is no such file. Try: the path of a model.safetensors."
-        raise ArtifactError(message(words, call))
+        hint = "the path of a model.safetensors"
+        raise ArtifactError(about(call, "there is no such file.", hint))
     try:
         tensors, metadata, start = _read_header(path)
         stated, text = open_seal(metadata)
         header = parse(text)
         found = header["format_version"]
     except (OSError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
-        words = "{}: not a harmonium model ({}). Try: {}."
-        raise ArtifactError(message(words, call, _reason(error), _WRITTEN)) from error
+        finding = f"not a harmonium model ({_reason(error)})."
+        raise ArtifactError(about(call, finding, _WRITTEN)) from error
     if type(found) is not int or found != FORMAT_VERSION:
         hint = f"the harmonium release that wrote it; this one is {version('harmonium')}"
         expected = f"format version {FORMAT_VERSION}"
         raise ArtifactError(describe(call, expected=expected, got=f"{found!r:.40}", hint=hint))
     arrays = _read_arrays(path, tensors, start)
     if stated != digest(text, arrays):
-        words = (
-            "{}: the file is damaged: its content does not match its digest. Try: copy it again, "
-            "or fit and save the model again."
-        )
-        raise ArtifactError(message(words, call))
+        finding = "the file is damaged: its content does not match its digest."
+        hint = "copy it again, or fit and save the model again"
+        raise ArtifactError(about(call, finding, hint))
     return header, arrays
 
 
@@ -203,8 +201,8 @@ def _read_arrays(path: Path, tensors: dict[str, Any], start: int) -> Arrays:
             for begin in tensor["data_offsets"][:1]
         }
     except (OSError, ValueError, MemoryError) as error:
-        words = "{}: the file cannot be read ({})."
-        raise ArtifactError(message(words, file_call("load", path), error)) from error
+        finding = f"the file cannot be read ({error})."
+        raise ArtifactError(about(file_call("load", path), finding)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ from harmonium.artifact.detectors import StoredDetector, describe_detector
 from harmonium.artifact.entries import entry, mapping, number, text, whole
 from harmonium.artifact.parts import prefixed, taken
 from harmonium.data.state import take_arrays
-from harmonium.errors import ArtifactError
+from harmonium.errors import ArtifactError, InvalidInputError, about, finding_of
 from harmonium.inference import AbstractAlarmRule, Ever, Monitoring, Restarting, Watched
 from harmonium.inference.betting import N_BETS
 from harmonium.inference.evidence import LARGEST, Evidence
@@ -96,11 +96,9 @@ def load_monitoring(path: str | Path, watched: Watched, fingerprint: str) -> Mon
         return _build(header, arrays, watched)
     # Whatever a value trips that passed the checks is the fault of the file.
     except Exception as error:
-        reason = str(error).removeprefix(f"load({str(path)!r}): ").partition(" Try: ")[0]
-        raise ArtifactError(
-            f"monitor state {str(path)!r}: {reason[:300]} "
-            "Try: the file that was saved with this model, or a new one."
-        ) from error
+        hint = "the file that was saved with this model, or a new one"
+        found = finding_of(error)[:300]
+        raise ArtifactError(about(f"monitor state {str(path)!r}", found, hint)) from error
 
 
 def _build(header: Config, arrays: Arrays, watched: Watched) -> Monitoring:
@@ -131,7 +129,10 @@ def _build_rule(config: Config) -> AbstractAlarmRule:
     name, setting = text(config, "name"), number(config, "setting")
     if name not in _RULES:
         raise ArtifactError(f"rule: expected one of {sorted(_RULES)}; got {name!r:.80}.")
-    return _RULES[name](setting)
+    try:
+        return _RULES[name](setting)
+    except InvalidInputError as error:
+        raise ArtifactError(f"rule: {finding_of(error)}") from error
 
 
 def _build_ranks(arrays: Arrays, n_channels: int) -> OnlineRanks:

@@ -23,7 +23,7 @@ from harmonium.cli.places import Place
 from harmonium.cli.shell import errors, say
 from harmonium.cli.spread import answers_on_ray
 from harmonium.data import Dialect, TableFile, spooled
-from harmonium.errors import HarmoniumWarning
+from harmonium.errors import HarmoniumWarning, finding_of
 
 # Tables whose faults are told one by one.
 MOST_TOLD = 20
@@ -58,7 +58,7 @@ class Batch:
         dialect = TableFile.of(self.data).dialect
         written = {"--format": self.place.format, **_stated(dialect)}
         journal = Journal(output, {**settings, **written}, anew=self.anew)
-        with _each_warning_once(str(self.data)):
+        with _each_warning_once():
             if self.on_ray:
                 there = {"make": make, "arguments": arguments, "dialect": dialect}
                 return work_through(jobs, journal, lambda own: answers_on_ray(Reading, there, own))
@@ -109,16 +109,14 @@ def _stated(dialect: Dialect) -> dict[str, Any]:
 
 
 @contextmanager
-def _each_warning_once(folder: str) -> Iterator[None]:
+def _each_warning_once() -> Iterator[None]:
     """A block in which tables of a folder that are alike bring one warning, of the first."""
     show, seen = warnings.showwarning, set[str]()
 
     def show_new(message: Any, kind: type[Warning], *where: Any, **more: Any) -> None:
-        # A message begins with the path of its table.
-        text = str(message)
-        about = text.partition(": ")[2] if text.startswith(folder) else text
-        if about not in seen:
-            seen.add(about)
+        finding = finding_of(message) if isinstance(message, Warning) else str(message)
+        if finding not in seen:
+            seen.add(finding)
             show(message, kind, *where, **more)
 
     with warnings.catch_warnings():

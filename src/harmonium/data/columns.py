@@ -19,7 +19,7 @@ from harmonium.data.kinds import classify, decimals_of
 from harmonium.data.levels import CODED, Levels, levels_of
 from harmonium.data.problems import problem, quote, samples
 from harmonium.data.table import Table
-from harmonium.errors import HarmoniumWarning, message
+from harmonium.errors import HarmoniumWarning, about, message
 
 # A row keeps a rule up to rounding. A rule is only made where rounding alone is left to explain
 # a difference, so that large numbers that differ a little (time stamps) stay columns.
@@ -249,5 +249,5 @@ def _warn_dropped(columns: Columns, call: str) -> None:
     parts = [f"only checked in every row ({'; '.join(rules)})"] if rules else []
     parts += [f"left out, being empty: {quote(empty)}"] if empty else []
     if parts:
-        text = message("{}: columns not modeled, {}.", call, "; ".join(parts))
-        warnings.warn(text, HarmoniumWarning, stacklevel=3)
+        text = f"columns not modeled, {'; '.join(parts)}."
+        warnings.warn(about(call, text), HarmoniumWarning, stacklevel=3)

@@ -18,7 +18,7 @@ from harmonium.data.fields import Field
 from harmonium.data.names import check_count, default_names, select_columns
 from harmonium.data.problems import problem, shorten
 from harmonium.data.spellings import read_numbers
-from harmonium.errors import HarmoniumWarning, message
+from harmonium.errors import HarmoniumWarning, about
 
 # What else Arrow takes for a number, in a column that holds nothing else.
 _TRUTHS = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
@@ -162,9 +162,8 @@ def _is_header(cells: list[str], dialect: Known, call: str) -> bool:
     if len(cells) > 1 and cells == [str(position) for position in range(len(cells))]:
         return True
     line = dialect.separator.join(cells)
-    words = "{}: no header found; the first line ({}) is taken as data."
-    note = message(words, call, shorten(line))
-    warnings.warn(note, HarmoniumWarning, stacklevel=2)
+    note = f"no header found; the first line ({shorten(line)}) is taken as data."
+    warnings.warn(about(call, note), HarmoniumWarning, stacklevel=2)
     return False
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harmonium.data.csv_bytes import beginning, find_encoding
 from harmonium.data.problems import problem, shorten
-from harmonium.errors import HarmoniumWarning, Message, message
+from harmonium.errors import HarmoniumWarning, Message, about, message
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 # The names by which a separator that is hard to type can be stated.
@@ -107,7 +107,7 @@ def find_dialect(path: Path, stated: Dialect, call: str) -> Known:
         raise problem(call, "cells and decimals with different signs", f"{decimal!r} twice", hint)
     known = Known(separator, decimal, encoding, stated.missing)
     if words := known.describe(stated):
-        warnings.warn(message("{}: {}.", call, words), HarmoniumWarning, stacklevel=2)
+        warnings.warn(about(call, message("{}.", words)), HarmoniumWarning, stacklevel=2)
     return known
 
 

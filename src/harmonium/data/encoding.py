@@ -18,7 +18,7 @@ from harmonium.data.cells import Cells, dtype_error, number_text, text_error
 from harmonium.data.fields import Field
 from harmonium.data.problems import shorten, state_kind
 from harmonium.data.spellings import CLOCK, read_spelled
-from harmonium.errors import HarmoniumWarning, Message, message
+from harmonium.errors import HarmoniumWarning, Message, about, message
 
 _EXPECTED = {
     "number": {"": "numbers", CLOCK: "times of day"},
@@ -106,9 +106,8 @@ def _warn_unseen(texts: Sequence[str], field: Field, call: str) -> None:
     if pairs:
         more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
         listed = ", ".join(pairs[:_MOST_NAMED]) + more
-        words = "{}: column {!r} has categories that training has not seen: {}."
-        text = message(words, call, field.name, listed)
-        warnings.warn(text, HarmoniumWarning, stacklevel=2)
+        text = f"column {field.name!r} has categories that training has not seen: {listed}."
+        warnings.warn(about(call, text), HarmoniumWarning, stacklevel=2)
 
 
 def _nearest(text: str, categories: Sequence[str]) -> str:

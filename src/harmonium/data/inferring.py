@@ -15,7 +15,7 @@ from harmonium.data.fields import MOST_CATEGORIES, Field
 from harmonium.data.problems import problem, state_kind
 from harmonium.data.spellings import CLOCK, read_spelled
 from harmonium.data.tallies import NUMBER, NUMERIC_SHARE, Reading, Tally
-from harmonium.errors import HarmoniumWarning, InvalidInputError, Message, message
+from harmonium.errors import HarmoniumWarning, InvalidInputError, Message, about, message
 
 # Text with more than this share of distinct cells, in at least this many cells, names its rows.
 IDENTIFIER_SHARE, IDENTIFIER_CELLS = 0.9, 20
@@ -81,18 +81,17 @@ def warn_noted(columns: Sequence[Inferred], call: str) -> None:
         first = left_out[0].field
         kind = "categorical" if first.form == "text" else "integer"
         hint = state_kind(first.name, kind)
-        text = message("{}: columns left out: {}. To keep one: {}.", call, _listed(left_out), hint)
-        warnings.warn(text, HarmoniumWarning, stacklevel=5)
+        text = message("columns left out: {}. To keep one: {}.", _listed(left_out), hint)
+        warnings.warn(about(call, text), HarmoniumWarning, stacklevel=5)
     if read:
-        text = message("{}: {}.", call, _listed(read))
-        warnings.warn(text, HarmoniumWarning, stacklevel=5)
+        warnings.warn(about(call, message("{}.", _listed(read))), HarmoniumWarning, stacklevel=5)
     for column in columns:
         if column.code is not None:
             code, count = number_text(column.code), int(np.sum(column.values == column.code))
             where = f"{column.field.name!r} has {code} in {count} rows, far from all other cells"
             hint = Message("replace it by NaN", f"--missing {code}")
-            text = message("{}: {}. If it stands for a missing cell: {}.", call, where, hint)
-            warnings.warn(text, HarmoniumWarning, stacklevel=5)
+            text = message("{}. If it stands for a missing cell: {}.", where, hint)
+            warnings.warn(about(call, text), HarmoniumWarning, stacklevel=5)
 
 
 def _listed(columns: Sequence[Inferred], most: int = 8) -> str:

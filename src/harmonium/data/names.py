@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from harmonium.data.fields import Field
 from harmonium.data.problems import problem, quote, shorten
-from harmonium.errors import HarmoniumWarning, InvalidInputError, Message, message
+from harmonium.errors import HarmoniumWarning, InvalidInputError, Message, about, message
 
 MOST_LETTERS = 1000
 _BY_POSITION = Message(
@@ -38,9 +38,8 @@ def select_columns(names: Sequence[str], fields: tuple[Field, ...], call: str) -
         )
     known = {field.name for field in fields}
     if extra := [name for name in names if name not in known]:
-        words = "{}: columns that training did not have are ignored: {}."
-        text = message(words, call, quote(extra))
-        warnings.warn(text, HarmoniumWarning, stacklevel=3)
+        text = f"columns that training did not have are ignored: {quote(extra)}."
+        warnings.warn(about(call, text), HarmoniumWarning, stacklevel=3)
     return [position.get(field.name) for field in fields]
 
 

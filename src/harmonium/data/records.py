@@ -13,7 +13,7 @@ import pyarrow.json
 from harmonium.data.cells import number_text
 from harmonium.data.csvs import without_blanks
 from harmonium.data.problems import problem
-from harmonium.errors import HarmoniumWarning, InvalidInputError, message
+from harmonium.errors import HarmoniumWarning, InvalidInputError, about, message
 
 # What Excel shows where a formula has no value.
 _ERRORS = ("#N/A", "#DIV/0!", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#NAME?")
@@ -62,8 +62,8 @@ def read_excel(path: Path, call: str) -> Any:
     if not rows:
         raise problem(call, "a table", f"the empty sheet {names[0]!r}")
     if len(names) > 1:
-        note = message("{}: of {} sheets the first, {!r}, is read.", call, len(names), names[0])
-        warnings.warn(note, HarmoniumWarning, stacklevel=2)
+        note = f"of {len(names)} sheets the first, {names[0]!r}, is read."
+        warnings.warn(about(call, note), HarmoniumWarning, stacklevel=2)
     header, *cells = rows
     used = [i for i, name in enumerate(header) if name is not None]
     arrays = [_array([row[i] if i < len(row) else None for row in cells]) for i in used]

@@ -24,6 +24,7 @@ from harmonium.inference.coordinates import LARGEST_MODEL_VALUE
 from harmonium.inference.neighbors import votes_near
 from harmonium.inference.views import (
     LARGEST_COORDINATE,
+    ROUNDING,
     TAIL,
     UNSEEN,
     Space,
@@ -155,21 +156,22 @@ class _SpaceProgram:
 def surprises_of(surprise: Surprise, votes: Float[Array, "rows views"]) -> Array:
     """`Surprise.of` as a traceable function: linear between quantiles, exponential beyond."""
     quantiles = surprise.quantiles.T
+    reached = votes + ROUNDING * (1 + jnp.abs(votes))
     shares = np.linspace(0, 1, quantiles.shape[1])
     edge = np.array([np.interp(1 - TAIL, shares, own) for own in quantiles])[None, :]
     # Quantiles that are equal leave no place between them; the last of them is meant.
     gaps = np.diff(quantiles, axis=1)
     slopes = np.append(np.diff(shares)[None, :] / np.where(gaps > 0, gaps, np.inf), 0 * edge.T, 1)
-    n_passed = jnp.sum(quantiles[None] <= votes[:, :, None], axis=2)
+    n_passed = jnp.sum(quantiles[None] <= reached[:, :, None], axis=2)
     places = np.arange(1, quantiles.shape[1] + 1)[None, None, :]
     hits = n_passed[:, :, None] == places
     start, slope = chosen(hits, quantiles), chosen(hits, slopes)
     share = chosen(hits, np.broadcast_to(shares[None, :], quantiles.shape))
     is_inside = n_passed > 0
-    below = jnp.where(is_inside, share + slope * (votes - start), 0.0)
+    below = jnp.where(is_inside, share + slope * (reached - start), 0.0)
     within = -jnp.log1p(-jnp.minimum(below, 1 - TAIL))
-    beyond = -np.log(TAIL) + (votes - edge) / surprise.scale[None, :]
-    return jnp.where(votes > edge, beyond, within)
+    beyond = -np.log(TAIL) + jnp.maximum(votes - edge, 0.0) / surprise.scale[None, :]
+    return jnp.where(reached > edge, beyond, within)
 
 
 def _bounded(ends: Rows) -> Rows:

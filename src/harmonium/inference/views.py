@@ -51,6 +51,9 @@ ANYWHERE = 5.0
 MOST_EXPLAINED = 16
 # Share of the rows beyond which the tail of a view is measured, and places on the way there.
 TAIL, N_QUANTILES = 0.1, 201
+# Votes that lie closer, relative to 1 + |vote|, are equal but for single precision. Rows of few
+# different cells have many equal votes: whether they count as passed is not rounding's to say.
+ROUNDING = 2e-6
 
 Votes = Float[np.ndarray, "rows views"]
 
@@ -255,7 +258,8 @@ class Surprise:
     """Votes as surprises -log p, in nats: p is the share of normal rows with such a vote or more.
 
     `quantiles` (places, views) are those of votes of normal rows, at even distances. Beyond the
-    last tenth, the tail is exponential with the mean excess `scale` (views,).
+    last tenth, the tail is exponential with the mean excess `scale` (views,). A vote has passed the
+    quantiles that it equals, also those that it equals but for `ROUNDING`.
     """
 
     quantiles: Float[np.ndarray, "places views"]
@@ -273,12 +277,12 @@ class Surprise:
     def of(self, votes: Votes) -> Votes:
         """The surprises of votes (rows, views)."""
         shares = np.linspace(0, 1, N_QUANTILES)
+        reached = votes + ROUNDING * (1 + np.abs(votes))
         found = np.empty(votes.shape)
-        for j, column in enumerate(votes.T):
-            edge = np.interp(1 - TAIL, shares, self.quantiles[:, j])
-            below = np.interp(column, self.quantiles[:, j], shares)
+        for j, own in enumerate(self.quantiles.T):
+            edge = np.interp(1 - TAIL, shares, own)
+            below = np.interp(reached[:, j], own, shares)
             within = -np.log1p(-np.minimum(below, 1 - TAIL))
-            found[:, j] = np.where(
-                column > edge, -np.log(TAIL) + (column - edge) / self.scale[j], within
-            )
+            beyond = -np.log(TAIL) + np.maximum(votes[:, j] - edge, 0) / self.scale[j]
+            found[:, j] = np.where(reached[:, j] > edge, beyond, within)
         return found

@@ -187,7 +187,10 @@ class Mixture(AbstractMixture):
         precision = jnp.diagonal(precisions, axis1=1, axis2=2)[:, :, None]
         own = 0.5 * (jnp.log(precision) - LOG_2PI - pulled**2 / precision)
         whole = jax.nn.logsumexp(joint, axis=0)
-        return -whole, jax.nn.logsumexp(joint[:, None] - own, axis=0) - whole[None]
+        # Far out, what all components have in common is larger than what sets them apart by more
+        # than single precision holds: it is taken off first.
+        shares = joint - whole[None]
+        return -whole, jax.nn.logsumexp(shares[:, None] - own, axis=0)
 
 
 def _apart(matrices: Factors, means: Means, x: Visible) -> Means:

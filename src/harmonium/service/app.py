@@ -63,6 +63,8 @@ _log = logging.getLogger(__name__)
 SMALL = 32 * 2**10
 # After so many seconds a thread lets another one go on.
 SWITCH_SECONDS = 0.001
+# Signals that ask a service to end.
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 PAGES = {
     "/": ("index.html", "text/html"),
     "/docs": ("docs.html", "text/html"),
@@ -200,7 +202,9 @@ class Service:
 
 
 def create_app(
-    run: ServedRun | Callable[[], ServedRun], limits: Limits, cells: Any = None
+    run: ServedRun | Callable[[], ServedRun],
+    limits: Limits,
+    cells: Any = None,
 ) -> Starlette:
     """The ASGI application of a run, which compiles its programs as it starts.
 
@@ -298,12 +302,11 @@ def _ending_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stopping = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(own, lambda *_: os._exit(0)) for own in stopping]
+    before = [signal.signal(own, lambda *_: os._exit(0)) for own in STOPPING]
     try:
         yield
     finally:
-        for own, handler in zip(stopping, before, strict=True):
+        for own, handler in zip(STOPPING, before, strict=True):
             signal.signal(own, handler)
 
 

@@ -12,7 +12,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from harmonium.errors import HarmoniumError, InvalidInputError
-from harmonium.service.app import load_app
+from harmonium.service.app import STOPPING, load_app
 from harmonium.service.counters import shared_cells
 from harmonium.service.limits import Limits
 from harmonium.service.protocol import LimitedConfig
@@ -64,7 +64,7 @@ def serve_run(
     with listening:
         if workers == 1:
             # uvicorn raises them once more when it has stopped: it is no failure to be stopped.
-            for stopping in (signal.SIGTERM, signal.SIGINT):
+            for stopping in STOPPING:
                 signal.signal(stopping, signal.SIG_IGN)
             server = uvicorn.Server(config)
             server.run(sockets=[listening])

@@ -21,6 +21,7 @@ from harmonium.model import Mixture, MixtureBase, Path, center_at, with_wide_com
 from harmonium.sampling import HMC, Alternate, BlockGibbs, sample
 from harmonium.sampling.equilibrium import check_equilibrium
 from harmonium.sampling.importance import CHUNK, draw_weighted, pareto_k, weigh
+from harmonium.sampling.sample import _rounded_up
 from harmonium.sampling.starts import find_modes
 
 # Nats: what an interval may be off, of a standard error of a few thousandths.
@@ -260,7 +261,16 @@ def test_affine_models_move_by_block_gibbs():
 def test_samples_of_a_model_far_from_its_base_are_annealed():
     drawn = sample(based(3, 1.0), 300, key=jax.random.key(0), n_steps=40)
     assert drawn.diagnostics.way == "annealing"
-    assert drawn.diagnostics.n_proposals == drawn.diagnostics.n_chains == 300
+    assert drawn.samples.shape == (300, 3)
+    # As many chains as a sample of 500 has, so that nothing is compiled for that one.
+    assert drawn.diagnostics.n_proposals == drawn.diagnostics.n_chains == 512
+
+
+@pytest.mark.parametrize(
+    ("asked", "run"), [(1, 256), (256, 256), (257, 512), (4096, 4096), (4097, 8192), (9000, 12288)]
+)
+def test_chains_come_in_few_numbers(asked, run):
+    assert _rounded_up(asked) == run
 
 
 def test_a_kernel_that_is_given_moves_annealed_chains():

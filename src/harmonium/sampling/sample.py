@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harmonium.cards import card
+from harmonium.compiling import compiled_briefly
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium, Path, check_finite, sample_base
 from harmonium.sampling.annealing import anneal_population
@@ -33,6 +34,9 @@ FEWEST_DISTINCT = 0.05
 EXACT = "The draws are exact and independent: the model is its own base."
 HEALTHY = "The draws may be trusted: the chains moved, and enough of them are of different starts."
 FEWEST_CHAINS = 256
+# Numbers of chains, and beyond them multiples of the last: what is compiled for one sample serves
+# others of about its size.
+SIZES = (256, 512, 1024, 2048, 4096)
 # Draws of the base for every chain, and between which numbers.
 PROPOSALS = 16
 # With fewer, the tail of the weights is estimated too roughly.
@@ -130,7 +134,8 @@ def sample(
     (`find_modes`), with weights and resampling over half of `n_steps`, and move with frozen step
     size for the other half; the step size is adapted on the way. Of a `ReplicaExchange` without a
     center the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256)
-    chains run, because few chains weigh modes badly; n of them are returned. Raises
+    chains run, because few chains weigh modes badly, and as many as `SIZES` has; n of them are
+    returned. Raises
     `InvalidInputError` for n < 1.
     """
     if n < 1 or n_steps < 1:
@@ -144,7 +149,7 @@ def sample(
     check_finite("sample(model, n)", model)
     if kernel is None and not np.any(np.asarray(model.weights)):
         return _exactly(key, model, n)
-    n_chains = max(n, FEWEST_CHAINS if n_chains is None else n_chains)
+    n_chains = _rounded_up(max(n, FEWEST_CHAINS if n_chains is None else n_chains))
     key_tune, key_start, key_place, key_move = jax.random.split(key, 4)
     exchange = None
     if isinstance(kernel, ReplicaExchange):
@@ -171,6 +176,12 @@ def sample(
     return continue_population(
         population, origin, model, n, key=key_move, n_steps=max(1, n_steps // 2)
     )
+
+
+def _rounded_up(n_chains: int) -> int:
+    """The next of `SIZES`, or multiple of the last."""
+    fitting = [size for size in SIZES if n_chains <= size]
+    return fitting[0] if fitting else -(-n_chains // SIZES[-1]) * SIZES[-1]
 
 
 def _exactly(key: RandomKey, model: Harmonium, n: int) -> SampleResult:
@@ -283,7 +294,7 @@ def _tuned(key: RandomKey, model: Harmonium, kernel: ReplicaExchange) -> Replica
     return tune_replica_exchange(key, model, kernel.kernel, n_moves=kernel.n_moves)
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _exchanging(
     key: RandomKey, population: Population, model: Harmonium, exchange: ReplicaExchange
 ) -> Population:
@@ -294,7 +305,7 @@ def _exchanging(
     )
 
 
-@eqx.filter_jit
+@compiled_briefly
 def _settle(
     key: RandomKey, population: Population, model: Harmonium, n_steps: int
 ) -> tuple[jax.Array, Moved]:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pytest
 
 from harmonium.data import Columns, Field, as_table, read_batches, read_table, sample_rows
+from harmonium.data.frames import decode_columns
+from harmonium.data.spellings import write_clock
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 NAN = float("nan")
@@ -109,6 +111,16 @@ def test_times_of_day_are_minutes(cells, values):
     for again in ([cells[0]], [values[0]], [str(values[0])]):
         scored = as_table(pd.DataFrame({"a": again}), call="score", fields=(field,))
         assert scored.values == [[values[0]]]
+
+
+def test_times_of_day_are_written_as_such():
+    field, values, _ = noted(["09:30", "24:00", "00:00:15.5", None, "1:05 pm"])
+    cells = decode_columns(values[:, None], (field,))["a"].to_pylist()
+    assert cells == ["09:30", "24:00", "00:00:15.5", None, "13:05"]
+    minutes = np.append(np.random.default_rng(0).uniform(0, 1440, 200), [-3.0, 1441.0])
+    again = as_table(pd.DataFrame({"a": write_clock(minutes)}), call="score", fields=(field,))
+    # To a microsecond, and within the day.
+    np.testing.assert_allclose(again.values[:, 0], np.clip(minutes, 0, 1440), atol=1e-6 / 60)
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table])

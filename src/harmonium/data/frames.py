@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from harmonium.data.fields import DATETIME, Field
 from harmonium.data.problems import problem
+from harmonium.data.spellings import CLOCK, write_clock
 
 CONTAINERS = ("pandas", "polars", "pyarrow")
 # Whole milliseconds that Python's dates can hold: the years 1 to 9999; and those of nanoseconds.
@@ -106,10 +107,12 @@ def _decode_texts(codes: np.ndarray, known: np.ndarray, field: Field) -> Any:
 
 
 def _decode_numbers(values: np.ndarray, field: Field, call: str) -> Any:
-    """Numbers, whole numbers, truth values and dates as an Arrow array."""
+    """Numbers, whole numbers, truth values, dates and times of day as an Arrow array."""
     missing = np.isnan(values)
     if field.form == "datetime":
         return _decode_times(values, missing, field, call)
+    if field.spelling == CLOCK:
+        return pa.array(write_clock(values), pa.string())
     filled = np.where(missing, 0.0, values)
     if field.form == "boolean" and np.isin(filled, (0.0, 1.0)).all():
         return pa.array(filled != 0, pa.bool_(), mask=missing)
@@ -143,6 +146,8 @@ def _decode_times(values: np.ndarray, missing: np.ndarray, field: Field, call: s
 
 def _arrow_type(field: Field, call: str) -> Any:
     """The Arrow type of a column, by its dtype or else by its form."""
+    if field.spelling == CLOCK:
+        return pa.string()
     if field.form == "datetime":
         return pa.date32() if field.dtype == "Date" else _timestamp(field, call)
     if field.form == "text":

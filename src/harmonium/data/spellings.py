@@ -145,6 +145,20 @@ def _minutes(text: str) -> float:
     return found
 
 
+def write_clock(minutes: np.ndarray) -> list[str | None]:
+    """Minutes since midnight as times of day, "09:30" or "09:30:15.5"; None where they are NaN.
+
+    Beyond the day they become its ends, 00:00 and 24:00.
+    """
+    return [None if np.isnan(own) else _written(own) for own in np.clip(minutes, 0, 24 * 60)]
+
+
+def _written(minutes: float) -> str:
+    minute, micros = divmod(round(minutes * 60_000_000), 60_000_000)
+    text = f"{minute // 60:02d}:{minute % 60:02d}"
+    return f"{text}:{micros / 1e6:09.6f}".rstrip("0").rstrip(".") if micros else text
+
+
 def _hour(hour: int, half: str) -> int:
     """An hour of the day, of 24; `half` is am, pm or something else."""
     if half not in ("am", "pm"):

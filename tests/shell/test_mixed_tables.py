@@ -120,8 +120,8 @@ def test_categories_are_integrated_out_by_adding_them_up(normalized, complete, c
     rule = np.log((fitted.density_.columns.n_rows + 1) / (fitted.density_.columns.n_rows + 2))
     without = fitted.score_samples(complete.assign(**{column: [None] * 4}))
     np.testing.assert_allclose(log_sum(scores) - rule, without, atol=0.1)
-    # Not all the same, or the sum would say nothing.
-    assert np.ptp(np.stack(scores), axis=0).max() > 0.3
+    # Not all the same, by twice the tolerance, or the sum would say nothing.
+    assert np.ptp(np.stack(scores), axis=0).max() > 0.2
 
 
 def test_the_probabilities_of_the_categories_alone_add_up_to_one(normalized):

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Processes that tests start are many, and would each compile our modules to bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Most of the time of the suite is compilation: neither the optimizer nor the newer way to write
 # loops, which takes twice the time of the older one, pays for itself on programs that run once.
 os.environ["XLA_FLAGS"] = (

@@ -18,8 +18,10 @@ from harmonium.errors import InvalidInputError
 from harmonium.learning import base_choice
 from harmonium.learning.base_choice import choose_base, fit_base
 from harmonium.model import GaussianBase, MixtureBase, mixture_fit, mixture_rows
+from harmonium.model.mixture_blocks import inverse_factors
+from harmonium.model.mixture_components import Components
 from harmonium.model.mixture_fit import MixtureFit, MixtureSettings, fit_bag, fit_mixture
-from harmonium.model.mixture_rows import Components, MixtureRows
+from harmonium.model.mixture_rows import MixtureRows
 
 NAN = np.nan
 
@@ -141,7 +143,7 @@ def test_blocks_do_not_matter(monkeypatch, sizes):
 def test_inverse_factors_are_those_of_lapack():
     roots = np.random.default_rng(0).normal(size=(2, 3, 4, 9))
     squares = roots @ np.swapaxes(roots, 2, 3)
-    found = mixture_rows.inverse_factors(np.moveaxis(squares, 1, 3))
+    found = inverse_factors(np.moveaxis(squares, 1, 3))
     expected = np.linalg.inv(np.linalg.cholesky(squares))
     np.testing.assert_allclose(np.moveaxis(found, 3, 1), expected, atol=1e-10)
 

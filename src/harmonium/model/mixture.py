@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from harmonium.compiling import as_floats
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.abstract_mixture import LOG_2PI, AbstractMixture, Components, Means
-from harmonium.model.mixture_rows import triangular_inverses
+from harmonium.model.mixture_components import triangular_inverses
 from harmonium.model.precision import full_precision
 from harmonium.typing import Scalar, Visible
 

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from harmonium.errors import InvalidInputError, describe
-from harmonium.model.mixture_rows import Components, MixtureRows, completion_work, fill
+from harmonium.model.mixture_components import Components
+from harmonium.model.mixture_rows import MixtureRows, completion_work, fill
 from harmonium.model.mixture_starts import deal_rows
 from harmonium.typing import Rows
 

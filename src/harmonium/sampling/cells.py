@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import log_ndtr, ndtri_exp
 
 from harmonium.model.mixture import Mixture
-from harmonium.model.mixture_rows import Components, MixtureRows, normalize
+from harmonium.model.mixture_components import Components
+from harmonium.model.mixture_rows import MixtureRows, normalize
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.patterns import DoubleMixture
 
@@ -36,31 +37,30 @@ def move_in_cells(
     is_open = np.isneginf(boxes.low) & np.isposinf(boxes.high)
     is_interval = ~is_open & (boxes.low < boxes.high)
     points = np.where(is_open, np.nan, points)
-    moving = np.arange(len(points))
-    for _ in range(n_sweeps):
-        own = Boxes(boxes.low[moving], boxes.high[moving])
-        points[moving] = _sweep(
-            points[moving], own, is_open[moving], is_interval[moving], components, rng
-        )
-        moving = np.flatnonzero(is_interval.any(axis=1))
-        if not len(moving):
-            break
+    is_moving = is_interval.any(axis=1)
+    for own, n in ((~is_moving, min(n_sweeps, 1)), (is_moving, n_sweeps)):
+        if own.any():
+            box = Boxes(boxes.low[own], boxes.high[own])
+            kinds = is_open[own], is_interval[own]
+            points[own] = _swept(points[own], box, *kinds, components, n, rng)
     return points
 
 
-def _sweep(
+def _swept(
     points: Points,
     boxes: Boxes,
     is_open: Bool[np.ndarray, "rows columns"],
     is_interval: Bool[np.ndarray, "rows columns"],
     components: Components,
+    n_sweeps: int,
     rng: np.random.Generator,
 ) -> Points:
-    """Points after a draw of the component, of the open cells, and of the intervals."""
-    observed = np.where(is_open, np.nan, points)
-    chosen = _draw_components(observed, components, rng)
-    points = _with_open_cells(observed, is_open, components, chosen, rng)
-    _move_intervals(points, boxes, is_interval, components, chosen, rng)
+    """Points after sweeps: each draws the component, then the open cells, then the intervals."""
+    for _ in range(n_sweeps):
+        observed = np.where(is_open, np.nan, points)
+        chosen = _draw_components(observed, components, rng)
+        points = _with_open_cells(observed, is_open, components, chosen, rng)
+        _move_intervals(points, boxes, is_interval, components, chosen, rng)
     return points
 
 

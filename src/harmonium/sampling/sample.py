@@ -135,8 +135,7 @@ def sample(
     size for the other half; the step size is adapted on the way. Of a `ReplicaExchange` without a
     center the levels are tuned too, first, by `tune_replica_exchange`. At least `n_chains` (256)
     chains run, because few chains weigh modes badly, and as many as `SIZES` has; n of them are
-    returned. Raises
-    `InvalidInputError` for n < 1.
+    returned. Raises `InvalidInputError` for n < 1.
     """
     if n < 1 or n_steps < 1:
         raise InvalidInputError(

@@ -202,9 +202,7 @@ class Service:
 
 
 def create_app(
-    run: ServedRun | Callable[[], ServedRun],
-    limits: Limits,
-    cells: Any = None,
+    run: ServedRun | Callable[[], ServedRun], limits: Limits, cells: Any = None
 ) -> Starlette:
     """The ASGI application of a run, which compiles its programs as it starts.
 

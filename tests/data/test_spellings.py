@@ -274,6 +274,18 @@ def test_other_columns_and_near_categories_are_named(recwarn):
     assert "A13" not in words and "other" not in words
 
 
+def test_a_fraction_among_whole_numbers_is_told(recwarn):
+    years = as_table(pd.DataFrame({"year": [2007, 2008, 2009]}), call="fit")
+    later = pd.DataFrame({"year": [2008.0, np.nan, 2008.5]})
+    table = as_table(later, call="score", fields=years.fields)
+    np.testing.assert_array_equal(table.values[:, 0], later["year"])
+    (told,) = recwarn
+    words = "score: column 'year' has 2008.5 in row 3; training had whole numbers alone."
+    assert str(told.message) == words
+    as_table(later[:2], call="score", fields=years.fields)
+    assert len(recwarn) == 1
+
+
 CODES = {
     "a size": ([170.5, 181.25, 165.0] * 10 + [-999.0] * 2, "-999"),
     "a survey": ([1, 2, 3, 4, 5] * 6 + [99] * 3, "99"),

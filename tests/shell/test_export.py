@@ -213,6 +213,13 @@ def test_the_script_names_a_cell_that_it_cannot_take(exported, tmp_path, change,
     assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
 
 
+def test_the_script_names_a_path_where_there_is_no_table(exported, tmp_path):
+    for path, said in ((tmp_path / "none.csv", "No such file"), (tmp_path, "directory")):
+        done = run_script(exported, path, "onnx")
+        assert done.returncode == 1 and f"error: {path}: " in done.stderr and said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_script_scores_by_stablehlo_what_it_scores_by_onnx(trained, tmp_path, rows):
     trained.export(tmp_path / "points")
     names = {path.name for path in (tmp_path / "points").iterdir()}

@@ -51,10 +51,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_imputed_tables_are_complete_and_keep_what_was_known(folder):
+def test_imputed_tables_are_complete_and_keep_what_was_known(folder, capsys):
     assert call("impute", folder / "run", folder / "table.csv", "-o", folder / "filled.csv") == 0
     text = {"zip": str}
     given = pd.read_csv(folder / "table.csv", dtype=text)
+    n_holes = given.isna().sum().sum()
+    assert f"150 rows, {n_holes} cells filled -> " in capsys.readouterr().out
     filled = pd.read_csv(folder / "filled.csv", dtype=text)
     assert list(filled) == ["size", "color", "zip", "day", "name"]
     assert not filled.isna().any().any()

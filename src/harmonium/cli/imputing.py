@@ -12,7 +12,7 @@ from harmonium.cli.output import print_json, trust_line
 from harmonium.cli.places import Place
 from harmonium.cli.progress import showing
 from harmonium.cli.shell import errors, progress
-from harmonium.cli.streaming import impute_batches, sampled_rows, write_batches
+from harmonium.cli.streaming import Fills, sampled_rows, write_batches
 from harmonium.estimators import DensityEstimator, Imputer
 from harmonium.estimators.imputer import MOST_ROWS
 
@@ -34,17 +34,19 @@ class ImputeTable:
         self._way = way
 
     def __call__(self, data: Path, result: Path) -> Answer:
-        """How many rows there were."""
-        return {"rows": self.write(data, result)}
+        """How many rows there were, and how many cells were filled."""
+        return self.write(data, result)
 
-    def write(self, data: Path, path: Path, format: str | None = None) -> int:
+    def write(self, data: Path, path: Path, format: str | None = None) -> Answer:
         """The same, into a file of any format."""
         way = self._way
         imputer = Imputer(n_trees=0 if way.draws else way.trees, random_state=way.seed)
         fields = self.stored.density.columns.fields
         rows = sampled_rows(data, fields, MOST_ROWS, way.seed)
         imputer.adopt(DensityEstimator().adopt(*self.stored), rows)
-        return write_batches(path, impute_batches(imputer, data, way.draws), format)
+        fills = Fills(imputer, data, way.draws)
+        n_rows = write_batches(path, fills, format)
+        return {"rows": n_rows, "filled_cells": fills.n_cells}
 
 
 def impute_one(model: Path, data: Path, place: Place, way: Filling, *, as_json: bool) -> None:
@@ -52,12 +54,14 @@ def impute_one(model: Path, data: Path, place: Place, way: Filling, *, as_json: 
     assert place.path is not None
     work = ImputeTable(model, way)
     with table_of(data) as table, showing(progress()):
-        n_rows = work.write(table, place.path, place.format)
+        answer = work.write(table, place.path, place.format)
     density = work.stored.density
     if as_json:
-        print_json({"rows": n_rows, "draws": way.draws, "verdict": density.verdict})
+        print_json({**answer, "draws": way.draws, "verdict": density.verdict})
         return
-    say_result(place, f"{n_rows} rows{place.named()}")
+    n_draws = f", {way.draws} draws of each" if way.draws else ""
+    told = f"{answer['rows']} rows, {answer['filled_cells']} cells filled{n_draws}"
+    say_result(place, told + place.named())
     errors.print(wrapped(trust_line(density.trusted)))
 
 
@@ -72,7 +76,8 @@ def impute_many(model: Path, batch: Batch, way: Filling, *, as_json: bool) -> in
     if as_json:
         print_json({**outcome.figures(), "draws": way.draws, "verdict": density.verdict})
     else:
-        print(f"{outcome.in_words()}{batch.place.named()}")
+        n_cells = outcome.total("filled_cells")
+        print(f"{outcome.in_words()}, {n_cells} cells filled{batch.place.named()}")
         errors.print(wrapped(trust_line(density.trusted)))
     tell_failed(outcome)
     return FAILED if outcome.failed else 0

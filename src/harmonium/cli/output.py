@@ -44,6 +44,8 @@ def draws_in_words(n: int, diagnostics: Any) -> str:
     if diagnostics.way == "importance":
         size = f"effective sample size {diagnostics.ess:.0f}"
         way = f"from {diagnostics.n_proposals} weighted draws of the base, {size}"
+    if diagnostics.is_independent:
+        return f"{n} draws {way}. {diagnostics.verdict}"
     return (
         f"{n} of {diagnostics.n_chains} {diagnostics.kernel} chains {way}, "
         f"{diagnostics.n_ancestors} of different starts: acceptance "

@@ -75,19 +75,35 @@ def feature_batches(density: Density, data: Path) -> Iterator[Columns]:
         yield {f"unit_{unit}": column for unit, column in enumerate(probabilities.T)}
 
 
-def impute_batches(imputer: "Imputer", data: Path, n_tables: int) -> Iterator[Columns]:
+class Fills:
     """Successive rows with missing cells filled: once, or `n_tables` times with the number of the
     draw in front.
 
-    Identifiers are as they stand in the file.
+    Identifiers are as they stand in the file. `n_cells` holes have been filled so far.
     """
-    for table, named in read_rows(data, imputer.estimator_.density_.columns.fields, "filling"):
-        if not n_tables:
-            yield _joined(imputer.fill(table), table, named)
-            continue
-        drawn = imputer.draw_tables(table, n_tables)
-        for number, values in enumerate(drawn, start=1):
-            yield {"draw": np.full(table.n_rows, number), **_joined(values, table, named)}
+
+    def __init__(self, imputer: "Imputer", data: Path, n_tables: int):
+        self._imputer, self._data, self._n_tables = imputer, data, n_tables
+        self.n_cells = 0
+
+    def __iter__(self) -> Iterator[Columns]:
+        imputer = self._imputer
+        for table, named in read_rows(
+            self._data, imputer.estimator_.density_.columns.fields, "filling"
+        ):
+            if not self._n_tables:
+                filled = imputer.fill(table)
+                self._count(table, filled)
+                yield _joined(filled, table, named)
+                continue
+            drawn = imputer.draw_tables(table, self._n_tables)
+            self._count(table, drawn[0])
+            for number, values in enumerate(drawn, start=1):
+                yield {"draw": np.full(table.n_rows, number), **_joined(values, table, named)}
+
+    def _count(self, table: Table, filled: np.ndarray) -> None:
+        # A missing cell equals nothing.
+        self.n_cells += int(np.sum((table.values != filled) & ~np.isnan(filled)))
 
 
 def write_batches(path: Path, batches: Iterable[Columns], format: str | None = None) -> int:

@@ -46,6 +46,8 @@ def encode(cells: Cells, field: Field, *, call: str, rows: Sequence[int]) -> np.
     if (cells.form == "datetime") != (field.form == "datetime"):
         expected = "dates" if field.form == "datetime" else "numbers"
         raise dtype_error(call, field.name, cells.dtype or cells.form, expected)
+    if field.form == "integer":
+        _warn_fractions(cells.numbers, field, call, rows)
     return cells.numbers
 
 
@@ -97,6 +99,18 @@ def cell_hint(name: str, text: str) -> Message:
     empty = Message("replace it by None", f"state --missing {shlex.quote(text)}")
     words = "correct this cell; {} if it stands for a missing one; or fit with {}"
     return message(words, empty, state_kind(name, "categorical"))
+
+
+def _warn_fractions(numbers: np.ndarray, field: Field, call: str, rows: Sequence[int]) -> None:
+    """Name a number with a fraction in a column that had whole numbers alone."""
+    broken = np.flatnonzero(np.isfinite(numbers) & (numbers != np.round(numbers)))
+    if len(broken):
+        first = int(broken[0])
+        text = (
+            f"column {field.name!r} has {numbers[first]:.15g} in row {rows[first]}; training had "
+            "whole numbers alone."
+        )
+        warnings.warn(about(call, text), HarmoniumWarning, stacklevel=2)
 
 
 def _warn_unseen(texts: Sequence[str], field: Field, call: str) -> None:

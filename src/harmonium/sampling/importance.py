@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.special import logsumexp
 
 from harmonium.compiling import compiled_briefly
 from harmonium.model import Path, base_log_partition, sample_base
@@ -50,6 +51,11 @@ class WeightedDraws(NamedTuple):
         """
         ess = float(_ess(self.log_weights))
         return ess if np.isfinite(ess) else 0.0
+
+    def repeats(self, n: int) -> bool:
+        """Whether `n` draws of the model would have copies among them."""
+        log_weights = np.asarray(self.log_weights, np.float64)
+        return bool(n * np.exp(log_weights.max() - logsumexp(log_weights)) > 1)
 
     def resampled(
         self, key: RandomKey, n: int

@@ -1,6 +1,7 @@
 """Drawing from a model: from its exact base, weighted or annealed, then moved by a kernel."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -16,6 +17,7 @@ from harmonium.sampling.annealing import anneal_population
 from harmonium.sampling.chains import Moved, init_chains, run_chains
 from harmonium.sampling.importance import (
     LARGEST_PARETO_K,
+    WeightedDraws,
     draw_weighted,
     pareto_k,
     population_from_base,
@@ -24,7 +26,7 @@ from harmonium.sampling.independence import alternating, name_of
 from harmonium.sampling.kernel import AbstractKernel, jump_acceptance
 from harmonium.sampling.population import Population, default_kernel, resample
 from harmonium.sampling.replica_exchange import ReplicaExchange
-from harmonium.sampling.starts import find_modes
+from harmonium.sampling.starts import Found, find_modes
 from harmonium.sampling.tuning import centered_path, tune_replica_exchange
 from harmonium.typing import Positions, RandomKey
 
@@ -33,6 +35,12 @@ LOWEST_ACCEPTANCE = 0.1
 FEWEST_DISTINCT = 0.05
 EXACT = "The draws are exact and independent: the model is its own base."
 HEALTHY = "The draws may be trusted: the chains moved, and enough of them are of different starts."
+INDEPENDENT = (
+    "The draws may be trusted: they are independent draws of the base, taken by their weights, and "
+    "none of them twice."
+)
+# What moves draws that are independent.
+NO_KERNEL = "none"
 FEWEST_CHAINS = 256
 # Numbers of chains, and beyond them multiples of the last: what is compiled for one sample serves
 # others of about its size.
@@ -41,6 +49,8 @@ SIZES = (256, 512, 1024, 2048, 4096)
 PROPOSALS = 16
 # With fewer, the tail of the weights is estimated too roughly.
 FEWEST_PROPOSALS, MOST_PROPOSALS = 65_536, 131_072
+# Where some would be taken twice, so many times as many are drawn, up to so many draws and numbers.
+MORE, MOST_DRAWS, MOST_NUMBERS = 4, 2**19, 2**23
 # Effective draws of the base, and as a share of the chains, from which on chains start at them.
 FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 100.0, 0.1
 # Steps of chains that start where the model has its mass already: enough to tell copies apart.
@@ -77,6 +87,11 @@ class SampleDiagnostics:
     n_proposals: int
     jump_acceptance: float | None
 
+    @property
+    def is_independent(self) -> bool:
+        """Whether draws are independent, so that no kernel had to move them."""
+        return self.kernel == NO_KERNEL
+
     def _repr_html_(self) -> str:
         return card("SampleDiagnostics", self.facts(), verdict=self.verdict, trusted=self.trusted)
 
@@ -84,13 +99,11 @@ class SampleDiagnostics:
         """The figures of a card, by name; of exact draws there are none but the way."""
         if self.way == "exact":
             return {"way": self.way}
-        return {
-            "way": self.way,
-            "kernel": self.kernel,
-            "acceptance": float(self.acceptance),
-            "effective sample size": float(self.ess),
-            "chains": self.n_chains,
-        }
+        facts: dict[str, Any] = {"way": self.way, "effective sample size": float(self.ess)}
+        if self.is_independent:
+            return facts | {"draws of the base": self.n_proposals}
+        moves = {"kernel": self.kernel, "acceptance": float(self.acceptance)}
+        return facts | moves | {"chains": self.n_chains}
 
 
 @dataclass(frozen=True)
@@ -127,8 +140,9 @@ def sample(
     """Draw n rows x from p(x), approximately: chains from the exact base, then moved.
 
     With W = 0 they are exact and independent draws of the base. Without a kernel, draws of the base
-    are weighted for the model and resampled, and chains from there make at most 12 steps with
-    frozen step size: exact block Gibbs for affine feature maps, HMC and jumps by draws of the base
+    are weighted for the model and resampled, as many as are needed for none to be taken twice:
+    these are independent, too. Where some are, chains from there make at most 12 steps with frozen
+    step size: exact block Gibbs for affine feature maps, HMC and jumps by draws of the base
     otherwise. Where too few of the weights are effective, and for a kernel that is given, chains
     follow beta from 0 to 1 along a path from the base that is centered between the modes
     (`find_modes`), with weights and resampling over half of `n_steps`, and move with frozen step
@@ -149,18 +163,24 @@ def sample(
     if kernel is None and not np.any(np.asarray(model.weights)):
         return _exactly(key, model, n)
     n_chains = _rounded_up(max(n, FEWEST_CHAINS if n_chains is None else n_chains))
-    key_tune, key_start, key_place, key_move = jax.random.split(key, 4)
-    exchange = None
-    if isinstance(kernel, ReplicaExchange):
-        exchange = _tuned(key_tune, model, kernel)
-        path, mover = Path(model, exchange.center), exchange.kernel
-    else:
-        path, mover = _prepared(key_tune, model, kernel)
+    key_tune, key_start, key_draw, key_place, key_move = jax.random.split(key, 5)
+    search = _Search(key_tune, model, default_kernel(model) if kernel is None else kernel)
     if kernel is None:
-        started = _from_base(key_place, path, mover, n_chains)
-        if started is not None:
+        draws = _from_base(key_draw, search.path, n_chains)
+        if draws is not None and not draws.repeats(n_chains):
+            return _independent(key_place, draws, n, n_chains)
+        if draws is not None:
+            # Block Gibbs draws from all components of a base anyway.
+            jumping = search.mover if model.is_affine else alternating(search.mover, 1)
+            population = population_from_base(key_place, search.path, jumping, draws, n_chains)
+            origin = Origin("importance", draws.n_draws, draws.ess())
             n_steps = min(FINAL_STEPS, n_steps)
-            return continue_population(*started, model, n, key=key_move, n_steps=n_steps)
+            return continue_population(population, origin, model, n, key=key_move, n_steps=n_steps)
+    exchange = _tuned(key_tune, model, kernel) if isinstance(kernel, ReplicaExchange) else None
+    if exchange is None:
+        path, mover = search.path, search.mover
+    else:
+        path, mover = Path(model, exchange.center), exchange.kernel
     population = anneal_population(
         key_start,
         path,
@@ -186,7 +206,7 @@ def _rounded_up(n_chains: int) -> int:
 def _exactly(key: RandomKey, model: Harmonium, n: int) -> SampleResult:
     """Draws of a model that is its own base."""
     diagnostics = SampleDiagnostics(
-        kernel="none",
+        kernel=NO_KERNEL,
         acceptance=1.0,
         step_size=0.0,
         ess=float(n),
@@ -202,34 +222,71 @@ def _exactly(key: RandomKey, model: Harmonium, n: int) -> SampleResult:
     return SampleResult(eqx.filter_jit(sample_base)(key, model, n), diagnostics)
 
 
-def _prepared(
-    key: RandomKey, model: Harmonium, kernel: AbstractKernel | None
-) -> tuple[Path, AbstractKernel]:
-    """The path from the base, and the kernel with a step size; a search is left out where neither
-    needs it.
+class _Search:
+    """The path from the base of a model, and a kernel with a step size; modes are looked for where
+    one of them needs it.
     """
-    mover = default_kernel(model) if kernel is None else kernel
-    if model.base.has_modes and mover.target_acceptance is None:
-        return Path(model), mover
-    found, mover = find_modes(key, model, mover)
-    return centered_path(model, found), mover
+
+    def __init__(self, key: RandomKey, model: Harmonium, kernel: AbstractKernel):
+        self._key, self._model, self._kernel = key, model, kernel
+
+    @property
+    def path(self) -> Path:
+        """Centered between the modes of the model, unless the base has modes of its own."""
+        if self._model.base.has_modes:
+            return Path(self._model)
+        return centered_path(self._model, self._found.positions)
+
+    @property
+    def mover(self) -> AbstractKernel:
+        """The kernel, tuned in the search if it has a step size or there was one."""
+        if self._model.base.has_modes and self._kernel.target_acceptance is None:
+            return self._kernel
+        return self._found.kernel
+
+    @cached_property
+    def _found(self) -> Found:
+        return find_modes(self._key, self._model, self._kernel)
 
 
-def _from_base(
-    key: RandomKey, path: Path, mover: AbstractKernel, n_chains: int
-) -> tuple[Population, Origin] | None:
-    """Chains at resampled draws of the base; None where too few of those are effective."""
-    key_draw, key_resample = jax.random.split(key)
-    wanted = min(max(PROPOSALS * n_chains, FEWEST_PROPOSALS), MOST_PROPOSALS)
-    draws = draw_weighted(key_draw, path, max(wanted, n_chains))
-    ess = draws.ess()
-    enough = ess >= max(FEWEST_EFFECTIVE, EFFECTIVE_SHARE * n_chains)
-    if not (enough and pareto_k(draws.log_weights) < LARGEST_PARETO_K):
-        return None
-    # Block Gibbs draws from all components of a base anyway.
-    kernel = mover if path.model.is_affine else alternating(mover, 1)
-    population = population_from_base(key_resample, path, kernel, draws, n_chains)
-    return population, Origin("importance", draws.n_draws, ess)
+def _from_base(key: RandomKey, path: Path, n_chains: int) -> WeightedDraws | None:
+    """Weighted draws of the base, more of them where some would be taken twice; None where too few
+    are effective.
+    """
+    n = max(min(max(PROPOSALS * n_chains, FEWEST_PROPOSALS), MOST_PROPOSALS), n_chains)
+    most = min(MOST_DRAWS, MOST_NUMBERS // path.model.n_visible)
+    while True:
+        draws = draw_weighted(key, path, n)
+        enough = draws.ess() >= max(FEWEST_EFFECTIVE, EFFECTIVE_SHARE * n_chains)
+        if not (enough and pareto_k(draws.log_weights) < LARGEST_PARETO_K):
+            return None
+        n *= MORE
+        if n > most or not draws.repeats(n_chains):
+            return draws
+
+
+def _independent(key: RandomKey, draws: WeightedDraws, n: int, n_chains: int) -> SampleResult:
+    """N of the draws, taken by their weights; with neither copies nor chains."""
+    key_resample, key_shuffle = jax.random.split(key)
+    positions, _ = draws.resampled(key_resample, n_chains)
+    # Systematic resampling keeps their order; by NumPy, which compiles nothing.
+    seed = np.asarray(jax.random.key_data(key_shuffle))
+    order = np.random.default_rng(seed).permutation(n_chains)[:n]
+    diagnostics = SampleDiagnostics(
+        kernel=NO_KERNEL,
+        acceptance=1.0,
+        step_size=0.0,
+        ess=draws.ess(),
+        n_chains=n_chains,
+        n_ancestors=n_chains,
+        round_trips=None,
+        trusted=True,
+        verdict=INDEPENDENT,
+        way="importance",
+        n_proposals=draws.n_draws,
+        jump_acceptance=None,
+    )
+    return SampleResult(jnp.asarray(np.asarray(positions)[order]), diagnostics)
 
 
 def continue_population(

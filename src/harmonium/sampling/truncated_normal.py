@@ -15,9 +15,10 @@ from jaxtyping import Array, Float
 
 Values = Float[Array, "*shape"]
 
-# From here on the Mills ratio is used; `_LEVELS` of its continued fraction give 15 digits there.
+# From here on the Mills ratio is used. There, so many levels of its continued fraction give 15
+# digits, and the 8 of single precision.
 _TAIL = 8.0
-_LEVELS = 12
+_LEVELS, _SINGLE_LEVELS = 12, 5
 # Bounds beyond this many standard deviations count as this far, so that squares stay finite.
 _FARTHEST = 1e9
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -84,7 +85,8 @@ def _in_tail(near: Values, far: Values, width: Values, beyond: Values) -> tuple[
 def _mills_ratio(x: Values) -> Values:
     """Q(x) / φ(x) for x >= `_TAIL`, by Laplace's continued fraction 1 / (x + 1 / (x + 2 / ...))."""
     fraction = x
-    for level in range(_LEVELS, 0, -1):
+    levels = _SINGLE_LEVELS if jnp.finfo(x.dtype).bits == 32 else _LEVELS
+    for level in range(levels, 0, -1):
         fraction = x + level / fraction
     return 1 / fraction
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.cluster.vq import kmeans2
 from scipy.linalg import solve
 from scipy.special import logsumexp
 
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model.abstract_mixture import LOG_2PI
 from harmonium.model.factor_mixture import FactorMixture
+from harmonium.model.mixture_starts import deal_rows
 from harmonium.typing import Rows
 
 # Leading directions in which the first groups are found.
@@ -211,7 +211,7 @@ def _grouped(rows: Rows, n_groups: int, rng: np.random.Generator) -> Int[np.ndar
     """The number of the group of every row, by k-means."""
     if n_groups == 1:
         return np.zeros(len(rows), np.int64)
-    return kmeans2(rows, n_groups, minit="++", rng=rng, missing="warn")[1]
+    return deal_rows(rows, n_groups, rng)
 
 
 def _principal(

@@ -38,10 +38,12 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-@pytest.mark.parametrize("stopping", [signal.SIGTERM, signal.SIGINT])
-def test_a_service_that_still_compiles_ends_at_once(stopping, run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("stopping", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)]
+)
+def test_a_service_that_still_compiles_ends_at_once(stopping, workers, run, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
-    served = Served(run)
+    served = Served(run, "--workers", workers)
     time.sleep(6)
     served.process.send_signal(stopping)
     assert served.process.wait(20) == 0

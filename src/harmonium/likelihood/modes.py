@@ -35,6 +35,8 @@ CHANCE = 1e-5
 FEWEST_NEIGHBORS = 8
 # Draws whose median F is compared with.
 N_MEDIAN = 1024
+# Draws whose distances are held at once.
+MOST_COMPARED = 8192
 # Nats above the median F of the draws up to which a neighborhood elsewhere matters.
 NEGLIGIBLE = 1.0
 # Two chains could be on their way still.
@@ -127,17 +129,30 @@ def _count_elsewhere(
     n_neighbors = max(n_neighbors, FEWEST_NEIGHBORS)
     if n_neighbors >= len(found):
         return 0
-    # A tenth of a second that a command need not wait for which trains nothing.
-    from scipy.spatial import KDTree
-
-    to_draws = KDTree(draws).query(found)[0]
+    to_draws = np.min([_distances(found, part).min(axis=1) for part in _parts(draws)], axis=0)
+    among = _distances(found, found)
     # The first neighbor of a chain is itself.
-    distances, neighbors = KDTree(found).query(found, k=n_neighbors + 1)
-    among_chains = distances[:, -1] < to_draws
+    np.fill_diagonal(among, -np.inf)
+    neighbors = np.argsort(among, axis=1, kind="stable")[:, : n_neighbors + 1]
+    farthest = np.take_along_axis(among, neighbors[:, -1:], axis=1)[:, 0]
+    among_chains = farthest < to_draws
     # The mean over a neighborhood: F of one position varies by much within a mode.
     low = of_found[neighbors].mean(axis=1) < NEGLIGIBLE + median
     n_elsewhere = int(np.sum(among_chains & low))
     return n_elsewhere if n_elsewhere >= FEWEST_ELSEWHERE else 0
+
+
+def _parts(draws: Float[np.ndarray, "draws visible"]) -> list[np.ndarray]:
+    return np.array_split(draws, -(-len(draws) // MOST_COMPARED))
+
+
+def _distances(
+    found: Float[np.ndarray, "found visible"], others: Float[np.ndarray, "others visible"]
+) -> Float[np.ndarray, "found others"]:
+    """Squared distances, by a product: in many columns, trees of neighbors compare nearly all."""
+    found, others = np.asarray(found, np.float64), np.asarray(others, np.float64)
+    lengths = np.sum(found**2, axis=1)[:, None] + np.sum(others**2, axis=1)
+    return lengths - 2 * found @ others.T
 
 
 def free_energies(

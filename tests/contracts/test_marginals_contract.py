@@ -5,6 +5,7 @@ Sums over cells, quadrature, finite differences. Seeds: cells 0, coordinates 1.
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_all_cells_together_have_the_probability_one(name):
         parts = np.unique(np.concatenate([ends, part.atoms]))
         between = [
             quad(lambda x: density([x])[0], low, high, limit=200)[0]
-            for low, high in zip(parts[:-1], parts[1:], strict=True)
+            for low, high in pairwise(parts)
         ]
         total = np.sum(between) + part.masses.sum()
     assert total == pytest.approx(1.0, abs=2e-4)

@@ -8,7 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from harmonium.data import Dialect, TableFile, read_batches, read_table, sample_rows
+from harmonium.data import (
+    Dialect,
+    Field,
+    TableFile,
+    read_batches,
+    read_cells,
+    read_table,
+    sample_rows,
+)
 from harmonium.errors import HarmoniumWarning, InvalidInputError
 
 RNG = np.random.default_rng(0)
@@ -220,6 +228,20 @@ def test_stated_codes_are_missing_cells(codes, tmp_path):
     np.testing.assert_array_equal(found.values, expected)
     again = np.concatenate([part.values for part in read_batches(file, fields=found.fields)])
     np.testing.assert_array_equal(again, expected)
+
+
+def test_the_codes_of_a_file_hold_for_later_ones(tmp_path):
+    first = write(tmp_path / "first.csv", "size;n\n" + "1,5;3\nk.A.;4\n2,5;-999\n" * 4)
+    fields = read_table(TableFile.of(first, Dialect(missing=("k.A.", "-999")))).fields
+    assert all(field.missing == ("k.A.", "-999") for field in fields)
+    assert [Field.from_config(field.to_config()) for field in fields] == list(fields)
+    later = write(tmp_path / "later.csv", "note;size;n\na;-999;7\nk.A.;0,5;k.A.\n")
+    expected = [[np.nan, 7], [0.5, np.nan]]
+    np.testing.assert_array_equal(read_table(later, fields=fields).values, expected)
+    np.testing.assert_array_equal(next(read_batches(later, fields=fields)).values, expected)
+    # Cells that are shown are read alike.
+    (cells,) = read_cells(later, fields=fields)
+    assert cells["size"].to_pylist() == [None, 0.5] and cells["n"].to_pylist() == [7, None]
 
 
 def test_one_code_may_be_stated_without_a_list():

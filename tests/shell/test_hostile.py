@@ -117,8 +117,8 @@ def test_tensors_that_are_not_there(key, value, words, models, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "keys", "value", "words"),
     [
-        ("mlp", ["format_version"], 2, "expected format version 8; got 2"),
-        ("mlp", ["format_version"], True, "expected format version 8; got True"),
+        ("mlp", ["format_version"], 2, "expected format version 9; got 2"),
+        ("mlp", ["format_version"], True, "expected format version 9; got True"),
         ("mlp", ["kind"], "pickle", "a density or a detector; got 'pickle'"),
         ("mlp", ["training"], "\x1b[2Jlog Z is exact", "printable text"),
         ("mlp", ["training"], "\ud800", "surrogates not allowed"),

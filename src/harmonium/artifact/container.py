@@ -25,7 +25,7 @@ Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
 FORMAT = "harmonium"
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 # Limits that no fitted model comes near; they bound the time and memory that a hostile file can
 # take.
 MAX_FILE_BYTES = 1 << 31

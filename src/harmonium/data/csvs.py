@@ -14,7 +14,7 @@ from harmonium.data.cells import number_text
 from harmonium.data.csv_blocks import CSVBlocks
 from harmonium.data.csv_bytes import first_line
 from harmonium.data.dialects import Known
-from harmonium.data.fields import Field
+from harmonium.data.fields import Field, stated_codes
 from harmonium.data.names import check_count, default_names, select_columns
 from harmonium.data.problems import problem, shorten
 from harmonium.data.spellings import read_numbers
@@ -31,7 +31,8 @@ def csv_tables(
     """The cells of one CSV file as text, in Arrow tables of some rows each.
 
     The first table has no rows: it tells the columns, which are those of `fields` where these are
-    given. Cells that are empty, or spell a missing one, are null.
+    given. Cells that are empty, or spell a missing one, are null, and so are the codes that the
+    dialect or the fields state.
     """
     blocks = CSVBlocks(path, dialect, call, _positional_names(path, dialect, fields, call))
     wanted = names = blocks.names
@@ -39,7 +40,8 @@ def csv_tables(
         order = select_columns(names, fields, call)
         wanted = [names[i] for i in order if i is not None] or names[:1]
     yield pa.Table.from_batches([], pa.schema([(name, pa.string()) for name in wanted]))
-    yield from (_without_codes(table, dialect.missing) for table in blocks.tables(wanted))
+    codes = (*dialect.missing, *stated_codes(fields or ()))
+    yield from (_without_codes(table, codes) for table in blocks.tables(wanted))
 
 
 def code_numbers(table: Any, fields: tuple[Field, ...], decimal: str = ".") -> Any:

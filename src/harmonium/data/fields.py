@@ -44,7 +44,8 @@ class Field:
     "integer", "categorical" (coded as positions in the sorted `categories`) or "identifier" (never
     modeled). `dtype` is the column type in the words of narwhals, "" where there was none.
     `spelling` is how text spells the numbers or dates of the column, one of `SPELLINGS`, "" where
-    it is plain.
+    it is plain. `missing` are the codes of missing cells that were stated for the CSV file that the
+    field comes from: later files have them, too.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Field:
     categories: tuple[str, ...] = ()
     dtype: str = ""
     spelling: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:
@@ -68,7 +70,8 @@ class Field:
 
     def to_config(self) -> dict[str, Any]:
         """JSON-able settings from which `from_config` builds this field again."""
-        return asdict(self) | {"categories": list(self.categories)}
+        lists = {"categories": list(self.categories), "missing": list(self.missing)}
+        return asdict(self) | lists
 
     @staticmethod
     def from_config(config: Any, *, call: str = "Field.from_config(config)") -> "Field":
@@ -87,10 +90,18 @@ class Field:
         if spelling not in SPELLINGS.get(form, ("",)):
             raise state_error(call, f"a spelling of a {form}", repr(spelling)[:80])
         categories = _check_categories(config["categories"], form, kind, call)
-        return Field(name, form, kind, categories, dtype, spelling)
+        missing = config["missing"]
+        if not isinstance(missing, list | tuple) or not all(isinstance(own, str) for own in missing):
+            raise state_error(call, "codes of missing cells that are texts", repr(missing)[:80])
+        return Field(name, form, kind, categories, dtype, spelling, tuple(missing))
 
 
 _CODED = ("categorical", "identifier")
+
+
+def stated_codes(fields: Sequence[Field]) -> tuple[str, ...]:
+    """The codes of missing cells of all fields, each once."""
+    return tuple(dict.fromkeys(code for field in fields for code in field.missing))
 
 
 def number_fields(names: Sequence[str]) -> tuple[Field, ...]:

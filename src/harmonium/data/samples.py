@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +85,9 @@ def sample_rows(
     found = without_blanks(found) if is_csv else found
     tallies = {column.name: column.tally for column in columns}
     table = as_table(found, call=call, kinds=stated, rows=rows, tallies=tallies)
+    if is_csv and dialect.missing:
+        fields = (replace(field, missing=dialect.missing) for field in table.fields)
+        table = replace(table, fields=tuple(fields))
     return Sampled(table, reservoir.n_rows, np.asarray(rows))
 
 

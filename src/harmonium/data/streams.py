@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from harmonium.data.columnar import COLUMNAR
 from harmonium.data.csvs import code_numbers, csv_tables
 from harmonium.data.dialects import find_dialect
-from harmonium.data.fields import Field
+from harmonium.data.fields import Field, stated_codes
 from harmonium.data.names import default_names
 from harmonium.data.problems import problem, read_errors
 from harmonium.data.records import read_records
@@ -103,6 +104,8 @@ def read_cells(
         if kind != "csv":
             return map(_by_name, resized(iter([read_records(file, kind, call)]), size))
         dialect = find_dialect(file, file.dialect, call)
+        # All columns, and the codes of those among `fields`.
+        dialect = replace(dialect, missing=(*dialect.missing, *stated_codes(fields)))
         texts = csv_tables(file, dialect, call)
         parts = _filled(itertools.chain([next(texts)], resized(texts, size)))
         numbers = tuple(own for own in fields if own.is_number and own.form != "boolean")

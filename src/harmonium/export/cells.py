@@ -6,12 +6,18 @@ import numpy as np
 from pyarrow import csv
 
 from harmonium.data import Columns, Field
+from harmonium.data.fields import stated_codes
 from harmonium.data.marginals import Marginals
 
 # How tables of text spell a missing cell, which becomes NaN.
 MISSING = tuple(sorted(csv.ConvertOptions().null_values))
 _UNSEEN_CATEGORY = "becomes -1"
 _UNSEEN_LEVEL = "is taken as it is"
+
+
+def missing_texts(columns: Columns) -> list[str]:
+    """How a missing cell of a table of these columns is spelled."""
+    return [*MISSING, *stated_codes(columns.fields)]
 
 
 def column_rules(

@@ -16,7 +16,7 @@ import numpy as np
 from harmonium.artifact import StoredDensity, StoredDetector
 from harmonium.errors import InvalidInputError, Message, describe, message
 from harmonium.export import control, rules, shapes  # noqa: F401  # Their rules join the others.
-from harmonium.export.cells import MISSING, column_rules
+from harmonium.export.cells import column_rules, missing_texts
 from harmonium.export.graphs import ROWS, require_onnx, to_onnx
 from harmonium.export.readme import readme
 from harmonium.export.scorers import Part, Program, density_parts, detector_parts
@@ -111,6 +111,7 @@ def _density_facts(density: Density) -> dict[str, Any]:
         "verdict": density.verdict,
         "log_partition": _plain(asdict(density.log_partition)),
         "not_exported": list(OF_DENSITY),
+        "missing": missing_texts(density.columns),
         "columns": column_rules(
             coordinates.marginals, _UNSEEN["density"], coordinates.lowest, coordinates.highest
         ),
@@ -128,6 +129,7 @@ def _detector_facts(stored: StoredDetector) -> dict[str, Any]:
         "offset": stored.offset,
         "calibration": detector.calibration.tolist(),
         "not_exported": list(OF_DETECTOR),
+        "missing": missing_texts(detector.columns),
         "columns": column_rules(
             detector.marginals, _UNSEEN["detector"], completion.lowest, completion.highest
         ),
@@ -169,7 +171,6 @@ def _write(
         "made_by": f"harmonium {version('harmonium')}",
         "formats": list(formats),
         "parts": [{"file": part.name, "rows": part.n_rows} for part in parts],
-        "missing": list(MISSING),
         **facts,
         "training": {name: provenance[name] for name in ("data", "versions") if name in provenance},
     }

@@ -90,6 +90,19 @@ def test_fills_are_cells_that_the_column_could_have(mixed):
     assert np.all(np.abs(filled["size"] * 100 - np.round(filled["size"] * 100)) < 1e-6)
 
 
+def test_filled_tenths_have_one_decimal():
+    rng = np.random.default_rng(6)
+    weight = rng.normal(30, 6, 200)
+    size = np.round(weight / 3 + rng.normal(0, 0.5, 200), 1)
+    frame = pd.DataFrame({"size": size, "weight": weight})
+    estimator = DensityEstimator(effort="quick").fit(frame)
+    holed = as_table(frame.assign(size=np.nan), call="", fields=estimator.density_.columns.fields)
+    filled = Imputer(n_trees=0).adopt(estimator).fill(holed)[:, 0]
+    assert len(np.unique(filled)) > 20
+    # Equal to the last digit: 4.7 + 54 * 0.1 is another number than 10.1.
+    np.testing.assert_array_equal(filled, np.round(filled, 1))
+
+
 def test_few_numbers_get_the_one_nearest_to_their_mean(mixed):
     frame, estimator = mixed
     rows = frame.iloc[:1].assign(stars=None)

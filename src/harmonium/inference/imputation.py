@@ -211,7 +211,7 @@ def _rounded(density: Density, at: int, numbers: np.ndarray, as_cells: bool) -> 
     columns = density.columns
     step, offset, decimals = columns.step[at], columns.offset[at], columns.decimals[at]
     if as_cells and step > 0:
-        return offset + step * np.round((numbers - offset) / step)
+        numbers = offset + step * np.round((numbers - offset) / step)
     if decimals < 0:
         return numbers
     return np.round(numbers, decimals + (0 if as_cells else MORE_DECIMALS))

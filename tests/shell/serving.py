@@ -51,8 +51,7 @@ class Served:
         self.client.close()
         if self.process.poll() is None:
             self.process.terminate()
-        # One of several workers that is still compiling ends when it is done.
-        return self.process.wait(LONGEST_START)
+        return self.process.wait(60)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,32 +10,32 @@ from harmonium.cli.budget import clock
 from harmonium.cli.layout import summary
 from harmonium.cli.options import DETECTOR_FILE
 from harmonium.cli.shell import progress
-from harmonium.cli.work import Run
+from harmonium.cli.work import Metrics, Run
 from harmonium.inference import DensityFit, explain
+from harmonium.inference.detection import N_COMPLETIONS
 from harmonium.inference.verdict import with_error
 from harmonium.report.chosen import base_name, stages_in_short
 from harmonium.report.words import count, duration
 
-# Rows among which the oddest is sought, at most: a second's work.
+# Rows among which the oddest is sought, at most, if they are complete: a second's work.
 MOST_SCORED = 20_000
 
 
-def print_fit(run: Run, data: Path, metrics: dict[str, Any], fitted: DensityFit) -> None:
+def print_fit(run: Run, data: Path, metrics: Metrics, fitted: DensityFit) -> None:
     """What was chosen, how well it does, what was found, where the report is, and what is next.
 
     The time is that of the whole command.
     """
-    n_columns = run.table.n_columns
-    took = duration(clock.seconds)
-    print(f"{count(metrics['rows'])} rows x {n_columns} columns -> {run.output} ({took})")
     facts = [
         ("chosen", _chosen(fitted)),
         ("score", _score(fitted)),
         ("verdict", _verdict(fitted)),
-        ("found", _found(run)),
+        ("found", _found(run, metrics)),
     ]
     if metrics.get("report"):
         facts.append(("report", str(run.output / "report.html")))
+    size = f"{count(metrics['rows'])} rows x {run.table.n_columns} columns"
+    print(f"{size} -> {run.output} ({duration(clock.seconds)})")
     print(summary(facts))
     # Not wrapped, so that it can be copied.
     progress().print(f"Next: {_next(run, data)}")
@@ -69,8 +68,10 @@ def _verdict(fitted: DensityFit) -> str:
     return density.verdict
 
 
-def _found(run: Run) -> str:
-    """Missing cells, and the row that is the least like the others, with its reason."""
+def _found(run: Run, metrics: Metrics) -> str:
+    """Missing cells, and the row that is the least like the others, with its reason; the report may
+    have scored all rows already.
+    """
     modeled = [field.kind != "identifier" for field in run.table.fields]
     missing = np.isnan(run.table.values[:, modeled])
     n = int(missing.sum())
@@ -79,10 +80,14 @@ def _found(run: Run) -> str:
     if run.detector is not None and run.source is None:
         stored = load_artifact(run.output / DETECTOR_FILE)
         assert isinstance(stored, StoredDetector)
-        values = run.table.values[:MOST_SCORED]
-        row = int(np.argmin(stored.detector.scores(values)))
-        (why,) = explain(stored.detector, values[[row]]).describe(1)
-        found.append(f"the oddest row is row {row + 1}: {why}")
+        number, of = (metrics.get("report") or {}).get("oddest_row"), ""
+        if number is None:
+            share_holed = stored.detector.missing(run.table.values).any(axis=1).mean()
+            n_scored = int(MOST_SCORED / (1 + (N_COMPLETIONS - 1) * share_holed))
+            number = int(np.argmin(stored.detector.scores(run.table.values[:n_scored]))) + 1
+            of = f" of the first {count(n_scored)}" if n_scored < run.table.n_rows else ""
+        (why,) = explain(stored.detector, run.table.values[[number - 1]]).describe(1)
+        found.append(f"the oddest row{of} is row {number}: {why}")
     return "; ".join(found)
 
 

@@ -91,7 +91,9 @@ class Field:
             raise state_error(call, f"a spelling of a {form}", repr(spelling)[:80])
         categories = _check_categories(config["categories"], form, kind, call)
         missing = config["missing"]
-        if not isinstance(missing, list | tuple) or not all(isinstance(own, str) for own in missing):
+        if not isinstance(missing, list | tuple) or not all(
+            isinstance(own, str) for own in missing
+        ):
             raise state_error(call, "codes of missing cells that are texts", repr(missing)[:80])
         return Field(name, form, kind, categories, dtype, spelling, tuple(missing))
 

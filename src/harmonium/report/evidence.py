@@ -75,6 +75,14 @@ class Evidence:
     detection: Detection | None
 
     @property
+    def oddest_row(self) -> int | None:
+        """The number of the row of the lowest score; None where not all rows were scored."""
+        found = self.detection
+        if found is None or found.n_scored < self.n_table_rows:
+            return None
+        return int(self.row_numbers[found.index[np.argmin(found.scores)]])
+
+    @property
     def values(self) -> np.ndarray:
         """The rows that figures show."""
         return self.table[self.index]

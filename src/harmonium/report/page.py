@@ -34,13 +34,15 @@ class ReportSummary:
 
     `status` is the worst of its verdicts: "trusted", "caution", "ranking" (log-densities are not to
     be quoted) or "untrusted"; `n_rows` counts the rows that figures show, and `n_anomalous` the
-    rows that are listed as odd, of all that were scored, None without a detector.
+    rows that are listed as odd, of all that were scored, None without a detector. `oddest_row` is
+    the number of the row of the lowest score, from 1; None where not all were scored.
     """
 
     status: str
     answer: str
     n_rows: int
     n_anomalous: int | None
+    oddest_row: int | None
 
 
 def write_report(path: str | Path, view: RunView) -> ReportSummary:
@@ -70,6 +72,7 @@ def write_report(path: str | Path, view: RunView) -> ReportSummary:
         answer=f"{verdict.label}. {verdict.answer}",
         n_rows=0 if evidence is None else evidence.n_rows,
         n_anomalous=None if detection is None else detection.n_listed,
+        oddest_row=None if evidence is None else evidence.oddest_row,
     )
 
 

@@ -11,7 +11,8 @@ from harmonium.sampling.independence import Alternate, Independence
 from harmonium.sampling.kernel import AbstractKernel, Info, PositionState, evaluate_state
 from harmonium.sampling.langevin import MALA, Langevin
 from harmonium.sampling.replica_exchange import ReplicaExchange
-from harmonium.sampling.sample import SampleDiagnostics, SampleResult, sample
+from harmonium.sampling.sample import sample
+from harmonium.sampling.sample_result import SampleDiagnostics, SampleResult
 from harmonium.sampling.traces import Chains, draw_chains, to_inference_data
 from harmonium.sampling.truncated import TruncatedSampler
 from harmonium.sampling.tuning import tune_replica_exchange

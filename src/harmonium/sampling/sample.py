@@ -1,15 +1,14 @@
 """Drawing from a model: from its exact base, weighted or annealed, then moved by a kernel."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harmonium.cards import card
 from harmonium.compiling import compiled_briefly
 from harmonium.errors import InvalidInputError, describe
 from harmonium.model import Harmonium, Path, check_finite, sample_base
@@ -26,9 +25,10 @@ from harmonium.sampling.independence import alternating, name_of
 from harmonium.sampling.kernel import AbstractKernel, jump_acceptance
 from harmonium.sampling.population import Population, default_kernel, resample
 from harmonium.sampling.replica_exchange import ReplicaExchange
+from harmonium.sampling.sample_result import NO_KERNEL, SampleDiagnostics, SampleResult, Way
 from harmonium.sampling.starts import Found, find_modes
 from harmonium.sampling.tuning import centered_path, tune_replica_exchange
-from harmonium.typing import Positions, RandomKey
+from harmonium.typing import RandomKey
 
 ANNEALING_STEPS = 2
 LOWEST_ACCEPTANCE = 0.1
@@ -39,8 +39,6 @@ INDEPENDENT = (
     "The draws may be trusted: they are independent draws of the base, taken by their weights, and "
     "none of them twice."
 )
-# What moves draws that are independent.
-NO_KERNEL = "none"
 FEWEST_CHAINS = 256
 # Numbers of chains, and beyond them multiples of the last: what is compiled for one sample serves
 # others of about its size.
@@ -55,69 +53,6 @@ MORE, MOST_DRAWS, MOST_NUMBERS = 4, 2**19, 2**23
 FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 100.0, 0.1
 # Steps of chains that start where the model has its mass already: enough to tell copies apart.
 FINAL_STEPS = 12
-
-Way = Literal["exact", "importance", "annealing"]
-
-
-@dataclass(frozen=True)
-class SampleDiagnostics:
-    """How a sample came about: the way, acceptance of the final moves, step size, weights, distinct
-    ancestors.
-
-    `way` is "exact" for independent draws of a base, "importance" where chains start at draws of
-    the base that were resampled by their weights for the model, and "annealing" where they followed
-    a path from it; `n_proposals` is how many draws of the base were weighted (the chains
-    themselves, if annealed) and `ess` how many of them were effective. `jump_acceptance` is that of
-    jumps by draws of the base between the final moves, None without jumps. `verdict` says in words
-    whether the draws may be trusted, `trusted` says it to programs. `round_trips` is the mean
-    number per chain of arrivals from the base during the final moves; None for kernels other than
-    `ReplicaExchange`, whose acceptance and step size are those of the model's own level.
-    """
-
-    kernel: str
-    acceptance: float
-    step_size: float
-    ess: float
-    n_chains: int
-    n_ancestors: int
-    round_trips: float | None
-    trusted: bool
-    verdict: str
-    way: Way
-    n_proposals: int
-    jump_acceptance: float | None
-
-    @property
-    def is_independent(self) -> bool:
-        """Whether draws are independent, so that no kernel had to move them."""
-        return self.kernel == NO_KERNEL
-
-    def _repr_html_(self) -> str:
-        return card("SampleDiagnostics", self.facts(), verdict=self.verdict, trusted=self.trusted)
-
-    def facts(self) -> dict[str, Any]:
-        """The figures of a card, by name; of exact draws there are none but the way."""
-        if self.way == "exact":
-            return {"way": self.way}
-        facts: dict[str, Any] = {"way": self.way, "effective sample size": float(self.ess)}
-        if self.is_independent:
-            return facts | {"draws of the base": self.n_proposals}
-        moves = {"kernel": self.kernel, "acceptance": float(self.acceptance)}
-        return facts | moves | {"chains": self.n_chains}
-
-
-@dataclass(frozen=True)
-class SampleResult:
-    """Draws in model units, shape (n, visible), with their diagnostics."""
-
-    samples: Positions
-    diagnostics: SampleDiagnostics
-
-    def _repr_html_(self) -> str:
-        n, n_visible = self.samples.shape
-        found = self.diagnostics
-        facts = {"samples": f"{n:,} draws of {n_visible} units"} | found.facts()
-        return card("SampleResult", facts, verdict=found.verdict, trusted=found.trusted)
 
 
 class Origin(NamedTuple):
@@ -163,19 +98,12 @@ def sample(
     if kernel is None and not np.any(np.asarray(model.weights)):
         return _exactly(key, model, n)
     n_chains = _rounded_up(max(n, FEWEST_CHAINS if n_chains is None else n_chains))
-    key_tune, key_start, key_draw, key_place, key_move = jax.random.split(key, 5)
+    key_tune, key_start, key_place, key_move = jax.random.split(key, 4)
     search = _Search(key_tune, model, default_kernel(model) if kernel is None else kernel)
     if kernel is None:
-        draws = _from_base(key_draw, search.path, n_chains)
-        if draws is not None and not draws.repeats(n_chains):
-            return _independent(key_place, draws, n, n_chains)
-        if draws is not None:
-            # Block Gibbs draws from all components of a base anyway.
-            jumping = search.mover if model.is_affine else alternating(search.mover, 1)
-            population = population_from_base(key_place, search.path, jumping, draws, n_chains)
-            origin = Origin("importance", draws.n_draws, draws.ess())
-            n_steps = min(FINAL_STEPS, n_steps)
-            return continue_population(population, origin, model, n, key=key_move, n_steps=n_steps)
+        drawn = _by_weights(key_place, search, n, n_chains, min(FINAL_STEPS, n_steps))
+        if drawn is not None:
+            return drawn
     exchange = _tuned(key_tune, model, kernel) if isinstance(kernel, ReplicaExchange) else None
     if exchange is None:
         path, mover = search.path, search.mover
@@ -247,6 +175,26 @@ class _Search:
     @cached_property
     def _found(self) -> Found:
         return find_modes(self._key, self._model, self._kernel)
+
+
+def _by_weights(
+    key: RandomKey, search: _Search, n: int, n_chains: int, n_steps: int
+) -> SampleResult | None:
+    """N draws of the base, taken by their weights, and moved if some are taken twice; None where
+    too few are effective.
+    """
+    key_draw, key_take, key_move = jax.random.split(key, 3)
+    draws = _from_base(key_draw, search.path, n_chains)
+    if draws is None:
+        return None
+    if not draws.repeats(n_chains):
+        return _independent(key_take, draws, n, n_chains)
+    model = search.path.model
+    # Block Gibbs draws from all components of a base anyway.
+    kernel = search.mover if model.is_affine else alternating(search.mover, 1)
+    population = population_from_base(key_take, search.path, kernel, draws, n_chains)
+    origin = Origin("importance", draws.n_draws, draws.ess())
+    return continue_population(population, origin, model, n, key=key_move, n_steps=n_steps)
 
 
 def _from_base(key: RandomKey, path: Path, n_chains: int) -> WeightedDraws | None:

@@ -61,10 +61,11 @@ def sample_rows(
         if kind == "numpy":
             array = read_numpy(file, call, mapped=True)
             return _sample_array(array, n, kinds, generator, call)
-        is_csv, decimal = kind == "csv", "."
+        is_csv, decimal, codes = kind == "csv", ".", tuple[str, ...]()
         if is_csv:
             dialect = find_dialect(file, file.dialect, call)
-            decimal, tables = dialect.decimal, csv_tables(file, dialect, call)
+            decimal, codes = dialect.decimal, dialect.missing
+            tables = csv_tables(file, dialect, call)
         elif kind in COLUMNAR:
             tables = COLUMNAR[kind](file, call, BATCH_ROWS)
         else:
@@ -85,9 +86,9 @@ def sample_rows(
     found = without_blanks(found) if is_csv else found
     tallies = {column.name: column.tally for column in columns}
     table = as_table(found, call=call, kinds=stated, rows=rows, tallies=tallies)
-    if is_csv and dialect.missing:
-        fields = (replace(field, missing=dialect.missing) for field in table.fields)
-        table = replace(table, fields=tuple(fields))
+    if codes:
+        fields = tuple(replace(field, missing=codes) for field in table.fields)
+        table = replace(table, fields=fields)
     return Sampled(table, reservoir.n_rows, np.asarray(rows))
 
 

@@ -146,7 +146,7 @@ def is_open(port):
     return True
 
 
-def test_a_worker_that_is_killed_is_replaced(run):
+def test_a_worker_that_hangs_and_is_killed_is_replaced(run):
     with serving(run, "--workers", 2) as served:
         children = f"/proc/{served.process.pid}/task/{served.process.pid}/children"
         with open(children) as file:
@@ -156,6 +156,9 @@ def test_a_worker_that_is_killed_is_replaced(run):
                 if "spawn_main" in open(f"/proc/{child}/cmdline").read()  # noqa: SIM115
             ]
         assert len(workers) == 2
+        os.kill(workers[0], signal.SIGSTOP)
+        # Long enough for the parent to ask it whether it is well, and to wait for the answer.
+        time.sleep(2)
         os.kill(workers[0], signal.SIGKILL)
         for _ in range(20):
             assert served.client.post("/score", json={"rows": ROWS[:1]}).status_code == 200

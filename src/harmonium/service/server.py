@@ -24,6 +24,17 @@ LOST_AFTER = 120
 BACKLOG = 2048
 
 
+class Supervisor(Multiprocess):
+    """Workers that are replaced when they end, also while they are asked whether they are well."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended."""
+        # A worker that dies ends the wait for its answer only if nobody here holds its end, too.
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
+
 def serve_run(
     name: str,
     paths: tuple[Path, ...],
@@ -70,7 +81,7 @@ def serve_run(
             server.run(sockets=[listening])
             failed = not server.started
         else:
-            supervisor = Multiprocess(config, sockets=[listening])
+            supervisor = Supervisor(config, sockets=[listening])
             supervisor.run()
             failed = any(own.exitcode == STARTUP_FAILURE for own in supervisor.processes)
     if failed:

@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 import pytest
 
-from harmonium.learning.selection import beats, shrunken
+from harmonium.learning.selection import beats, mean_of_copies, shrunken
 
 N = 1000
 
@@ -43,6 +43,16 @@ def test_gains_beyond_chance(found, expected):
 
 def test_a_single_row_tells_nothing():
     assert not beats(np.array([9.0]), np.array([0.0]))
+
+
+def test_copies_of_a_row_count_once():
+    rows = gains(0.05)
+    copies = np.concatenate([rows + 0.1, rows - 0.1, rows, rows[:100]])
+    found = mean_of_copies(copies, N)
+    np.testing.assert_allclose(found, rows, atol=1e-12)
+    simpler = np.zeros(N)
+    # Taken for rows of their own, they would be beyond chance.
+    assert beats(copies, np.zeros(len(copies))) and not beats(found, simpler)
 
 
 class Averaged(eqx.Module):

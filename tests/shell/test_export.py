@@ -187,7 +187,7 @@ def test_the_script_scores_a_csv_without_harmonium(mixed, exported, tmp_path):
     table = mixed_table()[:30]
     table.assign(label=table["label"].fillna("NA")).to_csv(tmp_path / "t.csv", index=False)
     done = run_script(exported, tmp_path / "t.csv", "onnx")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and done.stderr == "", done.stderr
     head, *lines = done.stdout.splitlines()
     assert head == "score"
     np.testing.assert_allclose([float(n) for n in lines], mixed.score_samples(table), atol=SINGLE)

@@ -243,6 +243,36 @@ def test_objects_are_trained(rows):
     assert isinstance(estimator.model_.feature_map, Bent)
 
 
+class Halved(hm.HMC):
+    """A kernel of the user's own: as if all proposals were refused half of the time."""
+
+    def step(self, key, target, state):
+        key_step, key_stay = jax.random.split(key)
+        moved, info = super().step(key_step, target, state)
+        stays = jax.random.bernoulli(key_stay)
+        return jax.tree.map(lambda a, b: jnp.where(stays, a, b), state, moved), info
+
+
+@pytest.mark.slow
+def test_own_map_base_and_kernel_are_trained_together_in_the_core(rows):
+    base, key = Round.fit(jnp.asarray(rows[:, :2]), key=None), jax.random.key(0)
+    model = hm.Harmonium(2, 4, feature_map=Bent(jnp.ones(2)), base=base, key=key)
+    negatives = hm.PersistentChains(kernel=Halved(), n_chains=32, steps_per_update=2)
+    result = hm.fit(
+        model,
+        rows[:, :2],
+        key=key,
+        objective=hm.MaximumLikelihood(negatives),
+        n_updates=10,
+        settings=hm.FitSettings(batch_size=32),
+    )
+    assert isinstance(result.model.feature_map, Bent) and isinstance(result.model.base, Round)
+    assert result.history[-1]["update"] == 10 and np.isfinite(result.log_partition.value)
+    drawn = hm.sample(result.model, 32, key=key, kernel=Halved(), n_steps=20)
+    assert drawn.diagnostics.kernel == "Halved"
+    assert np.all(np.isfinite(drawn.samples))
+
+
 @pytest.mark.slow
 def test_a_kernel_draws(fitted):
     estimator = copy.copy(fitted).set_params(kernel=hm.MALA())

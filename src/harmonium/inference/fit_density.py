@@ -31,7 +31,8 @@ from harmonium.inference.own_parts import NAMED, OwnParts, is_own
 from harmonium.inference.placement import Placement
 from harmonium.inference.provenance import Provenance, describe_origin
 from harmonium.inference.settings import DensitySettings
-from harmonium.inference.stages import UNSTABLE, train_energy, why_untrained
+from harmonium.inference.shortfall import falls_short
+from harmonium.inference.stages import NOTHING_TO_GAIN, UNSTABLE, train_energy, why_untrained
 from harmonium.inference.table_base import fit_table_base
 from harmonium.inference.training_rows import as_model_rows, complete_rows, count_copies
 from harmonium.inference.unseen import coded_columns, find_unseen
@@ -42,7 +43,7 @@ from harmonium.learning.rows import AbstractRows, CompleteRows
 from harmonium.likelihood.result import exact_result
 from harmonium.model import Harmonium, base_log_partition
 from harmonium.sampling import ChainDiagnostics
-from harmonium.typing import RandomKey, Values
+from harmonium.typing import Points, RandomKey, Values
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ _log = logging.getLogger(__name__)
 UNSEEN_DRAWS = 4096
 
 VALIDATION_COPIES = 4
+# Folded into the key of a training for the look at what there is to gain by one.
+SHORTFALL = 2
 # Held-out rows whose scores are logged before training.
 MOST_LOGGED = 500
 
@@ -124,34 +127,36 @@ def fit_density(
     coordinates = placement.coordinates
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, settings)
-    spent = time.monotonic() - started
-    why_not = why_untrained(settings, (len(kept), model.n_visible), spent)
-    if why_not is not None:
-        energy = _Energy(_base_alone(density, why_not), (), None, 0)
-    else:
+    why_not = why_untrained(settings, (len(kept), model.n_visible), time.monotonic() - started)
+    drawn = None
+    if why_not is None:
         _log_base(density, held_out)
-        n_copies = count_copies(coordinates, kept)
-        rows, train_weight = _as_rows(keys.training_cells, placement, kept, n_copies, rng)
-        n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
-        unseen, unseen_weight = _as_rows(keys.validation_cells, placement, held_out, n_unseen, rng)
+        drawn = _draw_cells(keys, placement, kept, held_out, rng)
+        if settings.leaves_it_open and not falls_short(
+            jax.random.fold_in(keys.fit, SHORTFALL), model, drawn.rows, drawn.unseen, settings.seed
+        ):
+            why_not = NOTHING_TO_GAIN
+    if drawn is None or why_not is not None:
+        energy = _Energy(_base_alone(density, why_not or ""), (), None, 0)
+    else:
         supply = None
         if source is not None:
             dealt = source.deal(
                 table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
             )
-            supply = partial(_pool, dealt, placement, rows, n_copies, settings.seed)
+            supply = partial(_pool, dealt, placement, drawn, settings.seed)
         shifts = {
-            "train_log_likelihood": train_weight,
-            "validation_log_likelihood": unseen_weight,
+            "train_log_likelihood": placement.log_weight(kept, drawn.points),
+            "validation_log_likelihood": placement.log_weight(held_out, drawn.unseen_points),
         }
         stages = partial(
             train_energy,
-            rows=rows,
-            unseen=unseen,
+            rows=drawn.rows,
+            unseen=drawn.unseen,
             settings=settings,
             own=own,
             key=keys.fit,
-            seconds=spent,
+            seconds=time.monotonic() - started,
             callback=report and (lambda state: report(_in_data_units(state.record, shifts))),
             checkpoints=checkpoints,
             resume=resume,
@@ -247,35 +252,58 @@ def _base_alone(density: Density, reason: str) -> Density:
     return replace(alone, training=f"{alone.log_partition.verdict} {reason}".rstrip())
 
 
+class _Drawn(NamedTuple):
+    """Points u of the cells of rows to train on and of held-out ones, and these as rows of the
+    model; each row of the table `n_copies` times to train on.
+    """
+
+    rows: AbstractRows
+    points: Points
+    n_copies: int
+    unseen: AbstractRows
+    unseen_points: Points
+
+
+def _draw_cells(
+    keys: Keys, placement: Placement, values: Values, held_out: Values, rng: np.random.Generator
+) -> _Drawn:
+    """Draw where the cells of rows lie."""
+    n_copies = count_copies(placement.coordinates, values)
+    n_unseen = VALIDATION_COPIES if n_copies > 1 else 1
+    points, missing = placement.draw(values, n_copies, rng), placement.missing(values, n_copies)
+    rows = _as_rows(keys.training_cells, placement, points, missing, n_copies)
+    unseen_points = placement.draw(held_out, n_unseen, rng)
+    missing = placement.missing(held_out, n_unseen)
+    unseen = _as_rows(keys.validation_cells, placement, unseen_points, missing, n_unseen)
+    return _Drawn(rows, points, n_copies, unseen, unseen_points)
+
+
 def _as_rows(
-    key: RandomKey,
-    placement: Placement,
-    values: np.ndarray,
-    n_copies: int,
-    rng: np.random.Generator,
-) -> tuple[AbstractRows, float]:
-    """Rows of the table as rows of the model, and what turns log-densities of these into theirs."""
-    points = placement.draw(values, n_copies, rng)
-    missing = placement.missing(values, n_copies)
+    key: RandomKey, placement: Placement, points: Points, missing: np.ndarray, n_copies: int
+) -> AbstractRows:
+    """Points of cells as rows of the model."""
     are_whole = not missing.any()
-    rows = as_model_rows(key, placement.coordinates, points, missing, are_whole=are_whole)
-    return rows, placement.log_weight(values, points)
+    return as_model_rows(
+        key, placement.coordinates, points, missing, are_whole=are_whole, n_copies=n_copies
+    )
 
 
 def _pool(
-    dealt: Pools, placement: Placement, like: AbstractRows, n_copies: int, seed: int, number: int
+    dealt: Pools, placement: Placement, first: _Drawn, seed: int, number: int
 ) -> AbstractRows:
-    """The rows to train on in place of the first ones, for the `number`-th time.
+    """The rows to train on in place of the `first` ones, for the `number`-th time.
 
     Where those have no missing cells, rows with some give way to others.
     """
     rng = np.random.default_rng([seed, number])
-    values = dealt.values(number - 1)
-    are_whole = isinstance(like, CompleteRows)
+    values, n_copies = dealt.values(number - 1), first.n_copies
+    are_whole = isinstance(first.rows, CompleteRows)
     values = complete_rows(placement.coordinates, values, rng) if are_whole else values
     points, missing = placement.draw(values, n_copies, rng), placement.missing(values, n_copies)
     key = jax.random.fold_in(jax.random.key(seed), number)
-    return as_model_rows(key, placement.coordinates, points, missing, are_whole=are_whole)
+    return as_model_rows(
+        key, placement.coordinates, points, missing, are_whole=are_whole, n_copies=n_copies
+    )
 
 
 def _in_data_units(record: Record, shifts: dict[str, float]) -> Record:

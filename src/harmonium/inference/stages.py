@@ -19,6 +19,10 @@ UNSTABLE = "Training stayed unstable, so no energy was put on the base."
 NO_TIME = (
     "The time budget left no time to train an energy on top of the base: more time would help."
 )
+NOTHING_TO_GAIN = (
+    "Boosted trees cannot tell held-out rows from draws of the base: no energy was trained on top "
+    "of it. The effort 'thorough' trains one."
+)
 
 
 def why_untrained(settings: DensitySettings, shape: tuple[int, int], seconds: float) -> str | None:

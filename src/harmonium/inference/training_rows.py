@@ -43,21 +43,23 @@ def as_model_rows(
     missing: Bool[np.ndarray, "rows modeled"],
     *,
     are_whole: bool,
+    n_copies: int,
 ) -> AbstractRows:
     """Points u, without gaps, as rows of the model; those of `missing` cells are where they start.
 
-    Rows that `are_whole` miss none.
+    Rows that `are_whole` miss none. Every row of the table is there `n_copies` times.
     """
     whitening, n_rows = coordinates.whitening, len(points)
     if are_whole:
         units = pad_rows(bounded(whitening.forward(points)))
-        return CompleteRows(as_floats(units), n_rows)
+        return CompleteRows(as_floats(units), n_rows, n_copies)
     return IncompleteRows(
         standard=as_floats(pad_rows(bounded(points - whitening.center))),
         missing=jnp.asarray(pad_rows(missing)),
         matrix=as_floats(whitening.matrix.T),
         key=key,
         n_rows=n_rows,
+        n_copies=n_copies,
     )
 
 

@@ -50,11 +50,13 @@ def pad_rows(values: np.ndarray) -> np.ndarray:
 class AbstractRows(eqx.Module):
     """A table of rows in model units, which may have to be completed for every batch.
 
-    The first `n_rows` are those of the table; what follows repeats some of them, so that tables of
-    about one length are alike to compiled code (`pad_rows`).
+    The first `n_rows` are those of the table, every row of which may come `n_copies` times, all
+    rows once and then again: draws of its cells. What follows repeats some of them, so that tables
+    of about one length are alike to compiled code (`pad_rows`).
     """
 
     n_rows: eqx.AbstractVar[UInt[Array, ""]]
+    n_copies: eqx.AbstractVar[UInt[Array, ""]]
 
     @property
     @abstractmethod
@@ -90,10 +92,12 @@ class CompleteRows(AbstractRows):
 
     values: Training
     n_rows: UInt[Array, ""]
+    n_copies: UInt[Array, ""]
 
-    def __init__(self, values: Training, n_rows: int | None = None):
+    def __init__(self, values: Training, n_rows: int | None = None, n_copies: int = 1):
         self.values = values
         self.n_rows = jnp.asarray(values.shape[0] if n_rows is None else n_rows, jnp.uint32)
+        self.n_copies = jnp.asarray(n_copies, jnp.uint32)
 
     @property
     def completed(self) -> Training:
@@ -144,6 +148,7 @@ class IncompleteRows(AbstractRows):
     key: RandomKey
     opened: ConditionedRow
     n_rows: UInt[Array, ""]
+    n_copies: UInt[Array, ""]
 
     def __init__(
         self,
@@ -152,8 +157,10 @@ class IncompleteRows(AbstractRows):
         matrix: Matrix,
         key: RandomKey,
         n_rows: int | None = None,
+        n_copies: int = 1,
     ):
         self.n_rows = jnp.asarray(standard.shape[0] if n_rows is None else n_rows, jnp.uint32)
+        self.n_copies = jnp.asarray(n_copies, jnp.uint32)
         self.standard, self.missing = standard, missing
         self.matrix, self.key = matrix, key
         part = slice(MAX_INCOMPLETE_EVALUATION_ROWS)

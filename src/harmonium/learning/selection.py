@@ -40,7 +40,8 @@ class Candidates(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A state with its log Z and the log-likelihoods of the validation rows, (rows,), nats.
+    """A state with its log Z and the log-likelihoods of the validation rows, (rows,), nats: of
+    each row the mean over its copies, which are no rows of their own.
 
     `is_base` says that the model without interaction was put in, `energy_share` how much of the
     trained energy is left.
@@ -191,8 +192,16 @@ def _chosen(trainer: Trainer, state: State, log_partition: LogPartition) -> Chos
 
 
 def _free_energies(trainer: Trainer, state: State) -> Float[np.ndarray, "rows"]:
-    found = compiled_briefly(trainer.held_out.free_energies)(trainer.combine(state.averaged))
-    return np.asarray(found, np.float64)[: int(trainer.held_out.n_rows)]
+    held_out = trainer.held_out
+    found = compiled_briefly(held_out.free_energies)(trainer.combine(state.averaged))
+    found = np.asarray(found, np.float64)[: int(held_out.n_rows)]
+    return mean_of_copies(found, int(held_out.n_rows) // int(held_out.n_copies))
+
+
+def mean_of_copies(values: Float[np.ndarray, "copies"], n_rows: int) -> Float[np.ndarray, "rows"]:
+    """The mean over the copies of every row, which come all once, then again, then in part."""
+    row = np.arange(len(values)) % n_rows
+    return np.bincount(row, values) / np.bincount(row)
 
 
 def reconcile(log_partition: LogPartition, running: float) -> LogPartition:

@@ -27,7 +27,7 @@ def main() -> None:
     """Fit until the first update."""
     pixels = np.asarray(load_digits(return_X_y=True)[0], float)[:N_TRAINED]
     names = tuple(f"pixel_{i}" for i in range(pixels.shape[1]))
-    estimator = hm.DensityEstimator(n_updates=40, random_state=0)
+    estimator = hm.DensityEstimator(objective="noise-contrastive", n_updates=40, random_state=0)
     estimator.fit_table(Table(pixels, names), report=end_after_update)
     raise RuntimeError("the fit ended without an update")
 

@@ -29,6 +29,8 @@ N_ROWS = 600
 FIT = (
     "--updates",
     "800",
+    "--objective",
+    "noise-contrastive",
     "--hidden",
     "16",
     "--kind",

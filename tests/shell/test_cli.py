@@ -36,7 +36,7 @@ def table(tmp_path_factory, rows):
 @pytest.fixture(scope="module")
 def fitted_run(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("runs") / "run"
-    assert call("fit", table, "-o", path, *FIT) == 0
+    assert call("fit", table, "-o", path, *FIT, "--objective", "noise-contrastive") == 0
     return path
 
 

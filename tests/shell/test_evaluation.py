@@ -53,7 +53,9 @@ def test_chains_are_compared_and_put_into_words(fitted, evaluation):
 
 
 def test_a_fit_by_chains_records_them(fitted, rows):
-    parameters = {**fitted.get_params(), "objective": "likelihood"}
+    # Enough to gain, and enough rows to tell the gain from chance.
+    enough = {"n_updates": 100, "validation_fraction": 0.3}
+    parameters = {**fitted.get_params(), "objective": "likelihood", **enough}
     found = DensityEstimator(**parameters).fit(rows)
     assert found.kept_update_ > 0
     assert {"the data", "the base"} <= set(found.diagnostics_.starts)

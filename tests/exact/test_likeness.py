@@ -55,3 +55,23 @@ def test_means_are_over_what_can_be_told():
     is_category = np.array([True, False, False])
     assert shape_likeness(real, real, is_category) == pytest.approx(1.0)
     assert trend_likeness(real, real, is_category) == pytest.approx(1.0)
+
+
+def test_correlations_of_columns_with_holes_are_those_of_their_common_rows():
+    rng = np.random.default_rng(0)
+    real, drawn = rng.normal(size=(2, 60, 5)) @ rng.normal(size=(5, 5)) + 1e4
+    for rows in (real, drawn):
+        rows[rng.random(rows.shape) < 0.2] = np.nan
+    # A column that varies only where the others are missing.
+    for rows in (real, drawn):
+        rows[:, 4] = np.where(np.isnan(rows[:, 0]), rows[:, 4], 7.0)
+
+    def correlation(rows):
+        known = rows[~np.isnan(rows).any(axis=1)]
+        return np.nan if np.any(np.ptp(known, axis=0) == 0) else np.corrcoef(known.T)[0, 1]
+
+    pairs = [[i, j] for i in range(5) for j in range(i + 1, 5)]
+    apart = [abs(correlation(real[:, p]) - correlation(drawn[:, p])) / 2 for p in pairs]
+    assert np.isnan(apart[3])
+    found = trend_likeness(real, drawn, np.zeros(5, bool))
+    assert found == pytest.approx(1 - np.nanmean(apart), abs=1e-9)

@@ -25,7 +25,7 @@ def test_nothing_is_gained_where_rows_are_such_draws():
 
 @pytest.mark.parametrize("shift", [0.5, 1.0])
 def test_the_gain_is_a_lower_bound_of_the_divergence(shift):
-    found = gain(lambda rng, n: rng.normal(size=(n, 2)) + [shift, 0.0])
+    found = gain(lambda rng, n: rng.normal(size=(n, 2)) + np.array([shift, 0.0]))
     divergence = shift**2 / 2
     assert found.is_seen and found.mean < divergence + 5 * found.standard_error
     assert found.mean > 0.6 * divergence
@@ -33,7 +33,7 @@ def test_the_gain_is_a_lower_bound_of_the_divergence(shift):
 
 def test_copies_of_rows_make_no_gain_certain():
     def shifted(rng, n):
-        return rng.normal(size=(n, 2)) + [0.3, 0.0]
+        return rng.normal(size=(n, 2)) + np.array([0.3, 0.0])
 
     once, often = gain(shifted, 60), gain(shifted, 60, n_copies=16)
     assert often == pytest.approx(once)

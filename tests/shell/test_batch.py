@@ -114,7 +114,6 @@ def test_file_folder_and_stream_say_what_the_estimators_say(fitted_run, folder, 
         X = read_table(source).values
         expected = {
             "score": detector.score_samples(X),
-            "log_density": density.score_samples(X),
             "p_value": detector.p_values(X),
             "flagged": detector.select(X, fdr=0.4),
             "a": X[:, 0],
@@ -126,6 +125,9 @@ def test_file_folder_and_stream_say_what_the_estimators_say(fitted_run, folder, 
             for column, values in expected.items():
                 cells = table[column].to_numpy()
                 np.testing.assert_allclose(cells, values, rtol=1e-6, err_msg=f"{way}, {column}")
+        assert call("score", fitted_run, source, "-o", single, "--overwrite") == 0
+        cells = read(single)["log_density"].to_numpy()
+        np.testing.assert_allclose(cells, density.score_samples(X), rtol=1e-6)
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet", "arrow"])

@@ -163,7 +163,7 @@ def test_detected_rows_have_reasons_in_words(folder):
     assert call(*arguments) == 0
     found = pd.read_csv(output)
     assert len(found) == 150
-    assert not found[["score", "log_density", "p_value", "flagged"]].isna().to_numpy().any()
+    assert not found[["score", "p_value", "flagged"]].isna().to_numpy().any()
     assert set(found["reason_1"].dropna()) <= {"size", "color", "zip", "day"}
 
 

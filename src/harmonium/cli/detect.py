@@ -3,25 +3,24 @@ writes.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
+from harmonium.artifact import StoredDetector, load_artifact
 from harmonium.cli.guarantees import Guarantee
 from harmonium.cli.low_rows import ExplainedRow, explain_rows, lowest, reason_columns
 from harmonium.cli.options import CONFIG_FILE, find_detector
 from harmonium.cli.runs import read_config
 from harmonium.cli.streaming import BATCH_ROWS, read_rows
-from harmonium.data import Table, column_names, read_cells, read_table, title_of
+from harmonium.data import column_names, read_cells, read_table, title_of
 from harmonium.errors import ArtifactError, InvalidInputError, describe
 from harmonium.inference import (
     AbstractCalibration,
     CrossCalibration,
-    Density,
     Detector,
     DetectorSettings,
     GroupCalibration,
@@ -57,23 +56,16 @@ class Decision:
 
 @dataclass(frozen=True)
 class Opened:
-    """A detector, the density of the same columns that goes with it, if there is one, and the
-    column that names rows, as the run has it.
-    """
+    """A detector, its settings, and the column that names rows, as the run has it."""
 
     detector: Detector
     settings: DetectorSettings
-    density: Density | None
     named: str | None = None
 
-    def columns(self, table: Table, scores: np.ndarray, p_values: np.ndarray) -> Columns:
+    def columns(self, scores: np.ndarray, p_values: np.ndarray) -> Columns:
         """Named columns of rows with these scores, but for flags and reasons."""
-        columns: Columns = {"score": scores}
-        if self.density is not None:
-            columns["log_density"] = self.density.log_density(table.values)
-        columns["p_value"] = p_values
-        columns["modelled_p_value"] = self.detector.modelled_p_values_of(scores)
-        return columns
+        modelled = self.detector.modelled_p_values_of(scores)
+        return {"score": scores, "p_value": p_values, "modelled_p_value": modelled}
 
     def most_false(self, scores: np.ndarray, flagged: np.ndarray) -> int:
         """At most so many of the flagged rows are normal, with a confidence of `CONFIDENCE`."""
@@ -84,9 +76,7 @@ class Opened:
 
     def verdict(self, promise: str, concern: str = "") -> str:
         """What is to be made of the columns, in full."""
-        parts = [self.detector.verdict, promise]
-        parts += [] if self.density is None else [f"Of log_density: {self.density.verdict}"]
-        return " ".join([*parts, concern]).strip()
+        return " ".join([self.detector.verdict, promise, concern]).strip()
 
     def in_short(self, promise: str, concern: str = "") -> str:
         """The same in a line, and what concerns these rows."""
@@ -125,7 +115,7 @@ def open_detector(model: Path, calibration: Path | None = None) -> Opened:
         detector = detector.calibrated_on(normal.values)
     config = (model if model.is_dir() else model.parent) / CONFIG_FILE
     named = read_config(config).get("id") if config.is_file() else None
-    return Opened(detector, stored.settings, _density_beside(model, detector), named)
+    return Opened(detector, stored.settings, named)
 
 
 def choose_calibration(
@@ -207,41 +197,30 @@ def explain_chosen(
     return Found(decision, explained, n_reasons, named)
 
 
-def scored_batches(
-    opened: Opened, data: Path, scores: np.ndarray, p_values: np.ndarray
-) -> Iterator[Columns]:
-    """The columns of successive rows of a table whose scores are known, but for flags and
-    reasons.
-    """
-    start = 0
-    for table, _ in read_rows(data, opened.detector.columns.fields, "writing the scores of"):
-        part = slice(start, start + table.n_rows)
-        yield opened.columns(table, scores[part], p_values[part])
-        start += table.n_rows
-
-
 def whole_batches(
-    opened: Opened, data: Path, batches: Iterable[Columns], found: Found
+    opened: Opened, data: Path, scores: np.ndarray, found: Found
 ) -> Iterator[Columns]:
-    """All columns of successive rows: what is found of them, beside their own cells."""
-    start = 0
+    """All columns of successive rows of a table whose scores are known: what is found of them,
+    beside their own cells.
+    """
     fields = opened.detector.columns.fields
-    cells = read_cells(data, fields=fields, call=title_of(data), size=BATCH_ROWS)
-    for columns, own in zip(batches, cells, strict=True):
-        whole = with_findings(opened, columns, found, start)
-        start += len(columns["score"])
+    start = 0
+    for own in read_cells(data, fields=fields, call=title_of(data), size=BATCH_ROWS):
+        n_rows = len(next(iter(own.values())))
+        whole = found_columns(opened, scores, found, range(start, start + n_rows))
+        start += n_rows
         yield _beside(whole, own, found.named)
 
 
-def with_findings(opened: Opened, columns: Columns, found: Found, start: int) -> Columns:
-    """The columns with the numbers of their rows, from `start` + 1 on, flags and reasons."""
-    part = range(start, start + len(columns["score"]))
-    flagged = found.decision.flagged[part.start : part.stop].astype(np.int64)
+def found_columns(opened: Opened, scores: np.ndarray, found: Found, part: range) -> Columns:
+    """What is found of some rows: their numbers from 1 on, scores, flags and reasons."""
+    own = slice(part.start, part.stop)
+    columns = opened.columns(scores[own], found.decision.p_values[own])
     whole: Columns = {"row": np.arange(part.start, part.stop) + 1}
     for name, column in columns.items():
         whole[name] = column
         if name == "p_value":
-            whole["flagged"] = flagged
+            whole["flagged"] = found.decision.flagged[own].astype(np.int64)
     if found.n_reasons:
         fields = opened.detector.columns.fields
         n_reasons = min(found.n_reasons, len(fields))
@@ -261,13 +240,3 @@ def _beside(results: Columns, own: Columns, named: str | None) -> Columns:
     cells = {names[name]: column for name, column in own.items()}
     first = {} if named is None else {names[named]: cells.pop(names[named])}
     return {"row": results["row"]} | first | results | cells
-
-
-def _density_beside(model: Path, detector: Detector) -> Density | None:
-    """The density of the run folder, if there is one and it is of the same columns."""
-    path = (model if model.is_dir() else model.parent) / "model.safetensors"
-    stored = load_artifact(path) if path.is_file() else None
-    if not isinstance(stored, StoredDensity):
-        return None
-    same = stored.density.columns.fields == detector.columns.fields
-    return stored.density if same else None

@@ -14,20 +14,19 @@ from harmonium.cli.detect import (
     choose_calibration,
     decide,
     explain_chosen,
+    found_columns,
     measure_rows,
     naming_column,
     open_detector,
     score_rows,
-    scored_batches,
     whole_batches,
-    with_findings,
 )
 from harmonium.cli.folders import PASSING, Outcome
 from harmonium.cli.guarantees import Guarantee
 from harmonium.cli.journal import Answer, digest
 from harmonium.cli.layout import wrapped
 from harmonium.cli.low_rows import LowRow, list_rows, lowest_rows
-from harmonium.cli.options import ALARM, FAILED, MODEL_FILE, find_detector
+from harmonium.cli.options import ALARM, FAILED, find_detector
 from harmonium.cli.output import joined, print_json
 from harmonium.cli.places import Place
 from harmonium.cli.progress import showing
@@ -116,15 +115,13 @@ class DetectTable:
 
     def write(self, data: Path, detected: Detected, path: Path, format: str | None = None) -> None:
         """Write all rows, with what was found of them beside their own cells."""
-        p_values = detected.found.decision.p_values
-        batches = scored_batches(self.opened, data, detected.scores, p_values)
-        write_batches(path, whole_batches(self.opened, data, batches, detected.found), format)
+        batches = whole_batches(self.opened, data, detected.scores, detected.found)
+        write_batches(path, batches, format)
 
-    def columns(self, data: Path, detected: Detected) -> dict[str, Any]:
+    def columns(self, detected: Detected) -> dict[str, Any]:
         """What was found of all rows, as lists by name."""
-        p_values = detected.found.decision.p_values
-        columns = joined(scored_batches(self.opened, data, detected.scores, p_values))
-        return joined([with_findings(self.opened, columns, detected.found, 0)])
+        every = range(len(detected.scores))
+        return joined([found_columns(self.opened, detected.scores, detected.found, every)])
 
 
 def detect_one(
@@ -140,7 +137,7 @@ def detect_one(
             detected = work.find(table)
             if place.path is not None:
                 work.write(table, detected, place.path, place.format)
-            columns = work.columns(table, detected) if as_json and place.path is None else {}
+            columns = work.columns(detected) if as_json and place.path is None else {}
     decision = detected.found.decision
     if as_json:
         figures = {**detected.figures(), "fdr": asked.fdr, "guarantee": asked.guarantee.stated()}
@@ -172,7 +169,7 @@ def detect_many(model: Path, batch: Batch, asked: Asked, *, as_json: bool) -> tu
             asked, training=absolute(asked.training), calibrate=absolute(asked.calibrate)
         )
         arguments = {"model": model.resolve(), "asked": there}
-        settings = {"command": "detect", "model": _model_digest(model), **asked.settings()}
+        settings = {"command": "detect", "model": digest(find_detector(model)), **asked.settings()}
         outcome = batch.run(work, DetectTable, arguments, settings)
     lowest = _lowest_of_all(outcome, asked.top)
     n_flagged = outcome.total("n_flagged")
@@ -214,10 +211,3 @@ def _named_by_table(row: Mapping[str, Any]) -> LowRow:
 
 def _stated(asked: Asked) -> str:
     return ":".join(filter(None, asked.guarantee))
-
-
-def _model_digest(model: Path) -> str:
-    """What tells the detector, and the density beside it, from others."""
-    detector = find_detector(model)
-    density = detector.parent / MODEL_FILE
-    return " ".join(digest(path) for path in (detector, density) if path.is_file())

@@ -128,9 +128,10 @@ def detect(
     """Find anomalous rows: score, p-value, flag and reasons of every row of a table.
 
     The rows of the lowest scores are listed with their reasons. With -o, all rows are written: row
-    number, score, log_density, p_value, flagged, modelled_p_value, reasons, and the columns of the
-    table, under the name table_NAME where a result is called NAME. Of a folder, -o FOLDER gets such
-    a file for each table, whose flags and row numbers are those of the table by itself.
+    number, score, p_value, flagged, modelled_p_value, reasons, and the columns of the table, under
+    the name table_NAME where a result is called NAME. Of a folder, -o FOLDER gets such a file for
+    each table, whose flags and row numbers are those of the table by itself. Log-densities are
+    those of harmonium score.
 
     Higher scores are more normal; flagged is 1 at the false-discovery rate. A reason is a column
     with its value, the likeliest value given the other cells, the range of four of five values (low

@@ -13,6 +13,8 @@ from harmonium.typing import Values
 
 # Bins of equal width for numbers beside categories.
 N_BINS = 10
+# Of a column in units of its spread; what is less is rounding.
+LEAST_VARIANCE = 1e-12
 
 Column = Float[np.ndarray, "cells"]
 IsCategory = Bool[np.ndarray, "columns"]
@@ -40,15 +42,16 @@ def trend_likeness(real: Values, drawn: Values, is_category: IsCategory) -> floa
     distance in total variation of their shares, numbers in ten bins between the ends of the real
     ones.
     """
-    pairs = list(combinations(range(real.shape[1]), 2))
-    binned = [_binned(real, real, is_category), _binned(drawn, real, is_category)]
-    found = []
-    for pair in map(list, pairs):
-        if is_category[pair].any():
-            found.append(_shares_alike(binned[0][:, pair], binned[1][:, pair]))
-        else:
-            found.append(1 - abs(_correlation(real[:, pair]) - _correlation(drawn[:, pair])) / 2)
-    return _mean(found)
+    binned = [_binned(rows, real, is_category) for rows in (real, drawn)]
+    numbers = np.flatnonzero(~is_category)
+    between = [_correlations(rows[:, numbers]) for rows in (real, drawn)]
+    apart = np.abs(between[0] - between[1])[np.triu_indices(len(numbers), 1)] / 2
+    mixed = [
+        _shares_alike(binned[0][:, pair], binned[1][:, pair])
+        for pair in map(list, combinations(range(real.shape[1]), 2))
+        if is_category[pair].any()
+    ]
+    return _mean([*(1 - apart).tolist(), *mixed])
 
 
 def _numbers_alike(real: Column, drawn: Column) -> float:
@@ -77,11 +80,25 @@ def _shares_alike(real: Values, drawn: Values) -> float:
     return 1 - float(np.abs(shares[0] - shares[1]).sum()) / 2
 
 
-def _correlation(pair: Values) -> float:
-    known = pair[~np.isnan(pair).any(axis=1)]
-    if len(known) < 2 or np.any(np.ptp(known, axis=0) == 0):
-        return np.nan
-    return float(np.corrcoef(known.T)[0, 1])
+def _correlations(rows: Values) -> Float[np.ndarray, "columns columns"]:
+    """Of all pairs of columns, each over the rows that miss neither; NaN where one does not vary
+    there.
+    """
+    is_known = ~np.isnan(rows)
+    n_known = np.maximum(is_known.sum(axis=0), 1)
+    # Sums of squares of numbers far from 0, or of another size, would leave few digits.
+    centered = np.where(is_known, rows, 0.0)
+    centered = np.where(is_known, rows - centered.sum(axis=0) / n_known, 0.0)
+    spread = np.sqrt(np.square(centered).sum(axis=0) / n_known)
+    scaled = centered / np.where(spread > 0, spread, 1.0)
+    seen = is_known.astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n_both = seen.T @ seen
+        means = scaled.T @ seen / n_both
+        variances = np.square(scaled).T @ seen / n_both - means**2
+        variances[~(variances > LEAST_VARIANCE)] = np.nan
+        covariances = scaled.T @ scaled / n_both - means * means.T
+        return covariances / np.sqrt(variances * variances.T)
 
 
 def _binned(rows: Values, real: Values, is_category: IsCategory) -> Values:

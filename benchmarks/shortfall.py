@@ -80,7 +80,7 @@ def timed_fit(table: pd.DataFrame, seed: int, **settings: Any) -> tuple[hm.Densi
 def measure(name: str, seed: int) -> Row:
     """Both fits of one table."""
     table = rows_of(name, seed)
-    training, fresh = table[: SIZES[name]], table[SIZES[name] :][:N_FRESH]
+    training, fresh = table.iloc[: SIZES[name]], table.iloc[SIZES[name] :][:N_FRESH]
     default, seconds = timed_fit(training, seed)
     always, seconds_always = timed_fit(training, seed, objective="noise-contrastive")
     gain: float | str = 0.0 if len(fresh) else ""

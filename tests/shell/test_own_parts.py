@@ -246,9 +246,9 @@ def test_objects_are_trained(rows):
 class Halved(hm.HMC):
     """A kernel of the user's own: as if all proposals were refused half of the time."""
 
-    def step(self, key, target, state):
+    def step(self, key, model, state):
         key_step, key_stay = jax.random.split(key)
-        moved, info = super().step(key_step, target, state)
+        moved, info = super().step(key_step, model, state)
         stays = jax.random.bernoulli(key_stay)
         return jax.tree.map(lambda a, b: jnp.where(stays, a, b), state, moved), info
 

@@ -74,9 +74,11 @@ oldest: requirements/oldest.txt
 	build/oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation .
 	cd build/oldest && bin/python ../../docs/check_wheel.py
 
+# Modules are compiled by all cores, where pip takes one; some packages have files that are no Python.
 define install
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-$(BIN)/python $(PIP_INSTALL) --require-hashes -r $(1)
+$(BIN)/python $(PIP_INSTALL) --no-compile --require-hashes -r $(1)
+$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > $(VENV)/compiled.log 2>&1 || true
 $(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 endef
 

@@ -13,6 +13,9 @@ WORKERS ?= 2
 # Threads of matrix products of one process would spin in wait for those of the other.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile \
 	--no-loadscope-reorder
+# Of the sources whose types have been checked, by all that they depend on: a file that says so.
+TYPED = build/typed-$(shell find src tests benchmarks pyproject.toml requirements/dev.txt -type f \
+	\( -name "*.py" -o -name "*.toml" -o -name "*.txt" \) -exec sha256sum {} + | sort | sha256sum | cut -c1-16)
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	--universal --python-version 3.11
 PACKAGE := pyproject.toml --group build
@@ -35,7 +38,8 @@ test-all: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	test -e $(TYPED) || $(BIN)/pyright --pythonpath $(BIN)/python
+	mkdir -p build && touch $(TYPED)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -74,7 +78,8 @@ oldest: requirements/oldest.txt
 	build/oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation .
 	cd build/oldest && bin/python ../../docs/check_wheel.py
 
-# Modules are compiled by all cores, where pip takes one; some packages have files that are no Python.
+# Modules are compiled by all cores, where pip takes one. Some packages have files that are no
+# Python: what is not compiled is so at its first import.
 define install
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 $(BIN)/python $(PIP_INSTALL) --no-compile --require-hashes -r $(1)

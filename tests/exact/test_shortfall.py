@@ -1,11 +1,13 @@
 """Whether a base falls short of held-out rows. Kind of truth: divergences in closed form."""
 
+import jax
 import numpy as np
 import pytest
 
-from harmonium import DensityEstimator
-from harmonium.inference.shortfall import MOST_ROWS, N_JUDGED_BY, gain_of_trees
+from harmonium import DensityEstimator, Harmonium
+from harmonium.inference.shortfall import MOST_ROWS, N_JUDGED_BY, falls_short, gain_of_trees
 from harmonium.inference.stages import NOTHING_TO_GAIN
+from harmonium.learning.rows import CompleteRows
 
 N_HELD_OUT = 4000
 
@@ -37,6 +39,26 @@ def test_copies_of_rows_make_no_gain_certain():
 
     once, often = gain(shifted, 60), gain(shifted, 60, n_copies=16)
     assert often == pytest.approx(once)
+
+
+def bent(rng, n):
+    """Rows beside those of N(0, I/2): the second column follows the square of the first."""
+    first = rng.normal(size=n)
+    return np.stack([first, first**2 - 1 + 0.3 * rng.normal(size=n)], axis=1) / 2
+
+
+@pytest.mark.parametrize("is_bent", [False, True])
+def test_a_gaussian_falls_short_of_bent_rows_alone(is_bent):
+    rng, key = np.random.default_rng(0), jax.random.key(0)
+    draw = bent if is_bent else lambda rng, n: rng.normal(size=(n, 2)) / 2**0.5
+    rows, unseen = (CompleteRows(jax.numpy.asarray(draw(rng, n))) for n in (500, 100))
+    assert falls_short(key, Harmonium(2, 4, key=key), rows, unseen, 0) == is_bent
+
+
+def test_a_single_row_tells_nothing():
+    rows, key = CompleteRows(jax.numpy.zeros((4, 2))), jax.random.key(0)
+    unseen = CompleteRows(jax.numpy.zeros((4, 2)), n_copies=4)
+    assert falls_short(key, Harmonium(2, 4, key=key), rows, unseen, 0)
 
 
 @pytest.mark.parametrize("effort", ["normal", "quick"])

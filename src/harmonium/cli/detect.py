@@ -62,11 +62,6 @@ class Opened:
     settings: DetectorSettings
     named: str | None = None
 
-    def columns(self, scores: np.ndarray, p_values: np.ndarray) -> Columns:
-        """Named columns of rows with these scores, but for flags and reasons."""
-        modelled = self.detector.modelled_p_values_of(scores)
-        return {"score": scores, "p_value": p_values, "modelled_p_value": modelled}
-
     def most_false(self, scores: np.ndarray, flagged: np.ndarray) -> int:
         """At most so many of the flagged rows are normal, with a confidence of `CONFIDENCE`."""
         if not flagged.any():
@@ -215,12 +210,13 @@ def whole_batches(
 def found_columns(opened: Opened, scores: np.ndarray, found: Found, part: range) -> Columns:
     """What is found of some rows: their numbers from 1 on, scores, flags and reasons."""
     own = slice(part.start, part.stop)
-    columns = opened.columns(scores[own], found.decision.p_values[own])
-    whole: Columns = {"row": np.arange(part.start, part.stop) + 1}
-    for name, column in columns.items():
-        whole[name] = column
-        if name == "p_value":
-            whole["flagged"] = found.decision.flagged[own].astype(np.int64)
+    whole: Columns = {
+        "row": np.arange(part.start, part.stop) + 1,
+        "score": scores[own],
+        "p_value": found.decision.p_values[own],
+        "flagged": found.decision.flagged[own].astype(np.int64),
+        "modelled_p_value": opened.detector.modelled_p_values_of(scores[own]),
+    }
     if found.n_reasons:
         fields = opened.detector.columns.fields
         n_reasons = min(found.n_reasons, len(fields))

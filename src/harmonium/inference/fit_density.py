@@ -128,41 +128,41 @@ def fit_density(
     model = compiled_briefly(settings.build_model)(keys.model, base, own)
     density = _of_base(coordinates, model, choice, settings)
     why_not = why_untrained(settings, (len(kept), model.n_visible), time.monotonic() - started)
-    drawn = None
-    if why_not is None:
-        _log_base(density, held_out)
-        drawn = _draw_cells(keys, placement, kept, held_out, rng)
-        if settings.leaves_it_open and not falls_short(
-            jax.random.fold_in(keys.fit, SHORTFALL), model, drawn.rows, drawn.unseen, settings.seed
-        ):
-            why_not = NOTHING_TO_GAIN
-    if drawn is None or why_not is not None:
-        energy = _Energy(_base_alone(density, why_not or ""), (), None, 0)
+    if why_not is not None:
+        energy = _alone(density, why_not)
     else:
-        supply = None
-        if source is not None:
-            dealt = source.deal(
-                table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
+        drawn = _draw_cells(keys, placement, kept, held_out, rng)
+        key = jax.random.fold_in(keys.fit, SHORTFALL)
+        if settings.leaves_it_open and not falls_short(
+            key, model, drawn.rows, drawn.unseen, settings.seed
+        ):
+            energy = _alone(density, NOTHING_TO_GAIN)
+        else:
+            _log_base(density, held_out)
+            supply = None
+            if source is not None:
+                dealt = source.deal(
+                    table.fields, left_out=split.positions, size=len(kept), seed=settings.seed
+                )
+                supply = partial(_pool, dealt, placement, drawn, settings.seed)
+            shifts = {
+                "train_log_likelihood": placement.log_weight(kept, drawn.points),
+                "validation_log_likelihood": placement.log_weight(held_out, drawn.unseen_points),
+            }
+            stages = partial(
+                train_energy,
+                rows=drawn.rows,
+                unseen=drawn.unseen,
+                settings=settings,
+                own=own,
+                key=keys.fit,
+                seconds=time.monotonic() - started,
+                callback=report and (lambda state: report(_in_data_units(state.record, shifts))),
+                checkpoints=checkpoints,
+                resume=resume,
+                pools=supply,
             )
-            supply = partial(_pool, dealt, placement, drawn, settings.seed)
-        shifts = {
-            "train_log_likelihood": placement.log_weight(kept, drawn.points),
-            "validation_log_likelihood": placement.log_weight(held_out, drawn.unseen_points),
-        }
-        stages = partial(
-            train_energy,
-            rows=drawn.rows,
-            unseen=drawn.unseen,
-            settings=settings,
-            own=own,
-            key=keys.fit,
-            seconds=time.monotonic() - started,
-            callback=report and (lambda state: report(_in_data_units(state.record, shifts))),
-            checkpoints=checkpoints,
-            resume=resume,
-            pools=supply,
-        )
-        energy = _with_energy(density, stages, shifts)
+            energy = _with_energy(density, stages, shifts)
     _log.info("scoring the held-out rows")
     scored, density = judge_density(energy.density, kept, held_out, rng, seed=settings.seed)
     density = _without_unseen(density, kept, settings.seed)
@@ -235,7 +235,7 @@ def _with_energy(
         result = stages(density.model)
     except DivergedError as error:
         warnings.warn(message("{} {}", error, UNSTABLE), HarmoniumWarning, stacklevel=3)
-        return _Energy(_base_alone(density, UNSTABLE), (), None, 0)
+        return _alone(density, UNSTABLE)
     trained = replace(
         density,
         model=result.model,
@@ -246,10 +246,11 @@ def _with_energy(
     return _Energy(trained, history, result.diagnostics, result.kept_update)
 
 
-def _base_alone(density: Density, reason: str) -> Density:
+def _alone(density: Density, reason: str) -> _Energy:
     """The density of the base, and why it has no energy."""
     alone = untrained(density)
-    return replace(alone, training=f"{alone.log_partition.verdict} {reason}".rstrip())
+    training = f"{alone.log_partition.verdict} {reason}".rstrip()
+    return _Energy(replace(alone, training=training), (), None, 0)
 
 
 class _Drawn(NamedTuple):

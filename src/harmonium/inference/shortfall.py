@@ -1,5 +1,6 @@
 """Whether a base lacks anything that an energy could add, before one is trained."""
 
+import logging
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,9 +15,11 @@ from harmonium.model import Harmonium, Path
 from harmonium.sampling.importance import draw_weighted
 from harmonium.typing import Points, RandomKey
 
+_log = logging.getLogger(__name__)
+
 # Rows, and draws of the base, that trees are grown on; draws that their gain is told by.
 MOST_ROWS, N_JUDGED_BY = 4096, 8192
-# Trees at first, and how many more at a time, of so many leaves.
+# Trees, of so many leaves; the gain is told after every ten.
 N_TREES, TREES_AT_A_TIME, N_LEAVES = 40, 10, 15
 RATE = 0.07
 # Standard errors of the gain, below which no energy is worth its training.
@@ -46,9 +49,11 @@ def falls_short(
     n_held_out = int(unseen.n_rows) // int(unseen.n_copies)
     if n_held_out < 2:
         return True
+    _log.info("looking for what the base lacks")
     path = Path(
         eqx.tree_at(lambda own: own.visible_bias, model, jnp.zeros_like(model.visible_bias))
     )
+    # The program is the one by which a training draws its noise.
     draws = np.asarray(draw_weighted(key, path, MOST_ROWS + N_JUDGED_BY).positions)
     own = np.asarray(rows.completed)[: int(rows.n_rows)]
     chosen = np.random.default_rng(seed).permutation(len(own))[:MOST_ROWS]

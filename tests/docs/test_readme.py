@@ -27,7 +27,7 @@ def test_every_python_example_is_run():
 
 def test_it_is_short():
     n_words = len(README.split())
-    print(f"{n_words} words in the README of {MOST_WORDS} at most")
+    print(f"{n_words} words in the README of {MOST_WORDS} at most")  # noqa: T201
     assert n_words <= MOST_WORDS
 
 

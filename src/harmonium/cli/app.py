@@ -28,7 +28,7 @@ from harmonium.cli import (  # noqa: F401
     serve,
 )
 from harmonium.cli.budget import clock
-from harmonium.cli.shell import app, be_quiet, report_error, say, show_tracebacks
+from harmonium.cli.shell import app, be_alone, be_quiet, report_error, say, show_tracebacks
 from harmonium.cli.threads import keep_products_alone, limit_threads
 from harmonium.errors import HarmoniumWarning, in_shell
 
@@ -81,6 +81,7 @@ def options(
 
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit; an error takes a line or two, and has a traceback with --debug."""
+    be_alone(arguments is None)
     arguments = sys.argv[1:] if arguments is None else arguments
     clock.restart()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])

@@ -28,10 +28,11 @@ from harmonium.errors import InvalidInputError
 from harmonium.report.extra import require_packages
 
 if TYPE_CHECKING:
+    from harmonium.cli import beside, fit_summary, images, plans, work
     from harmonium.cli import demo as digits
-    from harmonium.cli import fit_summary, images, plans, work
     from harmonium.cli import progress as live
 else:
+    beside = Later("harmonium.cli.beside")
     digits = Later("harmonium.cli.demo")
     fit_summary = Later("harmonium.cli.fit_summary")
     images = Later("harmonium.cli.images")
@@ -269,21 +270,25 @@ def fit(
     logs = check_log_to(log_to)
     machines = Machines(devices, distributed, coordinator, processes, process)
 
-    if resume is not None:
-        refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
-        plan = plans.go_on(resume, refused, detector=detector, report=report)
-    else:
-        folder = plans.run_name(data) if output is None else output
-        plan = plans.begin(
-            folder, config, given, detector=detector, report=report, overwrite=overwrite
-        )
-
-    with machines.used() as is_first, live.showing(progress() if is_first else silence) as display:
-        run = plan.read(data, display.console, logs=logs)
-        if not is_first:
-            work.follow_run(run)
-            return
-        metrics, fitted = work.fit_run(run, display)
+    # The other process starts first: both import what they need at the same time.
+    with beside.helper(wanted=detector and resume is None and not machines.joins) as helper:
+        if resume is not None:
+            refused = [*given, *(["config"] if config else []), *(["output"] if output else [])]
+            plan = plans.go_on(resume, refused, detector=detector, report=report)
+        else:
+            folder = plans.run_name(data) if output is None else output
+            plan = plans.begin(
+                folder, config, given, detector=detector, report=report, overwrite=overwrite
+            )
+        with (
+            machines.used() as is_first,
+            live.showing(progress() if is_first else silence) as display,
+        ):
+            run = plan.read(data, display.console, logs=logs)
+            if not is_first:
+                work.follow_run(run)
+                return
+            metrics, fitted = work.fit_run(run, display, helper=helper)
     if as_json:
         print_json({"run": str(run.output), **metrics})
     else:

@@ -28,6 +28,7 @@ silence = Console(io.StringIO)
 
 _shows_tracebacks = False
 _is_quiet = False
+_has_process = False
 
 
 def show_tracebacks(asked: bool) -> None:
@@ -40,6 +41,17 @@ def be_quiet(asked: bool) -> None:
     """Whether `progress` leaves progress and advice unsaid."""
     global _is_quiet
     _is_quiet = asked
+
+
+def be_alone(has_process: bool) -> None:
+    """Whether the command is all that its process does, and not called within a program."""
+    global _has_process
+    _has_process = has_process
+
+
+def is_alone() -> bool:
+    """Whether the command may start other processes like its own."""
+    return _has_process
 
 
 def progress() -> Console:

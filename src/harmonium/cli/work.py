@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, save_artifact
+from harmonium.cli.beside import Helper
 from harmonium.cli.budget import shortened
 from harmonium.cli.interrupts import ending_on_interrupt
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
@@ -139,27 +140,26 @@ Finish = Callable[[Path, DensityFit, Metrics], None]
 
 
 def fit_run(
-    run: Run, display: Display, *, finish: Finish | None = None
+    run: Run, display: Display, *, finish: Finish | None = None, helper: Helper | None = None
 ) -> tuple[Metrics, DensityFit]:
     """Fit, then write models, history and metrics into the folder; `finish` may add to it.
     The metrics, and the fit.
 
-    A detector is fitted first. A time budget is that of the whole command: what was spent before
-    the density is fitted, and what comes after, is taken off. Ctrl-C during the
-    training of the density ends it with the model so far; the metrics then say so, and the run can
-    go on later.
+    A detector is fitted meanwhile by the helper, or first where there is none. A time budget is
+    that of the whole command: what was spent before the density is fitted, and what comes after, is
+    taken off. Ctrl-C during the training of the density ends it with the model so far; the metrics
+    then say so, and the run can go on later.
     """
     folder, started = run.folder, time.monotonic()
     config = run.config()
     with filling(folder, resume=run.resume):
         write_config(folder.path, config)
         with ending_on_interrupt(display.console, folder, run.hint) as interrupt:
-            detector = _fit_detector(run)
-            if detector is not None:
-                save_artifact(run.output / DETECTOR_FILE, detector)
+            wait_for_detector = _begin_detector(run, helper)
             settings = shortened(run.settings, run.seconds_afterwards)
             with fit_reports(display, run.output, settings.n_updates, logs=run.logs) as tell:
                 fitted = _fit_density(run, settings, report=interrupt.also(tell))
+            detector = wait_for_detector()
             metrics = _metrics(fitted, time.monotonic() - started)
             metrics |= {"rows": run.n_rows, "rows_in_memory": run.table.n_rows}
             metrics["missing"] = _count_missing(run.table)
@@ -198,7 +198,8 @@ def follow_run(run: Run) -> None:
 
     The detector is not needed here, but no process may be long in waiting for another.
     """
-    _fit_detector(run)
+    if run.detector is not None:
+        _fit_detector(run, run.detector)
     _fit_density(run, shortened(run.settings, run.seconds_afterwards))
 
 
@@ -239,16 +240,30 @@ def _write_report(
         return None
 
 
-def _fit_detector(run: Run) -> StoredDetector | None:
+def _begin_detector(run: Run, helper: Helper | None) -> Callable[[], StoredDetector | None]:
+    """Begin to fit the detector; what gives it, written into the folder."""
+    settings = run.detector
+    if settings is None:
+        return lambda: None
+    if helper is None or run.resume or not helper.begin(run.table, settings):
+        detector = _written(run, _fit_detector(run, settings))
+        return lambda: detector
+    return lambda: _written(run, helper.detector() or _fit_detector(run, settings))
+
+
+def _written(run: Run, detector: StoredDetector) -> StoredDetector:
+    save_artifact(run.output / DETECTOR_FILE, detector)
+    return detector
+
+
+def _fit_detector(run: Run, settings: DetectorSettings) -> StoredDetector:
     """The detector of the table, or the one that an earlier fit into this folder has left."""
-    if run.detector is None:
-        return None
     path = run.output / DETECTOR_FILE
     if run.resume and path.is_file():
         stored = load_artifact(path)
         if isinstance(stored, StoredDetector):
             return stored
-    return StoredDetector.fit(run.table, run.detector)
+    return StoredDetector.fit(run.table, settings)
 
 
 def write_history(folder: Path, history: tuple[Record, ...]) -> None:

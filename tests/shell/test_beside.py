@@ -32,12 +32,14 @@ def table(rows):
 
 def test_the_detector_is_the_same(allowed, rows, table):
     with beside.helper(wanted=True) as helper:
-        assert helper.begin(table, DetectorSettings())
+        assert helper.begin(table, DetectorSettings(), seeks_oddest=True)
         with pytest.warns(UserWarning, match="x4") as told:
-            found = helper.detector()
+            answer = helper.answer()
     with pytest.warns(UserWarning, match="x4") as alone:
         expected = StoredDetector.fit(table, DetectorSettings())
     assert {str(one.message) for one in told} == {str(one.message) for one in alone}
+    found = answer.detector
+    assert answer.oddest.row == 1 + np.argmin(expected.detector.scores(rows))
     assert found.detector.verdict == expected.detector.verdict
     # The processes may compute with more and fewer threads.
     scores = (own.detector.scores(rows) for own in (found, expected))
@@ -51,11 +53,12 @@ def test_what_fails_there_is_done_here(allowed, monkeypatch, rows, table, tmp_pa
         work, "_fit_detector", lambda run, settings: fitted.append(settings) or "fitted here"
     )
     monkeypatch.setattr(work, "save_artifact", lambda path, detector: fitted.append(path))
-    run = SimpleNamespace(table=table, detector=DetectorSettings(), resume=False, output=tmp_path)
+    facts = {"resume": False, "report": False, "output": tmp_path}
+    run = SimpleNamespace(table=table, detector=DetectorSettings(), **facts)
     with beside.helper(wanted=True) as helper:
         wait = work._begin_detector(run, helper)
         assert not fitted
-        assert wait() == "fitted here"
+        assert wait().detector == "fitted here"
     assert fitted == [run.detector, tmp_path / work.DETECTOR_FILE]
 
 
@@ -74,7 +77,7 @@ def test_no_process_is_started(allowed, monkeypatch, why):
 def test_a_large_table_stays_in_one_process(allowed, monkeypatch, table):
     monkeypatch.setattr(beside, "MOST_BYTES", table.values.nbytes - 1)
     with beside.helper(wanted=True) as helper:
-        assert not helper.begin(table, DetectorSettings())
+        assert not helper.begin(table, DetectorSettings(), seeks_oddest=False)
 
 
 BEGIN = """
@@ -86,7 +89,8 @@ from harmonium.inference import DetectorSettings
 helper = beside.Helper()
 if sys.argv[1] == "begun":
     rows = np.random.default_rng(0).normal(size=(5000, 60))
-    helper.begin(Table(rows, tuple(f"x{i}" for i in range(60))), DetectorSettings())
+    table = Table(rows, tuple(f"x{i}" for i in range(60)))
+    helper.begin(table, DetectorSettings(), seeks_oddest=False)
 print(helper._process.pid, flush=True)
 sys.stdin.read()
 """

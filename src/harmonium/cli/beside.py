@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from harmonium.cli.shell import is_alone
 from harmonium.errors import HarmoniumWarning
@@ -18,6 +18,7 @@ from harmonium.parallel import NUMBER_VARIABLE, count_threads
 
 if TYPE_CHECKING:
     from harmonium.artifact import StoredDetector
+    from harmonium.cli.oddest import Oddest
     from harmonium.data import Table
     from harmonium.inference import DetectorSettings
 
@@ -25,9 +26,15 @@ _log = logging.getLogger(__name__)
 
 # Bytes of a table that two processes may hold.
 MOST_BYTES = 2**28
-CALL = "from harmonium.cli.beside import answer; answer()"
+CALL = "from harmonium.cli.beside import respond; respond()"
 
-Answer = tuple["StoredDetector", list[Warning]]
+
+class Answer(NamedTuple):
+    """A fitted detector, the oddest row if it was sought, and warnings of the fit."""
+
+    detector: "StoredDetector"
+    oddest: "Oddest | None"
+    raised: list[HarmoniumWarning]
 
 
 class Helper:
@@ -51,36 +58,36 @@ class Helper:
         self._exchange = Thread()
         self._answer: Answer | None = None
 
-    def begin(self, table: "Table", settings: "DetectorSettings") -> bool:
-        """Fit a detector to the table; whether it is small enough for two processes."""
+    def begin(self, table: "Table", settings: "DetectorSettings", *, seeks_oddest: bool) -> bool:
+        """Fit a detector to the table, and seek the oddest row by it; whether the table is small
+        enough for two processes.
+        """
         if table.values.nbytes > MOST_BYTES:
             return False
         _log.info("fitting the detector, in a process of its own")
-        self._exchange = Thread(target=self._ask, args=(table, settings), daemon=True)
+        self._exchange = Thread(target=self._ask, args=(table, settings, seeks_oddest), daemon=True)
         self._exchange.start()
         return True
 
-    def detector(self) -> "StoredDetector | None":
-        """The fitted detector, waited for, with the warnings of its fit; None where it failed."""
+    def answer(self) -> Answer | None:
+        """What was found, waited for, with the warnings on the way; None where it failed."""
         if self._exchange.is_alive():
             _log.info("waiting for the detector")
             self._exchange.join()
-        if self._answer is None:
-            return None
-        stored, raised = self._answer
-        for warning in raised:
-            warnings.warn(warning, stacklevel=2)
-        return stored
+        if self._answer is not None:
+            for warning in self._answer.raised:
+                warnings.warn(warning, stacklevel=2)
+        return self._answer
 
     def end(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, table: "Table", settings: "DetectorSettings") -> None:
+    def _ask(self, *job: object) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            pickle.dump((table, settings), self._process.stdin)
+            pickle.dump(job, self._process.stdin)
             self._process.stdin.flush()
             self._answer = pickle.load(self._process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
@@ -107,7 +114,7 @@ def helper(*, wanted: bool) -> Iterator[Helper | None]:
         started.end()
 
 
-def answer() -> None:
+def respond() -> None:
     """The other process: fit the detector that standard input asks for."""
     # Ctrl-C is for the first process to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -115,14 +122,16 @@ def answer() -> None:
     # Whatever else is printed must not stand among the answers.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     from harmonium.artifact import StoredDetector
+    from harmonium.cli.oddest import find_oddest
 
-    table, settings = pickle.load(asked)
+    table, settings, seeks_oddest = pickle.load(asked)
     Thread(target=_end_with, args=(asked,), daemon=True).start()
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", HarmoniumWarning)
         stored = StoredDetector.fit(table, settings)
     told = [own.message for own in raised if isinstance(own.message, HarmoniumWarning)]
-    pickle.dump((stored, told), answers)
+    oddest = find_oddest(stored.detector, table.values) if seeks_oddest else None
+    pickle.dump(Answer(stored, oddest, told), answers)
     answers.flush()
     # Nothing is left to be done, and tearing down JAX takes its time.
     os._exit(0)

@@ -5,20 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harmonium.artifact import StoredDetector, load_artifact
 from harmonium.cli.budget import clock
 from harmonium.cli.layout import summary
-from harmonium.cli.options import DETECTOR_FILE
 from harmonium.cli.shell import progress
 from harmonium.cli.work import Metrics, Run
-from harmonium.inference import DensityFit, explain
-from harmonium.inference.detection import N_COMPLETIONS
+from harmonium.inference import DensityFit
 from harmonium.inference.verdict import with_error
 from harmonium.report.chosen import base_name, stages_in_short
 from harmonium.report.words import count, duration
-
-# Rows among which the oddest is sought, at most, if they are complete: a second's work.
-MOST_SCORED = 20_000
 
 
 def print_fit(run: Run, data: Path, metrics: Metrics, fitted: DensityFit) -> None:
@@ -69,25 +63,15 @@ def _verdict(fitted: DensityFit) -> str:
 
 
 def _found(run: Run, metrics: Metrics) -> str:
-    """Missing cells, and the row that is the least like the others, with its reason; the report may
-    have scored all rows already.
-    """
+    """Missing cells, and the row that is the least like the others, with its reason."""
     modeled = [field.kind != "identifier" for field in run.table.fields]
     missing = np.isnan(run.table.values[:, modeled])
     n = int(missing.sum())
     found = [f"{count(n) if n else 'no'} missing cell{'' if n == 1 else 's'}"]
-    # Rows of a longer table have other numbers in it.
-    if run.detector is not None and run.source is None:
-        stored = load_artifact(run.output / DETECTOR_FILE)
-        assert isinstance(stored, StoredDetector)
-        number, of = (metrics.get("report") or {}).get("oddest_row"), ""
-        if number is None:
-            share_holed = stored.detector.missing(run.table.values).any(axis=1).mean()
-            n_scored = int(MOST_SCORED / (1 + (N_COMPLETIONS - 1) * share_holed))
-            number = int(np.argmin(stored.detector.scores(run.table.values[:n_scored]))) + 1
-            of = f" of the first {count(n_scored)}" if n_scored < run.table.n_rows else ""
-        (why,) = explain(stored.detector, run.table.values[[number - 1]]).describe(1)
-        found.append(f"the oddest row{of} is row {number}: {why}")
+    if oddest := metrics["oddest"]:
+        n_scored = oddest["n_rows"]
+        of = f" of the first {count(n_scored)}" if n_scored < run.table.n_rows else ""
+        found.append(f"the oddest row{of} is row {oddest['row']}: {oddest['reason']}")
     return "; ".join(found)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, sav
 from harmonium.cli.beside import Helper
 from harmonium.cli.budget import shortened
 from harmonium.cli.interrupts import ending_on_interrupt
+from harmonium.cli.oddest import Oddest, find_oddest
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.runs import (
     DATA_SECTION,
@@ -155,11 +156,12 @@ def fit_run(
     with filling(folder, resume=run.resume):
         write_config(folder.path, config)
         with ending_on_interrupt(display.console, folder, run.hint) as interrupt:
-            wait_for_detector = _begin_detector(run, helper)
+            wait_for_watch = _begin_detector(run, helper)
             settings = shortened(run.settings, run.seconds_afterwards)
             with fit_reports(display, run.output, settings.n_updates, logs=run.logs) as tell:
                 fitted = _fit_density(run, settings, report=interrupt.also(tell))
-            detector = wait_for_detector()
+            watch = wait_for_watch()
+            detector = watch.detector
             metrics = _metrics(fitted, time.monotonic() - started)
             metrics |= {"rows": run.n_rows, "rows_in_memory": run.table.n_rows}
             metrics["missing"] = _count_missing(run.table)
@@ -182,6 +184,7 @@ def fit_run(
                 metrics["report"] = _write_report(
                     run, fitted, detector, metrics, config, display.console
                 )
+            metrics["oddest"] = _oddest(run, watch, metrics.get("report"))
             write_metrics(folder.path, metrics)
     return metrics, fitted
 
@@ -240,15 +243,47 @@ def _write_report(
         return None
 
 
-def _begin_detector(run: Run, helper: Helper | None) -> Callable[[], StoredDetector | None]:
+class _Watch(NamedTuple):
+    """The detector of a run, and the oddest row where it was sought already; None without."""
+
+    detector: StoredDetector | None = None
+    oddest: Oddest | None = None
+
+
+def _begin_detector(run: Run, helper: Helper | None) -> Callable[[], _Watch]:
     """Begin to fit the detector; what gives it, written into the folder."""
     settings = run.detector
     if settings is None:
-        return lambda: None
-    if helper is None or run.resume or not helper.begin(run.table, settings):
-        detector = _written(run, _fit_detector(run, settings))
-        return lambda: detector
-    return lambda: _written(run, helper.detector() or _fit_detector(run, settings))
+        return _Watch
+    if (
+        helper is None
+        or run.resume
+        or not helper.begin(run.table, settings, seeks_oddest=not run.report)
+    ):
+        watch = _Watch(_written(run, _fit_detector(run, settings)))
+        return lambda: watch
+
+    def wait() -> _Watch:
+        answer = helper.answer()
+        if answer is None:
+            return _Watch(_written(run, _fit_detector(run, settings)))
+        return _Watch(_written(run, answer.detector), answer.oddest)
+
+    return wait
+
+
+def _oddest(run: Run, watch: _Watch, report: Metrics | None) -> Metrics | None:
+    """The oddest row; None without a detector, and where rows have other numbers in a longer
+    table.
+    """
+    if watch.detector is None or run.source is not None:
+        return None
+    found = watch.oddest
+    if found is None:
+        # The report may have scored all rows.
+        row = (report or {}).get("oddest_row")
+        found = find_oddest(watch.detector.detector, run.table.values, row)
+    return asdict(found)
 
 
 def _written(run: Run, detector: StoredDetector) -> StoredDetector:

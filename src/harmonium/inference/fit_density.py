@@ -118,7 +118,8 @@ def fit_density(
     columns = Columns.fit(Table(kept, table.names, table.fields), call="fit")
     shape = settings.whitening
     if settings.marginals == "auto":
-        marginals = choose_family(columns, kept, shape=shape, rng=rng)
+        most = settings.most_folds
+        marginals = choose_family(columns, kept, shape=shape, rng=rng, most_folds=most)
     else:
         marginals = Marginals.fit(columns, kept, own.marginals or settings.marginals)
     coordinates = Coordinates.fit(marginals, kept, shape=shape, rng=rng)

@@ -23,6 +23,7 @@ from harmonium.learning import (
     Stage,
     WeightedPopulation,
 )
+from harmonium.learning.base_choice import N_FOLDS
 from harmonium.learning.trainer import default_optimizer
 from harmonium.model import AbstractBase, Bernoulli, Harmonium, Spin, feature_maps
 from harmonium.sampling import AbstractKernel
@@ -50,6 +51,8 @@ NOISE = (0.2, 0.7)
 # Of a warm start: its share of the updates, and the learning rate after it over that before.
 WARM_SHARE = 0.3
 COOLED = 0.3
+# Of five: two choose about as well as all, in half the time (docs/decisions.md).
+QUICK_FOLDS = 2
 MAX_SEED = 2**32 - 1
 CONTRASTIVE_RATE = 5e-3
 LIKELIHOOD_RATE = 1e-3
@@ -121,6 +124,11 @@ class DensitySettings:
         """Whether nothing says that an energy is wanted: neither effort nor a part of it."""
         parts = (self.base, self.objective, self.feature_map)
         return self.effort == "normal" and parts == ("auto",) * len(parts)
+
+    @property
+    def most_folds(self) -> int:
+        """How many of five parts of a small table are held out to choose marginals and base."""
+        return QUICK_FOLDS if self.effort == "quick" else N_FOLDS
 
     def build_model(self, key: RandomKey, base: AbstractBase, own: OwnParts = NAMED) -> Harmonium:
         """The untrained model: small weights in pairs of opposite sign, nearly the base."""

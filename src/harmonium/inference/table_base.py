@@ -108,6 +108,7 @@ def _choose_base(
         rescale=partial(_rescaled, points, coordinates.whitening, settings.whitening),
         # What goes together is one narrow direction there, and makes clusters here.
         apart=points,
+        most_folds=settings.most_folds,
         seconds=None if budget is None else BASE_SHARE * budget,
     )
     return replace(choice, settings=choice.best) if settings.base == "mixture" else choice

@@ -75,6 +75,7 @@ def choose_base(
     rescale: Rescale | None = None,
     apart: Rows | None = None,
     largest: int = SIZES[-1],
+    most_folds: int = N_FOLDS,
     seconds: float | None = None,
 ) -> BaseChoice:
     """Choose between the Gaussian N(0, I/2) and mixtures of at most `largest` components.
@@ -83,14 +84,15 @@ def choose_base(
     themselves, `rescale` finds them anew from the rows that are not held out: with many columns,
     rows look small in units that they had a part in. `apart` are the same rows in coordinates where
     clusters may lie further apart (`fit_mixture`).
-    Sizes grow while held-out rows gain, and while they have rows and time enough; each is tried
-    with covariances that are more or less tied. The mixture has to beat the Gaussian by two
+    Of the five parts of few rows the first `most_folds` are held out, one after the other. Sizes
+    grow while held-out rows gain, and while they have rows and time enough; each is tried with
+    covariances that are more or less tied. The mixture has to beat the Gaussian by two
     standard errors of the paired differences. A table too small to hold rows out gets the Gaussian.
     After so many `seconds`, if given, nothing further is fitted: the choice then depends on the
     machine.
     """
     deadline = np.inf if seconds is None else time.monotonic() + seconds
-    search = _Search(rows, rescale, apart, rng, deadline)
+    search = _Search(rows, rescale, apart, rng, most_folds, deadline)
     gaussian = search.gaussian
     candidates = [_candidate("gaussian", gaussian)]
     if not search.is_possible:
@@ -161,6 +163,7 @@ class _Search:
         rescale: Rescale | None,
         apart: Rows | None,
         rng: np.random.Generator,
+        most_folds: int,
         deadline: float,
     ):
         self.rng, self.deadline = rng, deadline
@@ -170,7 +173,7 @@ class _Search:
         work = _work(self.rows, 1, len(parts))
         is_small = self.rows.size <= MOST_CELLS_CROSS_VALIDATED and work <= MOST_WORK
         is_small &= len(taken) <= MOST_CROSS_VALIDATED
-        parts = parts if is_small else parts[:1]
+        parts = parts[: most_folds if is_small else 1]
         seen = ~np.isnan(self.rows)
         # Every column needs two cells to fit to, whatever is held out.
         enough = all(np.all(np.delete(seen, part, axis=0).sum(axis=0) >= 2) for part in parts)

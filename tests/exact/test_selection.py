@@ -84,7 +84,7 @@ def trainer_of(values, ess):
     [
         (lambda share: -((share - 0.72) ** 2), lambda share: 1e4, 0.7),
         (lambda share: share, lambda share: 1e4, 1.0),
-        (lambda share: -share, lambda share: 1e4, 0.5),
+        (lambda share: -share, lambda share: 1e4, 0.05),
         # A value that rests on few draws is none, however high.
         (lambda share: share, lambda share: 150 / share, 0.7),
         (lambda share: -share, lambda share: 1.0, 1.0),
@@ -96,3 +96,16 @@ def test_held_out_rows_choose_the_share_of_an_energy(values, ess, expected):
     share, state = shrunken(trainer_of(values, ess), Stage())
     assert share == expected
     assert state.averaged.weights == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_a_small_share_of_the_last_state_may_be_worth_the_most():
+    def evaluate(state):
+        energy = state.averaged.weights
+        return {"validation_log_likelihood": energy, "running_ess": 1000 / energy}
+
+    early, last = (Stage(Averaged(size, 2 * size)) for size in (1.0, 30.0))
+    share, state = shrunken(SimpleNamespace(evaluate=evaluate), early, last)
+    # Whole, the early state has the value 1; of the last, 0.12 is the first share that counts.
+    assert share == 0.12
+    assert state.averaged.weights == pytest.approx(3.6)

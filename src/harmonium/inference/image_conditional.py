@@ -7,7 +7,7 @@ from scipy.special import ndtr, ndtri
 from harmonium.model.factor_mixture import FactorMixture
 from harmonium.model.factor_mixture_fit import Analyzers
 
-N_SWEEPS = 12
+N_SWEEPS = 24
 
 Rows = Float[np.ndarray, "chains _"]
 

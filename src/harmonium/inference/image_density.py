@@ -29,7 +29,7 @@ N_PLACES = 8
 # Rows that compiled code takes at once: they go through every component of the base.
 LONGEST = 256
 # Draws of the hidden pixels of an image, of which some are kept by their weights.
-N_PROPOSALS = 256
+N_PROPOSALS = 1024
 # Of these, those that have to be effective.
 FEWEST_EFFECTIVE = 20.0
 

@@ -26,7 +26,7 @@ MAX_STARTS = 1024
 # Of gains, the share that counts as it is.
 CAPPED_AT = 0.99
 # Shares of a trained energy that are tried, as long as held-out rows gain.
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
 # Of the draws by which progress is judged, where log Z of the final model rests on such draws too.
 FEWEST_EFFECTIVE = 200.0
 
@@ -71,7 +71,9 @@ def choose(
     differences: otherwise the simpler model is kept.
     """
     best, last = candidates.best, candidates.last
-    share, best = shrunken(trainer, best) if trainer.rests_on_weights else (1.0, best)
+    share, is_last = 1.0, int(best.update) == int(last.update)
+    if trainer.rests_on_weights:
+        share, best = shrunken(trainer, *((best,) if is_last else (best, last)))
     base = _rate_base(trainer, candidates.start)
     key_best, key_last = jax.random.split(key)
     # No fresh estimate is needed where the running one, which leans low, sees no gain.
@@ -79,7 +81,7 @@ def choose(
     if hoped is not None and not beats(hoped, base.log_likelihoods):
         return base
     rated = [_rate(key_best, trainer, best)._replace(energy_share=share)]
-    is_done = rated[0].log_partition.trusted or int(best.update) == int(last.update)
+    is_done = rated[0].log_partition.trusted or is_last
     # A later state is no nearer to the base from which its log Z would have to be estimated.
     is_done |= trainer.rests_on_weights
     # Out of time: one estimate, for the state that the running log Z prefers.
@@ -92,24 +94,31 @@ def choose(
     return trained if trained.log_partition.trusted and is_better else base
 
 
-def shrunken(trainer: Trainer, state: State) -> tuple[float, State]:
-    """The share of the energy of a state that held-out rows prefer, and the state with it.
+def shrunken(trainer: Trainer, *states: State) -> tuple[float, State]:
+    """Of trained states and shares of their energies what held-out rows prefer: the share, and the
+    state with it; the first state, whole, where no share has enough effective draws.
 
     With W and b multiplied by a share the model lies between its base and what was trained, so that
     more draws of the base are effective. Training follows the noise of its rows, which a smaller
-    energy follows less: a shrinkage that costs a few evaluations.
+    energy follows less: a shrinkage that costs a few evaluations. Where rows have many columns,
+    training leaves the base behind before it has learned much: a small share of the last state
+    is then worth more than an early one.
     """
-    found, best = (1.0, state), -math.inf
-    for share in SHARES:
-        scaled = _scaled(state, share)
-        measured = trainer.evaluate(scaled)
-        # Without enough of the draws the value means nothing; less energy has more of them.
-        if float(measured["running_ess"]) < FEWEST_EFFECTIVE:
-            continue
-        value = float(measured["validation_log_likelihood"])
-        if not value > best:
-            break
-        found, best = (share, scaled), value
+    found, best = (1.0, states[0]), -math.inf
+    for state in states:
+        before = -math.inf
+        for share in SHARES:
+            scaled = _scaled(state, share)
+            measured = trainer.evaluate(scaled)
+            # Without enough of the draws the value means nothing; less energy has more of them.
+            if float(measured["running_ess"]) < FEWEST_EFFECTIVE:
+                continue
+            value = float(measured["validation_log_likelihood"])
+            if not value > before:
+                break
+            before = value
+            if value > best:
+                found, best = (share, scaled), value
     return found
 
 

@@ -60,6 +60,12 @@ MAPS = {
     "Intensities": feature_maps.Intensities(
         jnp.asarray([[-1.0, 0.0, 2.0]] * 3), jnp.asarray([[1.0, 3.0]] * 3), feature_maps.Identity(3)
     ),
+    "LocalWhitening": feature_maps.LocalWhitening(
+        (1, 3, 1),
+        jnp.asarray(np.random.default_rng(4).normal(size=(9, 1))),
+        jnp.asarray([0.3]),
+        feature_maps.Identity(3),
+    ),
     "user": Cubes(jnp.asarray([0.7, -2.0])),
     "user affine": OwnAffine(jnp.asarray([0.7, -2.0, 0.4])),
 }
@@ -133,6 +139,11 @@ def reference(name, rows):
         return np.tanh(z).reshape(len(rows), -1)
     if name == "Intensities":
         return np.clip(rows + 1, 0, 1) + 3 * np.clip(rows / 2, 0, 1)
+    if name == "LocalWhitening":
+        # Of a line of three pixels only the middle line of the window is inside.
+        before, own, after = np.asarray(feature_map.kernel).ravel()[3:6]
+        padded = np.pad(rows - 0.3, ((0, 0), (1, 1)))
+        return before * padded[:, :-2] + own * padded[:, 1:-1] + after * padded[:, 2:]
     if name == "user":
         return np.tanh(np.array([0.7, -2.0]) * rows[:, :-1] * rows[:, 1:])
     return np.array([0.7, -2.0, 0.4]) * rows[:, ::-1] + 1
@@ -257,7 +268,33 @@ def test_features_move_with_the_image():
     assert np.ptp(still[1:-2, 1:-2]) > 0.01
 
 
+def test_neighbors_of_whitened_images_tell_nothing_of_each_other():
+    """Images of a known law: noise whose neighbors are averaged, so that they correlate."""
+    noise = np.random.default_rng(5).normal(size=(400, 15, 15, 2))
+    mixed = noise @ np.array([[1.0, 0.6], [0.0, 0.8]])
+    images = 5.0 + mixed[:, 1:-1, 1:-1] + 0.7 * (mixed[:, :-2, 1:-1] + mixed[:, 1:-1, :-2])
+    found = feature_maps.LocalWhitening.fit(images, feature_maps.Identity(338), floor=1e-6)
+    white = np.asarray(jax.vmap(found)(jnp.asarray(images.reshape(400, -1))))
+    # Away from the border, where all of a window is known.
+    inner = white.reshape(images.shape)[:, 2:-2, 2:-2]
+    own = inner[:, :-1, :-1].reshape(-1, 2)
+    others = (inner[:, 1:, :-1].reshape(-1, 2), inner[:, :-1, 1:].reshape(-1, 2))
+    before = np.corrcoef(images[:, :-1, :-1].ravel(), images[:, 1:, :-1].ravel())[0, 1]
+    assert before > 0.3
+    for other in others:
+        assert np.abs(np.corrcoef(own.T, other.T)[:2, 2:]).max() < 0.12
+    assert abs(np.corrcoef(own.T)[0, 1]) < 0.03
+    np.testing.assert_allclose(own.var(axis=0), 1, atol=0.1)
+
+
 MISUSES = {
+    "window": (
+        lambda: feature_maps.LocalWhitening(
+            (4, 4), jnp.zeros((4, 1)), jnp.zeros(1), feature_maps.Identity(16)
+        ),
+        "odd width",
+        "(4, 1)",
+    ),
     "no image": (lambda: feature_maps.ConvNet((8,), key=KEY), "a height, a width", "(8,)"),
     "no channels": (
         lambda: feature_maps.ConvNet((8, 8), (), key=KEY),

@@ -24,7 +24,13 @@ from harmonium.model import (
     MixtureBase,
     Spin,
 )
-from harmonium.model.convolutions import ConvNet, ImageShape, Intensities, ResidualConvNet
+from harmonium.model.convolutions import (
+    ConvNet,
+    ImageShape,
+    Intensities,
+    LocalWhitening,
+    ResidualConvNet,
+)
 from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.model.feature_maps import MLP, Affine, FourierFeatures, Identity, ResidualMLP
 
@@ -32,6 +38,7 @@ _HIDDEN_UNITS = {"Bernoulli": Bernoulli, "Spin": Spin}
 # Every layer of a map takes time to compile.
 MAX_LAYERS = 256
 MAX_SCALE = 1e6
+MAX_WINDOW = 31
 
 
 def describe_model(model: Harmonium) -> tuple[Config, Arrays]:
@@ -197,6 +204,10 @@ def _describe_feature_map(feature_map: Any) -> Config:
         pieces = feature_map.rises.shape[1]
         head = _describe_feature_map(feature_map.head)
         return {"name": name, "pieces": pieces, "head": head}
+    if isinstance(feature_map, LocalWhitening):
+        head = _describe_feature_map(feature_map.head)
+        shape = list(feature_map.image_shape)
+        return {"name": name, "image_shape": shape, "window": feature_map.window, "head": head}
     if isinstance(feature_map, ConvNet | ResidualConvNet):
         return {
             "name": name,
@@ -211,7 +222,7 @@ def _describe_feature_map(feature_map: Any) -> Config:
 def _build_feature_map(config: Config, n_inputs: int, largest: int, most_layers: int) -> Any:
     """The described map of `n_inputs` numbers, of no larger sizes and no more layers than these."""
     name = text(config, "name")
-    if name in ("Intensities", "ConvNet", "ResidualConvNet"):
+    if name in ("Intensities", "LocalWhitening", "ConvNet", "ResidualConvNet"):
         return _build_image_map(name, config, n_inputs, largest, most_layers)
     if name not in ("Identity", "Affine", "MLP", "ResidualMLP", "FourierFeatures"):
         raise ArtifactError(
@@ -259,16 +270,25 @@ def _build_image_map(
     name: str, config: Config, n_inputs: int, largest: int, most_layers: int
 ) -> Any:
     """The described map of images of `n_inputs` numbers."""
-    if name == "Intensities":
+
+    def build_head() -> Any:
         if most_layers < 1:
             raise ArtifactError(f"expected at most {MAX_LAYERS} layers.")
+        return _build_feature_map(mapping(config, "head"), n_inputs, largest, most_layers - 1)
+
+    if name == "Intensities":
         pieces = whole(config, "pieces", 1, largest)
-        described = mapping(config, "head")
-        head = _build_feature_map(described, n_inputs, largest, most_layers - 1)
-        return Intensities(jnp.zeros((n_inputs, pieces + 1)), jnp.zeros((n_inputs, pieces)), head)
+        knots, rises = jnp.zeros((n_inputs, pieces + 1)), jnp.zeros((n_inputs, pieces))
+        return Intensities(knots, rises, build_head())
     shape = ImageShape(*_sizes(listing(config, "image_shape", 3), largest))
     if shape.n_visible != n_inputs:
         raise ArtifactError(f"image_shape: expected {n_inputs} numbers; got {shape.n_visible}.")
+    if name == "LocalWhitening":
+        window = whole(config, "window", 1, MAX_WINDOW)
+        if window % 2 == 0:
+            raise ArtifactError(f"window: expected an odd number; got {window}.")
+        kernel = jnp.zeros((window**2 * shape.channels, shape.channels))
+        return LocalWhitening(shape, kernel, jnp.zeros(shape.channels), build_head())
     channels = _sizes(listing(config, "channels", most_layers), largest)
     is_bounded, key = flag(config, "is_bounded"), jax.random.key(0)
     if name == "ConvNet":

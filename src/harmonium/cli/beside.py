@@ -3,22 +3,19 @@
 import logging
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING
 
 from harmonium.cli.shell import is_alone
-from harmonium.errors import HarmoniumWarning
 from harmonium.parallel import NUMBER_VARIABLE, count_threads
 
 if TYPE_CHECKING:
-    from harmonium.artifact import StoredDetector
-    from harmonium.cli.oddest import Oddest
+    from harmonium.cli.beside_process import Answer
     from harmonium.data import Table
     from harmonium.inference import DetectorSettings
 
@@ -26,15 +23,7 @@ _log = logging.getLogger(__name__)
 
 # Bytes of a table that two processes may hold.
 MOST_BYTES = 2**28
-CALL = "from harmonium.cli.beside import respond; respond()"
-
-
-class Answer(NamedTuple):
-    """A fitted detector, the oddest row if it was sought, and warnings of the fit."""
-
-    detector: "StoredDetector"
-    oddest: "Oddest | None"
-    raised: list[HarmoniumWarning]
+CALL = "from harmonium.cli.beside_process import respond; respond()"
 
 
 class Helper:
@@ -69,7 +58,7 @@ class Helper:
         self._exchange.start()
         return True
 
-    def answer(self) -> Answer | None:
+    def answer(self) -> "Answer | None":
         """What was found, waited for, with the warnings on the way; None where it failed."""
         if self._exchange.is_alive():
             _log.info("waiting for the detector")
@@ -112,32 +101,3 @@ def helper(*, wanted: bool) -> Iterator[Helper | None]:
         yield started
     finally:
         started.end()
-
-
-def respond() -> None:
-    """The other process: fit the detector that standard input asks for."""
-    # Ctrl-C is for the first process to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever else is printed must not stand among the answers.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    from harmonium.artifact import StoredDetector
-    from harmonium.cli.oddest import find_oddest
-
-    table, settings, seeks_oddest = pickle.load(asked)
-    Thread(target=_end_with, args=(asked,), daemon=True).start()
-    with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always", HarmoniumWarning)
-        stored = StoredDetector.fit(table, settings)
-    told = [own.message for own in raised if isinstance(own.message, HarmoniumWarning)]
-    oddest = find_oddest(stored.detector, table.values) if seeks_oddest else None
-    pickle.dump(Answer(stored, oddest, told), answers)
-    answers.flush()
-    # Nothing is left to be done, and tearing down JAX takes its time.
-    os._exit(0)
-
-
-def _end_with(asked: BinaryIO) -> None:
-    """End when the first process does, which closes what it writes to."""
-    asked.read()
-    os._exit(1)

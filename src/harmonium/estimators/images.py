@@ -62,6 +62,9 @@ class ImageDensity(HasDensity[Fitted, ImageSettings], Saves, DensityMixin, BaseE
     augment : {"none", "flip", "shift"}
         Whether half of the training images are mirrored, or moved by a pixel, anew at every visit.
         The energy then learns the augmented images; held-out images say whether it helps.
+    whitening : {"none", "local"}
+        "local" gives the map images in which neighboring pixels tell little of each other
+        (`feature_maps.LocalWhitening`), instead of intensities as they are.
     n_levels : int or None
         Levels of a pixel; None takes 256 where one is beyond 63, else one more than the largest.
     validation_fraction : float
@@ -101,6 +104,7 @@ class ImageDensity(HasDensity[Fitted, ImageSettings], Saves, DensityMixin, BaseE
         batch_size: int = ImageSettings.batch_size,
         n_components: int | None = ImageSettings.n_components,
         augment: str = ImageSettings.augment,
+        whitening: str = ImageSettings.whitening,
         n_levels: int | None = ImageSettings.n_levels,
         validation_fraction: float = ImageSettings.validation_fraction,
         random_state: int | np.random.RandomState | None = 0,
@@ -116,6 +120,7 @@ class ImageDensity(HasDensity[Fitted, ImageSettings], Saves, DensityMixin, BaseE
         self.batch_size = batch_size
         self.n_components = n_components
         self.augment = augment
+        self.whitening = whitening
         self.n_levels = n_levels
         self.validation_fraction = validation_fraction
         self.random_state = random_state

@@ -93,8 +93,9 @@ def fit_images(
     _log.info("choosing the base")
     base = fit_image_base(pixels, kept, held, settings.n_components, rng)
     key_model, key_fit = jax.random.split(jax.random.key(settings.seed))
+    pictures = kept.reshape(-1, *images.shape)
     build = compiled_briefly(
-        lambda key, mixture: settings.build_model(key, mixture, pixels, images.shape)
+        lambda key, mixture: settings.build_model(key, mixture, pixels, pictures)
     )
     model = build(key_model, base.mixture)
     trained = None

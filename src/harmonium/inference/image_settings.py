@@ -1,11 +1,11 @@
 """How a density of images is fitted."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Int
 from scipy.special import ndtri
 
 from harmonium.compiling import as_floats
@@ -13,19 +13,30 @@ from harmonium.data.pixels import Pixels
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.settings import paired_weights
 from harmonium.model import Harmonium
-from harmonium.model.convolutions import ConvNet, ImageShape, Intensities, ResidualConvNet
+from harmonium.model.convolutions import (
+    ConvNet,
+    ImageShape,
+    Intensities,
+    LocalWhitening,
+    ResidualConvNet,
+)
 from harmonium.model.factor_mixture import FactorBase, FactorMixture
 from harmonium.typing import RandomKey
 
 FEATURE_MAPS = ("convolutional", "residual")
 EFFORTS = ("normal", "quick")
 AUGMENTATIONS = ("none", "flip", "shift")
+WHITENINGS = ("none", "local")
 # Pieces of an intensity, and its range, in the units in which coordinates have variance 1.
 PIECES, RANGE = 7, 3.0
 # Pixels up to which the first layer has all of them.
 SMALL = 256
 # Ends of pieces that nearly no row reaches are pulled in.
 LEAST_BEYOND = 1e-4
+# Images by which neighboring pixels are whitened.
+MOST_WHITENED = 2000
+
+Images = Int[np.ndarray, "rows height width channels"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class ImageSettings:
     batch_size: int = 256
     n_components: int | None = None
     augment: str = "none"
+    whitening: str = "none"
     n_levels: int | None = None
     validation_fraction: float = 0.1
     seed: int = 0
@@ -57,6 +69,7 @@ class ImageSettings:
             (self.feature_map in FEATURE_MAPS, f"a feature_map of {list(FEATURE_MAPS)}"),
             (self.effort in EFFORTS, f"an effort of {list(EFFORTS)}"),
             (self.augment in AUGMENTATIONS, f"augment of {list(AUGMENTATIONS)}"),
+            (self.whitening in WHITENINGS, f"a whitening of {list(WHITENINGS)}"),
             (0 < self.validation_fraction < 1, "a validation_fraction between 0 and 1"),
             (self.time_budget is None or self.time_budget > 0, "a positive time_budget, or None"),
             (self.n_components is None or self.n_components > 0, "n_components, or None"),
@@ -70,13 +83,13 @@ class ImageSettings:
                 )
 
     def build_model(
-        self, key: RandomKey, base: FactorMixture, pixels: Pixels, image_shape: Sequence[int]
+        self, key: RandomKey, base: FactorMixture, pixels: Pixels, images: Images
     ) -> Harmonium:
         """The model before training: hidden units in pairs of opposite weights on a bounded map of
-        intensities.
+        intensities, whitened as in `images` (rows, height, width, channels) of levels if so.
         """
         key_map, key_model, key_weights = jax.random.split(key, 3)
-        shape = ImageShape(*image_shape)
+        shape = ImageShape(*images.shape[1:])
         if self.feature_map == "convolutional":
             first = 1 if shape.height * shape.width <= SMALL else 2
             strides = [first] + [2] * (len(self.channels) - 1)
@@ -84,6 +97,9 @@ class ImageSettings:
         else:
             depth = max(len(self.channels) - 1, 1)
             head = ResidualConvNet(shape, self.channels[-1], depth, is_bounded=True, key=key_map)
+        if self.whitening == "local":
+            scale = RANGE / (pixels.n_levels - 1)
+            head = LocalWhitening.fit(scale * images[:MOST_WHITENED].astype(float), head)
         model = Harmonium(
             shape.n_visible,
             self.n_hidden,

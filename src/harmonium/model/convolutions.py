@@ -7,8 +7,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from harmonium.compiling import as_floats
 from harmonium.errors import InvalidInputError, describe
 from harmonium.typing import Features, RandomKey, Visible
 
@@ -89,6 +91,98 @@ class Intensities(eqx.Module):
     def __call__(self, x: Visible) -> Features:
         """The features of the head."""
         return self.head(self.intensities(x))  # pyright: ignore[reportCallIssue]
+
+
+class LocalWhitening(eqx.Module):
+    """What a head says of a locally whitened image: every number becomes a weighted sum of those
+    within `reach` pixels, less the mean of its channel, so that neighbors tell little of each
+    other.
+
+    `kernel` (numbers of a window, channels) are these weights, line by line and channels innermost,
+    the same at every place; around the image numbers stand at their means. `fit` takes the
+    symmetric ones that change windows the least (Bell and Sejnowski, "The independent components of
+    natural scenes are edge filters", Vision Research 37, 1997), which weigh differences most where
+    images are smooth. They are trained with the rest.
+    """
+
+    kernel: Float[Array, "window channels"]
+    means: Float[Array, "channels"]
+    head: eqx.Module
+    image_shape: ImageShape = eqx.field(static=True)
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        kernel: Float[Array, "window channels"],
+        means: Float[Array, "channels"],
+        head: eqx.Module,
+    ):
+        self.image_shape = _checked("LocalWhitening", image_shape, [1])
+        self.kernel, self.means, self.head = kernel, means, head
+        if self.window**2 * self.image_shape.channels != len(kernel) or self.window % 2 == 0:
+            raise InvalidInputError(
+                describe(
+                    "LocalWhitening(image_shape, kernel, means, head)",
+                    expected="a kernel of (odd width² * channels, channels) numbers",
+                    got=f"shape {kernel.shape} for {self.image_shape.channels} channel(s)",
+                )
+            )
+
+    @property
+    def window(self) -> int:
+        """Pixels of a side of the window."""
+        return math.isqrt(len(self.kernel) // self.image_shape.channels)
+
+    @staticmethod
+    def fit(
+        images: Float[np.ndarray, "images height width channels"],
+        head: eqx.Module,
+        *,
+        reach: int = 2,
+        floor: float = 1e-2,
+    ) -> "LocalWhitening":
+        """Of images of floating-point numbers; `floor` of the mean variance is added to every
+        variance of a window.
+        """
+        _, height, width, n_channels = images.shape
+        means = images.mean(axis=(0, 1, 2))
+        padded = np.pad(images - means, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+        side = 2 * reach + 1
+        windows = np.concatenate(
+            [
+                padded[:, down : down + height, right : right + width]
+                for down in range(side)
+                for right in range(side)
+            ],
+            axis=3,
+        ).reshape(-1, side**2 * n_channels)
+        covariance = windows.T @ windows / len(windows)
+        # Images of one level alone stay what they are.
+        typical = np.trace(covariance) / len(covariance) or 1.0
+        variances, directions = np.linalg.eigh(
+            covariance + floor * typical * np.eye(len(covariance))
+        )
+        root = (directions / np.sqrt(variances)) @ directions.T
+        middle = len(root) // 2 - n_channels // 2
+        kernel = root[:, middle : middle + n_channels]
+        return LocalWhitening(images.shape[1:], as_floats(kernel), as_floats(means), head)
+
+    def whitened(self, x: Visible) -> Visible:
+        """The locally whitened image, as a row."""
+        height, width, _ = self.image_shape
+        picture = x.reshape(self.image_shape) - self.means[None, None, :]
+        reach, side = self.window // 2, self.window
+        padded = jnp.pad(picture, ((reach, reach), (reach, reach), (0, 0)))
+        shifts = [
+            padded[down : down + height, right : right + width]
+            for down in range(side)
+            for right in range(side)
+        ]
+        return (jnp.concatenate(shifts, axis=2) @ self.kernel).reshape(-1)
+
+    def __call__(self, x: Visible) -> Features:
+        """The features of the head."""
+        return self.head(self.whitened(x))  # pyright: ignore[reportCallIssue]
 
 
 class ConvNet(eqx.Module):

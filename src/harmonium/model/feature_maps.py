@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from harmonium.errors import InvalidInputError, check_shape, describe
 from harmonium.model.convolutions import ConvNet as ConvNet
 from harmonium.model.convolutions import Intensities as Intensities
+from harmonium.model.convolutions import LocalWhitening as LocalWhitening
 from harmonium.model.convolutions import ResidualConvNet as ResidualConvNet
 from harmonium.model.softplus import softplus
 from harmonium.typing import Features, RandomKey, Visible

@@ -450,3 +450,19 @@ def wait_for_surface(browser):
     WebDriverWait(browser, 60).until(
         lambda b: b.execute_script("return explorer.surface.isComplete === true")
     )
+
+
+def test_on_paper_nothing_is_cleared_that_lies_below(page, browser):
+    """A canvas that is cleared while it is printed cuts a hole into the one below it."""
+    open_page(browser, page)
+    browser.execute_script(
+        "globalThis.cleared = 0; const { prototype } = CanvasRenderingContext2D;"
+        "const { clearRect } = prototype;"
+        "prototype.clearRect = function (...place) { cleared += 1; clearRect.apply(this, place); };"
+    )
+    resize = "window.dispatchEvent(new Event('resize')); return cleared"
+    before = browser.execute_script(resize)
+    assert before > 0
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.execute_script(resize) == before
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

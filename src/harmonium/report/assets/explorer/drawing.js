@@ -48,8 +48,11 @@ class Drawing {
   context(canvas) {
     const context = canvas.getContext("2d");
     const ratio = window.devicePixelRatio || 1;
+    // On paper, what is cleared would be cut out of the canvas below, too.
+    const isPrinted = matchMedia("print").matches;
+    if (isPrinted) canvas.width = canvas.width;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (!isPrinted) context.clearRect(0, 0, canvas.width, canvas.height);
     context.font = "12px system-ui, sans-serif";
     return context;
   }

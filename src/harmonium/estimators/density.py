@@ -69,8 +69,8 @@ class DensityEstimator(
         (features,) is taken as it is; any other callable is called as
         feature_map(n_visible, key=key) and returns one.
     effort : {"normal", "quick", "thorough"}
-        "quick" trains nothing: the density is that of the base, with an exact log Z. "normal"
-        trains a residual energy where there are at least four rows per pair of columns, or where
+        "quick" trains nothing: the density is that of the base, with an exact log Z, and
+        candidates are compared on two of five parts of the rows, not on all. "normal" trains a residual energy where there are at least four rows per pair of columns, or where
         `base`, `objective` or `feature_map` is not "auto". "thorough" always does, and lets the
         likelihood by chains follow the noise-contrastive training of "auto".
     base : {"auto", "gaussian", "mixture"}, base or class of bases

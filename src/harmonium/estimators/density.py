@@ -70,9 +70,10 @@ class DensityEstimator(
         feature_map(n_visible, key=key) and returns one.
     effort : {"normal", "quick", "thorough"}
         "quick" trains nothing: the density is that of the base, with an exact log Z, and
-        candidates are compared on two of five parts of the rows, not on all. "normal" trains a residual energy where there are at least four rows per pair of columns, or where
-        `base`, `objective` or `feature_map` is not "auto". "thorough" always does, and lets the
-        likelihood by chains follow the noise-contrastive training of "auto".
+        candidates are compared on two of five parts of the rows, not on all. "normal" trains a
+        residual energy where there are at least four rows per pair of columns, or where `base`,
+        `objective` or `feature_map` is not "auto". "thorough" always does, and lets the likelihood
+        by chains follow the noise-contrastive training of "auto".
     base : {"auto", "gaussian", "mixture"}, base or class of bases
         The base; "auto" takes a mixture where it beats the Gaussian on held-out rows. An object is
         a `harmonium.model.AbstractBase` in model units; a class of these has a static method

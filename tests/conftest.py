@@ -101,10 +101,20 @@ LONGEST = [
 # fmt: on
 
 
+# Files and functions, FILE::NAME, that `make test` leaves out, beside those that are marked
+# themselves: made by `list_slow.py`.
+SLOW = set((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split())
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, the others as they stand."""
+    """The longest files first, the others as they stand; slow tests are marked."""
     places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parents[1]).as_posix()
+        if {file, f"{file}::{item.name.partition('[')[0]}"} & SLOW:
+            item.add_marker("slow")
 
 
 def pytest_collection_finish() -> None:

@@ -32,7 +32,7 @@ def table(rows):
 
 def test_the_detector_is_the_same(allowed, rows, table):
     with beside.helper(wanted=True) as helper:
-        assert helper.begin(table, DetectorSettings(), seeks_oddest=True)
+        assert helper.begin(table, DetectorSettings())
         with pytest.warns(UserWarning, match="x4") as told:
             answer = helper.answer()
     with pytest.warns(UserWarning, match="x4") as alone:
@@ -53,7 +53,8 @@ def test_what_fails_there_is_done_here(allowed, monkeypatch, rows, table, tmp_pa
         work, "_fit_detector", lambda run, settings: fitted.append(settings) or "fitted here"
     )
     monkeypatch.setattr(work, "save_artifact", lambda path, detector: fitted.append(path))
-    facts = {"resume": False, "report": False, "output": tmp_path}
+    settings = SimpleNamespace(time_budget=None)
+    facts = {"resume": False, "settings": settings, "output": tmp_path}
     run = SimpleNamespace(table=table, detector=DetectorSettings(), **facts)
     with beside.helper(wanted=True) as helper:
         wait = work._begin_detector(run, helper)
@@ -77,7 +78,7 @@ def test_no_process_is_started(allowed, monkeypatch, why):
 def test_a_large_table_stays_in_one_process(allowed, monkeypatch, table):
     monkeypatch.setattr(beside, "MOST_BYTES", table.values.nbytes - 1)
     with beside.helper(wanted=True) as helper:
-        assert not helper.begin(table, DetectorSettings(), seeks_oddest=False)
+        assert not helper.begin(table, DetectorSettings())
 
 
 BEGIN = """
@@ -90,7 +91,7 @@ helper = beside.Helper()
 if sys.argv[1] == "begun":
     rows = np.random.default_rng(0).normal(size=(5000, 60))
     table = Table(rows, tuple(f"x{i}" for i in range(60)))
-    helper.begin(table, DetectorSettings(), seeks_oddest=False)
+    helper.begin(table, DetectorSettings())
 print(helper._process.pid, flush=True)
 sys.stdin.read()
 """

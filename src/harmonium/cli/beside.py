@@ -47,14 +47,16 @@ class Helper:
         self._exchange = Thread()
         self._answer: Answer | None = None
 
-    def begin(self, table: "Table", settings: "DetectorSettings", *, seeks_oddest: bool) -> bool:
-        """Fit a detector to the table, and seek the oddest row by it; whether the table is small
-        enough for two processes.
+    def begin(
+        self, table: "Table", settings: "DetectorSettings", budget: float | None = None
+    ) -> bool:
+        """Fit a detector to the table, and seek the oddest row by it, in proportion to a budget
+        (seconds); whether the table is small enough for two processes.
         """
         if table.values.nbytes > MOST_BYTES:
             return False
         _log.info("fitting the detector, in a process of its own")
-        self._exchange = Thread(target=self._ask, args=(table, settings, seeks_oddest), daemon=True)
+        self._exchange = Thread(target=self._ask, args=(table, settings, budget), daemon=True)
         self._exchange.start()
         return True
 

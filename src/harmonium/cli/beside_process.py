@@ -14,27 +14,27 @@ from harmonium.errors import HarmoniumWarning
 
 
 class Answer(NamedTuple):
-    """A fitted detector, the oddest row if it was sought, and warnings of the fit."""
+    """A fitted detector, the oddest row, and warnings of the fit."""
 
     detector: StoredDetector
-    oddest: Oddest | None
+    oddest: Oddest
     raised: list[HarmoniumWarning]
 
 
 def respond() -> None:
-    """Read a table, settings, and whether to seek the oddest row; write the answer."""
+    """Read a table, settings and a budget; write the answer."""
     # Ctrl-C is for the first process to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever else is printed must not stand among the answers.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    table, settings, seeks_oddest = pickle.load(asked)
+    table, settings, budget = pickle.load(asked)
     Thread(target=_end_with, args=(asked,), daemon=True).start()
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", HarmoniumWarning)
         stored = StoredDetector.fit(table, settings)
     told = [own.message for own in raised if isinstance(own.message, HarmoniumWarning)]
-    oddest = find_oddest(stored.detector, table.values) if seeks_oddest else None
+    oddest = find_oddest(stored.detector, table.values, budget)
     pickle.dump(Answer(stored, oddest, told), answers)
     answers.flush()
     # Nothing is left to be done, and tearing down JAX takes its time.

@@ -1,5 +1,6 @@
 """The time budget of a command: it holds from the call to the last file."""
 
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ class _Clock:
 
 
 clock = _Clock()
+
+
+def seconds_left(budget: float | None) -> float:
+    """What the command has left of a budget: nothing when it is spent, infinity without one."""
+    return math.inf if budget is None else max(budget - clock.seconds, 0.0)
 
 
 def shortened(settings: "DensitySettings", afterwards: float) -> "DensitySettings":

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import numpy as np
 from pyarrow import parquet
 
 from harmonium.artifact import StoredDensity, StoredDetector, load_artifact
-from harmonium.cli.budget import clock
+from harmonium.cli.budget import seconds_left
 from harmonium.cli.options import DETECTOR_FILE, find_model
 from harmonium.cli.progress import showing
 from harmonium.console import Console
@@ -141,17 +140,17 @@ def make_explorer(
 
 
 def _n_scored(settings: Mapping[str, Any]) -> float:
-    """How many complete rows the detector may score at the end of a fit."""
-    budget = settings.get("time_budget")
-    return N_SCORED if budget is None else min(N_SCORED, N_SCORED_PER_SECOND * budget)
+    """How many complete rows the detector may score at the end of a fit: figures show some rows
+    in any case.
+    """
+    return min(N_SCORED, N_SCORED_PER_SECOND * seconds_left(settings.get("time_budget")))
 
 
 def _is_affordable(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Whether classifiers take at most a tenth of the time of a fit, and half of what it left of
     its budget.
     """
-    budget = settings.get("time_budget")
-    left = math.inf if budget is None else budget - clock.seconds
+    left = seconds_left(settings.get("time_budget"))
     return metrics["seconds"] >= 10 * CLASSIFIER_SECONDS and left >= 2 * CLASSIFIER_SECONDS
 
 

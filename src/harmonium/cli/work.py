@@ -18,7 +18,7 @@ from harmonium.artifact import StoredDensity, StoredDetector, load_artifact, sav
 from harmonium.cli.beside import Helper
 from harmonium.cli.budget import shortened
 from harmonium.cli.interrupts import ending_on_interrupt
-from harmonium.cli.oddest import Oddest, find_oddest
+from harmonium.cli.oddest import Oddest, as_oddest, find_oddest
 from harmonium.cli.options import DETECTOR_FILE, MODEL_FILE
 from harmonium.cli.runs import (
     DATA_SECTION,
@@ -255,11 +255,8 @@ def _begin_detector(run: Run, helper: Helper | None) -> Callable[[], _Watch]:
     settings = run.detector
     if settings is None:
         return _Watch
-    if (
-        helper is None
-        or run.resume
-        or not helper.begin(run.table, settings, seeks_oddest=not run.report)
-    ):
+    budget = run.settings.time_budget
+    if helper is None or run.resume or not helper.begin(run.table, settings, budget):
         watch = _Watch(_written(run, _fit_detector(run, settings)))
         return lambda: watch
 
@@ -278,12 +275,12 @@ def _oddest(run: Run, watch: _Watch, report: Metrics | None) -> Metrics | None:
     """
     if watch.detector is None or run.source is not None:
         return None
-    found = watch.oddest
-    if found is None:
-        # The report may have scored all rows.
-        row = (report or {}).get("oddest_row")
-        found = find_oddest(watch.detector.detector, run.table.values, row)
-    return asdict(found)
+    found, detector, values = watch.oddest, watch.detector.detector, run.table.values
+    # The report may have scored all rows.
+    row = (report or {}).get("oddest_row")
+    if row is not None and (found is None or found.row != row):
+        found = as_oddest(detector, values, row, len(values))
+    return asdict(found or find_oddest(detector, values, run.settings.time_budget))
 
 
 def _written(run: Run, detector: StoredDetector) -> StoredDetector:

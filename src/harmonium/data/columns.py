@@ -25,6 +25,8 @@ from harmonium.errors import HarmoniumWarning, about, message
 # a difference, so that large numbers that differ a little (time stamps) stay columns.
 _KEEPS_RULE = 1e-9
 _MAKES_RULE = 1e-13
+# Rows by which columns that may be duplicates are found.
+N_PROBED = 32
 _MODELED = ("continuous", "grid", "binary", "categorical")
 
 
@@ -213,16 +215,17 @@ def _find_twin(table: Table, column: int, candidates: list[int]) -> int | None:
     """
     values = table.values
     # A look at some rows spares most of the full comparisons.
-    probe = values[:: max(1, len(values) // 256)]
-    for i in candidates:
+    probe = values[:: max(1, len(values) // N_PROBED)]
+    for i in np.array(candidates, dtype=np.int64)[_equal(probe[:, candidates], probe[:, [column]])]:
         same_cells = table.fields[i].same_cells(table.fields[column])
-        if same_cells and all(_equal(v[:, i], v[:, column]) for v in (probe, values)):
-            return i
+        if same_cells and _equal(values[:, [i]], values[:, [column]])[0]:
+            return int(i)
     return None
 
 
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.all(_close(a, b, _MAKES_RULE) | (np.isnan(a) & np.isnan(b))))
+def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether columns of a and b (rows, columns) agree in every row."""
+    return np.all(_close(a, b, _MAKES_RULE) | (np.isnan(a) & np.isnan(b)), axis=0)
 
 
 def _check_modeled(columns: Columns, call: str) -> None:

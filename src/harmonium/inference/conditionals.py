@@ -119,7 +119,7 @@ def pair_log_ratios(mixture: Mixture, rows: Points, columns: Positions) -> PerCe
     found = np.full(rows.shape, np.inf)
     for j in np.unique(columns):
         at, rest = np.flatnonzero(columns == j), np.delete(np.arange(rows.shape[1]), j)
-        shared = np.einsum("kai,ki->ka", factors[:, rest], factors[:, j])[:, None]
+        shared = (factors @ factors[:, j, :, None])[:, None, rest, 0]
         first, others = variances[:, None, [j]], variances[:, None, rest]
         apart = rows[at] - means[:, None]
         mine, theirs = apart[:, :, [j]], apart[:, :, rest]

@@ -21,6 +21,8 @@ LONG = 32
 MAX_INCOMPLETE = 256
 # How many complete rows a detector scores in the time of one with missing cells.
 COST_OF_GAPS = 10
+# Rows that are scored however little time there is.
+FEWEST_SCORED = 200
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _detect(view: RunView, table: np.ndarray, rng: np.random.Generator) -> Detec
         return None
     share_holed = float(view.density.coordinates.is_incomplete(table).mean())
     affordable = view.n_scored / (1 + (COST_OF_GAPS - 1) * share_holed)
-    index = _some(len(table), max(affordable, view.max_rows), rng)
+    index = _some(len(table), max(affordable, min(view.max_rows, FEWEST_SCORED)), rng)
     scores = view.detector.scores(table[index])
     p_values = view.detector.p_values_of(scores)
     listed = benjamini_hochberg(p_values, FDR)

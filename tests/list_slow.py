@@ -13,7 +13,7 @@ from pathlib import Path
 
 LISTED = Path(__file__).with_name("slow.txt")
 # Seconds, of two runs side by side on two cores that other work kept half busy.
-MOST_SETUP, MOST_CALLS = 6.0, 2.0
+MOST_SETUP, MOST_CALLS = 4.0, 1.5
 # What holds habits of the code, wanted before every commit.
 ALWAYS = "tests/architecture/"
 LINE = re.compile(r"\s*([\d.]+)s (call|setup|teardown)\s+(tests/\S+?\.py)::(\w+)")

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harmonium.artifact import StoredDetector
+from harmonium.artifact import StoredDetector, load_artifact
 from harmonium.cli import beside, work
 from harmonium.data import Table
+from harmonium.errors import in_shell
 from harmonium.inference import DetectorSettings
 from harmonium.parallel import NUMBER_VARIABLE
 
@@ -31,37 +32,38 @@ def table(rows):
     return Table(rows, ("x1", "x2", "x3", "x4"))
 
 
-def test_the_detector_is_the_same(allowed, rows, table):
+def test_the_detector_is_the_same(allowed, rows, table, tmp_path):
+    path = tmp_path / "detector.safetensors"
     with beside.helper(wanted=True) as helper:
-        assert helper.begin(table, DetectorSettings())
+        assert helper.begin(table, DetectorSettings(), path, None)
         with pytest.warns(UserWarning, match="x4") as told:
-            answer = helper.answer()
+            oddest = helper.oddest()
     with pytest.warns(UserWarning, match="x4") as alone:
         expected = StoredDetector.fit(table, DetectorSettings())
-    assert {str(one.message) for one in told} == {str(one.message) for one in alone}
-    found = answer.detector
-    assert answer.oddest.row == 1 + np.argmin(expected.detector.scores(rows))
+    assert {in_shell(one.message) for one in told} == {in_shell(one.message) for one in alone}
+    assert oddest["row"] == 1 + np.argmin(expected.detector.scores(rows))
+    found = load_artifact(path)
     assert found.detector.verdict == expected.detector.verdict
     # The processes may compute with more and fewer threads.
     scores = (own.detector.scores(rows) for own in (found, expected))
     np.testing.assert_allclose(*scores, atol=1e-3)
 
 
-def test_what_fails_there_is_done_here(allowed, monkeypatch, rows, table, tmp_path):
+def test_what_fails_there_is_done_here(allowed, monkeypatch, table, tmp_path):
     monkeypatch.setattr(beside, "CALL", "raise SystemExit(1)")
-    fitted = []
+    done = []
     monkeypatch.setattr(
-        work, "_fit_detector", lambda run, settings: fitted.append(settings) or "fitted here"
+        work, "_fit_detector", lambda run, settings: done.append(settings) or "fitted here"
     )
-    monkeypatch.setattr(work, "save_artifact", lambda path, detector: fitted.append(path))
+    monkeypatch.setattr(work, "save_artifact", lambda path, detector: done.append(path))
     settings = SimpleNamespace(time_budget=None)
     facts = {"resume": False, "settings": settings, "output": tmp_path}
     run = SimpleNamespace(table=table, detector=DetectorSettings(), **facts)
     with beside.helper(wanted=True) as helper:
         wait = work._begin_detector(run, helper)
-        assert not fitted
+        assert not done
         assert wait().detector == "fitted here"
-    assert fitted == [run.detector, tmp_path / work.DETECTOR_FILE]
+    assert done == [run.detector, tmp_path / work.DETECTOR_FILE]
 
 
 @pytest.mark.parametrize("why", ["unwanted", "within a program", "one core", "stated threads"])
@@ -76,23 +78,25 @@ def test_no_process_is_started(allowed, monkeypatch, why):
         assert helper is None
 
 
-def test_a_large_table_stays_in_one_process(allowed, monkeypatch, table):
+def test_a_large_table_stays_in_one_process(allowed, monkeypatch, table, tmp_path):
     monkeypatch.setattr(beside, "MOST_BYTES", table.values.nbytes - 1)
     with beside.helper(wanted=True) as helper:
-        assert not helper.begin(table, DetectorSettings())
+        assert not helper.begin(table, DetectorSettings(), tmp_path / "none", None)
 
 
 BEGIN = """
-import os, sys
+import sys
+from pathlib import Path
 import numpy as np
 from harmonium.cli import beside
 from harmonium.data import Table
+from harmonium.errors import in_shell
 from harmonium.inference import DetectorSettings
 helper = beside.Helper()
 if sys.argv[1] == "begun":
     rows = np.random.default_rng(0).normal(size=(5000, 60))
     table = Table(rows, tuple(f"x{i}" for i in range(60)))
-    helper.begin(table, DetectorSettings())
+    helper.begin(table, DetectorSettings(), Path(sys.argv[2]), None)
 print(helper._process.pid, flush=True)
 sys.stdin.read()
 """
@@ -108,8 +112,8 @@ def is_alive(pid):
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs /proc, to see a process end")
 @pytest.mark.parametrize("state", ["idle", "begun"])
-def test_the_process_ends_with_the_first(state):
-    command = [sys.executable, "-c", BEGIN, state]
+def test_the_process_ends_with_the_first(state, tmp_path):
+    command = [sys.executable, "-c", BEGIN, state, str(tmp_path / "none")]
     first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     pid = int(first.stdout.readline())
     time.sleep(5.0)

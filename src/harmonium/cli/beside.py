@@ -1,21 +1,25 @@
 """A detector that is fitted in a process of its own, while this one fits the density."""
 
+import json
 import logging
 import os
-import pickle
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harmonium.cli.shell import is_alone
+from harmonium.errors import HarmoniumWarning, Message
 from harmonium.parallel import NUMBER_VARIABLE, count_threads
 
 if TYPE_CHECKING:
-    from harmonium.cli.beside_process import Answer
+    import numpy as np
+
     from harmonium.data import Table
     from harmonium.inference import DetectorSettings
 
@@ -45,44 +49,56 @@ class Helper:
             env=environment,
         )
         self._exchange = Thread()
-        self._answer: Answer | None = None
+        self._answer: dict[str, Any] | None = None
 
     def begin(
-        self, table: "Table", settings: "DetectorSettings", budget: float | None = None
+        self, table: "Table", settings: "DetectorSettings", path: Path, budget: float | None
     ) -> bool:
-        """Fit a detector to the table, and seek the oddest row by it, in proportion to a budget
-        (seconds); whether the table is small enough for two processes.
+        """Fit a detector to the table, seek the oddest row by it, in proportion to a budget
+        (seconds), and write it to a path; whether the table is small enough for two processes.
         """
         if table.values.nbytes > MOST_BYTES:
             return False
         _log.info("fitting the detector, in a process of its own")
-        self._exchange = Thread(target=self._ask, args=(table, settings, budget), daemon=True)
+        job = {
+            "fields": [field.to_config() for field in table.fields],
+            "n_rows": table.n_rows,
+            "settings": asdict(settings),
+            "path": str(path),
+            "budget": budget,
+        }
+        self._exchange = Thread(target=self._ask, args=(job, table.values), daemon=True)
         self._exchange.start()
         return True
 
-    def answer(self) -> "Answer | None":
-        """What was found, waited for, with the warnings on the way; None where it failed."""
+    def oddest(self) -> dict[str, Any] | None:
+        """The fields of the oddest row, waited for, with the warnings on the way, once the detector
+        is written; None where that failed.
+        """
         if self._exchange.is_alive():
             _log.info("waiting for the detector")
             self._exchange.join()
-        if self._answer is not None:
-            for warning in self._answer.raised:
-                warnings.warn(warning, stacklevel=2)
-        return self._answer
+        if self._answer is None:
+            _log.info("the process of the detector has ended early: it is fitted here")
+            return None
+        for text, shell in self._answer["warnings"]:
+            warnings.warn(Message(text, shell), HarmoniumWarning, stacklevel=2)
+        return self._answer["oddest"]
 
     def end(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, *job: object) -> None:
+    def _ask(self, job: dict[str, Any], values: "np.ndarray") -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            pickle.dump(job, self._process.stdin)
+            self._process.stdin.write(json.dumps(job).encode() + b"\n")
+            self._process.stdin.write(values.astype(float, order="C", copy=False).data)
             self._process.stdin.flush()
-            self._answer = pickle.load(self._process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            _log.debug("the process of the detector has ended")
+            self._answer = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            _log.debug("the process of the detector gave no answer")
 
 
 @contextmanager

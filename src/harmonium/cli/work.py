@@ -255,16 +255,24 @@ def _begin_detector(run: Run, helper: Helper | None) -> Callable[[], _Watch]:
     settings = run.detector
     if settings is None:
         return _Watch
-    budget = run.settings.time_budget
-    if helper is None or run.resume or not helper.begin(run.table, settings, budget):
-        watch = _Watch(_written(run, _fit_detector(run, settings)))
+    path, budget = run.output / DETECTOR_FILE, run.settings.time_budget
+
+    def fit_here() -> _Watch:
+        stored = _fit_detector(run, settings)
+        save_artifact(path, stored)
+        return _Watch(stored)
+
+    if helper is None or run.resume or not helper.begin(run.table, settings, path, budget):
+        watch = fit_here()
         return lambda: watch
 
     def wait() -> _Watch:
-        answer = helper.answer()
-        if answer is None:
-            return _Watch(_written(run, _fit_detector(run, settings)))
-        return _Watch(_written(run, answer.detector), answer.oddest)
+        oddest = helper.oddest()
+        if oddest is None:
+            return fit_here()
+        stored = load_artifact(path)
+        assert isinstance(stored, StoredDetector)
+        return _Watch(stored, Oddest(**oddest))
 
     return wait
 
@@ -281,11 +289,6 @@ def _oddest(run: Run, watch: _Watch, report: Metrics | None) -> Metrics | None:
     if row is not None and (found is None or found.row != row):
         found = as_oddest(detector, values, row, len(values))
     return asdict(found or find_oddest(detector, values, run.settings.time_budget))
-
-
-def _written(run: Run, detector: StoredDetector) -> StoredDetector:
-    save_artifact(run.output / DETECTOR_FILE, detector)
-    return detector
 
 
 def _fit_detector(run: Run, settings: DetectorSettings) -> StoredDetector:

@@ -41,7 +41,7 @@ def test_the_detector_is_the_same(allowed, rows, table, tmp_path):
     with pytest.warns(UserWarning, match="x4") as alone:
         expected = StoredDetector.fit(table, DetectorSettings())
     assert {in_shell(one.message) for one in told} == {in_shell(one.message) for one in alone}
-    assert oddest["row"] == 1 + np.argmin(expected.detector.scores(rows))
+    assert oddest is not None and oddest["row"] == 1 + np.argmin(expected.detector.scores(rows))
     found = load_artifact(path)
     assert found.detector.verdict == expected.detector.verdict
     # The processes may compute with more and fewer threads.

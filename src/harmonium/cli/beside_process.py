@@ -31,11 +31,8 @@ def respond() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     job = json.loads(asked.readline())
     fields = fields_from_config(job["fields"], call="fit")
-    cells = bytearray(8 * job["n_rows"] * len(fields))
-    asked.readinto(cells)
-    table = Table(
-        np.frombuffer(cells).reshape(-1, len(fields)), tuple(f.name for f in fields), fields
-    )
+    cells = np.array(np.frombuffer(asked.read(8 * job["n_rows"] * len(fields))))
+    table = Table(cells.reshape(-1, len(fields)), tuple(own.name for own in fields), fields)
     Thread(target=_end_with, args=(asked,), daemon=True).start()
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", HarmoniumWarning)

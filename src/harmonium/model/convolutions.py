@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -60,12 +60,19 @@ class Convolution(eqx.Module):
         """The image (height, width, inputs) as (⌈height/stride⌉, ⌈width/stride⌉, outputs)."""
         height, width, _ = image.shape
         padded = jnp.pad(image, ((REACH, REACH), (REACH, REACH), (0, 0)))
-        shifts = [
-            padded[down : down + height : self.stride, right : right + width : self.stride]
-            for down in range(KERNEL)
-            for right in range(KERNEL)
-        ]
+        shifts = _shifts(padded, height, width, KERNEL, self.stride)
         return jnp.concatenate(shifts, axis=2) @ self.weight + self.bias[None, None, :]
+
+
+def _shifts(padded: Any, height: int, width: int, side: int, stride: int = 1) -> list[Any]:
+    """Copies of a padded image (..., lines, places, channels), one for every pixel of a window of
+    so many pixels a side, taken at every `stride`-th pixel.
+    """
+    return [
+        padded[..., down : down + height : stride, right : right + width : stride, :]
+        for down in range(side)
+        for right in range(side)
+    ]
 
 
 class Intensities(eqx.Module):
@@ -148,14 +155,8 @@ class LocalWhitening(eqx.Module):
         means = images.mean(axis=(0, 1, 2))
         padded = np.pad(images - means, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
         side = 2 * reach + 1
-        windows = np.concatenate(
-            [
-                padded[:, down : down + height, right : right + width]
-                for down in range(side)
-                for right in range(side)
-            ],
-            axis=3,
-        ).reshape(-1, side**2 * n_channels)
+        windows = np.concatenate(_shifts(padded, height, width, side), axis=3)
+        windows = windows.reshape(-1, side**2 * n_channels)
         covariance = windows.T @ windows / len(windows)
         # Images of one level alone stay what they are.
         typical = np.trace(covariance) / len(covariance) or 1.0
@@ -173,11 +174,7 @@ class LocalWhitening(eqx.Module):
         picture = x.reshape(self.image_shape) - self.means[None, None, :]
         reach, side = self.window // 2, self.window
         padded = jnp.pad(picture, ((reach, reach), (reach, reach), (0, 0)))
-        shifts = [
-            padded[down : down + height, right : right + width]
-            for down in range(side)
-            for right in range(side)
-        ]
+        shifts = _shifts(padded, height, width, side)
         return (jnp.concatenate(shifts, axis=2) @ self.kernel).reshape(-1)
 
     def __call__(self, x: Visible) -> Features:

@@ -13,7 +13,7 @@ from harmonium.data import Columns, as_table
 from harmonium.estimators import DensityEstimator, Imputer
 from harmonium.inference import expect_cells
 from harmonium.inference.completion import Completion
-from harmonium.inference.imputation import _medians
+from harmonium.inference.expectation import _medians
 
 
 def test_medians_of_weighted_numbers():

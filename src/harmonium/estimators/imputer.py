@@ -16,7 +16,7 @@ from harmonium.estimators.density import DensityEstimator
 from harmonium.estimators.seeds import as_seed, name_features
 from harmonium.estimators.trees import Trees
 from harmonium.inference import Density, draw_completions, expect_cells, settle
-from harmonium.inference.imputation import Expectation
+from harmonium.inference.expectation import Expectation
 from harmonium.inference.missingness import compare_holes, describe_holes
 from harmonium.inference.progress import printing
 
@@ -60,7 +60,8 @@ class Imputer(TakesTables, ShowsCard, OneToOneFeatureMixin, TransformerMixin, Ba
         The fitted density, with its `verdict_`.
     ess_ : float
         Smallest effective sample size of the weighted draws that the cells of a row were taken
-        from, in the last `transform` or `draws`; NaN where no cell was missing.
+        from, in the last `transform` or `draws`; infinite where all means are in closed form, NaN
+        where no cell was missing.
     hole_differences_ : tuple of HoleDifference
         Columns with holes where other columns are higher or lower than elsewhere: these holes are
         not completely at random. `fit` warns of them.

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 
 from harmonium.data import Marginals
 from harmonium.inference import Density
-from harmonium.inference.imputation import Expectation, Expected, settle, with_twins
+from harmonium.inference.expectation import Expectation, Expected, with_twins
+from harmonium.inference.imputation import settle
 from harmonium.typing import Points
 
 # Training cells of a column, below which its trees would know nothing.

@@ -16,10 +16,11 @@ from harmonium.inference.detection import Detector
 from harmonium.inference.detection_settings import DetectorSettings
 from harmonium.inference.drift import ColumnSummary, Drift, DriftFindings, find_drift
 from harmonium.inference.evaluation import Evaluation, evaluate_density
+from harmonium.inference.expectation import expect_cells
 from harmonium.inference.explanation import Explanation, explain
 from harmonium.inference.fit_density import DensityFit, fit_density
 from harmonium.inference.fit_detector import fit_detector
-from harmonium.inference.imputation import Completed, draw_completions, expect_cells, settle
+from harmonium.inference.imputation import Completed, draw_completions, settle
 from harmonium.inference.judging import HeldOut
 from harmonium.inference.monitoring import Monitoring
 from harmonium.inference.own_parts import OwnParts, split_parts

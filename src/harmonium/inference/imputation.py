@@ -1,30 +1,21 @@
-"""Filling missing cells: draws from the density given the other cells of a row, and what is
+"""Filling missing cells: by draws from the density given the other cells of a row, or by what is
 expected of each.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from harmonium.data.marginal import Marginal
 from harmonium.inference.density import Density
+from harmonium.inference.expectation import Expected, in_batches, with_twins
 from harmonium.inference.parameter_draws import draw_parameters
 from harmonium.model.mixture import Mixture
 from harmonium.parallel import side_by_side_if
 
-_log = logging.getLogger(__name__)
-
-# Rows whose draws are held at once.
-BATCH = 256
-# Weighted draws of a row from which means are taken.
-N_PROPOSALS = 256
 # Of a mean of draws, beside those of the cells.
 MORE_DECIMALS = 2
-# Points u between which marginals are interpolated where very many cells are restored.
-TABULATED = np.linspace(-6.0, 6.0, 4097)
 
 
 class Completed(NamedTuple):
@@ -36,29 +27,6 @@ class Completed(NamedTuple):
     rows: np.ndarray
     draws: np.ndarray
     ess: np.ndarray
-
-
-class Expected(NamedTuple):
-    """What is expected of the missing cells of one column, which stand in `rows` (cells,).
-
-    `values` (cells, width) are the probabilities of the categories, or one number: the conditional
-    mean, or the median.
-    """
-
-    rows: Int[np.ndarray, "cells"]
-    values: Float[np.ndarray, "cells width"]
-
-
-class Expectation(NamedTuple):
-    """What is expected of the missing cells of rows: `cells` for every modeled column.
-
-    `incomplete` (some,) are the rows with such cells, `ess` (some,) the effective sample sizes of
-    the weighted draws that tell it.
-    """
-
-    cells: tuple[Expected, ...]
-    incomplete: Int[np.ndarray, "some"]
-    ess: Float[np.ndarray, "some"]
 
 
 def draw_completions(
@@ -82,7 +50,7 @@ def draw_completions(
     if shares is not None:
         bases = draw_parameters(density, shares, n_draws, np.random.default_rng(seed))
     numbers = np.array_split(np.arange(n_draws), len(bases))
-    for rows in _batches(values):
+    for rows in in_batches(np.flatnonzero(np.isnan(values).any(axis=1))):
         known = values[rows]
         bounds = density.coordinates.bounds(with_twins(density, known))
         draws, ess = np.empty((n_draws, *known.shape)), np.full(len(rows), np.inf)
@@ -92,34 +60,6 @@ def draw_completions(
             draws[own] = _restored(density, drawn.points, known)
             ess = np.minimum(ess, drawn.ess)
         yield Completed(rows, draws, ess)
-
-
-def expect_cells(density: Density, values: np.ndarray, loss: str, *, seed: int) -> Expectation:
-    """What the density expects of the missing cells of rows (rows, columns) given the others.
-
-    Under `loss` "squared" it is the conditional mean of numbers, under "absolute" the median.
-    """
-    n_modeled = density.columns.n_modeled
-    parts: list[list[Expected]] = [[] for _ in range(n_modeled)]
-    incomplete, ess = [np.empty(0, int)], [np.empty(0)]
-    for rows in _batches(values):
-        known = with_twins(density, values[rows])
-        bounds = density.coordinates.bounds(known)
-        drawn = density.boxes.propose(bounds, N_PROPOSALS, seed=seed)
-        missing, weights = np.isnan(known[:, density.columns.modeled_index]), drawn.weights
-        for place in range(n_modeled):
-            own = np.flatnonzero(missing[:, place])
-            points = np.asarray(drawn.positions[own, :, place], np.float64)
-            found = _expected_of(density, place, points, weights[own], loss)
-            parts[place].append(Expected(rows[own], found))
-        incomplete.append(rows)
-        ess.append(drawn.mass.ess)
-    none = Expected(np.empty(0, int), np.empty((0, 1)))
-    cells = tuple(
-        Expected(*(np.concatenate(each) for each in zip(*part, strict=True))) if part else none
-        for part in parts
-    )
-    return Expectation(cells, np.concatenate(incomplete), np.concatenate(ess))
 
 
 def settle(
@@ -145,65 +85,6 @@ def settle(
             settled = _rounded(density, at, expected.values[:, 0], as_cells)
         known[expected.rows, place] = settled
     return np.where(np.isnan(values), columns.complete(known), values)
-
-
-def with_twins(density: Density, values: np.ndarray) -> np.ndarray:
-    """The rows with missing cells copied from duplicates of their columns."""
-    columns = density.columns
-    values = np.array(values)
-    for twin in (i for i, kind in enumerate(columns.kinds) if kind == "duplicate"):
-        source = columns.source[twin]
-        values[:, source] = np.where(
-            np.isnan(values[:, source]), values[:, twin], values[:, source]
-        )
-    return values
-
-
-def _batches(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows with missing cells, some at a time."""
-    incomplete = np.flatnonzero(np.isnan(values).any(axis=1))
-    for start in range(0, len(incomplete), BATCH):
-        yield incomplete[start : start + BATCH]
-        done = min(start + BATCH, len(incomplete))
-        _log.debug("%d of %d rows with missing cells", done, len(incomplete))
-
-
-def _expected_of(
-    density: Density,
-    place: int,
-    points: Float[np.ndarray, "cells draws"],
-    weights: Float[np.ndarray, "cells draws"],
-    loss: str,
-) -> Float[np.ndarray, "cells width"]:
-    """What weighted draws of u say of cells of one modeled column."""
-    coordinates = density.coordinates
-    part = coordinates.marginals.parts[place]
-    numbers = _numbers(part, points)
-    if density.columns.levels[density.columns.modeled_index[place]] is not None:
-        shares = [(weights * (numbers == code)).sum(axis=1) for code in part.atoms]
-        return np.stack(shares, axis=1)
-    numbers = np.clip(numbers, coordinates.lowest[place], coordinates.highest[place])
-    if loss == "absolute":
-        return _medians(numbers, weights)[:, None]
-    return (weights * numbers).sum(axis=1)[:, None]
-
-
-def _numbers(part: Marginal, points: Float[np.ndarray, "cells draws"]) -> np.ndarray:
-    """The cells that points u stand for; of many, by interpolation."""
-    if part.body is None or points.size <= len(TABULATED):
-        return part.restore(points.ravel()).reshape(points.shape)
-    return np.interp(points, TABULATED, part.restore(TABULATED))
-
-
-def _medians(
-    numbers: Float[np.ndarray, "cells draws"], weights: Float[np.ndarray, "cells draws"]
-) -> Float[np.ndarray, "cells"]:
-    """Medians of weighted numbers."""
-    order = np.argsort(numbers, axis=1)
-    below = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
-    middle = (below >= 0.5 * below[:, -1:]).argmax(axis=1)[:, None]
-    chosen = np.take_along_axis(order, middle, axis=1)
-    return np.take_along_axis(numbers, chosen, axis=1)[:, 0]
 
 
 def _rounded(density: Density, at: int, numbers: np.ndarray, as_cells: bool) -> np.ndarray:

@@ -69,6 +69,7 @@ class PatternBlock:
         self.values = np.where(missing, 0.0, rows[index])
         self.n_missing = int(missing[0].sum())
         columns = np.nonzero(missing)[1].reshape(len(index), self.n_missing)
+        self.columns = columns.T
         is_new = np.append(True, (missing[1:] != missing[:-1]).any(axis=1))
         self.starts = np.flatnonzero(is_new)
         self.pattern = np.cumsum(is_new) - 1
@@ -113,6 +114,13 @@ class Completed(NamedTuple):
     deviations: Float[np.ndarray, "components rows visible"]
     # Inverse Cholesky factors of the precisions of the missing cells.
     inverses: Float[np.ndarray, "components missing missing patterns"] | None
+
+    def missing_cells(self) -> tuple[Float[np.ndarray, "components missing rows"], np.ndarray]:
+        """Conditional deviations and standard deviations of the missing cells, shaped alike."""
+        assert self.inverses is not None
+        flat = self.deviations.reshape(len(self.deviations), -1)
+        scales = np.sqrt(np.einsum("kcap,kcap->kap", self.inverses, self.inverses))
+        return flat[:, self.block.cells], scales[..., self.block.pattern]
 
     def add_to(self, sums: Sums, members: Shares) -> None:
         """Add the moments of the rows, which belong to the components by these shares."""

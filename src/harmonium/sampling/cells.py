@@ -33,7 +33,7 @@ def move_in_cells(
     component. Where no cell is an interval, one sweep makes an independent draw, and is the only
     one. By NumPy, in double precision.
     """
-    components = _components_of(mixture)
+    components = components_of(mixture)
     is_open = np.isneginf(boxes.low) & np.isposinf(boxes.high)
     is_interval = ~is_open & (boxes.low < boxes.high)
     points = np.where(is_open, np.nan, points)
@@ -64,7 +64,7 @@ def _swept(
     return points
 
 
-def _components_of(mixture: Mixture) -> Components:
+def components_of(mixture: Mixture) -> Components:
     """The Gaussians by their precisions; covariances are never squared up."""
     log_weights, means, factors, _ = DoubleMixture.of(mixture)
     inverses = np.linalg.inv(factors)

@@ -16,6 +16,7 @@ from harmonium.data import Marginals
 from harmonium.inference import Density
 from harmonium.inference.expectation import Expectation, Expected, with_twins
 from harmonium.inference.imputation import settle
+from harmonium.parallel import side_by_side
 from harmonium.typing import Points
 
 # Training cells of a column, below which its trees would know nothing.
@@ -55,9 +56,12 @@ class Trees:
         (rows, columns) are the rows as the density fills them.
         """
         points = _points(self.density, filled)
-        return tuple(
-            self._improved(points, place, expected) for place, expected in enumerate(cells)
-        )
+
+        def improve(place: int) -> Expected:
+            return self._improved(points, place, cells[place])
+
+        # Columns side by side take less time than the trees of one column do.
+        return tuple(side_by_side(improve, range(len(cells))))
 
     def _improved(self, points: Points, place: int, expected: Expected) -> Expected:
         seen = np.flatnonzero(~np.isnan(self.values[:, place]))
@@ -74,12 +78,10 @@ class Trees:
         from sklearn.ensemble import ExtraTreesRegressor
 
         forest = ExtraTreesRegressor(
-            self.n_trees, min_samples_leaf=LEAST_LEAF, random_state=self.seed, n_jobs=-1
+            self.n_trees, min_samples_leaf=LEAST_LEAF, random_state=self.seed
         )
         rows = np.delete(self.points[seen], place, axis=1)
         forest.fit(rows, _targets(self.density, place, self.values[seen, place]))
-        # Threads pay for growing, and cost more than they save for a few rows.
-        forest.set_params(n_jobs=None)
         return forest
 
 

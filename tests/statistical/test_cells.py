@@ -8,7 +8,7 @@ from scipy import stats
 
 from harmonium.model import Mixture
 from harmonium.sampling.boxes import Boxes
-from harmonium.sampling.cells import draw_truncated, move_in_cells
+from harmonium.sampling.cells import FOLDED, draw_truncated, move_in_cells
 
 SEED = 31
 N_ROWS = 4000
@@ -57,10 +57,11 @@ def _assert_alike(found: np.ndarray, truth: np.ndarray, columns=(0, 1, 3)) -> No
     assert abs(a.mean() - b.mean()) < SIGMAS * error
 
 
-def test_sweeps_leave_the_mixture_in_the_boxes_invariant(mixture, truth):
+@pytest.mark.parametrize("n_sweeps", [1, FOLDED])
+def test_sweeps_leave_the_mixture_in_the_boxes_invariant(n_sweeps, mixture, truth):
     start = truth[:N_ROWS]
     rng = np.random.default_rng(SEED + 2)
-    moved = move_in_cells(mixture, _boxes(len(start)), start, 1, rng)
+    moved = move_in_cells(mixture, _boxes(len(start)), start, n_sweeps, rng)
     assert np.all(np.any(moved != start, axis=1))
     _assert_alike(moved, truth)
 

@@ -16,6 +16,8 @@ from harmonium.model.mixture_rows import MixtureRows, normalize
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.patterns import DoubleMixture
 
+# Sweeps of which one sums over what open cells may be.
+FOLDED = 4
 # Numbers in the largest stack of matrices.
 _STACK = 2**21
 
@@ -55,10 +57,15 @@ def _swept(
     n_sweeps: int,
     rng: np.random.Generator,
 ) -> Points:
-    """Points after sweeps: each draws the component, then the open cells, then the intervals."""
-    for _ in range(n_sweeps):
+    """Points after sweeps: each draws the component, then the open cells, then the intervals.
+
+    The first sweep and every `FOLDED`-th draw the component without the open cells, which they
+    then draw with it; the sweeps between draw it given these, for a fraction of the time.
+    """
+    for number in range(n_sweeps):
         observed = np.where(is_open, np.nan, points)
-        chosen = _draw_components(observed, components, rng)
+        seen = observed if number % FOLDED == 0 else points
+        chosen = _draw_components(seen, components, rng)
         points = _with_open_cells(observed, is_open, components, chosen, rng)
         _move_intervals(points, boxes, is_interval, components, chosen, rng)
     return points

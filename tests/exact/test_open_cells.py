@@ -14,7 +14,7 @@ from harmonium.estimators import DensityEstimator
 from harmonium.inference import expect_cells
 from harmonium.inference.expectation import PARTS
 from harmonium.model import Mixture
-from harmonium.sampling.open_cells import open_cells
+from harmonium.sampling.open_cells import draw_open, open_cells
 
 N_COMPONENTS, N_COLUMNS = 3, 4
 
@@ -58,6 +58,40 @@ def test_open_cells_are_conditioned_on_the_known_ones(parts):
                 # The mixture is stored in single precision.
                 np.testing.assert_allclose(own, truth, rtol=2e-4, atol=2e-5)
     np.testing.assert_array_equal(met, np.isnan(rows))
+
+
+@pytest.mark.parametrize("known", [(), (0,), (1, 3)])
+def test_draws_of_open_cells_have_the_moments_of_the_mixture(known, parts):
+    """Means, squares and products within 5 standard errors of what the components say."""
+    row = np.full(N_COLUMNS, np.nan)
+    row[list(known)] = [0.5, -1.0][: len(known)]
+    others = np.full((2, N_COLUMNS), 0.3)
+    n = 40_000
+    rng = np.random.default_rng(4)
+    drawn = draw_open(Mixture.from_moments(*parts), np.vstack([row, others]), n, rng)
+    np.testing.assert_array_equal(drawn[1:], np.repeat(others[:, None], n, axis=1))
+    found = drawn[0][:, np.isnan(row)]
+    np.testing.assert_array_equal(drawn[0][:, list(known)], np.tile(row[list(known)], (n, 1)))
+    first, second = exact_moments(parts, row)
+    for i in range(found.shape[1]):
+        assert abs(found[:, i].mean() - first[i]) < 5 * found[:, i].std() / n**0.5
+        for j in range(i + 1):
+            products = found[:, i] * found[:, j]
+            assert abs(products.mean() - second[i, j]) < 5 * products.std() / n**0.5
+
+
+def exact_moments(parts, row):
+    """E[x] and E[x xᵀ] of the open cells of a row."""
+    known, opened = np.flatnonzero(~np.isnan(row)), np.flatnonzero(np.isnan(row))
+    shares = conditioned(parts, row, opened[0])[0]
+    first, second = np.zeros(len(opened)), np.zeros((len(opened), len(opened)))
+    for share, mean, covariance in zip(shares, *parts[1:], strict=True):
+        cross = covariance[np.ix_(opened, known)]
+        pull = cross @ np.linalg.inv(covariance[np.ix_(known, known)])
+        own = mean[opened] + pull @ (row[known] - mean[known])
+        first += share * own
+        second += share * (covariance[np.ix_(opened, opened)] - pull @ cross.T + np.outer(own, own))
+    return first, second
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ class Imputer(TakesTables, ShowsCard, OneToOneFeatureMixin, TransformerMixin, Ba
         The fitted density, with its `verdict_`.
     ess_ : float
         Smallest effective sample size of the weighted draws that the cells of a row were taken
-        from, in the last `transform` or `draws`; infinite where all means are in closed form, NaN
+        from, in the last `transform` or `draws`; infinite where all are in closed form, NaN
         where no cell was missing.
     hole_differences_ : tuple of HoleDifference
         Columns with holes where other columns are higher or lower than elsewhere: these holes are

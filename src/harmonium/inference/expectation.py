@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from harmonium.data import Bounds
 from harmonium.data.marginal import Marginal
+from harmonium.inference.conditional import N_DRAWS
 from harmonium.inference.density import Density
 from harmonium.sampling.boxes import TruncatedDraws
 from harmonium.sampling.open_cells import OpenCells, open_cells
@@ -22,8 +23,8 @@ _log = logging.getLogger(__name__)
 
 # Rows whose draws are held at once.
 BATCH = 256
-# Weighted draws of a row from which means are taken.
-N_PROPOSALS = 256
+# Weighted draws of a row from which means are taken: as many as for its score, whose programs serve.
+N_PROPOSALS = N_DRAWS
 # Points u between which the cells of a column with a body are interpolated.
 TABULATED = np.linspace(-6.0, 6.0, 4097)
 # Equally likely parts of a normal variable, each by its mean, over which numbers are averaged.

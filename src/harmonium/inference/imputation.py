@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from harmonium.data import Bounds
 from harmonium.inference.density import Density
 from harmonium.inference.expectation import Expected, in_batches, with_twins
 from harmonium.inference.parameter_draws import draw_parameters
 from harmonium.model.mixture import Mixture
 from harmonium.parallel import side_by_side_if
+from harmonium.sampling.open_cells import draw_open
 
 # Of a mean of draws, beside those of the cells.
 MORE_DECIMALS = 2
@@ -21,7 +23,8 @@ MORE_DECIMALS = 2
 class Completed(NamedTuple):
     """Some rows of a table, by their indices, with draws of all columns, (draws, rows, columns).
 
-    `ess` (rows,) is the effective sample size of the weighted draws that they were taken from.
+    `ess` (rows,) is the effective sample size of the weighted draws that they were taken from,
+    infinite where draws have no weights.
     """
 
     rows: np.ndarray
@@ -56,10 +59,31 @@ def draw_completions(
         draws, ess = np.empty((n_draws, *known.shape)), np.full(len(rows), np.inf)
         for part, (base, own) in enumerate(zip(bases, numbers, strict=True)):
             start = seed + part + int(rows[0]) * len(bases)
-            drawn = density.boxes.draw(bounds, len(own), seed=start, base=base)
-            draws[own] = _restored(density, drawn.points, known)
-            ess = np.minimum(ess, drawn.ess)
+            points, found = _drawn(density, bounds, len(own), start, base)
+            draws[own] = _restored(density, points, known)
+            ess = np.minimum(ess, found)
         yield Completed(rows, draws, ess)
+
+
+def _drawn(
+    density: Density, bounds: Bounds, n_draws: int, seed: int, base: Mixture | None
+) -> tuple[Float[np.ndarray, "rows draws modeled"], Float[np.ndarray, "rows"]]:
+    """Draws of u of rows and the ess of their weights, infinite where they are exact.
+
+    Where what is known of a row are points they are, unless an energy was trained.
+    """
+    drawn = np.empty((len(bounds.low), n_draws, bounds.low.shape[1]))
+    ess = np.full(len(drawn), np.inf)
+    is_exact = np.all(bounds.is_point | bounds.is_open, axis=1) & (not density.has_residual)
+    if is_exact.any():
+        points = np.where(bounds.is_point, bounds.low, np.nan)[is_exact]
+        rng = np.random.default_rng(seed)
+        drawn[is_exact] = draw_open(base or density.boxes.base, points, n_draws, rng)
+    if not is_exact.all():
+        rest = Bounds(bounds.low[~is_exact], bounds.high[~is_exact])
+        found = density.boxes.draw(rest, n_draws, seed=seed, base=base)
+        drawn[~is_exact], ess[~is_exact] = found.points, found.ess
+    return drawn, ess
 
 
 def settle(

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 # Rows whose draws are held at once.
 BATCH = 256
-# Weighted draws of a row from which means are taken: as many as for its score, whose programs serve.
+# Weighted draws of a row from which means are taken; the programs of its score serve for them.
 N_PROPOSALS = N_DRAWS
 # Points u between which the cells of a column with a body are interpolated.
 TABULATED = np.linspace(-6.0, 6.0, 4097)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from harmonium.model import Mixture
 from harmonium.sampling.boxes import Boxes
-from harmonium.sampling.cells import FOLDED, draw_truncated, move_in_cells
+from harmonium.sampling.cells import COLLAPSED_EVERY, draw_truncated, move_in_cells
 
 SEED = 31
 N_ROWS = 4000
@@ -57,7 +57,7 @@ def _assert_alike(found: np.ndarray, truth: np.ndarray, columns=(0, 1, 3)) -> No
     assert abs(a.mean() - b.mean()) < SIGMAS * error
 
 
-@pytest.mark.parametrize("n_sweeps", [1, FOLDED])
+@pytest.mark.parametrize("n_sweeps", [1, COLLAPSED_EVERY])
 def test_sweeps_leave_the_mixture_in_the_boxes_invariant(n_sweeps, mixture, truth):
     start = truth[:N_ROWS]
     rng = np.random.default_rng(SEED + 2)

@@ -32,6 +32,15 @@ class Bounds(NamedTuple):
         """Which cells are missing or of an unseen category."""
         return np.isneginf(self.low) & np.isposinf(self.high)
 
+    @property
+    def has_intervals(self) -> Bool[np.ndarray, "rows"]:
+        """Which rows have cells that are neither points nor open."""
+        return ~np.all(self.is_point | self.is_open, axis=1)
+
+    def of_rows(self, rows: np.ndarray) -> "Bounds":
+        """Those of some rows, by their numbers or a mask."""
+        return Bounds(self.low[rows], self.high[rows])
+
 
 def log_normal_density(u: np.ndarray) -> np.ndarray:
     """The log-density of N(0, 1), in nats."""

@@ -24,6 +24,8 @@ from harmonium.data.intervals import (
 from harmonium.data.own_bodies import OwnBody
 
 Column = Float[np.ndarray, "cells"]
+# Points u between which very many cells are interpolated.
+TABULATED = np.linspace(-6.0, 6.0, 4097)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,14 @@ class Marginal:
         cells[known] = self.shape.snap(self.numbers(u[known]))
         return cells
 
+    def restore_closely(self, u: np.ndarray) -> np.ndarray:
+        """`restore` of very many cells, of any shape: of a body, numbers between those of a table,
+        which is made once.
+        """
+        if self.body is None:
+            return self.restore(u.ravel()).reshape(u.shape)
+        return np.interp(u, TABULATED, self._table)
+
     def numbers(self, u: Column) -> Column:
         """The numbers at u of a column with a body, not rounded to its cells; atoms where their
         intervals are hit.
@@ -234,6 +244,11 @@ class Marginal:
         above = np.append(np.cumsum(self.masses[::-1])[::-1], 0.0)
         with np.errstate(divide="ignore"):
             return np.minimum(np.log(below), 0.0), np.minimum(np.log(above), 0.0)
+
+    @cached_property
+    def _table(self) -> Column:
+        """The cells at `TABULATED`."""
+        return self.restore(TABULATED)
 
     @cached_property
     def _medians(self) -> Column:

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from harmonium.compiling import as_floats
 from harmonium.data import Bounds, Whitening
@@ -71,6 +71,10 @@ class BoxDensity:
         """Whether anything is left beside the base."""
         return bool(np.any(np.asarray(self.model.weights)))
 
+    def is_closed(self, bounds: Bounds) -> Bool[np.ndarray, "rows"]:
+        """Whose open cells have a closed form: rows of points otherwise, of a base alone."""
+        return ~bounds.has_intervals & (not self.has_residual)
+
     def log_masses(self, bounds: Bounds, n_draws: int = N_DRAWS) -> Float[np.ndarray, "rows"]:
         """log ∫ exp(-F) over the boxes of rows, as a density of u in their known cells; nats.
 
@@ -81,7 +85,7 @@ class BoxDensity:
         log_mass = found.log_mass
         poor = np.flatnonzero(found.ess < FEWEST_EFFECTIVE)
         if len(poor):
-            log_mass[poor] = self._masses(_rows_of(bounds, poor), MORE_DRAWS).log_mass
+            log_mass[poor] = self._masses(bounds.of_rows(poor), MORE_DRAWS).log_mass
         return log_mass + self.log_constant
 
     def draw(
@@ -180,7 +184,3 @@ def _mixture_draws(mixture: Mixture, n: int, rng: np.random.Generator) -> Points
 
 def _boxes(bounds: Bounds) -> Boxes:
     return Boxes(bounds.low, bounds.high)
-
-
-def _rows_of(bounds: Bounds, rows: np.ndarray) -> Bounds:
-    return Bounds(bounds.low[rows], bounds.high[rows])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from harmonium.compiling import as_floats
-from harmonium.data import Bounds, Columns
+from harmonium.data import Columns
 from harmonium.errors import InvalidInputError, describe
 from harmonium.inference.batches import free_energies, hidden_means, map_blocks, map_rows
 from harmonium.inference.chosen import Chosen
@@ -121,8 +121,7 @@ class Density:
         if known.any():
             found[known] = self._log_density_of_points(bounds.low[known])
         if not known.all():
-            rest = Bounds(bounds.low[~known], bounds.high[~known])
-            found[~known] = self.boxes.log_masses(rest)
+            found[~known] = self.boxes.log_masses(bounds.of_rows(~known))
         found += coordinates.log_measure(values) + coordinates.log_rule(values)
         return found - self.log_partition.value
 

@@ -25,8 +25,6 @@ _log = logging.getLogger(__name__)
 BATCH = 256
 # Weighted draws of a row from which means are taken; the programs of its score serve for them.
 N_PROPOSALS = N_DRAWS
-# Points u between which the cells of a column with a body are interpolated.
-TABULATED = np.linspace(-6.0, 6.0, 4097)
 # Equally likely parts of a normal variable, each by its mean, over which numbers are averaged.
 N_PARTS = 32
 _ENDS = ndtri(np.linspace(0, 1, N_PARTS + 1))
@@ -67,21 +65,18 @@ def expect_cells(density: Density, values: np.ndarray, loss: str, *, seed: int) 
     known = with_twins(density, values[incomplete])
     bounds = density.coordinates.bounds(known)
     missing = np.isnan(known[:, density.columns.modeled_index])
-    are_points = np.all(bounds.is_point | bounds.is_open, axis=1)
-    is_closed = are_points & (loss == "squared" and not density.has_residual)
+    is_closed = density.boxes.is_closed(bounds) & (loss == "squared")
     found: list[list[Expected]] = [[] for _ in range(density.columns.n_modeled)]
-    cells = _Cells(density)
-    for place, expected in _in_closed_form(cells, bounds, missing, np.flatnonzero(is_closed)):
+    for place, expected in _in_closed_form(density, bounds, missing, np.flatnonzero(is_closed)):
         found[place].append(expected)
     ess = np.full(len(incomplete), np.inf)
     for rows in in_batches(np.flatnonzero(~is_closed)):
-        box = Bounds(bounds.low[rows], bounds.high[rows])
-        drawn = density.boxes.propose(box, N_PROPOSALS, seed=seed)
+        drawn = density.boxes.propose(bounds.of_rows(rows), N_PROPOSALS, seed=seed)
         ess[rows] = drawn.mass.ess
-        for place, expected in _by_draws(cells, drawn, missing[rows], loss):
+        for place, expected in _by_draws(density, drawn, missing[rows], loss):
             found[place].append(Expected(rows[expected.rows], expected.values))
-    joined = tuple(_joined(parts, incomplete) for parts in found)
-    return Expectation(joined, incomplete, ess)
+    cells = tuple(_joined(parts, incomplete) for parts in found)
+    return Expectation(cells, incomplete, ess)
 
 
 def with_twins(density: Density, values: np.ndarray) -> np.ndarray:
@@ -103,63 +98,6 @@ def in_batches(rows: Int[np.ndarray, "rows"]) -> Iterator[Int[np.ndarray, "some"
         _log.debug("%d of %d rows with missing cells", min(start + BATCH, len(rows)), len(rows))
 
 
-class _Cells:
-    """Expected cells of the columns of a density, from points u or from their distributions."""
-
-    def __init__(self, density: Density):
-        self.density = density
-        self.parts = density.coordinates.marginals.parts
-        self.tables: dict[int, np.ndarray] = {}
-
-    def means(self, cells: OpenCells) -> Float[np.ndarray, "cells width"]:
-        """Probabilities of the categories, or means of the numbers, of cells of one column."""
-        place = cells.column
-        part = self.parts[place]
-        if part.body is None:
-            shares = _probabilities(part, cells)
-            return shares if self._are_coded(place) else (shares @ part.atoms)[:, None]
-        component, own = np.nonzero(cells.shares > LEAST_SHARE)
-        mean, scale = cells.means[component, own], cells.scales[component, own]
-        numbers = self._numbers(place, mean[:, None] + scale[:, None] * PARTS)
-        weights = cells.shares[component, own]
-        sums = np.bincount(own, weights * numbers.mean(axis=1), len(cells.rows))
-        return (sums / np.bincount(own, weights, len(cells.rows)))[:, None]
-
-    def of_draws(
-        self,
-        place: int,
-        points: Float[np.ndarray, "cells draws"],
-        weights: Float[np.ndarray, "cells draws"],
-        loss: str,
-    ) -> Float[np.ndarray, "cells width"]:
-        """What weighted draws of u say of cells of one modeled column."""
-        numbers = self._numbers(place, points)
-        if self._are_coded(place):
-            codes = self.parts[place].atoms
-            return np.stack([(weights * (numbers == code)).sum(axis=1) for code in codes], axis=1)
-        if loss == "absolute":
-            return _medians(numbers, weights)[:, None]
-        return (weights * numbers).sum(axis=1)[:, None]
-
-    def _are_coded(self, place: int) -> bool:
-        """Whether the cells of a column are categories."""
-        columns = self.density.columns
-        return columns.levels[columns.modeled_index[place]] is not None
-
-    def _numbers(self, place: int, points: Float[np.ndarray, "cells draws"]) -> np.ndarray:
-        """The cells that points u stand for, no further out than those of training; of a column
-        with a body by interpolation.
-        """
-        part, coordinates = self.parts[place], self.density.coordinates
-        if part.body is None:
-            return part.restore(points.ravel()).reshape(points.shape)
-        if place not in self.tables:
-            table = part.restore(TABULATED)
-            limits = coordinates.lowest[place], coordinates.highest[place]
-            self.tables[place] = np.clip(table, *limits)
-        return np.interp(points, TABULATED, self.tables[place])
-
-
 def _joined(parts: list[Expected], incomplete: Int[np.ndarray, "some"]) -> Expected:
     """Cells of one column, in the order of the rows."""
     if not parts:
@@ -170,16 +108,31 @@ def _joined(parts: list[Expected], incomplete: Int[np.ndarray, "some"]) -> Expec
 
 
 def _in_closed_form(
-    cells: _Cells, bounds: Bounds, missing: np.ndarray, rows: Int[np.ndarray, "some"]
+    density: Density, bounds: Bounds, missing: np.ndarray, rows: Int[np.ndarray, "some"]
 ) -> Iterator[tuple[int, Expected]]:
     """Means of the missing cells of rows that are points otherwise, by place of the column."""
     points = np.where(bounds.is_point, bounds.low, np.nan)[rows]
-    for found in open_cells(cells.density.boxes.base, points):
+    for found in open_cells(density.boxes.base, points):
         own = rows[found.rows]
         # What training did not see is open and not missing.
         wanted = np.flatnonzero(missing[own, found.column])
         if len(wanted):
-            yield found.column, Expected(own[wanted], cells.means(found.only(wanted)))
+            yield found.column, Expected(own[wanted], _means(density, found.only(wanted)))
+
+
+def _means(density: Density, cells: OpenCells) -> Float[np.ndarray, "cells width"]:
+    """Probabilities of the categories, or means of the numbers, of cells of one column."""
+    place = cells.column
+    part = density.coordinates.marginals.parts[place]
+    if part.body is None:
+        shares = _probabilities(part, cells)
+        return shares if _are_coded(density, place) else (shares @ part.atoms)[:, None]
+    component, own = np.nonzero(cells.shares > LEAST_SHARE)
+    mean, scale = cells.means[component, own], cells.scales[component, own]
+    numbers = _numbers(density, place, mean[:, None] + scale[:, None] * PARTS)
+    weights = cells.shares[component, own]
+    sums = np.bincount(own, weights * numbers.mean(axis=1), len(cells.rows))
+    return (sums / np.bincount(own, weights, len(cells.rows)))[:, None]
 
 
 def _probabilities(part: Marginal, cells: OpenCells) -> Float[np.ndarray, "cells atoms"]:
@@ -194,13 +147,43 @@ def _probabilities(part: Marginal, cells: OpenCells) -> Float[np.ndarray, "cells
 
 
 def _by_draws(
-    cells: _Cells, drawn: TruncatedDraws, missing: np.ndarray, loss: str
+    density: Density, drawn: TruncatedDraws, missing: np.ndarray, loss: str
 ) -> Iterator[tuple[int, Expected]]:
     """What weighted draws of rows say of their missing cells, by place of the column."""
+    weights = drawn.weights
     for place in range(missing.shape[1]):
         own = np.flatnonzero(missing[:, place])
         points = np.asarray(drawn.positions[own, :, place], np.float64)
-        yield place, Expected(own, cells.of_draws(place, points, drawn.weights[own], loss))
+        yield place, Expected(own, _expected_of(density, place, points, weights[own], loss))
+
+
+def _expected_of(
+    density: Density,
+    place: int,
+    points: Float[np.ndarray, "cells draws"],
+    weights: Float[np.ndarray, "cells draws"],
+    loss: str,
+) -> Float[np.ndarray, "cells width"]:
+    """What weighted draws of u say of cells of one modeled column."""
+    numbers = _numbers(density, place, points)
+    if _are_coded(density, place):
+        codes = density.coordinates.marginals.parts[place].atoms
+        return np.stack([(weights * (numbers == code)).sum(axis=1) for code in codes], axis=1)
+    if loss == "absolute":
+        return _medians(numbers, weights)[:, None]
+    return (weights * numbers).sum(axis=1)[:, None]
+
+
+def _are_coded(density: Density, place: int) -> bool:
+    """Whether the cells of a modeled column are categories."""
+    return density.columns.levels[density.columns.modeled_index[place]] is not None
+
+
+def _numbers(density: Density, place: int, points: Float[np.ndarray, "cells draws"]) -> np.ndarray:
+    """The cells that points u stand for, no further out than those of training."""
+    coordinates = density.coordinates
+    numbers = coordinates.marginals.parts[place].restore_closely(points)
+    return np.clip(numbers, coordinates.lowest[place], coordinates.highest[place])
 
 
 def _medians(

@@ -74,14 +74,13 @@ def _drawn(
     """
     drawn = np.empty((len(bounds.low), n_draws, bounds.low.shape[1]))
     ess = np.full(len(drawn), np.inf)
-    is_exact = np.all(bounds.is_point | bounds.is_open, axis=1) & (not density.has_residual)
+    is_exact = density.boxes.is_closed(bounds)
     if is_exact.any():
         points = np.where(bounds.is_point, bounds.low, np.nan)[is_exact]
         rng = np.random.default_rng(seed)
         drawn[is_exact] = draw_open(base or density.boxes.base, points, n_draws, rng)
     if not is_exact.all():
-        rest = Bounds(bounds.low[~is_exact], bounds.high[~is_exact])
-        found = density.boxes.draw(rest, n_draws, seed=seed, base=base)
+        found = density.boxes.draw(bounds.of_rows(~is_exact), n_draws, seed=seed, base=base)
         drawn[~is_exact], ess[~is_exact] = found.points, found.ess
     return drawn, ess
 

@@ -115,12 +115,17 @@ class Completed(NamedTuple):
     # Inverse Cholesky factors of the precisions of the missing cells.
     inverses: Float[np.ndarray, "components missing missing patterns"] | None
 
-    def missing_cells(self) -> tuple[Float[np.ndarray, "components missing rows"], np.ndarray]:
-        """Conditional deviations and standard deviations of the missing cells, shaped alike."""
+    @property
+    def of_missing(self) -> Float[np.ndarray, "components missing rows"]:
+        """The deviations of the missing cells."""
+        return self.deviations.reshape(len(self.deviations), -1)[:, self.block.cells]
+
+    @property
+    def scales(self) -> Float[np.ndarray, "components missing rows"]:
+        """The conditional standard deviations of the missing cells."""
         assert self.inverses is not None
-        flat = self.deviations.reshape(len(self.deviations), -1)
         scales = np.sqrt(np.einsum("kcap,kcap->kap", self.inverses, self.inverses))
-        return flat[:, self.block.cells], scales[..., self.block.pattern]
+        return scales[..., self.block.pattern]
 
     def add_to(self, sums: Sums, members: Shares) -> None:
         """Add the moments of the rows, which belong to the components by these shares."""

@@ -6,7 +6,7 @@ Both steps of expectation-maximization are sums over blocks of rows, of which th
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from harmonium.model.mixture_blocks import CompleteBlock, Completed, PatternBlock, Shares
 from harmonium.model.mixture_components import Components, Moments, Sums
@@ -120,6 +120,15 @@ def normalize(joint: Float[np.ndarray, "... components rows"]) -> Float[np.ndarr
     total = joint.sum(axis=-2)
     joint /= total[..., None, :]
     return peak + np.log(total)
+
+
+def pick(
+    shares: Float[np.ndarray, "components rows"], n: int, rng: np.random.Generator
+) -> Int[np.ndarray, "rows n"]:
+    """`n` components of every row, each with the probability of its share."""
+    passed = np.cumsum(shares, axis=0)[..., None]
+    marks = rng.random((passed.shape[1], n)) * passed[-1]
+    return np.sum(passed[:-1] <= marks, axis=0)
 
 
 def _cut(index: np.ndarray, size: int) -> Iterator[np.ndarray]:

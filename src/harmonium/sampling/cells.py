@@ -12,12 +12,12 @@ from scipy.special import log_ndtr, ndtri_exp
 
 from harmonium.model.mixture import Mixture
 from harmonium.model.mixture_components import Components
-from harmonium.model.mixture_rows import MixtureRows, normalize
+from harmonium.model.mixture_rows import MixtureRows, normalize, pick
 from harmonium.sampling.boxes import Boxes
 from harmonium.sampling.patterns import DoubleMixture
 
-# Sweeps of which one sums over what open cells may be.
-FOLDED = 4
+# Every so many sweeps one is collapsed (Liu 1994): it sums over what open cells may be.
+COLLAPSED_EVERY = 4
 # Numbers in the largest stack of matrices.
 _STACK = 2**21
 
@@ -59,12 +59,12 @@ def _swept(
 ) -> Points:
     """Points after sweeps: each draws the component, then the open cells, then the intervals.
 
-    The first sweep and every `FOLDED`-th draw the component without the open cells, which they
-    then draw with it; the sweeps between draw it given these, for a fraction of the time.
+    Collapsed sweeps draw the component without the open cells, which they then draw with it; the
+    sweeps between draw it given these, for a fraction of the time.
     """
     for number in range(n_sweeps):
         observed = np.where(is_open, np.nan, points)
-        seen = observed if number % FOLDED == 0 else points
+        seen = observed if number % COLLAPSED_EVERY == 0 else points
         chosen = _draw_components(seen, components, rng)
         points = _with_open_cells(observed, is_open, components, chosen, rng)
         _move_intervals(points, boxes, is_interval, components, chosen, rng)
@@ -87,9 +87,7 @@ def _draw_components(
     for block in MixtureRows(points, len(components.means)).blocks:
         shares = block.given(components).joint
         normalize(shares)
-        passed = np.cumsum(shares, axis=0, out=shares)
-        marks = rng.random(len(block.index)) * passed[-1]
-        chosen[block.index] = np.sum(passed[:-1] <= marks, axis=0)
+        chosen[block.index] = pick(shares, 1, rng)[:, 0]
     return chosen
 
 

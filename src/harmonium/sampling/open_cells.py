@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from harmonium.model.mixture import Mixture
 from harmonium.model.mixture_blocks import Completed, PatternBlock
 from harmonium.model.mixture_components import Components
-from harmonium.model.mixture_rows import MixtureRows, normalize
+from harmonium.model.mixture_rows import MixtureRows, normalize, pick
 from harmonium.sampling.cells import components_of
 from harmonium.typing import Rows
 
@@ -47,12 +47,8 @@ def open_cells(mixture: Mixture, points: Rows) -> Iterator[OpenCells]:
     blocks of rows.
     """
     components = components_of(mixture)
-    for block in MixtureRows(points, len(components.means)).blocks:
-        if not isinstance(block, PatternBlock) or block.n_missing == 0:
-            continue
-        given = block.given(components)
-        normalize(given.joint)
-        deviations, scales = given.missing_cells()
+    for given in _given(components, points):
+        block, deviations, scales = given.block, given.of_missing, given.scales
         for column in np.unique(block.columns):
             cells, rows = np.nonzero(block.columns == column)
             yield OpenCells(
@@ -68,32 +64,34 @@ def draw_open(mixture: Mixture, points: Rows, n_draws: int, rng: np.random.Gener
     """Independent draws of the open cells of rows (rows, columns), NaN where a cell is open."""
     components = components_of(mixture)
     drawn = np.repeat(points[:, None], n_draws, axis=1)
-    for block in MixtureRows(points, len(components.means)).blocks:
-        if not isinstance(block, PatternBlock) or block.n_missing == 0:
-            continue
-        given = block.given(components)
-        normalize(given.joint)
-        n_at_once = max(1, _MOST // (len(block.index) * block.n_missing**2))
-        for start in range(0, n_draws, n_at_once):
-            n = min(n_at_once, n_draws - start)
-            own = np.arange(start, start + n)[None, :, None]
-            cells = block.index[:, None, None], own, block.columns.T[:, None, :]
-            drawn[cells] = _draw_cells(components, given, n, rng)
+    for given in _given(components, points):
+        block = given.block
+        per_draw = len(block.index) * max(len(components.means), block.n_missing**2)
+        for part in np.array_split(np.arange(n_draws), -(-n_draws * per_draw // _MOST) or 1):
+            cells = block.index[:, None, None], part[:, None], block.columns.T[:, None, :]
+            drawn[cells] = _draw_cells(components, given, len(part), rng)
     return drawn
+
+
+def _given(components: Components, points: Rows) -> Iterator[Completed]:
+    """Blocks of rows with open cells, under every component; `joint` has the shares of these."""
+    for block in MixtureRows(points, len(components.means)).blocks:
+        if isinstance(block, PatternBlock) and block.n_missing:
+            given = block.given(components)
+            normalize(given.joint)
+            yield given
 
 
 def _draw_cells(
     components: Components, given: Completed, n_draws: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "rows draws missing"]:
     """Draws of the missing cells of a block: a component by its share, then a normal vector."""
-    passed = np.cumsum(given.joint, axis=0)[:, :, None]
-    marks = rng.random((passed.shape[1], n_draws)) * passed[-1]
-    chosen = np.sum(passed[:-1] <= marks, axis=0)
+    block = given.block
+    chosen = pick(given.joint, n_draws, rng)
     rows = np.arange(len(chosen))[:, None]
-    deviations, _ = given.missing_cells()
-    means = components.means[chosen[..., None], given.block.columns.T[:, None, :]]
-    means = means + deviations.transpose(0, 2, 1)[chosen, rows]
+    means = components.means[chosen[..., None], block.columns.T[:, None, :]]
+    means = means + given.of_missing.transpose(0, 2, 1)[chosen, rows]
     assert given.inverses is not None
-    inverses = given.inverses.transpose(0, 3, 1, 2)[chosen, given.block.pattern[:, None]]
+    inverses = given.inverses.transpose(0, 3, 1, 2)[chosen, block.pattern[:, None]]
     noise = rng.standard_normal(means.shape)
     return means + np.einsum("rnca,rnc->rna", inverses, noise)

@@ -121,7 +121,8 @@ class Density:
         if known.any():
             found[known] = self._log_density_of_points(bounds.low[known])
         if not known.all():
-            found[~known] = self.boxes.log_masses(bounds.of_rows(~known))
+            rest = np.flatnonzero(~known)
+            found[rest] = self.boxes.log_masses(bounds.of_rows(rest))
         found += coordinates.log_measure(values) + coordinates.log_rule(values)
         return found - self.log_partition.value
 
